@@ -1,0 +1,5 @@
+"""Keep code patterns searchable and scored: PostgreSQL rows → embeddings → Qdrant points.
+
+The packages ``operators`` and ``hooks`` know Airflow; everything else here is plain Python and SQL
+and never imports it.
+"""

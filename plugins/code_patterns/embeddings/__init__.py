@@ -1,0 +1,1 @@
+"""Texts to vectors: Ollama, any OpenAI-compatible server, or the built-in hashing embedder."""

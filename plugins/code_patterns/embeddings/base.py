@@ -1,0 +1,75 @@
+"""What every embedder promises, and how one is configured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from code_patterns.errors import PatternsError
+
+Api = Literal["ollama", "openai", "hashing"]
+Vectors = NDArray[np.float32]
+"""Vectors of one batch, shape (texts, dimension), every row finite and not all zero."""
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """How texts become vectors.
+
+    :param conn_id: name of the Airflow connection, used in messages
+    :param api: protocol to speak
+    :param model: model name as the server knows it
+    :param dimension: length of every vector
+    :param base_url: server root such as ``http://localhost:11434``; empty for ``hashing``
+    :param api_key: bearer token, or ``None``
+    :param document_prefix: put before every stored text (``nomic-embed-text`` wants ``search_document: ``)
+    :param query_prefix: put before every search text
+    :param concurrency: requests in flight at once
+    :param timeout: seconds to wait for one answer
+    :param max_characters: texts are cut to this many characters before they are embedded; 0 cuts nothing
+    """
+
+    conn_id: str
+    api: Api
+    model: str
+    dimension: int = 768
+    base_url: str = ""
+    api_key: str | None = field(default=None, repr=False)
+    document_prefix: str = ""
+    query_prefix: str = ""
+    concurrency: int = 4
+    timeout: float = 60.0
+    max_characters: int = 0
+
+
+class RejectedInputError(PatternsError):
+    """The server works but will not embed this very input; asking again will not help."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors; safe for concurrent calls from one event loop."""
+
+    @property
+    def config(self) -> EmbeddingConfig:
+        """The configuration it was opened with."""
+
+    async def check(self) -> None:
+        """Embed one word, without retries, to prove that server, model, key and dimension are right.
+
+        :raises ConfigurationError: when a person must act: unreachable, refused key, unknown model, other dimension
+        """
+
+    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts to be stored, in order; passing trouble is retried inside.
+
+        :raises RejectedInputError: the server is well but refuses this batch; the caller may split it
+        :raises OutageError: the server could not be used within the retries
+        """
+
+    async def embed_query(self, text: str) -> NDArray[np.float32]:
+        """Embed one search text, shape (dimension,)."""
+
+    async def aclose(self) -> None:
+        """Close connections."""

@@ -1,0 +1,99 @@
+"""How to reach the PostgreSQL database that holds the patterns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from code_patterns.errors import ConfigurationError, OutageError
+
+CONNECT_TIMEOUT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class PostgresConfig:
+    """Where the patterns are.
+
+    :param conn_id: name of the Airflow connection, used in messages
+    :param host: host name, address, or directory of a Unix socket
+    :param database: database name
+    :param user: role to log in as
+    :param password: its password, or ``None`` where the server asks for none
+    :param port: TCP port
+    :param options: further libpq parameters, such as ``sslmode``
+    """
+
+    conn_id: str
+    host: str
+    database: str
+    user: str
+    password: str | None = field(default=None, repr=False)
+    port: int = 5432
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what libpq would fill in from its environment: a silent default is the wrong database."""
+        for name in ("host", "database", "user"):
+            if not getattr(self, name):
+                raise ConfigurationError(
+                    f"Connection '{self.conn_id}' has no {name}. Set its host, schema (the database name) and "
+                    "login; nothing is guessed."
+                )
+
+    @property
+    def conninfo(self) -> str:
+        """The libpq connection string, password included: never log it."""
+        return make_conninfo(
+            **{
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "application_name": "code_patterns",
+                # Plain files must not slip in a password or a service of another database.
+                "passfile": "/dev/null",
+                **self.options,
+                "host": self.host,
+                "port": self.port,
+                "dbname": self.database,
+                "user": self.user,
+                **({"password": self.password} if self.password else {}),
+            }
+        )
+
+    @property
+    def place(self) -> str:
+        """The database in words, for messages: connection, host, port and name."""
+        return f"connection '{self.conn_id}' ({self.host}:{self.port}/{self.database})"
+
+
+def connection_failure(config: PostgresConfig, error: psycopg.OperationalError) -> Exception:
+    """Turn a failed login or connect into an error that names the connection.
+
+    :return: :class:`ConfigurationError` when a person must act (unknown host, wrong password, no such
+        database), :class:`OutageError` when a server that was reachable before may come back
+    """
+    reason = " ".join(str(error).split())
+    text = f"PostgreSQL refused {config.place}: {reason}"
+    if getattr(error, "sqlstate", None) == "57P03" or "starting up" in reason or "too many clients" in reason:
+        return OutageError(f"{text}. It may serve again shortly.")
+    return ConfigurationError(f"{text}. Check host, port, schema, login and password of '{config.conn_id}'.")
+
+
+async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.AsyncConnection:
+    """Open a connection, or say in one sentence why not.
+
+    :raises ConfigurationError: unknown host, wrong password, no such database
+    :raises OutageError: the server is starting up or full
+    """
+    try:
+        return await psycopg.AsyncConnection.connect(config.conninfo, autocommit=autocommit)
+    except psycopg.OperationalError as error:
+        raise connection_failure(config, error) from None
+
+
+def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.Connection:
+    """Open a connection for code that has no event loop; errors as in :func:`connect`."""
+    try:
+        return psycopg.connect(config.conninfo, autocommit=autocommit)
+    except psycopg.OperationalError as error:
+        raise connection_failure(config, error) from None

@@ -1,0 +1,126 @@
+"""How to reach Qdrant, and how its errors read."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+
+import httpx
+from qdrant_client import AsyncQdrantClient
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+
+log = logging.getLogger(__name__)
+
+EMBEDDED_WAIT_SECONDS = 600.0
+"""How long a run waits for another process that has the embedded storage open."""
+
+
+@dataclass(frozen=True)
+class QdrantConfig:
+    """Where the points are.
+
+    :param conn_id: name of the Airflow connection, used in messages
+    :param url: server root such as ``http://localhost:6333``; empty when ``path`` is given
+    :param api_key: API key, or ``None``
+    :param path: directory of an embedded storage, which one process at a time may open; empty for a server
+    :param prefer_grpc: use gRPC where the client can
+    :param grpc_port: its port
+    :param timeout: seconds to wait for one answer
+    """
+
+    conn_id: str
+    url: str = ""
+    api_key: str | None = field(default=None, repr=False)
+    path: str = ""
+    prefer_grpc: bool = False
+    grpc_port: int = 6334
+    timeout: int = 30
+
+    def __post_init__(self) -> None:
+        """Refuse a connection that names no place: the client would silently fall back to localhost."""
+        if bool(self.url) == bool(self.path):
+            raise ConfigurationError(
+                f"Connection '{self.conn_id}' must name either a server (host and port, or extra 'url') or an "
+                f"embedded storage (extra 'path'); it names {'both' if self.url else 'neither'}."
+            )
+
+    @property
+    def place(self) -> str:
+        """The storage in words, for messages."""
+        return f"connection '{self.conn_id}' ({self.url or self.path})"
+
+
+async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WAIT_SECONDS) -> AsyncQdrantClient:
+    """Open a client; for an embedded storage, wait while another process holds it.
+
+    :param config: where the points are
+    :param wait_seconds: how long to wait for the embedded storage
+    :raises OutageError: the embedded storage stayed in use for longer than that
+    """
+    if not config.path:
+        return AsyncQdrantClient(
+            url=config.url,
+            api_key=config.api_key,
+            prefer_grpc=config.prefer_grpc,
+            grpc_port=config.grpc_port,
+            timeout=config.timeout,
+            check_compatibility=False,
+        )
+    deadline = time.monotonic() + wait_seconds
+    announced = False
+    while True:
+        try:
+            return AsyncQdrantClient(path=config.path)
+        except RuntimeError as error:
+            if "already accessed" not in str(error):
+                raise
+        except OSError as error:
+            raise ConfigurationError(
+                f"The embedded Qdrant storage of {config.place} cannot be opened: {error}. "
+                "Check the extra 'path' and its permissions."
+            ) from None
+        if time.monotonic() >= deadline:
+            raise OutageError(
+                f"The embedded Qdrant storage of {config.place} was in use by another process for "
+                f"{wait_seconds:.0f} seconds. Stop that process, or use a Qdrant server, which serves many."
+            )
+        if not announced:
+            log.info("Waiting: another process has the embedded Qdrant storage %s open.", config.path)
+            announced = True
+        await asyncio.sleep(0.2)
+
+
+def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError:
+    """Turn an error of the client into one that names the connection and the remedy.
+
+    :param config: where the request went
+    :param doing: what was tried, as in "reading the collections"
+    :param error: what the client raised
+    """
+    if isinstance(error, PatternsError):
+        return error
+    where = f"Qdrant at {config.place}, {doing}"
+    if isinstance(error, UnexpectedResponse):
+        status = error.status_code or 0
+        answer = error.content.decode("utf-8", "replace")[:500]
+        if status in (401, 403):
+            return ConfigurationError(
+                f"{where}: the server refused with status {status}: {answer} Give the connection's password (its API "
+                "key) the right to read and write this collection."
+            )
+        if status == 429 or status >= 500:
+            return OutageError(f"{where}: the server answered {status}: {answer} Look at the server's log and disk.")
+        return ConfigurationError(f"{where}: the server answered {status}: {answer}")
+    if isinstance(error, ResponseHandlingException):
+        source = error.source
+        if isinstance(source, httpx.ConnectError):
+            return OutageError(f"{where}: cannot connect ({source}). Check host and port of '{config.conn_id}'.")
+        if isinstance(source, httpx.TransportError):
+            return OutageError(f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")
+        return ConfigurationError(
+            f"{where}: the answer is not one of Qdrant's ({type(source).__name__}). Does '{config.conn_id}' name the "
+            "REST port of a Qdrant server (6333 by default)?"
+        )
+    return ConfigurationError(f"{where}: {error}")

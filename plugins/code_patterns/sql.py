@@ -1,0 +1,17 @@
+"""The queries of this project, one named file each, in ``include/sql``."""
+
+from functools import cache
+from pathlib import Path
+
+INCLUDE = Path(__file__).resolve().parents[2] / "include"
+"""The bundle's ``include`` folder, found from this file so that every checkout uses its own queries."""
+
+
+@cache
+def query(name: str) -> bytes:
+    """Return the text of ``include/sql/<name>.sql``, as bytes because that is what psycopg takes as SQL.
+
+    :param name: file name without its ending
+    :raises FileNotFoundError: when there is no such query
+    """
+    return (INCLUDE / "sql" / f"{name}.sql").read_bytes()

