@@ -1,0 +1,229 @@
+-- 015: what the sync to Qdrant needs: which rows changed and when, what was deleted, how far it came, what failed.
+--
+-- pattern_lineage_nodes gets two columns without default, so the table is not rewritten. Rows from before have NULL
+-- in them and are found by the full sync only. An existing updated_at column is adopted and survives the rollback.
+-- The writing transaction's id decides what is new: a timestamp or a sequence would miss rows that commit late.
+
+DO $columns$
+DECLARE
+    existing text;
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'pattern_lineage_nodes'::regclass AND attname = 'sync_xid' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE pattern_lineage_nodes ADD COLUMN sync_xid xid8;
+    END IF;
+    COMMENT ON COLUMN pattern_lineage_nodes.sync_xid IS
+        'Transaction that last changed something the sync reads; NULL before the sync was installed.';
+
+    SELECT format_type(atttypid, atttypmod) INTO existing
+    FROM pg_attribute
+    WHERE attrelid = 'pattern_lineage_nodes'::regclass AND attname = 'updated_at' AND NOT attisdropped;
+    IF NOT FOUND THEN
+        ALTER TABLE pattern_lineage_nodes ADD COLUMN updated_at timestamptz;
+        COMMENT ON COLUMN pattern_lineage_nodes.updated_at IS
+            'When something the sync reads last changed; NULL before the sync was installed. Created by migration 015.';
+    ELSIF existing <> 'timestamp with time zone' THEN
+        RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch',
+            MESSAGE = format('Column pattern_lineage_nodes.updated_at has type %s where timestamp with time zone is needed.',
+                existing),
+            HINT = 'Convert it first, naming the time zone its values were written in: ALTER TABLE pattern_lineage_nodes '
+                'ALTER COLUMN updated_at TYPE timestamptz USING updated_at AT TIME ZONE ''UTC'';';
+    ELSE
+        RAISE NOTICE 'Column pattern_lineage_nodes.updated_at exists and is adopted';
+    END IF;
+END
+$columns$;
+
+CREATE TABLE IF NOT EXISTS pattern_sync_tombstones (
+    node_id uuid NOT NULL,
+    sync_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    deleted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (sync_xid, node_id)
+);
+COMMENT ON TABLE pattern_sync_tombstones IS
+    'Rows that left pattern_lineage_nodes. A hint, not a verdict: the same id may have been inserted again.';
+COMMENT ON COLUMN pattern_sync_tombstones.node_id IS 'Id of the row that is gone.';
+COMMENT ON COLUMN pattern_sync_tombstones.sync_xid IS 'Transaction that removed it.';
+COMMENT ON COLUMN pattern_sync_tombstones.deleted_at IS 'Start of that transaction.';
+
+CREATE TABLE IF NOT EXISTS pattern_sync_state (
+    collection text PRIMARY KEY,
+    target_identity text,
+    system_identifier text NOT NULL,
+    watermark_xid xid8 NOT NULL,
+    watermark_id uuid NOT NULL,
+    last_incremental_at timestamptz,
+    last_full_at timestamptz,
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE pattern_sync_state IS 'How far each collection has been synced.';
+COMMENT ON COLUMN pattern_sync_state.collection IS 'Name of the Qdrant collection or alias.';
+COMMENT ON COLUMN pattern_sync_state.target_identity IS 'What the collection was when the watermark was written; another one needs a full sync.';
+COMMENT ON COLUMN pattern_sync_state.system_identifier IS 'Identity of the PostgreSQL cluster: after a restore elsewhere transaction ids start over.';
+COMMENT ON COLUMN pattern_sync_state.watermark_xid IS 'Everything written by older transactions has arrived.';
+COMMENT ON COLUMN pattern_sync_state.watermark_id IS 'Within transaction watermark_xid, everything up to this id has arrived.';
+COMMENT ON COLUMN pattern_sync_state.last_incremental_at IS 'End of the last successful incremental run.';
+COMMENT ON COLUMN pattern_sync_state.last_full_at IS 'End of the last successful full run.';
+COMMENT ON COLUMN pattern_sync_state.updated_at IS 'When this row was last written.';
+
+CREATE TABLE IF NOT EXISTS pattern_sync_failures (
+    collection text,
+    node_id uuid,
+    stage text NOT NULL CHECK (stage IN ('read', 'embed', 'write')),
+    error text NOT NULL,
+    attempts int NOT NULL DEFAULT 1,
+    first_failed_at timestamptz NOT NULL DEFAULT now(),
+    last_failed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (collection, node_id)
+);
+COMMENT ON TABLE pattern_sync_failures IS 'Rows that could not be synced on their own account; later runs retry them.';
+COMMENT ON COLUMN pattern_sync_failures.collection IS 'Name of the Qdrant collection or alias.';
+COMMENT ON COLUMN pattern_sync_failures.node_id IS 'Id of the row in pattern_lineage_nodes.';
+COMMENT ON COLUMN pattern_sync_failures.stage IS 'Where it failed: read, embed or write.';
+COMMENT ON COLUMN pattern_sync_failures.error IS 'Reason of the latest failure.';
+COMMENT ON COLUMN pattern_sync_failures.attempts IS 'How many runs have tried it.';
+COMMENT ON COLUMN pattern_sync_failures.first_failed_at IS 'Time of the first failure.';
+COMMENT ON COLUMN pattern_sync_failures.last_failed_at IS 'Time of the latest failure.';
+
+CREATE TABLE IF NOT EXISTS pattern_sync_runs (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    collection text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval')),
+    status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'succeeded', 'failed', 'abandoned')),
+    dag_id text,
+    dag_run_id text,
+    task_try int,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    watermark_from xid8,
+    watermark_to xid8,
+    examined bigint NOT NULL DEFAULT 0,
+    created bigint NOT NULL DEFAULT 0,
+    changed bigint NOT NULL DEFAULT 0,
+    payload_only bigint NOT NULL DEFAULT 0,
+    unchanged bigint NOT NULL DEFAULT 0,
+    deleted bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0,
+    embedded_texts bigint NOT NULL DEFAULT 0,
+    parity text CHECK (parity IN ('proven', 'not proven', 'broken')),
+    error text
+);
+CREATE INDEX IF NOT EXISTS pattern_sync_runs_started_at_idx ON pattern_sync_runs (started_at);
+COMMENT ON TABLE pattern_sync_runs IS 'History of the sync: one row per run.';
+COMMENT ON COLUMN pattern_sync_runs.id IS 'Identity of the run.';
+COMMENT ON COLUMN pattern_sync_runs.collection IS 'Name of the Qdrant collection or alias.';
+COMMENT ON COLUMN pattern_sync_runs.kind IS 'incremental, full, or interval (a backfill of past hours).';
+COMMENT ON COLUMN pattern_sync_runs.status IS 'running, succeeded, failed, or abandoned (its process died).';
+COMMENT ON COLUMN pattern_sync_runs.dag_id IS 'Airflow DAG.';
+COMMENT ON COLUMN pattern_sync_runs.dag_run_id IS 'Airflow DAG run.';
+COMMENT ON COLUMN pattern_sync_runs.task_try IS 'Airflow try number of the task.';
+COMMENT ON COLUMN pattern_sync_runs.started_at IS 'Start of the run.';
+COMMENT ON COLUMN pattern_sync_runs.finished_at IS 'End of the run; NULL while it runs or when its process died.';
+COMMENT ON COLUMN pattern_sync_runs.watermark_from IS 'Watermark at the start.';
+COMMENT ON COLUMN pattern_sync_runs.watermark_to IS 'Watermark at the end.';
+COMMENT ON COLUMN pattern_sync_runs.examined IS 'Rows read.';
+COMMENT ON COLUMN pattern_sync_runs.created IS 'Points that were new.';
+COMMENT ON COLUMN pattern_sync_runs.changed IS 'Points embedded again because their text changed.';
+COMMENT ON COLUMN pattern_sync_runs.payload_only IS 'Points whose payload alone changed.';
+COMMENT ON COLUMN pattern_sync_runs.unchanged IS 'Points that were up to date.';
+COMMENT ON COLUMN pattern_sync_runs.deleted IS 'Points deleted.';
+COMMENT ON COLUMN pattern_sync_runs.failed IS 'Rows put into pattern_sync_failures.';
+COMMENT ON COLUMN pattern_sync_runs.embedded_texts IS 'Different texts sent to the embedding server.';
+COMMENT ON COLUMN pattern_sync_runs.parity IS 'Whether both sides were proven equal: proven, not proven or broken; NULL where it was not asked.';
+COMMENT ON COLUMN pattern_sync_runs.error IS 'Why the run failed.';
+
+CREATE OR REPLACE FUNCTION pattern_sync_stamp() RETURNS trigger
+LANGUAGE plpgsql AS $function$
+BEGIN
+    NEW.sync_xid := pg_catalog.pg_current_xact_id();
+    NEW.updated_at := pg_catalog.now();
+    RETURN NEW;
+END
+$function$;
+COMMENT ON FUNCTION pattern_sync_stamp() IS 'Mark a row as changed by this transaction.';
+
+-- The three below write a table that whoever edits patterns needs no right to, hence SECURITY DEFINER.
+CREATE OR REPLACE FUNCTION pattern_sync_record_deleted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    INSERT INTO pattern_sync_tombstones (node_id) SELECT id FROM deleted ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION pattern_sync_record_deleted() IS 'Write tombstones for deleted rows.';
+
+CREATE OR REPLACE FUNCTION pattern_sync_record_moved() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    INSERT INTO pattern_sync_tombstones (node_id) VALUES (OLD.id) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION pattern_sync_record_moved() IS 'Write a tombstone for the id a row had before.';
+
+CREATE OR REPLACE FUNCTION pattern_sync_record_truncated() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    INSERT INTO pattern_sync_tombstones (node_id) SELECT id FROM pattern_lineage_nodes ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION pattern_sync_record_truncated() IS 'Write tombstones for all rows before they go.';
+
+REVOKE EXECUTE ON FUNCTION pattern_sync_record_deleted() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION pattern_sync_record_moved() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION pattern_sync_record_truncated() FROM PUBLIC;
+
+DO $pin$
+DECLARE
+    pinned text;
+BEGIN
+    FOREACH pinned IN ARRAY ARRAY['pattern_sync_record_deleted', 'pattern_sync_record_moved', 'pattern_sync_record_truncated']
+    LOOP
+        EXECUTE format('ALTER FUNCTION %I() SET search_path = pg_catalog, %I, pg_temp', pinned, current_schema());
+    END LOOP;
+END
+$pin$;
+
+-- Row triggers fire in the order of their names; these see what a user's own BEFORE triggers made of the row.
+CREATE OR REPLACE TRIGGER zz_pattern_sync_stamp_inserted
+    BEFORE INSERT ON pattern_lineage_nodes
+    FOR EACH ROW EXECUTE FUNCTION pattern_sync_stamp();
+
+-- In the WHEN clause, so that an update of a counter costs a comparison and no function call. sync_xid is there
+-- because nobody else may write it: a value set by hand would be skipped or synced at the wrong time.
+CREATE OR REPLACE TRIGGER zz_pattern_sync_stamp_updated
+    BEFORE UPDATE ON pattern_lineage_nodes
+    FOR EACH ROW
+    WHEN (
+        OLD.id IS DISTINCT FROM NEW.id
+        OR OLD.sync_xid IS DISTINCT FROM NEW.sync_xid
+        OR OLD.pattern_type IS DISTINCT FROM NEW.pattern_type
+        OR OLD.pattern_id IS DISTINCT FROM NEW.pattern_id
+        OR OLD.pattern_name IS DISTINCT FROM NEW.pattern_name
+        OR OLD.pattern_version IS DISTINCT FROM NEW.pattern_version
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
+        OR OLD.file_path IS DISTINCT FROM NEW.file_path
+        OR OLD.language IS DISTINCT FROM NEW.language
+        OR OLD.metadata IS DISTINCT FROM NEW.metadata
+        OR OLD.pattern_data IS DISTINCT FROM NEW.pattern_data
+    )
+    EXECUTE FUNCTION pattern_sync_stamp();
+
+CREATE OR REPLACE TRIGGER zz_pattern_sync_record_moved
+    AFTER UPDATE ON pattern_lineage_nodes
+    FOR EACH ROW
+    WHEN (OLD.id IS DISTINCT FROM NEW.id)
+    EXECUTE FUNCTION pattern_sync_record_moved();
+
+-- Per statement: deleting a million rows is then one INSERT ... SELECT, not a million calls.
+CREATE OR REPLACE TRIGGER zz_pattern_sync_record_deleted
+    AFTER DELETE ON pattern_lineage_nodes
+    REFERENCING OLD TABLE AS deleted
+    FOR EACH STATEMENT EXECUTE FUNCTION pattern_sync_record_deleted();
+
+CREATE OR REPLACE TRIGGER zz_pattern_sync_record_truncated
+    BEFORE TRUNCATE ON pattern_lineage_nodes
+    FOR EACH STATEMENT EXECUTE FUNCTION pattern_sync_record_truncated();

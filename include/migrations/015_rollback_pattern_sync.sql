@@ -1,0 +1,36 @@
+-- 015 back: removes the sync's triggers, columns and tables.
+--
+-- Lost with it: the watermarks, the run history and the list of failed rows. The next full sync after going up again
+-- makes good for it. A column updated_at that existed before migration 015 stays. Patterns and Qdrant are not touched.
+
+DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_inserted ON pattern_lineage_nodes;
+DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_updated ON pattern_lineage_nodes;
+DROP TRIGGER IF EXISTS zz_pattern_sync_record_moved ON pattern_lineage_nodes;
+DROP TRIGGER IF EXISTS zz_pattern_sync_record_deleted ON pattern_lineage_nodes;
+DROP TRIGGER IF EXISTS zz_pattern_sync_record_truncated ON pattern_lineage_nodes;
+DROP FUNCTION IF EXISTS pattern_sync_stamp();
+DROP FUNCTION IF EXISTS pattern_sync_record_deleted();
+DROP FUNCTION IF EXISTS pattern_sync_record_moved();
+DROP FUNCTION IF EXISTS pattern_sync_record_truncated();
+
+DO $columns$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'pattern_lineage_nodes'::regclass
+            AND attname = 'updated_at'
+            AND NOT attisdropped
+            AND col_description(attrelid, attnum) LIKE '%Created by migration 015.'
+    ) THEN
+        ALTER TABLE pattern_lineage_nodes DROP COLUMN updated_at;
+    ELSE
+        RAISE NOTICE 'Column pattern_lineage_nodes.updated_at stays: it existed before migration 015';
+    END IF;
+END
+$columns$;
+ALTER TABLE pattern_lineage_nodes DROP COLUMN IF EXISTS sync_xid;
+
+DROP TABLE IF EXISTS pattern_sync_runs;
+DROP TABLE IF EXISTS pattern_sync_failures;
+DROP TABLE IF EXISTS pattern_sync_state;
+DROP TABLE IF EXISTS pattern_sync_tombstones;
