@@ -27,6 +27,7 @@ from psycopg import sql  # noqa: E402
 from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: E402
 
 from code_patterns.postgres import PostgresConfig  # noqa: E402
+from tests.embedding_server import EmbeddingServer, running  # noqa: E402
 
 
 def config_of(dsn: str) -> PostgresConfig:
@@ -101,3 +102,10 @@ def migrated_database(postgres_server: str, migrated_template: str) -> Iterator[
     finally:
         with psycopg.connect(postgres_server, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def embedding_server() -> Iterator[EmbeddingServer]:
+    """A running embedding server that speaks Ollama and OpenAI and misbehaves on demand."""
+    with running() as server:
+        yield server

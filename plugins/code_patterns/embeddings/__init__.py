@@ -1,1 +1,19 @@
 """Texts to vectors: Ollama, any OpenAI-compatible server, or the built-in hashing embedder."""
+
+from code_patterns.embeddings.base import Embedder, EmbeddingConfig
+from code_patterns.embeddings.hashing import HashingEmbedder
+from code_patterns.embeddings.ollama import Ollama
+from code_patterns.embeddings.openai import OpenAI
+from code_patterns.embeddings.remote import RemoteEmbedder
+from code_patterns.embeddings.retry import RetryPolicy
+
+
+def open_embedder(config: EmbeddingConfig, *, retry: RetryPolicy | None = None) -> Embedder:
+    """Open the embedder that the configuration names; nothing is sent yet.
+
+    :param config: which server and model, or ``hashing``
+    :param retry: how patient one batch is; the default gives up after five attempts or about a minute
+    """
+    if config.api == "hashing":
+        return HashingEmbedder(config)
+    return RemoteEmbedder(config, Ollama() if config.api == "ollama" else OpenAI(), retry or RetryPolicy())

@@ -1,15 +1,20 @@
 """What every embedder promises, and how one is configured."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from code_patterns.errors import PatternsError
+from code_patterns.errors import ConfigurationError, PatternsError
 
 Api = Literal["ollama", "openai", "hashing"]
+MAX_DIMENSION = 65_536
+"""The longest vector that Qdrant stores."""
+
 Vectors = NDArray[np.float32]
 """Vectors of one batch, shape (texts, dimension), every row finite and not all zero."""
 
@@ -17,6 +22,9 @@ Vectors = NDArray[np.float32]
 @dataclass(frozen=True)
 class EmbeddingConfig:
     """How texts become vectors.
+
+    The prefixes are empty unless someone sets them, whatever the model: readers of an existing collection
+    embed their searches themselves, and a prefix on one side alone makes the distances worse.
 
     :param conn_id: name of the Airflow connection, used in messages
     :param api: protocol to speak
@@ -29,6 +37,7 @@ class EmbeddingConfig:
     :param concurrency: requests in flight at once
     :param timeout: seconds to wait for one answer
     :param max_characters: texts are cut to this many characters before they are embedded; 0 cuts nothing
+    :raises ConfigurationError: a value makes no sense; the message names connection, field and value
     """
 
     conn_id: str
@@ -42,6 +51,59 @@ class EmbeddingConfig:
     concurrency: int = 4
     timeout: float = 60.0
     max_characters: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse at once what would fail, or do the wrong thing, in the middle of a run."""
+        if self.api not in get_args(Api):
+            self._refuse("api", self.api, f"It must be one of {', '.join(get_args(Api))}")
+        if not 1 <= self.dimension <= MAX_DIMENSION:
+            self._refuse("dimension", self.dimension, f"It must be a whole number from 1 to {MAX_DIMENSION}")
+        if self.concurrency < 1:
+            self._refuse("concurrency", self.concurrency, "It must be at least 1")
+        if not (math.isfinite(self.timeout) and self.timeout > 0):
+            self._refuse("timeout", self.timeout, "It must be a number of seconds above 0")
+        if self.max_characters < 0:
+            self._refuse("max_characters", self.max_characters, "It must be 0 (cut nothing) or more")
+        if not self.model:
+            raise ConfigurationError(f"Connection '{self.conn_id}' names no model. Set its extra 'model'.")
+        if self.api != "hashing":
+            self._check_url()
+
+    def _check_url(self) -> None:
+        if not self.base_url:
+            raise ConfigurationError(
+                f"Connection '{self.conn_id}' names no server. Set its host (and port) to the {self.api} server."
+            )
+        try:
+            url = httpx.URL(self.base_url)
+        except httpx.InvalidURL:
+            url = httpx.URL()
+        if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+            raise ConfigurationError(
+                f"The host, port or schema of connection '{self.conn_id}' does not make a server's address. "
+                "Set host and port, or a host such as 'https://host:port'."
+            )
+        if url.userinfo:
+            raise ConfigurationError(
+                f"The host of connection '{self.conn_id}' holds a user or a password, which would show "
+                "in logs. Put the API key into the connection's password."
+            )
+        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable() and " " not in self.api_key):
+            raise ConfigurationError(
+                f"The password (API key) of connection '{self.conn_id}' holds a blank, a line break or a "
+                "character beyond ASCII, which no HTTP header can carry. Enter the key again."
+            )
+
+    def _refuse(self, name: str, value: object, rule: str) -> None:
+        raise ConfigurationError(
+            f"Connection '{self.conn_id}' has extra '{name}' = {value!r}. {rule}; change it there."
+        )
+
+    @property
+    def place(self) -> str:
+        """The server in words, for messages: connection, host and port."""
+        server = httpx.URL(self.base_url).netloc.decode("ascii") or "built in"
+        return f"connection '{self.conn_id}' ({server})"
 
 
 class RejectedInputError(PatternsError):
@@ -58,7 +120,8 @@ class Embedder(Protocol):
     async def check(self) -> None:
         """Embed one word, without retries, to prove that server, model, key and dimension are right.
 
-        :raises ConfigurationError: when a person must act: unreachable, refused key, unknown model, other dimension
+        :raises ConfigurationError: unreachable, key refused, model unknown, other dimension: a person must act
+        :raises OutageError: the server is there but too busy or failing
         """
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
@@ -66,10 +129,11 @@ class Embedder(Protocol):
 
         :raises RejectedInputError: the server is well but refuses this batch; the caller may split it
         :raises OutageError: the server could not be used within the retries
+        :raises ConfigurationError: the server refuses key or model, or its vectors have another length
         """
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
-        """Embed one search text, shape (dimension,)."""
+        """Embed one search text, shape (dimension,); errors as in :meth:`embed_documents`."""
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -1,0 +1,44 @@
+"""Checks on what a server answered, before any of it reaches the collection."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from code_patterns.embeddings.base import EmbeddingConfig, Vectors
+from code_patterns.embeddings.faults import TemporaryError, Trouble, UnusableVectorsError
+from code_patterns.errors import ConfigurationError
+
+
+def checked_vectors(rows: Sequence[Any], count: int, config: EmbeddingConfig) -> Vectors:
+    """Turn the decoded vectors of an answer into an array that is safe to store.
+
+    :param rows: one list of numbers per text
+    :param count: number of texts that were sent
+    :raises ConfigurationError: all vectors have one other length than the connection says
+    :raises TemporaryError: the number of vectors is wrong, or they are not lists of numbers of one length
+    :raises UnusableVectorsError: a vector is not finite, or has no length
+    """
+    if len(rows) != count:
+        raise TemporaryError(Trouble.UNREADABLE, f"it answered {len(rows)} vectors for {count} texts")
+    try:
+        with np.errstate(over="ignore"):
+            vectors = np.asarray(rows, dtype=np.float32)
+    except (TypeError, ValueError):
+        vectors = np.empty(0, dtype=np.float32)
+    if vectors.ndim != 2:
+        raise TemporaryError(Trouble.UNREADABLE, "its vectors are not lists of numbers of one length")
+    if vectors.shape[1] != config.dimension:
+        raise ConfigurationError(
+            f"The model '{config.model}' of {config.place} gives vectors of length {vectors.shape[1]}, "
+            f"expected {config.dimension}. Set the connection's extra 'dimension' to {vectors.shape[1]}, or "
+            f"its extra 'model' to a model of {config.dimension} dimensions."
+        )
+    # Qdrant divides by this number, in 32 bits as well: it catches NaN, infinity, zeros and overflow at once.
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+    if not np.isfinite(squares).all():
+        raise UnusableVectorsError("its vectors hold NaN or infinite numbers")
+    if not squares.all():
+        raise UnusableVectorsError("its vectors hold nothing but zeros")
+    return vectors

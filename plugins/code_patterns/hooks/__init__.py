@@ -1,0 +1,1 @@
+"""Airflow connections in, plain configurations out."""

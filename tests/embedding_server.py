@@ -1,0 +1,228 @@
+"""A real embedding server for tests and benchmarks: speaks Ollama and OpenAI, and misbehaves on demand.
+
+Vectors come from the hashing embedder, so they are the same for the same text everywhere.
+
+Cost model: one request takes ``request_seconds + text_seconds * texts``; requests are served in parallel unless
+``serial`` is set, as on a machine with one accelerator.
+"""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from code_patterns.embeddings.hashing import hash_text
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to misbehave.
+
+    :param status: answer with this status instead of vectors; 200 answers vectors
+    :param retry_after: value of the ``Retry-After`` header
+    :param body: answer with this text instead of vectors
+    :param content_type: its type
+    :param delay: seconds to wait before the answer
+    :param reset: send half an answer, then reset the connection
+    :param spoil: change the vectors before they are sent
+    """
+
+    status: int = 200
+    retry_after: str | None = None
+    body: str | None = None
+    content_type: str = "application/json"
+    delay: float = 0.0
+    reset: bool = False
+    spoil: Callable[[list[list[float]]], list[Any]] | None = None
+
+
+HTML = Fault(body="<!doctype html><html><body>Welcome</body></html>", content_type="text/html")
+ERROR_BODY = Fault(body='{"error": "out of memory"}')
+RESET = Fault(reset=True)
+TOO_FEW = Fault(spoil=lambda vectors: vectors[1:])
+RAGGED = Fault(spoil=lambda vectors: [vectors[0][:-1], *vectors[1:]])
+SHORTER = Fault(spoil=lambda vectors: [vector[:-1] for vector in vectors])
+NAN = Fault(spoil=lambda vectors: [[float("nan"), *vector[1:]] for vector in vectors])
+INFINITE = Fault(spoil=lambda vectors: [[float("inf"), *vector[1:]] for vector in vectors])
+NULLS = Fault(spoil=lambda vectors: [[None, *vector[1:]] for vector in vectors])
+ZEROS = Fault(spoil=lambda vectors: [[0.0] * len(vector) for vector in vectors])
+
+
+def status(code: int, retry_after: str | None = None, message: str = "as ordered") -> Fault:
+    """A fault that answers with a status and an error message."""
+    return Fault(status=code, retry_after=retry_after, body=json.dumps({"error": message}))
+
+
+@dataclass
+class EmbeddingServer:
+    """What the server does, and what it saw.
+
+    :param dimension: length of the vectors
+    :param model: the only model it knows; any name will do when empty
+    :param api_key: bearer token it demands, or ``None``
+    :param request_seconds: time one request takes
+    :param text_seconds: time each text of a request takes
+    :param serial: requests are worked off one after another
+    """
+
+    dimension: int = 768
+    model: str = ""
+    api_key: str | None = None
+    request_seconds: float = 0.0
+    text_seconds: float = 0.0
+    serial: bool = False
+
+    faults: deque[Fault] = field(default_factory=deque)
+    """Each request takes one from the left, until none is left."""
+    always: Fault | None = None
+    """What every request meets once ``faults`` is empty."""
+    markers: dict[str, Fault] = field(default_factory=dict)
+    """Requests with a text that contains the key meet this fault, and use up none of the others."""
+
+    url: str = ""
+    requests: int = 0
+    batches: list[list[str]] = field(default_factory=list)
+    """The texts of every request that was answered with vectors, prefixes included."""
+    most_at_once: int = 0
+    _at_once: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _accelerator: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def port(self) -> int:
+        """TCP port on the loopback interface."""
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def texts(self) -> list[str]:
+        """Every text that was answered with a vector, in order of the answers."""
+        return [text for batch in self.batches for text in batch]
+
+    def vector(self, text: str) -> list[float]:
+        """The vector of a text."""
+        return [float(value) for value in hash_text(text, self.dimension)]
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Count a request while it is served."""
+        with self._lock:
+            self.requests += 1
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+    def fault_for(self, texts: list[str]) -> Fault | None:
+        """Choose what this request meets."""
+        for marker, fault in self.markers.items():
+            if any(marker in text for text in texts):
+                return fault
+        with self._lock:
+            return self.faults.popleft() if self.faults else self.always
+
+    def work(self, texts: list[str]) -> None:
+        """Take the time of the cost model."""
+        seconds = self.request_seconds + self.text_seconds * len(texts)
+        if self.serial:
+            with self._accelerator:
+                time.sleep(seconds)
+        elif seconds:
+            time.sleep(seconds)
+
+
+def _handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep quiet."""
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with server.entered():
+                self._serve(body)
+
+        def _serve(self, body: dict[str, Any]) -> None:
+            if server.api_key and self.headers.get("Authorization") != f"Bearer {server.api_key}":
+                return self._send(401, f"wrong key: {self.headers.get('Authorization')}")
+            if self.path not in ("/api/embed", "/v1/embeddings"):
+                return self._send(404, "no such page")
+            if server.model and body["model"] != server.model:
+                return self._send(404, f'model "{body["model"]}" not found, try pulling it first')
+            texts = body["input"]
+            fault = server.fault_for(texts) or Fault()
+            server.work(texts)
+            time.sleep(fault.delay)
+            if fault.status != 200 or fault.body is not None:
+                return self._write(fault.status, fault.body or "", fault)
+            vectors: list[Any] = [server.vector(text) for text in texts]
+            if fault.spoil:
+                vectors = fault.spoil(vectors)
+            elif not fault.reset:
+                with server._lock:
+                    server.batches.append(texts)
+            if self.path == "/api/embed":
+                answer: dict[str, Any] = {"model": body["model"], "embeddings": vectors}
+            else:
+                data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
+                # Servers that work in parallel answer in any order.
+                answer = {"object": "list", "data": data[::-1], "model": body["model"]}
+            return self._write(200, json.dumps(answer), fault)
+
+        def _send(self, code: int, message: str) -> None:
+            self._write(code, json.dumps({"error": message}), Fault())
+
+        def _write(self, code: int, text: str, fault: Fault) -> None:
+            data = text.encode()
+            self.send_response(code)
+            self.send_header("Content-Type", fault.content_type)
+            self.send_header("Content-Length", str(len(data)))
+            if fault.retry_after is not None:
+                self.send_header("Retry-After", fault.retry_after)
+            self.end_headers()
+            if not fault.reset:
+                self.wfile.write(data)
+                return
+            self.wfile.write(data[: len(data) // 2])
+            self.wfile.flush()
+            # Linger time 0 makes close() send RST instead of FIN.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+
+    return Handler
+
+
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up on a slow answer are part of the game."""
+
+
+@contextmanager
+def running(server: EmbeddingServer | None = None) -> Iterator[EmbeddingServer]:
+    """Serve on a free loopback port until the block ends."""
+    server = server or EmbeddingServer()
+    httpd = _QuietServer(("127.0.0.1", 0), _handler(server))
+    server.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
