@@ -6,7 +6,12 @@ to do about it. No message ever holds a password or an API key.
 
 
 class PatternsError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base of every error this project raises on purpose.
+
+    :cvar retryable: whether the same task may succeed later although nobody changed anything
+    """
+
+    retryable = False
 
 
 class ConfigurationError(PatternsError):
@@ -15,3 +20,11 @@ class ConfigurationError(PatternsError):
 
 class OutageError(PatternsError):
     """A server did not answer or answered that it cannot serve now; trying again later may help."""
+
+    retryable = True
+
+
+class ParityError(PatternsError):
+    """PostgreSQL and Qdrant do not agree at the end of a full sync; the next one repairs what it finds."""
+
+    retryable = True

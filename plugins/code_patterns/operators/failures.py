@@ -5,15 +5,14 @@ from contextlib import contextmanager
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from code_patterns.errors import OutageError, PatternsError
+from code_patterns.errors import PatternsError
 
 
 @contextmanager
 def task_errors() -> Iterator[None]:
-    """Fail the task with the error's one sentence; only an outage is worth Airflow's retries."""
+    """Fail the task with the error's own message, and let Airflow retry only where that can help."""
     try:
         yield
-    except OutageError as error:
-        raise AirflowException(str(error)) from None
     except PatternsError as error:
-        raise AirflowFailException(str(error)) from None
+        failure = AirflowException if error.retryable else AirflowFailException
+        raise failure(str(error)) from None

@@ -1,0 +1,81 @@
+"""### Nightly full sync with proof
+
+Compares every code pattern in PostgreSQL (`pattern_lineage_nodes`) with Qdrant, repairs what differs, deletes points
+that no pattern stands behind, and then proves that both sides agree.
+
+**Schedule**: 02:00 UTC.
+
+**Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`; `allow_mass_delete` lets this one run
+delete more than `pattern_sync_max_delete_fraction` of the points. A Param that is left empty falls back to its
+Variable, then to the default. A run with `limit` deletes and proves nothing.
+
+**Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
+**Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
+(0.2), `patterns_collection` (`code_patterns`).
+
+**A change of model**, dimension, prefix or text recipe in `patterns_embeddings` makes this run build a second
+collection beside the first, prove it, and then let the alias name the new one; the old collection is kept.
+
+**A re-run** finds what is already done unchanged and writes nothing. Killed at any moment, the next try compares again
+and goes on. Runs of this DAG and of `pattern_sync_incremental` wait for each other.
+
+**When it fails**: the last line of the task log says what is wrong and what to do. A refused mass delete means that
+PostgreSQL holds far fewer patterns than Qdrant: check that the connection names the right database before allowing it.
+"Run schema_migration first" means just that. Rows parked as failed stand in the table `pattern_sync_failures`.
+"""
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pendulum
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
+
+# The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
+
+from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
+
+with DAG(
+    dag_id="pattern_sync_full",
+    description="PostgreSQL → Qdrant: compare everything, delete orphans, prove parity",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["code-patterns", "sync", "qdrant"],
+    render_template_as_native_obj=True,
+    default_args={
+        "owner": "data-engineering",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "execution_timeout": timedelta(hours=24),
+    },
+    params={
+        "batch_size": Param(
+            None, type=["null", "integer"], minimum=1, description="Patterns embedded and written together"
+        ),
+        "delay_seconds": Param(None, type=["null", "number"], minimum=0, description="Pause between batches, seconds"),
+        "limit": Param(None, type=["null", "integer"], minimum=1, description="Most patterns to look at"),
+        "dry_run": Param(False, type="boolean", description="Count what would be done and write nothing"),
+        "allow_mass_delete": Param(
+            False, type="boolean", description="Let this run delete more than the allowed share of the points"
+        ),
+        "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
+    },
+):
+    QdrantUpsertOperator(
+        task_id="sync",
+        mode="full",
+        batch_size="{{ params.batch_size }}",
+        delay_seconds="{{ params.delay_seconds }}",
+        limit="{{ params.limit }}",
+        plan_only="{{ params.dry_run }}",
+        allow_mass_delete="{{ params.allow_mass_delete }}",
+        collection="{{ params.collection }}",
+        max_active_tis_per_dag=1,
+        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
+        outlets=[Asset("code_patterns")],
+    )

@@ -1,0 +1,77 @@
+"""### Hourly sync of changed patterns
+
+Brings the code patterns that changed in PostgreSQL (`pattern_lineage_nodes`) since the last run to Qdrant, deletions
+included.
+
+**Schedule**: every hour, UTC. A run takes everything committed since the last successful one, so a missed hour is
+caught up by the next run. The first run on a new database or collection compares everything.
+
+**Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. One that is left empty falls back to its
+Variable, then to the default.
+
+**Backfill** (or a manual run with a past date): compares the rows created or updated in that data interval with
+Qdrant and repairs what differs; the position of the hourly runs stays where it is.
+
+**Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
+**Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
+(`code_patterns`).
+
+**A re-run** finds what is already done unchanged and writes nothing. Killed at any moment, the next try goes on from
+the last recorded batch. Runs of this DAG and of `pattern_sync_full` wait for each other.
+
+**When it fails**: the last line of the task log says what is wrong and what to do. A configuration error is not
+retried; an outage is. "Run schema_migration first" means just that. Rows that the embedding server or Qdrant refuse do
+not fail the run: they are parked in the table `pattern_sync_failures` with their error, and tried again by every run.
+"""
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pendulum
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+
+# The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
+
+from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
+
+with DAG(
+    dag_id="pattern_sync_incremental",
+    description="PostgreSQL → Qdrant: what changed since the last run",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["code-patterns", "sync", "qdrant"],
+    render_template_as_native_obj=True,
+    default_args={
+        "owner": "data-engineering",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=2),
+        "execution_timeout": timedelta(hours=6),
+    },
+    params={
+        "batch_size": Param(
+            None, type=["null", "integer"], minimum=1, description="Patterns embedded and written together"
+        ),
+        "delay_seconds": Param(None, type=["null", "number"], minimum=0, description="Pause between batches, seconds"),
+        "limit": Param(None, type=["null", "integer"], minimum=1, description="Most changed rows to look at"),
+        "dry_run": Param(False, type="boolean", description="Count what would be done and write nothing"),
+        "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
+    },
+):
+    QdrantUpsertOperator(
+        task_id="sync",
+        mode="incremental",
+        batch_size="{{ params.batch_size }}",
+        delay_seconds="{{ params.delay_seconds }}",
+        limit="{{ params.limit }}",
+        plan_only="{{ params.dry_run }}",
+        collection="{{ params.collection }}",
+        # Backfills ignore max_active_runs; one task at a time keeps waiting runs from filling the workers.
+        max_active_tis_per_dag=1,
+        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
+    )

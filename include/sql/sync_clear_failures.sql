@@ -1,0 +1,5 @@
+-- Take rows that are in order again from the failures.
+DELETE FROM pattern_sync_failures
+WHERE
+    collection = %(collection)s
+    AND node_id = any(%(ids)s::uuid []);

@@ -1,0 +1,18 @@
+-- Close a run in the history with what it did.
+UPDATE pattern_sync_runs
+SET
+    status = %(status)s,
+    kind = %(kind)s,
+    finished_at = now(),
+    watermark_to = %(watermark_to)s::text::xid8,
+    examined = %(examined)s,
+    created = %(new)s,
+    changed = %(changed)s,
+    payload_only = %(payload_only)s,
+    unchanged = %(unchanged)s,
+    deleted = %(deleted)s,
+    failed = %(failed)s,
+    embedded_texts = %(embedded_texts)s,
+    parity = %(parity)s,
+    error = %(error)s
+WHERE id = %(id)s;

@@ -1,0 +1,14 @@
+-- Who holds the lock of a collection, and since when its session runs.
+SELECT
+    activity.pid,
+    activity.application_name,
+    extract(EPOCH FROM now() - activity.backend_start)::float8 AS age_seconds
+FROM pg_locks
+INNER JOIN pg_stat_activity AS activity ON pg_locks.pid = activity.pid
+WHERE
+    pg_locks.locktype = 'advisory'
+    AND pg_locks.granted
+    AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND pg_locks.classid = ((hashtext('code_patterns sync')::bigint + 4294967296) %% 4294967296)::oid
+    AND pg_locks.objid = ((hashtext(%(collection)s)::bigint + 4294967296) %% 4294967296)::oid
+    AND pg_locks.objsubid = 2;

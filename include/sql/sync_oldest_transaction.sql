@@ -1,0 +1,11 @@
+-- The open transaction that holds the horizon back, and for how long it has been open.
+SELECT
+    pid,
+    extract(EPOCH FROM now() - xact_start)::float8 AS age_seconds,
+    coalesce(nullif(application_name, ''), 'unnamed') AS application
+FROM pg_stat_activity
+WHERE
+    backend_xid IS NOT NULL
+    AND pid <> pg_backend_pid()
+ORDER BY xact_start
+LIMIT 1;

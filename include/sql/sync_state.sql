@@ -1,0 +1,8 @@
+-- How far a collection has been synced.
+SELECT
+    target_identity,
+    system_identifier,
+    watermark_xid::text::bigint,
+    watermark_id
+FROM pattern_sync_state
+WHERE collection = %(collection)s;

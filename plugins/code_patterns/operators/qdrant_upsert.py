@@ -1,0 +1,93 @@
+"""The operator behind both sync DAGs."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from airflow.sdk import BaseOperator, Variable
+
+from code_patterns.hooks.embedding import EmbeddingHook
+from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.operators.failures import task_errors
+from code_patterns.sync.runs import sync
+from code_patterns.sync.settings import Mode, choose, interval_of
+from code_patterns.sync.state import RunIdentity
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class QdrantUpsertOperator(BaseOperator):
+    """Bring a Qdrant collection to what PostgreSQL holds; returns the counts of the run.
+
+    A Param left empty falls back to its Variable, the Variable to the default.
+
+    :param mode: ``incremental`` takes what changed since the last run (and, in a backfill, the rows of the data
+        interval); ``full`` compares everything, deletes orphans and proves parity
+    :param collection: alias or collection; Variable ``patterns_collection``, default ``code_patterns``
+    :param batch_size: patterns per batch; Variable ``pattern_sync_batch_size``, default 100
+    :param delay_seconds: pause between batches; Variable ``pattern_sync_delay_seconds``, default 0
+    :param limit: most rows to look at; empty means all
+    :param plan_only: dry run: count what would be done, write nothing
+    :param allow_mass_delete: let this run delete more than ``pattern_sync_max_delete_fraction`` (default 0.2)
+    :param postgres_conn_id: connection of the patterns' database
+    :param qdrant_conn_id: connection of Qdrant
+    :param embedding_conn_id: connection of the embedding server
+    """
+
+    template_fields: Sequence[str] = (
+        "collection",
+        "batch_size",
+        "delay_seconds",
+        "limit",
+        "plan_only",
+        "allow_mass_delete",
+    )
+    ui_color = "#dc244c"
+    ui_fgcolor = "#ffffff"
+
+    def __init__(
+        self,
+        *,
+        mode: Mode,
+        collection: str | None = None,
+        batch_size: int | str | None = None,
+        delay_seconds: float | str | None = None,
+        limit: int | str | None = None,
+        plan_only: bool | str = False,
+        allow_mass_delete: bool | str = False,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
+        embedding_conn_id: str = EmbeddingHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mode = mode
+        self.collection = collection
+        self.batch_size = batch_size
+        self.delay_seconds = delay_seconds
+        self.limit = limit
+        self.plan_only = plan_only
+        self.allow_mass_delete = allow_mass_delete
+        self.postgres_conn_id = postgres_conn_id
+        self.qdrant_conn_id = qdrant_conn_id
+        self.embedding_conn_id = embedding_conn_id
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Run the sync and return its counts."""
+        run, try_number = context["dag_run"], context["ti"].try_number
+        with task_errors():
+            params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.plan_only}
+            interval = interval_of(run.run_type, run.data_interval_start, run.data_interval_end, run.run_after)
+            result = asyncio.run(
+                sync(
+                    PatternsPostgresHook(self.postgres_conn_id).config,
+                    PatternsQdrantHook(self.qdrant_conn_id).config,
+                    EmbeddingHook(self.embedding_conn_id).config,
+                    choose(self.mode, params, interval, lambda name: Variable.get(name, default=None)),
+                    RunIdentity(uuid4(), run.dag_id, run.run_id, try_number),
+                )
+            )
+        return result.as_xcom()

@@ -1,0 +1,6 @@
+"""The sync: PostgreSQL rows → plan → embed → Qdrant points → record.
+
+A pattern's way through the modules: ``source`` reads its row, ``pattern`` turns the row into text, payload and
+hashes, ``plan`` compares the hashes with what Qdrant holds, ``embed`` gets vectors, ``target`` writes,
+``state`` records. ``pipeline`` overlaps the steps; ``runs`` puts them together into the three kinds of run.
+"""

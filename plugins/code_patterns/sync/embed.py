@@ -1,0 +1,93 @@
+"""Getting vectors: every distinct text once, and one bad text never costs its neighbours."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from code_patterns.embeddings.base import Embedder, RejectedInputError, Vectors
+from code_patterns.errors import PatternsError
+from code_patterns.sync.pattern import Pattern
+
+REMEMBERED_VECTORS = 10_000
+"""Vectors a run keeps for identical texts, the latest ones: 30 MB at 768 dimensions, whatever the table's size."""
+
+Item = TypeVar("Item")
+
+
+async def bisect(
+    items: Sequence[Item],
+    attempt: Callable[[Sequence[Item]], Awaitable[None]],
+    rejection: type[PatternsError],
+) -> list[tuple[Item, PatternsError]]:
+    """Do all items that can be done, halving a rejected batch until the bad items stand alone.
+
+    :param items: what to do
+    :param attempt: does several items at once, or raises ``rejection`` and does none that must not be repeated
+    :param rejection: the error that blames the items
+    :return: the items that were rejected alone, each with its error
+    """
+    if not items:
+        return []
+    try:
+        await attempt(items)
+    except rejection as error:
+        if len(items) == 1:
+            return [(items[0], error)]
+        middle = len(items) // 2
+        return [
+            *await bisect(items[:middle], attempt, rejection),
+            *await bisect(items[middle:], attempt, rejection),
+        ]
+    return []
+
+
+class DistinctEmbedder:
+    """Embeds patterns for one run; identical texts, also in concurrent batches, go to the server once.
+
+    :param embedder: the server
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._vectors: OrderedDict[str, asyncio.Future[Vectors | RejectedInputError]] = OrderedDict()
+        self.embedded_texts = 0
+
+    async def embed(self, patterns: Sequence[Pattern]) -> list[Vectors | RejectedInputError]:
+        """Return for each pattern its vector, shape (dimension,), or why its text was rejected.
+
+        :raises OutageError: the server could not be used; nothing is known about the texts
+        """
+        mine: dict[str, Pattern] = {}
+        futures = []
+        for pattern in patterns:
+            future = self._vectors.get(pattern.embedding_hash)
+            if future is None:
+                future = asyncio.get_running_loop().create_future()
+                self._vectors[pattern.embedding_hash] = future
+                mine[pattern.embedding_hash] = pattern
+            futures.append(future)
+        try:
+            rejected = await bisect(list(mine.values()), self._embed_some, RejectedInputError)
+        except BaseException as error:
+            for key in mine:
+                future = self._vectors.pop(key)
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()
+            raise
+        for pattern, reason in rejected:
+            assert isinstance(reason, RejectedInputError)  # noqa: S101 - bisect gives what it was asked to catch
+            self._vectors[pattern.embedding_hash].set_result(reason)
+        results = [await future for future in futures]
+        while len(self._vectors) > REMEMBERED_VECTORS and next(iter(self._vectors.values())).done():
+            self._vectors.popitem(last=False)
+        return results
+
+    async def _embed_some(self, patterns: Sequence[Pattern]) -> None:
+        vectors = await self._embedder.embed_documents([pattern.text for pattern in patterns])
+        self.embedded_texts += len(patterns)
+        for pattern, vector in zip(patterns, vectors, strict=True):
+            self._vectors[pattern.embedding_hash].set_result(np.asarray(vector))

@@ -1,0 +1,186 @@
+"""From a table row to what Qdrant should hold for it: text, payload and the two hashes that identify them."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.errors import PatternsError
+
+TEXT_RECIPE = "file-language-path-code/1"
+"""Name of the way :func:`document_text` builds a text; a new name makes the next full sync embed everything again."""
+
+MAX_DEPTH = 100
+"""Deepest JSON nesting that is synced. Qdrant's parser (serde_json) stops at 128 levels, envelope included."""
+
+EMBEDDING_HASH = "embedding_hash"
+CONTENT_HASH = "content_hash"
+SYNC_TIMESTAMP = "sync_timestamp"
+
+
+class UnreadableRowError(PatternsError):
+    """A row whose JSON cannot be made into a pattern; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One row of ``pattern_lineage_nodes``; JSON columns still as text.
+
+    :param sync_xid: transaction that last changed what the sync reads; ``None`` for rows older than the trigger
+    """
+
+    id: UUID
+    pattern_id: str | None
+    pattern_name: str | None
+    pattern_type: str | None
+    pattern_version: str | None
+    pattern_data: str
+    metadata: str | None
+    created_at: datetime | None
+    file_path: str | None
+    language: str | None
+    sync_xid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What Qdrant should hold for one row.
+
+    :param id: point id, the row's own id
+    :param text: the text that is embedded
+    :param payload: the point's payload, without ``sync_timestamp``
+    :param embedding_hash: identifies text, model, dimension, prefix and recipe: a change needs a new vector
+    :param content_hash: identifies the rest of the payload: a change needs no new vector
+    """
+
+    id: UUID
+    text: str
+    payload: dict[str, Any]
+    embedding_hash: str
+    content_hash: str
+
+
+def recipe_of(config: EmbeddingConfig) -> str:
+    """Name everything besides the text that decides a vector, in a form two runs can compare."""
+    return orjson.dumps(
+        [TEXT_RECIPE, config.model, config.dimension, config.document_prefix, config.max_characters]
+    ).decode()
+
+
+def pattern_of(row: SourceRow, recipe: str) -> Pattern:
+    """Build the pattern of a row.
+
+    :param row: a row whose type is ``code``
+    :param recipe: from :func:`recipe_of`
+    :raises UnreadableRowError: when the row's JSON is not what a pattern needs
+    """
+    data = _pattern_data(row.pattern_data)
+    code = data.get("code")
+    if code is None:
+        code = ""
+    if not isinstance(code, str):
+        raise UnreadableRowError(f"pattern_data.code is a JSON {_kind(code)}; it must be a text")
+    file_path = row.file_path or _text(data.get("file_path"))
+    language = row.language or _text(data.get("language"))
+    text = document_text(row.pattern_name, file_path, language, code)
+    described = {
+        "pattern_id": row.pattern_id,
+        "pattern_name": row.pattern_name,
+        "pattern_type": row.pattern_type,
+        "pattern_version": row.pattern_version,
+        "file_path": file_path,
+        "language": language,
+        "metadata": {} if row.metadata is None else _json(row.metadata, "metadata"),
+        "created_at": row.created_at.isoformat() if row.created_at else None,
+    }
+    embedding_hash = _digest(recipe.encode(), text.encode())
+    content_hash = _digest(orjson.dumps(described, option=orjson.OPT_SORT_KEYS))
+    payload = {
+        "text": text,
+        "code": code,
+        **described,
+        EMBEDDING_HASH: embedding_hash,
+        CONTENT_HASH: content_hash,
+    }
+    return Pattern(row.id, text, payload, embedding_hash, content_hash)
+
+
+def document_text(name: str | None, file_path: str | None, language: str | None, code: str) -> str:
+    """Build the text that is embedded: file, language and path, then the whole code."""
+    file = PurePosixPath(file_path).name if file_path else name
+    return (
+        f"File: {file or 'unknown'}\nLanguage: {language or 'unknown'}\nPath: {file_path or 'unknown'}\n\nCode:\n{code}"
+    )
+
+
+def _pattern_data(raw: str) -> dict[str, Any]:
+    """Read ``pattern_data``; older rows hold a JSON string that itself contains the JSON object."""
+    value = _json(raw, "pattern_data")
+    if isinstance(value, str):
+        value = _json(value, "the JSON text inside pattern_data")
+    if not isinstance(value, dict):
+        raise UnreadableRowError(f"pattern_data is a JSON {_kind(value)}; it must be an object with the key 'code'")
+    return value
+
+
+def _json(raw: str, what: str) -> Any:
+    """Parse JSON into values that Qdrant can store: finite numbers, valid text, bounded nesting."""
+    try:
+        value = orjson.loads(raw)
+    except ValueError:
+        # orjson refuses what PostgreSQL or an old writer let through: 1e999, NaN, a lone surrogate.
+        try:
+            value = _storable(json.loads(raw))
+        except (ValueError, RecursionError) as error:
+            reason = "nests too deeply" if isinstance(error, RecursionError) else f"is not valid JSON ({error})"
+            raise UnreadableRowError(f"{what} {reason}") from None
+    if raw.count("[") + raw.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise UnreadableRowError(f"{what} nests deeper than {MAX_DEPTH} levels, more than Qdrant reads")
+    return value
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
+        return _storable(float(value)) if abs(value) < 10**308 else None
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _kind(value: Any) -> str:
+    return {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}.get(
+        type(value), "number"
+    )
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()

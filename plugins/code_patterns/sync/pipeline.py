@@ -1,0 +1,194 @@
+"""The stream of one run.
+
+Changes are cut into batches and several batches are on their way at once, but each is recorded in the order it was
+read, so that the watermark never passes a batch that is not done.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import numpy as np
+
+from code_patterns.embeddings.base import RejectedInputError, Vectors
+from code_patterns.errors import ConfigurationError
+from code_patterns.sync.embed import DistinctEmbedder, bisect
+from code_patterns.sync.pattern import Pattern
+from code_patterns.sync.plan import EMBEDS, WRITES, Action, Change, Watermark
+from code_patterns.sync.report import Counts, Progress
+from code_patterns.sync.state import Failure, SyncState
+from code_patterns.sync.target import PatternTarget, PointRejectedError
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH_CHARACTERS = 4_000_000
+"""Text one batch carries at most, unless a single pattern is larger: bounds memory and request size."""
+MAX_BATCH_EXAMINED = 5_000
+"""Rows after which a batch is recorded even when few of them needed work."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Consecutive changes that are written and recorded together."""
+
+    changes: list[Change] = field(default_factory=list)
+    writes: int = 0
+    characters: int = 0
+
+    def add(self, change: Change) -> None:
+        """Take one more change."""
+        self.changes.append(change)
+        if change.action in WRITES:
+            self.writes += 1
+            self.characters += len(change.pattern.text) if change.pattern else 0
+
+    def of(self, actions: Iterable[Action]) -> list[Change]:
+        """The changes with one of these actions."""
+        wanted = frozenset(actions)
+        return [change for change in self.changes if change.action in wanted]
+
+    @property
+    def watermark(self) -> Watermark | None:
+        """How far the watermark may go once the batch is done."""
+        return max((change.watermark for change in self.changes if change.watermark), default=None)
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """How a run streams.
+
+    :param batch_size: patterns written together
+    :param delay_seconds: pause between batches
+    :param in_flight: batches on their way at once
+    :param dry_run: decide and count, write nothing
+    :param system_identifier: the PostgreSQL cluster the watermark belongs to
+    """
+
+    batch_size: int
+    delay_seconds: float
+    in_flight: int
+    dry_run: bool
+    system_identifier: str
+
+
+class Pipeline:
+    """Applies changes to Qdrant and records them.
+
+    :param target: where points are written
+    :param embedder: where vectors come from
+    :param state: where batches are recorded
+    :param settings: how to stream
+    :param counts: what is counted, updated in place
+    """
+
+    def __init__(
+        self,
+        target: PatternTarget,
+        embedder: DistinctEmbedder,
+        state: SyncState,
+        settings: PipelineSettings,
+        counts: Counts,
+    ) -> None:
+        self._target = target
+        self._embedder = embedder
+        self._state = state
+        self._settings = settings
+        self._counts = counts
+
+    async def run(self, changes: AsyncIterator[Change], progress: Progress) -> None:
+        """Work through all changes.
+
+        :raises PatternsError: when a server fails for good; everything recorded until then stands
+        """
+        window: deque[tuple[Batch, asyncio.Task[list[Failure]]]] = deque()
+
+        async def record_oldest() -> None:
+            batch, task = window.popleft()
+            await self._record(batch, await task)
+            progress.show(self._counts)
+
+        try:
+            async for batch in self._batches(changes):
+                window.append((batch, asyncio.create_task(self._apply(batch))))
+                while len(window) >= self._settings.in_flight or (window and window[0][1].done()):
+                    await record_oldest()
+                if batch.writes and self._settings.delay_seconds:
+                    await asyncio.sleep(self._settings.delay_seconds)
+            while window:
+                await record_oldest()
+        finally:
+            for _, task in window:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in window), return_exceptions=True)
+
+    async def _batches(self, changes: AsyncIterator[Change]) -> AsyncIterator[Batch]:
+        batch = Batch()
+        async for change in changes:
+            batch.add(change)
+            if (
+                batch.writes >= self._settings.batch_size
+                or batch.characters >= MAX_BATCH_CHARACTERS
+                or len(batch.changes) >= MAX_BATCH_EXAMINED
+            ):
+                yield batch
+                batch = Batch()
+        if batch.changes:
+            yield batch
+
+    async def _apply(self, batch: Batch) -> list[Failure]:
+        """Embed and write one batch; return the rows that are to be parked."""
+        failures = [Failure(change.id, "read", change.error or "") for change in batch.of({Action.UNREADABLE})]
+        if self._settings.dry_run:
+            return failures
+        patterns = [change.pattern for change in batch.of(EMBEDS) if change.pattern]
+        vectors: dict[UUID, Vectors] = {}
+        for pattern, result in zip(patterns, await self._embedder.embed(patterns), strict=True):
+            if isinstance(result, RejectedInputError):
+                failures.append(Failure(pattern.id, "embed", str(result)))
+            else:
+                vectors[pattern.id] = result
+
+        async def upsert(some: Sequence[Pattern]) -> None:
+            await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
+
+        failures += await self._write([pattern for pattern in patterns if pattern.id in vectors], upsert)
+        payloads = [change.pattern for change in batch.of({Action.PAYLOAD_ONLY}) if change.pattern]
+        failures += await self._write(payloads, self._target.overwrite_payloads)
+        await self._target.delete([change.id for change in batch.of({Action.DELETE})])
+        return failures
+
+    async def _write(
+        self, patterns: Sequence[Pattern], attempt: Callable[[Sequence[Pattern]], Awaitable[None]]
+    ) -> list[Failure]:
+        rejected = await bisect(patterns, attempt, PointRejectedError)
+        if len(patterns) > 1 and len(rejected) == len(patterns):
+            # Not one of many points was accepted: the collection is at fault, no row is.
+            raise ConfigurationError(str(rejected[0][1]))
+        return [Failure(pattern.id, "write", str(reason)) for pattern, reason in rejected]
+
+    async def _record(self, batch: Batch, failures: Sequence[Failure]) -> None:
+        """Count a batch that is done, and record it so that it is never done again without need."""
+        failed = {failure.id for failure in failures}
+        done = [change for change in batch.changes if change.id not in failed]
+        outcomes = Counter(change.action for change in done)
+        self._counts.examined += len(batch.changes)
+        self._counts.new += outcomes[Action.NEW]
+        self._counts.changed += outcomes[Action.CHANGED]
+        self._counts.payload_only += outcomes[Action.PAYLOAD_ONLY]
+        self._counts.unchanged += outcomes[Action.UNCHANGED]
+        self._counts.deleted += outcomes[Action.DELETE]
+        self._counts.failed += len(failed)
+        self._counts.embedded_texts = self._embedder.embedded_texts
+        for failure in failures:
+            log.warning("Parked pattern %s as failed (%s): %s", failure.id, failure.stage, failure.error)
+        if not self._settings.dry_run:
+            await self._state.record(
+                done=[change.id for change in done],
+                failures=failures,
+                watermark=batch.watermark,
+                target_identity=self._target.collection.identity,
+                system_identifier=self._settings.system_identifier,
+            )

@@ -1,0 +1,96 @@
+"""Deciding what to do with a pattern, by comparing it with what Qdrant really holds."""
+
+from dataclasses import dataclass
+from enum import Enum
+from uuid import UUID
+
+from code_patterns.sync.pattern import Pattern, SourceRow, UnreadableRowError, pattern_of
+
+PointId = UUID | int
+"""A Qdrant point id. Ours are UUIDs; others may have put integers into the collection."""
+
+
+class Action(Enum):
+    """What one pattern needs."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    PAYLOAD_ONLY = "payload_only"
+    UNCHANGED = "unchanged"
+    DELETE = "delete"
+    ABSENT = "absent"
+    UNREADABLE = "unreadable"
+
+
+EMBEDS = frozenset({Action.NEW, Action.CHANGED})
+WRITES = EMBEDS | {Action.PAYLOAD_ONLY, Action.DELETE}
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a point says about itself; hashes are ``None`` for points that something else wrote."""
+
+    id: PointId
+    embedding_hash: str | None
+    content_hash: str | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Watermark:
+    """Everything up to and including this transaction and row id has been seen."""
+
+    xid: int
+    id: UUID
+
+
+LAST_ID = UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One decided step.
+
+    :param id: the row's id, which is the point's id
+    :param action: what to do
+    :param pattern: what Qdrant should hold, where there is something to write
+    :param error: why the row cannot be read, where it cannot
+    :param watermark: how far the watermark may go once this step is recorded; ``None`` moves nothing
+    """
+
+    id: UUID
+    action: Action
+    pattern: Pattern | None = None
+    error: str | None = None
+    watermark: Watermark | None = None
+
+
+def decide(
+    node_id: UUID,
+    row: SourceRow | None,
+    point: Fingerprint | None,
+    recipe: str,
+    watermark: Watermark | None = None,
+) -> Change:
+    """Compare a row with its point.
+
+    :param node_id: their common id
+    :param row: the row, or ``None`` when it was deleted
+    :param point: the point's fingerprint, or ``None`` when Qdrant has none
+    :param recipe: from :func:`~code_patterns.sync.pattern.recipe_of`
+    :param watermark: handed through to the change
+    """
+    if row is None or row.pattern_type != "code":
+        return Change(node_id, Action.DELETE if point else Action.ABSENT, watermark=watermark)
+    try:
+        pattern = pattern_of(row, recipe)
+    except UnreadableRowError as error:
+        return Change(node_id, Action.UNREADABLE, error=str(error), watermark=watermark)
+    if point is None:
+        action = Action.NEW
+    elif point.embedding_hash != pattern.embedding_hash:
+        action = Action.CHANGED
+    elif point.content_hash != pattern.content_hash:
+        action = Action.PAYLOAD_ONLY
+    else:
+        action = Action.UNCHANGED
+    return Change(node_id, action, pattern, watermark=watermark)

@@ -1,0 +1,327 @@
+"""The three kinds of run: what changed since the last one, everything, or the rows of a span of time."""
+
+import contextlib
+import logging
+import time
+from contextlib import AsyncExitStack
+from uuid import UUID
+
+from code_patterns.embeddings import open_embedder
+from code_patterns.embeddings.base import Embedder, EmbeddingConfig
+from code_patterns.errors import ConfigurationError, ParityError, PatternsError
+from code_patterns.postgres import PostgresConfig
+from code_patterns.qdrant import QdrantConfig
+from code_patterns.sync.changes import ChangeReader, Points, is_difference
+from code_patterns.sync.embed import DistinctEmbedder
+from code_patterns.sync.pattern import recipe_of
+from code_patterns.sync.pipeline import Pipeline, PipelineSettings
+from code_patterns.sync.plan import PointId, Watermark
+from code_patterns.sync.report import Counts, Kind, Parity, Progress, SyncResult
+from code_patterns.sync.settings import Interval, SyncSettings
+from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
+from code_patterns.sync.state import RunIdentity, SyncState
+from code_patterns.sync.target import PatternTarget
+
+log = logging.getLogger(__name__)
+
+OLD_TRANSACTION_SECONDS = 300.0
+"""An open transaction older than this is named in the log, because it holds changes back."""
+MAX_NAMED_DIFFERENCES = 10_000
+"""Differences after which the proof stops looking: the sides are then known to disagree."""
+READ_AHEAD_BATCHES = 2
+"""Batches in flight beyond what the embedding server takes at once, so that it never waits for a write."""
+
+
+async def sync(
+    postgres: PostgresConfig,
+    qdrant: QdrantConfig,
+    embedding: EmbeddingConfig,
+    settings: SyncSettings,
+    identity: RunIdentity,
+) -> SyncResult:
+    """Bring Qdrant to what PostgreSQL holds.
+
+    Everything that can be wrong with the three servers is found out before anything is written.
+
+    :param postgres: where the patterns are
+    :param qdrant: where the points go
+    :param embedding: how texts become vectors
+    :param settings: what the person chose
+    :param identity: which run this is, for the history
+    :raises ConfigurationError: when a person must change something first
+    :raises OutageError: when a server went away; the next try goes on where this one stopped
+    :raises ParityError: when both sides disagree at the end of a full sync
+    """
+    recipe = recipe_of(embedding)
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(PatternSource.open(postgres))
+        embedder = open_embedder(embedding)
+        stack.push_async_callback(embedder.aclose)
+        await embedder.check()
+        target = await stack.enter_async_context(
+            PatternTarget.open(qdrant, settings.collection, recipe, embedding.dimension)
+        )
+        state = await stack.enter_async_context(SyncState.open(postgres, settings.collection))
+        return await SyncRun(source, target, embedder, state, settings, identity, recipe).execute()
+
+
+class SyncRun:
+    """One run; see :func:`sync`, which opens what it needs."""
+
+    def __init__(
+        self,
+        source: PatternSource,
+        target: PatternTarget,
+        embedder: Embedder,
+        state: SyncState,
+        settings: SyncSettings,
+        identity: RunIdentity,
+        recipe: str,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._embedder = embedder
+        self._state = state
+        self._settings = settings
+        self._identity = identity
+        self._reader = ChangeReader(source, target, recipe)
+        self._counts = Counts()
+        self._kind: Kind = "interval" if settings.interval else settings.mode
+        self._parity: Parity = "not proven"
+        self._watermark: Watermark | None = None
+
+    async def execute(self) -> SyncResult:
+        """Run, and leave a row in the history whatever happens (a dry run leaves none)."""
+        started = time.monotonic()
+        if not self._settings.dry_run:
+            await self._state.lock()
+            # While this run waited for the lock, another one may have created or replaced the collection.
+            await self._target.resolve()
+        horizon = await self._source.horizon()
+        if self._settings.dry_run:
+            await self._dispatch(horizon)
+        else:
+            try:
+                await self._dispatch(horizon)
+            except BaseException as error:
+                # The error itself is what the person must see, not that the history could not be written.
+                with contextlib.suppress(PatternsError):
+                    await self._close_history("failed", error)
+                raise
+            await self._close_history("succeeded", None)
+        result = SyncResult(
+            run_id=self._identity.id,
+            kind=self._kind,
+            collection=self._settings.collection,
+            dry_run=self._settings.dry_run,
+            counts=self._counts.as_dict(),
+            seconds=time.monotonic() - started,
+            parity=self._parity,
+            open_failures=len(self._state.failed_ids),
+            watermark_xid=self._watermark.xid if self._watermark else None,
+        )
+        log.info(result.table())
+        if result.open_failures:
+            log.warning(
+                "%d patterns are parked as failed and not (or not newly) in Qdrant; see the table "
+                "pattern_sync_failures for each one's error. Every later run tries them again.",
+                result.open_failures,
+            )
+        return result
+
+    async def _dispatch(self, horizon: Horizon) -> None:
+        replaces = self._target.collection.replaces
+        if replaces and self._kind != "full":
+            raise ConfigurationError(
+                f"The collection '{replaces}' behind '{self._settings.collection}' was made with another model, "
+                "dimension, prefix or text recipe than the embedding connection names now. Run pattern_sync_full: "
+                "it builds the new collection beside the old one and then swaps them."
+            )
+        if not self._settings.dry_run:
+            await self._target.prepare()
+        if self._settings.interval:
+            await self._open_history(None)
+            await self._sync_interval(self._settings.interval, horizon)
+        elif self._kind == "full":
+            await self._open_history(None)
+            await self._sync_everything(horizon)
+        else:
+            watermark = await self._state.watermark(self._target.collection.identity, horizon)
+            if isinstance(watermark, Watermark):
+                await self._open_history(watermark)
+                await self._sync_changes(watermark, horizon)
+            else:
+                log.info("There is no watermark to start from: %s. Comparing everything.", watermark)
+                self._kind = "full"
+                await self._open_history(None)
+                await self._sync_everything(horizon)
+
+    async def _sync_changes(self, watermark: Watermark, horizon: Horizon) -> None:
+        await self._name_old_transaction()
+        total = await self._source.count_changed(watermark, horizon)
+        limit = self._settings.limit
+        changes = self._reader.since(watermark, horizon, self._state.failed_ids, limit)
+        await self._pipeline(horizon).run(changes, Progress(min(total, limit or total)))
+        if limit is None or total <= limit:
+            await self._move_watermark(horizon)
+        else:
+            log.info(
+                "The limit of %d was reached; about %d changed rows are left to the next run.",
+                limit,
+                total - limit,
+            )
+
+    async def _sync_interval(self, interval: Interval, horizon: Horizon) -> None:
+        log.info("Re-syncing the rows created or updated from %s to %s.", interval.start, interval.end)
+        total = await self._source.count_interval(interval.start, interval.end)
+        changes = self._reader.within(interval, self._settings.limit)
+        await self._pipeline(horizon).run(changes, Progress(min(total, self._settings.limit or total)))
+
+    async def _sync_everything(self, horizon: Horizon) -> None:
+        total = await self._source.count_code()
+        limit = self._settings.limit
+        points = Points()
+        changes = self._reader.everything(points, limit)
+        await self._pipeline(horizon).run(changes, Progress(min(total, limit or total)))
+        if limit is not None and total > limit:
+            log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
+            return
+        self._refuse_mass_delete(points)
+        await self._delete_orphans(points)
+        if self._settings.dry_run:
+            return
+        await self._recover_vanished()
+        await self._prove(horizon)
+        if self._target.collection.replaces:
+            await self._target.publish()
+        await self._move_watermark(horizon)
+
+    def _refuse_mass_delete(self, points: Points) -> None:
+        if self._settings.allow_mass_delete or not points.orphans:
+            return
+        empty = self._counts.examined == 0
+        if empty or points.orphans > self._settings.max_delete_fraction * points.seen:
+            why = (
+                "PostgreSQL holds no code pattern at all"
+                if empty
+                else f"that is more than the share of {self._settings.max_delete_fraction:g} that "
+                "pattern_sync_max_delete_fraction allows"
+            )
+            raise ConfigurationError(
+                f"Refusing to delete {points.orphans} of {points.seen} points from '{self._settings.collection}': "
+                f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
+                "the right database; if the deletion is meant, run pattern_sync_full once with allow_mass_delete."
+            )
+
+    async def _delete_orphans(self, points: Points) -> None:
+        for ids in points.orphan_batches(self._settings.batch_size):
+            # A row may have come since its point was compared; the next run brings it up to date.
+            rows = await self._source.rows_by_id(ids)
+            orphans = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
+            await self._delete(orphans)
+        await self._delete(points.foreign)
+
+    async def _delete(self, ids: list[UUID] | list[int]) -> None:
+        self._counts.examined += len(ids)
+        self._counts.deleted += len(ids)
+        if not self._settings.dry_run:
+            await self._target.delete(ids)
+
+    async def _recover_vanished(self) -> None:
+        """Forget failures of rows that are gone, or no longer code: there is nothing left to sync."""
+        failed = sorted(self._state.failed_ids)
+        for start in range(0, len(failed), PAGE_ROWS):
+            ids = failed[start : start + PAGE_ROWS]
+            rows = await self._source.rows_by_id(ids)
+            gone = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
+            await self._state.clear_failures(gone)
+
+    async def _prove(self, horizon: Horizon) -> None:
+        """Compare both sides once more, and fail unless they agree.
+
+        Rows parked as failed, and rows that changed while this run was going, are not held against it: the
+        first are counted, the second belong to the next run.
+        """
+        points = Points()
+        differing: list[PointId] = []
+        async for change in self._reader.everything(points):
+            if is_difference(change) and change.id not in self._state.failed_ids:
+                differing.append(change.id)
+                if len(differing) > MAX_NAMED_DIFFERENCES:
+                    break
+        orphans = [node_id for ids in points.orphan_batches(PAGE_ROWS) for node_id in ids]
+        suspects = [node_id for node_id in [*differing, *orphans] if isinstance(node_id, UUID)]
+        moving = await self._source.touched_since(horizon, suspects) if suspects else set()
+        wrong: list[PointId] = [node_id for node_id in [*differing, *orphans] if node_id not in moving]
+        wrong += points.foreign
+        if wrong:
+            self._parity = "broken"
+            named = ", ".join(str(node_id) for node_id in wrong[:5])
+            raise ParityError(
+                f"After the full sync {len(wrong)} patterns still differ between PostgreSQL and "
+                f"'{self._settings.collection}' in Qdrant, for example {named}. Does something else write to the "
+                "collection? The next full sync repairs what it finds."
+            )
+        self._parity = "proven"
+        log.info(
+            "Parity proven: ids and hashes of %s points agree with PostgreSQL; %d rows changed meanwhile, %d are "
+            "parked as failed.",
+            f"{points.seen:,}",
+            len(moving),
+            len(self._state.failed_ids),
+        )
+
+    async def _move_watermark(self, horizon: Horizon) -> None:
+        if self._settings.dry_run:
+            return
+        self._watermark = horizon.watermark
+        await self._state.record(
+            done=(),
+            failures=(),
+            watermark=horizon.watermark,
+            target_identity=self._target.collection.identity,
+            system_identifier=horizon.system_identifier,
+        )
+        await self._state.prune_tombstones()
+
+    async def _name_old_transaction(self) -> None:
+        oldest = await self._source.oldest_transaction()
+        if oldest and oldest.age_seconds > OLD_TRANSACTION_SECONDS:
+            log.warning(
+                "A transaction of pid %d (%s) has been open for %.0f s: changes made since it began wait for its end.",
+                oldest.pid,
+                oldest.application,
+                oldest.age_seconds,
+            )
+
+    def _pipeline(self, horizon: Horizon) -> Pipeline:
+        return Pipeline(
+            self._target,
+            DistinctEmbedder(self._embedder),
+            self._state,
+            PipelineSettings(
+                batch_size=self._settings.batch_size,
+                delay_seconds=self._settings.delay_seconds,
+                in_flight=self._embedder.config.concurrency + READ_AHEAD_BATCHES,
+                dry_run=self._settings.dry_run,
+                system_identifier=horizon.system_identifier,
+            ),
+            self._counts,
+        )
+
+    async def _open_history(self, watermark: Watermark | None) -> None:
+        if not self._settings.dry_run:
+            await self._state.start_run(self._identity, self._kind, watermark)
+
+    async def _close_history(self, status: str, error: BaseException | None) -> None:
+        await self._state.finish_run(
+            self._identity,
+            {
+                "status": status,
+                "kind": self._kind,
+                "watermark_to": self._watermark.xid if self._watermark else None,
+                **self._counts.as_dict(),
+                "parity": self._parity,
+                "error": f"{error}"[:2000] if error else None,
+            },
+        )

@@ -1,0 +1,182 @@
+"""What a person may choose for a run: a Param beats the Variable, the Variable beats the default."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from code_patterns.errors import ConfigurationError
+
+Mode = Literal["incremental", "full"]
+
+ReadVariable = Callable[[str], str | None]
+"""Returns the text of an Airflow Variable, or ``None`` when there is none."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A span of time, ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """How one run behaves.
+
+    :param mode: ``incremental`` takes what changed since the last run, ``full`` compares everything
+    :param collection: alias or collection in Qdrant
+    :param batch_size: patterns embedded and written together
+    :param delay_seconds: pause between batches
+    :param limit: most rows to look at, or ``None`` for all
+    :param dry_run: count what would be done and write nothing anywhere
+    :param max_delete_fraction: a full sync refuses to delete more than this share of the points
+    :param allow_mass_delete: let this one run delete more than that
+    :param interval: re-sync the rows created or updated in this span instead, and leave the watermark alone
+    """
+
+    mode: Mode
+    collection: str
+    batch_size: int
+    delay_seconds: float
+    limit: int | None
+    dry_run: bool
+    max_delete_fraction: float
+    allow_mass_delete: bool
+    interval: Interval | None = None
+
+
+def choose(
+    mode: Mode, params: Mapping[str, Any], interval: Interval | None, read_variable: ReadVariable
+) -> SyncSettings:
+    """Choose everything for one run.
+
+    :param mode: kind of sync
+    :param params: what the person entered; a missing, ``None`` or blank entry falls back to its Variable
+    :param interval: from :func:`interval_of`
+    :param read_variable: reads an Airflow Variable
+    :raises ConfigurationError: naming the Param or Variable that makes no sense, and its value
+    """
+    batch_size = choose_whole_number(
+        "batch_size", params.get("batch_size"), "pattern_sync_batch_size", 100, read_variable
+    )
+    return SyncSettings(
+        mode=mode,
+        collection=choose_collection(params.get("collection"), read_variable),
+        batch_size=batch_size or 100,
+        delay_seconds=choose_seconds(
+            "delay_seconds", params.get("delay_seconds"), "pattern_sync_delay_seconds", 0.0, read_variable
+        ),
+        limit=choose_whole_number("limit", params.get("limit"), None, None, read_variable),
+        dry_run=choose_flag("dry_run", params.get("dry_run")),
+        max_delete_fraction=choose_fraction("pattern_sync_max_delete_fraction", 0.2, read_variable),
+        allow_mass_delete=choose_flag("allow_mass_delete", params.get("allow_mass_delete")),
+        interval=interval,
+    )
+
+
+def interval_of(
+    run_type: str, start: datetime | None, end: datetime | None, run_after: datetime | None
+) -> Interval | None:
+    """Tell whether a run is for a past span of time, and for which.
+
+    A backfill always is. A manual run is when somebody chose a past date for it: Airflow gives every manual run
+    with a date the last whole hour before that date, and someone who just presses the button wants what is new.
+
+    :param run_type: Airflow's ``dag_run.run_type``
+    :param start: begin of the run's data interval, if it has one
+    :param end: its end
+    :param run_after: when the run was allowed to start
+    """
+    if start is None or end is None or start >= end:
+        return None
+    if run_type == "backfill":
+        return Interval(start, end)
+    if run_type == "manual" and run_after is not None and run_after - end >= end - start:
+        return Interval(start, end)
+    return None
+
+
+def choose_collection(param: Any, read_variable: ReadVariable) -> str:
+    """Choose the collection's name.
+
+    :raises ConfigurationError: when the chosen name is blank or a collection the sync must not touch
+    """
+    where, value = _chosen("collection", param, "patterns_collection", "code_patterns", read_variable)
+    name = str(value).strip()
+    if not name or "/" in name:
+        raise ConfigurationError(f"{where} is {value!r}; it must be the name of a Qdrant collection.")
+    if name in ("execution_patterns", "archon_vectors", "quality_vectors"):
+        raise ConfigurationError(
+            f"{where} is {value!r}, a collection that the sync never writes. Name another one, such as 'code_patterns'."
+        )
+    return name
+
+
+def choose_whole_number(
+    name: str, param: Any, variable: str | None, default: int | None, read_variable: ReadVariable
+) -> int | None:
+    """Choose a whole number of at least 1, or the default.
+
+    :param name: the Param's name
+    :param param: its value, ``None`` when it was left empty
+    :param variable: the Variable's name, or ``None`` where there is none
+    :raises ConfigurationError: naming the Param or Variable and its value
+    """
+    where, value = _chosen(name, param, variable, default, read_variable)
+    if value is None:
+        return None
+    number = _number(value)
+    if number is None or number != int(number) or number < 1:
+        raise ConfigurationError(f"{where} is {value!r}; it must be a whole number of at least 1.")
+    return int(number)
+
+
+def choose_seconds(name: str, param: Any, variable: str, default: float, read_variable: ReadVariable) -> float:
+    """Choose a duration of 0 seconds or more; errors as in :func:`choose_whole_number`."""
+    where, value = _chosen(name, param, variable, default, read_variable)
+    number = _number(value)
+    if number is None or number < 0:
+        raise ConfigurationError(f"{where} is {value!r}; it must be a number of seconds, 0 or more.")
+    return number
+
+
+def choose_fraction(variable: str, default: float, read_variable: ReadVariable) -> float:
+    """Choose a share from above 0 up to 1; errors as in :func:`choose_whole_number`."""
+    where, value = _chosen("", None, variable, default, read_variable)
+    number = _number(value)
+    if number is None or not 0 < number <= 1:
+        raise ConfigurationError(f"{where} is {value!r}; it must be a share above 0 and up to 1, such as 0.2.")
+    return number
+
+
+def choose_flag(name: str, param: Any) -> bool:
+    """Read a yes-or-no Param."""
+    if isinstance(param, bool):
+        return param
+    if param is None or str(param).strip().lower() in ("", "none", "false"):
+        return False
+    if str(param).strip().lower() == "true":
+        return True
+    raise ConfigurationError(f"The Param '{name}' is {param!r}; it must be true or false.")
+
+
+def _chosen(name: str, param: Any, variable: str | None, default: Any, read_variable: ReadVariable) -> tuple[str, Any]:
+    if param is not None and str(param).strip() not in ("", "None"):
+        return f"The Param '{name}'", param
+    text = read_variable(variable) if variable else None
+    if text is not None:
+        return f"The Variable '{variable}'", text
+    return f"The default of '{name}'", default
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(str(value).strip())
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,194 @@
+"""Reading patterns from PostgreSQL, in short statements so that no run holds a snapshot open."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import errors as pg_errors
+from psycopg.rows import args_row
+
+from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.postgres import PostgresConfig, connect
+from code_patterns.sql import query
+from code_patterns.sync.pattern import SourceRow
+from code_patterns.sync.plan import LAST_ID, Watermark
+
+PAGE_ROWS = 1000
+"""Rows a reading statement returns at most."""
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """Where a run stops reading.
+
+    :param xid: changes by transactions before this one are all visible; later ones belong to the next run
+    :param system_identifier: identifies the PostgreSQL cluster, whose transaction ids these are
+    """
+
+    xid: int
+    system_identifier: str
+
+    @property
+    def watermark(self) -> Watermark:
+        """The watermark of a run that has seen everything below the horizon."""
+        return Watermark(self.xid - 1, LAST_ID)
+
+
+@dataclass(frozen=True)
+class OpenTransaction:
+    """The transaction that holds the horizon back."""
+
+    pid: int
+    age_seconds: float
+    application: str
+
+
+@asynccontextmanager
+async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
+    """Turn PostgreSQL's errors into ones that name the connection and the remedy."""
+    try:
+        yield
+    except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn) as error:
+        raise ConfigurationError(
+            f"The database of {config.place} lacks what the sync needs ({error.diag.message_primary}). "
+            "Run schema_migration first."
+        ) from None
+    except pg_errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"The role '{config.user}' of {config.place} may not do this: {error.diag.message_primary}. "
+            "Grant it the right, or use another login."
+        ) from None
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise OutageError(
+            f"PostgreSQL at {config.place} went away during the run: {reason}. "
+            "What was recorded stands; the next try goes on from there."
+        ) from None
+
+
+class PatternSource:
+    """The table ``pattern_lineage_nodes`` as the sync reads it.
+
+    :param config: where it is
+    :param connection: an open connection in autocommit mode
+    """
+
+    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection) -> None:
+        self.config = config
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: PostgresConfig) -> AsyncIterator["PatternSource"]:
+        """Connect, and make sure that the tables are there.
+
+        :raises ConfigurationError: when the login fails or ``schema_migration`` has not run
+        """
+        connection = await connect(config, autocommit=True)
+        async with connection:
+            source = cls(config, connection)
+            missing = [row[0] for row in await source._fetch("sync_missing_objects")]
+            if missing:
+                raise ConfigurationError(
+                    f"The database of {config.place} lacks {', '.join(missing)}. Run schema_migration first."
+                )
+            yield source
+
+    async def horizon(self) -> Horizon:
+        """Freeze the point up to which this run reads."""
+        [(xid, system_identifier)] = await self._fetch("sync_horizon")
+        return Horizon(xid, system_identifier)
+
+    async def oldest_transaction(self) -> OpenTransaction | None:
+        """Find what holds the horizon back: the writing transaction that has been open longest."""
+        rows = await self._fetch("sync_oldest_transaction")
+        return OpenTransaction(*rows[0]) if rows else None
+
+    async def changed_pages(self, after: Watermark, horizon: Horizon) -> AsyncIterator[list[SourceRow]]:
+        """Rows of any type that changed after the watermark and before the horizon, in watermark order."""
+        while True:
+            rows = await self._rows(
+                "sync_changed_rows",
+                after_xid=after.xid,
+                after_id=after.id,
+                horizon=horizon.xid,
+                page=PAGE_ROWS,
+            )
+            if rows:
+                yield rows
+            if len(rows) < PAGE_ROWS:
+                return
+            after = Watermark(rows[-1].sync_xid or 0, rows[-1].id)
+
+    async def tombstone_pages(self, after: Watermark, horizon: Horizon) -> AsyncIterator[list[UUID]]:
+        """Ids of rows deleted after the watermark and before the horizon."""
+        while True:
+            rows = await self._fetch(
+                "sync_tombstones", after_xid=after.xid, after_id=after.id, horizon=horizon.xid, page=PAGE_ROWS
+            )
+            if rows:
+                yield [row[0] for row in rows]
+            if len(rows) < PAGE_ROWS:
+                return
+            after = Watermark(rows[-1][1], rows[-1][0])
+
+    async def code_pages(self) -> AsyncIterator[list[SourceRow]]:
+        """All code patterns, in id order."""
+        async for rows in self._pages_by_id("sync_code_rows"):
+            yield rows
+
+    async def interval_pages(self, start: datetime, end: datetime) -> AsyncIterator[list[SourceRow]]:
+        """Rows of any type created or updated in ``[start, end)``, in id order."""
+        async for rows in self._pages_by_id("sync_interval_rows", start=start, end=end):
+            yield rows
+
+    async def rows_by_id(self, ids: Sequence[UUID]) -> dict[UUID, SourceRow]:
+        """The rows with these ids as they are now."""
+        return {row.id: row for row in await self._rows("sync_rows_by_id", ids=list(ids))}
+
+    async def touched_since(self, horizon: Horizon, ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these ids were changed or deleted by transactions at or after the horizon."""
+        return {row[0] for row in await self._fetch("sync_touched_since", ids=list(ids), horizon=horizon.xid)}
+
+    async def count_changed(self, after: Watermark, horizon: Horizon) -> int:
+        """How many rows :meth:`changed_pages` will give."""
+        return await self._count("sync_changed_count", after_xid=after.xid, after_id=after.id, horizon=horizon.xid)
+
+    async def count_code(self) -> int:
+        """How many code patterns there are."""
+        return await self._count("sync_code_count")
+
+    async def count_interval(self, start: datetime, end: datetime) -> int:
+        """How many rows :meth:`interval_pages` will give."""
+        return await self._count("sync_interval_count", start=start, end=end)
+
+    async def _pages_by_id(self, name: str, **parameters: Any) -> AsyncIterator[list[SourceRow]]:
+        start = UUID(int=0)
+        while True:
+            rows = await self._rows(name, from_id=start, page=PAGE_ROWS, **parameters)
+            if rows:
+                yield rows
+            if len(rows) < PAGE_ROWS or rows[-1].id == LAST_ID:
+                return
+            start = UUID(int=rows[-1].id.int + 1)
+
+    async def _rows(self, name: str, **parameters: Any) -> list[SourceRow]:
+        async with (
+            database_errors(self.config),
+            self._connection.cursor(row_factory=args_row(SourceRow)) as cursor,
+        ):
+            await cursor.execute(query(name), parameters)
+            return await cursor.fetchall()
+
+    async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        async with database_errors(self.config):
+            cursor = await self._connection.execute(query(name), parameters)
+            return await cursor.fetchall()
+
+    async def _count(self, name: str, **parameters: Any) -> int:
+        [(count,)] = await self._fetch(name, **parameters)
+        return int(count)

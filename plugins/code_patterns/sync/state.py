@@ -1,0 +1,202 @@
+"""What a sync remembers between runs: watermark, failures, run history; and the lock that makes it the only one."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import psycopg
+
+from code_patterns.postgres import PostgresConfig, connect
+from code_patterns.sql import query
+from code_patterns.sync.plan import Watermark
+from code_patterns.sync.source import Horizon, database_errors
+
+log = logging.getLogger(__name__)
+
+LOCK_POLL_SECONDS = 1.0
+LOCK_LOG_SECONDS = 60.0
+
+Stage = Literal["read", "embed", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One row that could not be synced.
+
+    :param id: the row's id
+    :param stage: where its way ended
+    :param error: why, in words
+    """
+
+    id: UUID
+    stage: Stage
+    error: str
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Which run this is, for the history.
+
+    :param id: its own id
+    :param dag_id: the DAG it belongs to, if any
+    :param dag_run_id: the DAG run
+    :param task_try: which try of the task
+    """
+
+    id: UUID
+    dag_id: str | None = None
+    dag_run_id: str | None = None
+    task_try: int | None = None
+
+
+class SyncState:
+    """State of one collection, in tables beside the patterns.
+
+    Everything is written on one connection, the one that holds the collection's advisory lock: when that session
+    dies, nothing more can be recorded in its name.
+
+    :param config: the database
+    :param connection: an open connection in autocommit mode
+    :param collection: name of the collection, as users write it
+    """
+
+    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection, collection: str) -> None:
+        self._config = config
+        self._connection = connection
+        self._collection = collection
+        self._failed: set[UUID] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: PostgresConfig, collection: str) -> AsyncIterator["SyncState"]:
+        """Connect and load which rows are parked as failed; takes no lock."""
+        async with await connect(config, autocommit=True) as connection:
+            state = cls(config, connection, collection)
+            state._failed = {row[0] for row in await state._fetch("sync_failed_ids")}
+            yield state
+
+    @property
+    def failed_ids(self) -> frozenset[UUID]:
+        """Rows that are parked as failed now."""
+        return frozenset(self._failed)
+
+    async def lock(self) -> None:
+        """Become the only sync run of the collection, however long another one takes.
+
+        The lock ends with the session, so a killed run never leaves it behind.
+        """
+        waited = 0.0
+        while not (await self._fetch("sync_lock"))[0][0]:
+            if waited % LOCK_LOG_SECONDS == 0:
+                holders = await self._fetch("sync_lock_holder")
+                who = f"pid {holders[0][0]} ({holders[0][1]}, for {holders[0][2]:.0f} s)" if holders else "another run"
+                log.info("Waiting: %s is syncing '%s' now.", who, self._collection)
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+            waited += LOCK_POLL_SECONDS
+        # What another run parked or cleared while this one waited.
+        self._failed = {row[0] for row in await self._fetch("sync_failed_ids")}
+
+    async def watermark(self, target_identity: str, horizon: Horizon) -> Watermark | str:
+        """Where the last run stopped, or in words why that cannot be used.
+
+        :param target_identity: identity of the Qdrant collection that is written now
+        :param horizon: where this run will stop
+        """
+        rows = await self._fetch("sync_state")
+        if not rows:
+            return "this collection was never synced from this database"
+        identity, system_identifier, xid, node_id = rows[0]
+        if system_identifier != horizon.system_identifier:
+            return "the database was restored or moved to another PostgreSQL cluster, so transaction ids started over"
+        if identity != target_identity:
+            return "the Qdrant collection is not the one that was synced last"
+        if xid >= horizon.xid:
+            return "the watermark is ahead of the database, as after a restore"
+        return Watermark(xid, node_id)
+
+    async def record(
+        self,
+        *,
+        done: Iterable[UUID],
+        failures: Iterable[Failure],
+        watermark: Watermark | None,
+        target_identity: str,
+        system_identifier: str,
+    ) -> None:
+        """Record one acknowledged batch in one transaction.
+
+        :param done: rows that Qdrant now holds as they should be
+        :param failures: rows that are parked instead
+        :param watermark: how far the batch reached; ``None`` leaves the watermark alone
+        :param target_identity: identity of the collection that was written
+        :param system_identifier: the PostgreSQL cluster the watermark belongs to
+        """
+        recovered = self._failed.intersection(done)
+        parked = list(failures)
+        if not (recovered or parked or watermark):
+            return
+        async with database_errors(self._config), self._connection.transaction():
+            if recovered:
+                await self._execute("sync_clear_failures", ids=list(recovered))
+            for failure in parked:
+                await self._execute(
+                    "sync_park_failure", node_id=failure.id, stage=failure.stage, error=failure.error[:2000]
+                )
+            if watermark:
+                await self._execute(
+                    "sync_save_watermark",
+                    target_identity=target_identity,
+                    system_identifier=system_identifier,
+                    xid=watermark.xid,
+                    id=watermark.id,
+                )
+        self._failed.difference_update(recovered)
+        self._failed.update(failure.id for failure in parked)
+
+    async def clear_failures(self, ids: Sequence[UUID]) -> None:
+        """Take rows from the failures because there is nothing left to sync."""
+        if ids:
+            async with database_errors(self._config):
+                await self._execute("sync_clear_failures", ids=list(ids))
+            self._failed.difference_update(ids)
+
+    async def start_run(self, run: RunIdentity, kind: str, watermark: Watermark | None) -> None:
+        """Open this run in the history and close those that were killed."""
+        async with database_errors(self._config), self._connection.transaction():
+            await self._execute("sync_abandon_runs")
+            await self._execute(
+                "sync_start_run",
+                id=run.id,
+                kind=kind,
+                dag_id=run.dag_id,
+                dag_run_id=run.dag_run_id,
+                task_try=run.task_try,
+                watermark_from=watermark.xid if watermark else None,
+            )
+
+    async def finish_run(self, run: RunIdentity, outcome: Mapping[str, Any]) -> None:
+        """Close this run in the history.
+
+        :param outcome: the parameters of ``sync_finish_run.sql`` besides ``id``
+        """
+        async with database_errors(self._config), self._connection.transaction():
+            await self._execute("sync_finish_run", id=run.id, **outcome)
+            if outcome["status"] == "succeeded":
+                await self._execute("sync_mark_finished", kind=outcome["kind"])
+
+    async def prune_tombstones(self) -> None:
+        """Forget deletions that every collection has seen."""
+        async with database_errors(self._config):
+            await self._execute("sync_prune_tombstones")
+
+    async def _execute(self, name: str, **parameters: Any) -> None:
+        await self._connection.execute(query(name), {"collection": self._collection, **parameters})
+
+    async def _fetch(self, name: str) -> list[tuple[Any, ...]]:
+        async with database_errors(self._config):
+            cursor = await self._connection.execute(query(name), {"collection": self._collection})
+            return await cursor.fetchall()
