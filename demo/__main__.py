@@ -1,0 +1,142 @@
+"""``make demo``: the main job end to end, on real Airflow, with data of the standard library."""
+
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+from uuid import UUID
+
+from code_patterns.errors import PatternsError
+from demo import HOME
+from demo.airflow_server import LOGS
+from demo.collection import compare, search
+from demo.command import run
+from demo.installation import Burst, change
+from demo.rest import AirflowApi, Run
+from demo.screen import Screen
+from demo.stack import FULL, INCREMENTAL, MIGRATION, Stack, Workplace, harvested, start
+
+RUN_SECONDS = 120.0
+LOG_LINES = 25
+QUESTION = "split a URL into scheme, netloc, path, query and fragment"
+HITS = 4
+
+
+def demo(place: Workplace, screen: Screen) -> None:
+    """Run the main job and show what each run found and did."""
+    screen.title(
+        f"Code patterns from PostgreSQL to Qdrant, on Airflow {version('apache-airflow')}",
+        f"Every call begins with fresh data; everything it makes stays in {HOME.name}.",
+    )
+    rows = harvested(screen)
+    stack = start(place, screen, rows, port=0, scheduled=False, triggerer=False)
+
+    with screen.step(f"1  {MIGRATION}: the columns, triggers and tables of the sync"):
+        migrated = _run(stack.api, screen, MIGRATION, direction="up", dry_run=False)
+    _tell_seconds(screen, migrated)
+
+    with screen.step(f"2  {FULL}: compare everything, write what differs, prove it"):
+        full = _run(stack.api, screen, FULL)
+    _tell_sync(screen, stack, full)
+    _tell_search(screen, QUESTION, frozenset())
+
+    with screen.step("3  A busy day in SQL"):
+        burst = change(stack.database, rows)
+    _tell_burst(screen, burst)
+
+    with screen.step(f"4  {INCREMENTAL}: what has changed since"):
+        incremental = _run(stack.api, screen, INCREMENTAL)
+    found = _tell_sync(screen, stack, incremental)
+    _check(found, burst)
+    _tell_search(screen, rows.question, frozenset(row.id for row in rows.later))
+    screen.title("Done.", "make ui opens this data in the Airflow UI.")
+
+
+def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
+    """Run a DAG to its end.
+
+    :raises PatternsError: the run failed; the message ends with the end of the task's log
+    """
+    finished = api.run(dag_id, params, screen.tick, RUN_SECONDS)
+    if finished.state != "success":
+        log = "\n".join(api.failed_task_log(finished)[-LOG_LINES:])
+        raise PatternsError(
+            f"The run {finished.run_id} of {dag_id} failed. The end of its task log:\n\n{log}\n\n{LOGS}"
+        )
+    return finished
+
+
+def _tell_seconds(screen: Screen, finished: Run) -> None:
+    screen.say(f"DAG run {finished.run_id}: {finished.state} in {finished.seconds:.1f} s")
+
+
+def _tell_sync(screen: Screen, stack: Stack, finished: Run) -> Mapping[str, Any]:
+    """Write what a sync found and did, and whether both sides agree."""
+    result: Mapping[str, Any] = stack.api.result(finished, "sync")
+    _tell_seconds(screen, finished)
+    names = ("examined", "new", "changed", "payload_only", "unchanged", "deleted", "failed")
+    screen.counts({name.replace("_", " "): result[name] for name in names})
+    screen.say(
+        f"{result['seconds']:.1f} s, {result['patterns_per_second']:,.0f} patterns/s, "
+        f"{result['embedded_texts']:,} texts embedded, parity {result['parity']}"
+    )
+    seen = compare(stack.database)
+    if not seen.agrees:
+        raise PatternsError(f"PostgreSQL and Qdrant do not agree after {finished.dag_id}: {seen}")
+    screen.say(f"Compared from outside: {seen.rows:,} rows and {seen.points:,} points hold the same.")
+    return result
+
+
+def _tell_burst(screen: Screen, burst: Burst) -> None:
+    screen.rows(
+        [
+            (f"{burst.inserted:,}", "rows inserted"),
+            (f"{burst.code_changed:,}", "rows given other code"),
+            (f"{burst.metadata_changed:,}", "rows given other metadata"),
+            (
+                f"{burst.retired + burst.deleted:,}",
+                f"rows deleted ({burst.deleted}) or no longer code ({burst.retired})",
+            ),
+            (f"{burst.counted:,}", "usage counters raised, which is no change for the sync"),
+        ]
+    )
+
+
+def _check(found: Mapping[str, Any], burst: Burst) -> None:
+    """Compare what the incremental sync did with what was done to the rows.
+
+    :raises PatternsError: it did more or less
+    """
+    expected = {
+        "new": burst.inserted,
+        "changed": burst.code_changed,
+        "payload_only": burst.metadata_changed,
+        "deleted": burst.retired + burst.deleted,
+        "failed": 0,
+    }
+    if wrong := [
+        f"{name} {found[name]} instead of {count}" for name, count in expected.items() if found[name] != count
+    ]:
+        raise PatternsError(f"{INCREMENTAL} did something else than the burst of changes asks for: {', '.join(wrong)}.")
+
+
+def _tell_search(screen: Screen, question: str, inserted: frozenset[UUID]) -> None:
+    """Search through the alias and write the nearest patterns."""
+    hits = search(question, HITS)
+    screen.say(f"Search: {question}")
+    screen.rows(
+        [
+            (
+                f"  {hit.score:.3f}",
+                hit.file_path,
+                hit.pattern_name,
+                hit.pattern_version,
+                "inserted a moment ago" if hit.id in inserted else "",
+            )
+            for hit in hits
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(demo))

@@ -1,0 +1,155 @@
+"""Airflow with the checkout as its DAG bundle: settings, environment, programs."""
+
+import configparser
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from demo import HOME, PLUGINS, ROOT
+from demo.processes import Programs, inherited_environment
+from demo.secrets_file import Secrets, write_private
+
+AIRFLOW_HOME = HOME / "airflow"
+LOGS = HOME / "logs"
+ENVIRONMENT_FILE = HOME / "env"
+POOL = "patterns_sync"
+USER = "admin"
+
+_PASSWORDS = AIRFLOW_HOME / "passwords.json"
+_BIN = Path(sys.executable).parent
+
+
+class AirflowServer:
+    """Airflow's components as programs of this machine, answering on loopback alone.
+
+    They are started one by one rather than by ``airflow standalone``, which also serves task logs at a fixed
+    port of every network interface.
+
+    :param programs: gets the processes
+    :param secrets: passwords and keys
+    :param port: port of the UI and the APIs
+    :param scheduled: whether the DAGs' own schedules start runs
+    """
+
+    def __init__(self, programs: Programs, secrets: Secrets, *, port: int, scheduled: bool) -> None:
+        self._programs = programs
+        self._secrets = secrets
+        self._port = port
+        self._scheduled = scheduled
+
+    @property
+    def url(self) -> str:
+        """Address of the UI and, below ``/api/v2``, of the REST API."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def prepare(self) -> subprocess.Popen[bytes]:
+        """Write the settings and begin to make the metadata database.
+
+        :return: the process that makes it; :meth:`start` must wait until it has ended with 0
+        """
+        AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
+        write_private(_PASSWORDS, json.dumps({USER: self._secrets.login}))
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read_dict(
+            {
+                # Airflow interpolates its settings, so a percent sign in a path is written twice.
+                section: {name: value.replace("%", "%%") for name, value in options.items()}
+                for section, options in self._settings().items()
+            }
+        )
+        with (AIRFLOW_HOME / "airflow.cfg").open("w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            parser.write(file)
+        write_private(ENVIRONMENT_FILE, _environment_file())
+        return self._run("db", "migrate")
+
+    def start(self, *, triggerer: bool) -> None:
+        """Start the components.
+
+        :param triggerer: whether to run the one that waits for deferred tasks as well
+        """
+        self._run("api-server")
+        self._run("dag-processor")
+        self._run("scheduler", "--skip-serve-logs")
+        if triggerer:
+            self._run("triggerer", "--skip-serve-logs")
+
+    def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return self._programs.start(
+            [_BIN / "airflow", *arguments],
+            log=LOGS / f"{arguments[0]}.log",
+            environment={**inherited_environment(), **_environment()},
+            cwd=AIRFLOW_HOME,
+        )
+
+    def _settings(self) -> Mapping[str, Mapping[str, str]]:
+        bundle = {
+            "name": "code-patterns",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(ROOT)},
+        }
+        return {
+            "core": {
+                "executor": "LocalExecutor",
+                "parallelism": "4",
+                "dags_folder": str(ROOT / "dags"),
+                "plugins_folder": str(PLUGINS),
+                "load_examples": "False",
+                "fernet_key": self._secrets.fernet_key,
+                "simple_auth_manager_users": f"{USER}:admin",
+                "simple_auth_manager_passwords_file": str(_PASSWORDS),
+                "execution_api_server_url": f"{self.url}/execution/",
+                "test_connection": "Enabled",
+            },
+            "database": {"sql_alchemy_conn": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}"},
+            "dag_processor": {"dag_bundle_config_list": json.dumps([bundle]), "parsing_processes": "2"},
+            "scheduler": {
+                "use_job_schedule": str(self._scheduled),
+                # A demo's runs follow one another; the default of one second is for busy installations.
+                "scheduler_idle_sleep_time": "0.2",
+            },
+            "api": {
+                "host": "127.0.0.1",
+                "port": str(self._port),
+                "base_url": self.url,
+                "secret_key": self._secrets.session_secret,
+            },
+            "api_auth": {"jwt_secret": self._secrets.jwt_secret},
+            "workers": {"min_heartbeat_interval": "1"},
+            "logging": {
+                "base_log_folder": str(LOGS / "tasks"),
+                "dag_processor_child_process_log_directory": str(LOGS / "dag_processor"),
+                "colored_console_log": "False",
+            },
+        }
+
+
+def _environment() -> dict[str, str]:
+    """Return what an ``airflow`` command needs to know; the rest stands in ``airflow.cfg``."""
+    environment = {
+        "AIRFLOW_HOME": str(AIRFLOW_HOME),
+        "PATTERNS_POOL": POOL,
+        "PATH": f"{_BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        # The components talk to one another on loopback, never through a proxy.
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        # Process titles must not overwrite the environment: leftovers are found by it.
+        "SPT_NOENV": "1",
+    }
+    if sys.platform == "darwin":
+        # Airflow forks after its parents have used system libraries that object to it.
+        environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
+    return environment
+
+
+def _environment_file() -> str:
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in _environment().items())
+    return (
+        "# For a shell that is to run airflow commands against the demo: source this file.\n"
+        "# Settings of another Airflow would win over the demo's own, so they go first.\n"
+        "for name in $(env | sed -n 's/^\\(AIRFLOW_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset \"$name\"; done\n"
+    ) + exports

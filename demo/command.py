@@ -1,0 +1,30 @@
+"""How both commands begin and end."""
+
+import sys
+from collections.abc import Callable
+
+from code_patterns.errors import PatternsError
+from demo.screen import Screen
+from demo.stack import Workplace, workplace
+
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C has ended, as shells know it."""
+
+
+def run(work: Callable[[Workplace, Screen], None]) -> int:
+    """Do a command's work and stop everything it started, whatever happens.
+
+    :return: exit code of the process
+    """
+    screen = Screen()
+    try:
+        with workplace() as place:
+            work(place, screen)
+    except KeyboardInterrupt:
+        screen.title("Stopped: Airflow and PostgreSQL have ended, the data stays in .demo.")
+        return INTERRUPTED
+    except PatternsError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"\n{error}\n")
+        return 1
+    return 0

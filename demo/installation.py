@@ -1,0 +1,106 @@
+"""An installation as it is before this project: its tables, its rows, and what its applications do to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
+
+from code_patterns.postgres import PostgresConfig, connect_blocking
+from demo.harvest import Harvest, Pattern
+
+CODE_CHANGES = 30
+METADATA_CHANGES = 50
+RETIRED = 5
+DELETED = 20
+
+
+@dataclass(frozen=True)
+class Burst:
+    """How many rows the burst of changes touched, by what it did to them.
+
+    :param inserted: new code rows
+    :param code_changed: rows with other code
+    :param metadata_changed: rows with other metadata and the same code
+    :param retired: rows that are no longer of type ``code``
+    :param deleted: rows deleted
+    :param counted: rows whose usage counter went up, which is no change for the sync
+    """
+
+    inserted: int
+    code_changed: int
+    metadata_changed: int
+    retired: int
+    deleted: int
+    counted: int
+
+
+def load(config: PostgresConfig, harvest: Harvest) -> None:
+    """Create the original tables and fill them."""
+    with connect_blocking(config) as connection:
+        connection.execute(_query("original_schema"))
+        _add(connection, harvest.loaded)
+        connection.execute(_query("scores"))
+
+
+def change(config: PostgresConfig, harvest: Harvest) -> Burst:
+    """Do what a busy day does to the rows, in several transactions."""
+    with connect_blocking(config, autocommit=True) as connection:
+        ids = [row[0] for row in connection.execute(_query("code_rows"))]
+        sizes = (CODE_CHANGES, METADATA_CHANGES, RETIRED, DELETED)
+        parts = [ids[sum(sizes[:number]) : sum(sizes[: number + 1])] for number in range(len(sizes))]
+        code, metadata, retired, deleted = parts
+        with connection.transaction():
+            _add(connection, harvest.later)
+        return Burst(
+            inserted=len(harvest.later),
+            code_changed=_run(connection, "change_code", code),
+            metadata_changed=_run(connection, "change_metadata", metadata),
+            counted=_run(connection, "count_usage", []),
+            retired=_run(connection, "retire", retired),
+            deleted=_run(connection, "delete", deleted),
+        )
+
+
+def count_by_type(config: PostgresConfig) -> dict[str, int]:
+    """Count the rows of every pattern type, the most frequent first."""
+    with connect_blocking(config) as connection:
+        return dict(connection.execute(_query("count_by_type")).fetchall())
+
+
+def code_contents(config: PostgresConfig) -> dict[UUID, dict[str, Any]]:
+    """Return name, path, code and metadata of every code row by its id."""
+    with connect_blocking(config) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return {row.pop("id"): row for row in cursor.execute(_query("code_contents"))}
+
+
+def _add(connection: psycopg.Connection, patterns: Sequence[Pattern]) -> None:
+    with connection.cursor() as cursor, cursor.copy(_query("add_patterns")) as copy:
+        for row in patterns:
+            copy.write_row(
+                (
+                    row.id,
+                    row.pattern_id,
+                    row.pattern_name,
+                    row.pattern_type,
+                    row.pattern_version,
+                    row.pattern_data,
+                    row.metadata,
+                    row.created_at,
+                    row.file_path,
+                    row.language,
+                    "standard library",
+                    "pattern_created",
+                )
+            )
+
+
+def _run(connection: psycopg.Connection, name: str, ids: Sequence[UUID]) -> int:
+    return connection.execute(_query(name), {"ids": list(ids)}).rowcount
+
+
+def _query(name: str) -> bytes:
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_bytes()

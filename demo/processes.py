@@ -1,0 +1,168 @@
+"""The programs the demo starts, so that every one of them is stopped again."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from code_patterns.errors import PatternsError
+from demo import HOME
+
+MARKER = "CODE_PATTERNS_DEMO"
+"""Environment variable of every program the demo starts; its value is the demo's folder."""
+
+GRACE_SECONDS = 8.0
+"""How long programs get to end in their own way before they are killed."""
+
+
+class Programs:
+    """Programs in sessions of their own: Ctrl-C reaches only the demo, which then stops them in order."""
+
+    def __init__(self) -> None:
+        self._started: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
+
+    def start(
+        self,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        stop_signal: signal.Signals = signal.SIGTERM,
+        **options: Any,
+    ) -> subprocess.Popen[bytes]:
+        """Start a program whose output goes to a log file.
+
+        :param command: program and arguments
+        :param log: file that gets its output
+        :param environment: its environment variables
+        :param stop_signal: what asks it to end
+        :param options: further arguments of :class:`subprocess.Popen`
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603  (commands are the demo's own)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**environment, MARKER: str(HOME)},
+                start_new_session=True,
+                **options,
+            )
+        self._started.append((process, stop_signal))
+        return process
+
+    def failed(self) -> str | None:
+        """Return the command of a program that has ended with an error, or ``None``."""
+        return next((_command(process) for process, _ in self._started if process.poll()), None)
+
+    def stop(self) -> None:
+        """End everything that was started and wait until it is gone."""
+        for process, stop_signal in self._started:
+            for member in _session(process):
+                _send(member, stop_signal)
+        _end([member for process, _ in self._started for member in _session(process)])
+        for process, _ in self._started:
+            # What forked in the last moment is still in its session.
+            while members := _session(process):
+                _kill(members)
+            process.wait()
+        self._started.clear()
+
+
+def stop_leftovers() -> None:
+    """End what an earlier demo left behind because it was itself killed with SIGKILL."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARKER) == str(HOME):
+                found.append(process)
+    for process in found:
+        _send(process, signal.SIGTERM)
+    _end(found)
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return a free TCP port of the loopback address: the preferred one or the next; any when 0."""
+    for port in range(preferred, preferred + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise PatternsError(f"No free port between {preferred} and {preferred + 99} on 127.0.0.1.")
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return this process's environment without what would lead the programs to other servers."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "PG", "PATTERNS_", "PYTHON", "VIRTUAL_ENV"))
+    }
+
+
+@contextlib.contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that they stop everything as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let the stopping finish: a second Ctrl-C must not leave half of the programs running."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _session(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """List the living processes of the session that a program leads."""
+    if process.poll() is not None and psutil.pid_exists(process.pid):
+        return []  # The program is gone, and its number belongs to somebody else.
+    members = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(pid) == process.pid and (member := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
+                members.append(member)
+    return members
+
+
+def _command(process: subprocess.Popen[bytes]) -> str:
+    return " ".join(map(str, process.args)) if isinstance(process.args, list) else str(process.args)
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(number)
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=GRACE_SECONDS)
+    _kill(alive)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        _send(process, signal.SIGKILL)
+    psutil.wait_procs(processes, timeout=1)

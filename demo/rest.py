@@ -1,0 +1,152 @@
+"""Airflow's REST API, as far as the demo needs it."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from code_patterns.errors import OutageError, PatternsError
+
+FINISHED = {"success", "failed"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished DAG run.
+
+    :param dag_id: its DAG
+    :param run_id: its name
+    :param state: ``success`` or ``failed``
+    :param seconds: from its start to its end
+    """
+
+    dag_id: str
+    run_id: str
+    state: str
+    seconds: float
+
+
+class AirflowApi:
+    """A client that logs in with user and password.
+
+    :param url: root of the API server
+    :param user: user name
+    :param password: password
+    """
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        # trust_env: a proxy of the environment must not stand before loopback.
+        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._login = {"username": user, "password": password}
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def is_up(self) -> bool:
+        """Whether the server answers and the scheduler and the DAG processor are alive."""
+        try:
+            answer = self._client.get("/api/v2/monitor/health")
+        except httpx.TransportError:
+            return False
+        if answer.status_code != httpx.codes.OK:
+            return False
+        health = answer.json()
+        return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+
+    def log_in(self) -> None:
+        """Get a token for the requests that follow."""
+        token = self._request("POST", "/auth/token", json=self._login)["access_token"]
+        self._client.headers["Authorization"] = f"Bearer {token}"
+
+    def add_connection(self, connection_id: str, conn_type: str, **fields: object) -> bool:
+        """Create a connection; return false, and change nothing, where there is one of that name."""
+        return self._add("connections", {"connection_id": connection_id, "conn_type": conn_type, **fields})
+
+    def replace_connection(self, connection_id: str, conn_type: str, **fields: object) -> None:
+        """Create a connection or replace the one of that name."""
+        if not self.add_connection(connection_id, conn_type, **fields):
+            body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
+            self._request("PATCH", f"/api/v2/connections/{connection_id}", json=body)
+
+    def add_variable(self, key: str, value: str, description: str) -> bool:
+        """Create a Variable; return false, and change nothing, where there is one of that name."""
+        return self._add("variables", {"key": key, "value": value, "description": description})
+
+    def add_pool(self, name: str, slots: int, description: str) -> bool:
+        """Create a pool; return false, and change nothing, where there is one of that name."""
+        body = {"name": name, "slots": slots, "include_deferred": False, "description": description}
+        return self._add("pools", body)
+
+    def dag_ids(self) -> set[str]:
+        """Return the DAGs the bundle has brought so far."""
+        return {dag["dag_id"] for dag in self._request("GET", "/api/v2/dags", params={"limit": 100})["dags"]}
+
+    def import_errors(self) -> list[str]:
+        """Return what stops DAG files from being read."""
+        answer = self._request("GET", "/api/v2/importErrors")
+        return [f"{error['filename']}\n{error['stack_trace']}" for error in answer["import_errors"]]
+
+    def run(self, dag_id: str, params: Mapping[str, Any], waiting: Callable[[], None], timeout: float) -> Run:
+        """Trigger a DAG and wait for the end of the run.
+
+        :param dag_id: the DAG
+        :param params: Params of the run
+        :param waiting: called every now and then meanwhile
+        :param timeout: seconds to wait
+        :raises OutageError: the run has not ended within that time
+        """
+        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+        body = {"logical_date": None, "conf": dict(params)}
+        run_id = self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        begun = time.monotonic()
+        while True:
+            answer = self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+            if answer["state"] in FINISHED:
+                return Run(dag_id, run_id, answer["state"], float(answer["duration"] or 0.0))
+            if time.monotonic() - begun > timeout:
+                raise OutageError(f"{dag_id} has not ended within {timeout:.0f} s; its state is {answer['state']}.")
+            waiting()
+            time.sleep(0.2)
+
+    def result(self, run: Run, task_id: str) -> Any:
+        """Return what a task of the run has returned."""
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self._request("GET", path)["value"]
+
+    def failed_task_log(self, run: Run) -> list[str]:
+        """Return the log of the run's first failed task, line by line; empty when none has failed."""
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        for task in self._request("GET", path)["task_instances"]:
+            if task["state"] == "failed":
+                log = self._request("GET", f"{path}/{task['task_id']}/logs/{task['try_number']}")
+                # Lines such as "::group::" only fold the log in the UI.
+                return [_line(entry) for entry in log["content"] if not entry["event"].startswith("::")]
+        return []
+
+    def _add(self, collection: str, body: Mapping[str, object]) -> bool:
+        path = f"/api/v2/{collection}"
+        answer = self._client.post(path, json=body)
+        if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
+            raise _refused("POST", path, answer)
+        return not answer.is_error
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = self._client.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise OutageError(f"Airflow's API server does not answer: {error}") from None
+        if answer.is_error:
+            raise _refused(method, path, answer)
+        return answer.json()
+
+
+def _refused(method: str, path: str, answer: httpx.Response) -> PatternsError:
+    return PatternsError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}")
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    detail = "".join(f"\n    {error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ())
+    return f"{(entry.get('timestamp') or '')[11:19]:8} {entry.get('level') or '':8} {entry['event']}{detail}"

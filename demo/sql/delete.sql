@@ -1,0 +1,3 @@
+-- Some patterns are deleted.
+DELETE FROM pattern_lineage_nodes
+WHERE id = ANY(%(ids)s);

@@ -1,0 +1,204 @@
+"""PostgreSQL, Qdrant's folder and Airflow together: what both commands run on."""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from code_patterns.errors import OutageError, PatternsError
+from code_patterns.postgres import PostgresConfig
+from demo import HOME
+from demo.airflow_server import LOGS, POOL, USER, AirflowServer
+from demo.collection import DIMENSION, STORAGE
+from demo.harvest import Harvest, harvest
+from demo.installation import count_by_type, load
+from demo.postgres import PostgresServer
+from demo.processes import Programs, free_port, stop_leftovers, stopping_on_signals, undisturbed
+from demo.rest import AirflowApi
+from demo.screen import Screen
+from demo.secrets_file import Secrets, secrets_of_this_demo
+
+MIGRATION = "schema_migration"
+FULL = "pattern_sync_full"
+INCREMENTAL = "pattern_sync_incremental"
+START_SECONDS = 180.0
+
+_LOADED = HOME / "loaded"
+_VARIABLES = {
+    "pattern_sync_batch_size": ("100", "Patterns that are embedded and written together"),
+    "pattern_sync_delay_seconds": ("0", "Pause between two batches of a sync"),
+    "pattern_sync_max_delete_fraction": ("0.2", "A full sync refuses to delete more than this share of the points"),
+    "patterns_collection": ("code_patterns", "Alias or collection in Qdrant that the sync writes"),
+    "quality_backfill_batch_size": ("100", "Patterns that are scored together"),
+    "quality_backfill_delay_seconds": ("0.5", "Pause between two batches of the quality backfill"),
+}
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The demo's folder, while no other process uses it.
+
+    :param database: programs that end last, because Airflow's tasks use them
+    :param airflow: programs that end first
+    """
+
+    database: Programs
+    airflow: Programs
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything running.
+
+    :param database: how to reach the patterns
+    :param server: Airflow
+    :param api: its REST API, logged in
+    :param secrets: its login, among others
+    """
+
+    database: PostgresConfig
+    server: AirflowServer
+    api: AirflowApi
+    secrets: Secrets
+
+
+@contextmanager
+def workplace() -> Iterator[Workplace]:
+    """Keep the demo's folder for this process, and in the end stop everything that was started.
+
+    :raises PatternsError: another demo of this checkout is running
+    """
+    HOME.mkdir(exist_ok=True)
+    place = Workplace(Programs(), Programs())
+    # The kernel gives a lock back whatever ends this process.
+    with (HOME / "lock").open("w") as lock, stopping_on_signals():
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PatternsError(
+                f"Another 'make demo' or 'make ui' of this checkout is running: {HOME} serves one at a time. "
+                "Stop it with Ctrl-C first."
+            ) from None
+        stop_leftovers()
+        try:
+            yield place
+        finally:
+            with undisturbed():
+                place.airflow.stop()
+                place.database.stop()
+
+
+def is_loaded() -> bool:
+    """Whether there is data of an earlier call."""
+    return _LOADED.exists()
+
+
+def start(
+    place: Workplace, screen: Screen, rows: Harvest | None, *, port: int, scheduled: bool, triggerer: bool
+) -> Stack:
+    """Start PostgreSQL, with rows in it, and Airflow, with connections, Variables and a pool in it.
+
+    :param place: gets the programs
+    :param screen: tells what is going on
+    :param rows: what an installation begins with, in place of what earlier calls left; ``None`` keeps that
+    :param port: preferred port of Airflow's UI, 0 for any
+    :param scheduled: whether the DAGs' own schedules start runs
+    :param triggerer: whether to start Airflow's triggerer as well
+    :raises PatternsError: something does not start; the message names its log
+    """
+    if rows:
+        _clear()
+    secrets = secrets_of_this_demo()
+    server = AirflowServer(place.airflow, secrets, port=free_port(port), scheduled=scheduled)
+    # Airflow makes its metadata database while PostgreSQL starts and is filled.
+    migration = server.prepare()
+    with screen.step("PostgreSQL, as an installation has it before this project"):
+        database = PostgresServer(secrets.database, place.database).start()
+        if rows:
+            load(database, rows)
+            _LOADED.touch()
+    counts = "   ".join(f"{kind} {count:,}" for kind, count in count_by_type(database).items())
+    screen.say(f"{database.host}:{database.port}, table pattern_lineage_nodes: {counts}")
+    api = AirflowApi(server.url, USER, secrets.login)
+    with screen.step("Airflow, with this checkout as its DAG bundle"):
+        while migration.poll() is None:
+            screen.tick()
+            time.sleep(0.1)
+        if migration.returncode:
+            raise PatternsError(f"Airflow's metadata database could not be made. Read {LOGS / 'db.log'}.")
+        server.start(triggerer=triggerer)
+        _wait_until_ready(server, api, place.airflow, screen)
+        _furnish(api, database)
+    screen.say(f"{server.url}, LocalExecutor, {len(api.dag_ids())} DAGs")
+    return Stack(database, server, api, secrets)
+
+
+def harvested(screen: Screen) -> Harvest:
+    """Harvest the rows of an installation, and say so."""
+    with screen.step("Patterns of this Python's standard library"):
+        rows = harvest(datetime.now(UTC))
+    code = [row for row in rows.loaded if row.pattern_type == "code"]
+    modules = len({row.file_path for row in code})
+    screen.say(f"{len(code) + len(rows.later):,} functions and classes of {modules} modules")
+    return rows
+
+
+def _clear() -> None:
+    for path in HOME.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+
+
+def _wait_until_ready(server: AirflowServer, api: AirflowApi, programs: Programs, screen: Screen) -> None:
+    """Wait until Airflow is healthy and has read the DAGs the demo runs."""
+    deadline = time.monotonic() + START_SECONDS
+    needed = {MIGRATION, FULL, INCREMENTAL}
+    healthy = False
+    while not (healthy and needed <= api.dag_ids()):
+        if failed := programs.failed():
+            raise PatternsError(f"'{failed}' has ended by itself. Read its log in {LOGS}.")
+        if time.monotonic() > deadline:
+            raise OutageError(f"Airflow at {server.url} is not ready after {START_SECONDS:.0f} s. Read {LOGS}.")
+        if not healthy and api.is_up():
+            healthy = True
+            api.log_in()
+        elif healthy and (errors := api.import_errors()):
+            raise PatternsError("Airflow cannot read a DAG file of this checkout:\n" + "\n".join(errors))
+        screen.tick()
+        time.sleep(0.1)
+
+
+def _furnish(api: AirflowApi, database: PostgresConfig) -> None:
+    """Put connections, Variables and the pool into Airflow; what somebody has changed in the UI stays."""
+    # The database has another port at every start.
+    api.replace_connection(
+        "patterns_postgres",
+        "postgres",
+        host=database.host,
+        port=database.port,
+        schema=database.database,
+        login=database.user,
+        password=database.password,
+        description="The table pattern_lineage_nodes",
+    )
+    api.add_connection(
+        "patterns_qdrant",
+        "qdrant",
+        extra=json.dumps({"path": str(STORAGE)}),
+        description="An embedded Qdrant in the demo's folder: one process at a time",
+    )
+    api.add_connection(
+        "patterns_embeddings",
+        "embedding",
+        extra=json.dumps({"api": "hashing", "dimension": DIMENSION}),
+        description="The built-in embedder, which needs no server",
+    )
+    for key, (value, description) in _VARIABLES.items():
+        api.add_variable(key, value, description)
+    api.add_pool(POOL, 1, "The embedded Qdrant takes one run at a time")

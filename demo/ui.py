@@ -1,0 +1,53 @@
+"""``make ui``: the demo's data in the Airflow UI, until Ctrl-C."""
+
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+from code_patterns.errors import PatternsError
+from demo import HOME
+from demo.airflow_server import ENVIRONMENT_FILE, LOGS, USER
+from demo.command import INTERRUPTED, run
+from demo.screen import Screen
+from demo.stack import FULL, INCREMENTAL, MIGRATION, Workplace, harvested, is_loaded, start
+
+PORT = 8080
+BACKFILLED = timedelta(hours=6)
+
+
+def serve(place: Workplace, screen: Screen) -> None:
+    """Start everything and keep it running until Ctrl-C.
+
+    :raises PatternsError: a component has ended by itself
+    """
+    fresh = not is_loaded()
+    screen.title(
+        "The code patterns bundle in the Airflow UI",
+        f"There is no data in {HOME.name} yet: loading it."
+        if fresh
+        else f"The data is what the last call left in {HOME.name}; 'make demo' makes it anew.",
+    )
+    stack = start(place, screen, harvested(screen) if fresh else None, port=PORT, scheduled=True, triggerer=True)
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    backfill = (
+        f"airflow backfill create --dag-id {INCREMENTAL}",
+        f"  --from-date {end - BACKFILLED:%Y-%m-%dT%H:%M:%SZ} --to-date {end - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
+    )
+    screen.gap()
+    screen.rows([("Open", stack.server.url), ("User", USER), ("Password", stack.secrets.login), ("Logs", str(LOGS))])
+    screen.gap()
+    if fresh:
+        screen.say(f"Trigger {MIGRATION} with dry_run off first, then {FULL}.")
+    screen.say("airflow commands in another shell, such as a backfill of past hours:", f"  source {ENVIRONMENT_FILE}")
+    screen.say(f"  {backfill[0]} \\", f"  {backfill[1]}")
+    screen.gap()
+    screen.say("Ctrl-C stops Airflow and PostgreSQL; the data stays.")
+    while not (failed := place.airflow.failed() or place.database.failed()):
+        time.sleep(1)
+    raise PatternsError(f"'{failed}' has ended by itself. Read its log in {LOGS}.")
+
+
+if __name__ == "__main__":
+    code = run(serve)
+    # Ctrl-C is how this command is meant to end.
+    sys.exit(0 if code == INTERRUPTED else code)
