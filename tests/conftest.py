@@ -26,6 +26,7 @@ import pytest  # noqa: E402
 from psycopg import sql  # noqa: E402
 from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: E402
 
+from code_patterns.migrations.runner import apply  # noqa: E402
 from code_patterns.postgres import PostgresConfig  # noqa: E402
 from tests.embedding_server import EmbeddingServer, running  # noqa: E402
 
@@ -79,10 +80,7 @@ def migrated_template(postgres_server: str) -> Iterator[str]:
     name = f"patterns_template_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_server, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        with psycopg.connect(make_conninfo(postgres_server, dbname=name), autocommit=True) as database:
-            for path in sorted((ROOT / "include" / "migrations").glob("[0-9]*.sql")):
-                if "_rollback_" not in path.name:
-                    database.execute(path.read_bytes())
+        apply(config_of(make_conninfo(postgres_server, dbname=name)), "up", None, run_id="tests")
         try:
             yield name
         finally:

@@ -1,0 +1,12 @@
+-- What decides whether migrations can run: server, schema, rights, and where earlier ones ran.
+SELECT
+    current_setting('server_version_num')::int,
+    current_setting('server_version'),
+    current_setting('transaction_read_only')::boolean,
+    quote_ident(current_schema()),
+    has_schema_privilege(current_schema(), 'CREATE'),
+    (
+        SELECT relnamespace::regnamespace::text
+        FROM pg_class
+        WHERE oid = to_regclass('pattern_schema_migrations')
+    );

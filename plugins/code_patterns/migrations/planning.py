@@ -1,0 +1,141 @@
+"""Which migrations to run, given what a database has seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.migrations.files import Migration, Script
+from code_patterns.migrations.ledger import Entry
+
+Direction = Literal["up", "down"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One migration to run.
+
+    :param migration: which
+    :param direction: ``up`` applies it, ``down`` rolls it back
+    :param repair: an earlier run died in the middle of it, so it is cleaned up by its rollback first
+    """
+
+    migration: Migration
+    direction: Direction
+    repair: bool = False
+
+    @property
+    def scripts(self) -> tuple[Script, ...]:
+        """The files to run, in order."""
+        if self.direction == "down":
+            return (self.migration.rollback,)
+        return (self.migration.rollback, self.migration.forward) if self.repair else (self.migration.forward,)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    :param place: the database in words
+    :param version: the newest version the database has now; 0 is none
+    :param direction: where to
+    :param steps: in the order in which they run
+    """
+
+    place: str
+    version: int
+    direction: Direction
+    steps: tuple[Step, ...]
+
+    @property
+    def summary(self) -> str:
+        """The plan in one sentence."""
+        state = f"{self.place} is at version {self.version:03d}"
+        if not self.steps:
+            return f"{state}: nothing to do."
+        verb = "apply" if self.direction == "up" else "roll back"
+        names = ", ".join(step.migration.forward.name + (" (repair)" if step.repair else "") for step in self.steps)
+        return f"{state}: {verb} {len(self.steps)}: {names}."
+
+    @property
+    def sql(self) -> str:
+        """Every file the plan would run, in full."""
+        return "\n".join(
+            f"-- {'=' * 20} {script.name}.sql {'=' * 20}\n{script.sql}"
+            for step in self.steps
+            for script in step.scripts
+        )
+
+
+def make_plan(
+    place: str, migrations: Sequence[Migration], entries: Sequence[Entry], direction: Direction, target: int | None
+) -> Plan:
+    """Decide what to run.
+
+    :param place: the database in words, for messages
+    :param migrations: all there are
+    :param entries: what the database has seen
+    :param direction: ``up`` or ``down``
+    :param target: version to end at; up to the newest without it; down needs it, and 0 is the way back to the start
+    :raises ConfigurationError: the target does not exist, an applied file was changed, or files and database diverge
+    """
+    known = {migration.version: migration for migration in migrations}
+    seen = {entry.version: entry for entry in entries}
+    current = max(seen, default=0)
+    check_unchanged(place, migrations, entries)
+    if direction == "down" and target is None:
+        raise ConfigurationError(
+            "Rolling back needs an explicit target, the version to go down to. Set Param target; 0 takes back all."
+        )
+    if target is not None and target not in known and not (direction == "down" and target == 0):
+        choices = ", ".join(str(version) for version in ([0] if direction == "down" else []) + sorted(known))
+        raise ConfigurationError(f"There is no migration {target}. Set Param target to one of: {choices}.")
+    if direction == "down":
+        steps = tuple(
+            Step(known[version], "down", seen[version].dirty)
+            for version in sorted(seen, reverse=True)
+            if target is not None and version > target
+        )
+        return Plan(place, current, direction, steps)
+
+    skipped = [migration.forward.name for migration in migrations if migration.version < current]
+    skipped = [name for name in skipped if name not in {entry.name for entry in entries}]
+    if skipped:
+        raise ConfigurationError(
+            f"{place} is at version {current:03d} without {', '.join(skipped)}: migrations run in order only. Give the "
+            f"new file a number above {current:03d}."
+        )
+    steps = tuple(
+        Step(migration, "up", migration.version in seen)
+        for migration in migrations
+        if (target is None or migration.version <= target)
+        and (migration.version not in seen or seen[migration.version].dirty)
+    )
+    return Plan(place, current, direction, steps)
+
+
+def check_unchanged(place: str, migrations: Sequence[Migration], entries: Sequence[Entry]) -> None:
+    """Make sure that every migration the database has seen is still here, unchanged.
+
+    A migration that is not finished may have been changed: that may be what mends it.
+
+    :raises ConfigurationError: naming all files that are missing or changed
+    """
+    known = {migration.version: migration for migration in migrations}
+    if missing := [entry.name for entry in entries if entry.version not in known]:
+        raise ConfigurationError(
+            f"{place} has seen migrations that this checkout does not have: {', '.join(missing)}. Deploy the version "
+            "of the bundle that brought them."
+        )
+    changed = []
+    for entry in entries:
+        migration = known[entry.version]
+        if not entry.dirty and entry.checksum != migration.forward.checksum:
+            changed.append(migration.forward.name)
+        if not entry.dirty and entry.rollback_checksum != migration.rollback.checksum:
+            changed.append(migration.rollback.name)
+    if changed:
+        raise ConfigurationError(
+            f"Applied migrations were edited since they ran on {place}: {', '.join(changed)}. Restore the files as "
+            "they were (their SHA-256 stand in table pattern_schema_migrations) and put the change into a new migration."
+        )

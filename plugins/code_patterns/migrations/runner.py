@@ -1,0 +1,168 @@
+"""Plan, apply and verify migrations."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.migrations import ledger, schema
+from code_patterns.migrations.files import MIGRATIONS, Script, read_migrations
+from code_patterns.migrations.planning import Direction, Plan, Step, check_unchanged, make_plan
+from code_patterns.migrations.session import LOCK_WAIT_SECONDS, check, check_lock, explained, migrating, reading
+from code_patterns.postgres import PostgresConfig
+
+log = logging.getLogger(__name__)
+
+LOCK_TIMEOUT_SECONDS = 10
+"""How long a file may wait for a table: meanwhile everyone else queues up behind it."""
+
+_SHOWN_DIFFERENCES = 20
+
+
+@dataclass(frozen=True)
+class MigrationResult:
+    """What a run did.
+
+    :param run_id: the run, as the ledger names it
+    :param direction: ``up`` or ``down``
+    :param versions: migrations applied or rolled back, in that order
+    :param version: the newest version the database has now; 0 is none
+    """
+
+    run_id: str
+    direction: Direction
+    versions: tuple[int, ...]
+    version: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found in order.
+
+    :param version: the newest version the database has; 0 is none
+    :param facts: how many facts about its schema were compared
+    """
+
+    version: int
+    facts: int
+
+
+def plan(config: PostgresConfig, direction: Direction, target: int | None, folder: Path = MIGRATIONS) -> Plan:
+    """Say what :func:`apply` would do, without changing anything.
+
+    :param config: the database
+    :param direction: ``up`` or ``down``
+    :param target: version to end at; without it up to the newest; down needs it
+    :param folder: where the migrations are
+    :raises ConfigurationError: the migrations, the target or the database forbid it
+    """
+    migrations = read_migrations(folder)
+    with reading(config) as connection:
+        check(connection, config)
+        return make_plan(config.place, migrations, ledger.read(connection), direction, target)
+
+
+def apply(
+    config: PostgresConfig,
+    direction: Direction,
+    target: int | None,
+    run_id: str,
+    folder: Path = MIGRATIONS,
+    wait_seconds: float = LOCK_WAIT_SECONDS,
+) -> MigrationResult:
+    """Run the migrations that are due, one after the other.
+
+    Each file runs whole in a transaction of its own, together with its entry in the ledger: when it fails, nothing of
+    it remains, and the ones before it stay. A file marked as not transactional is recorded before and after; when a run
+    dies in between, the next one cleans up with its rollback and runs it again. A second run at the same time waits and
+    then finds nothing to do.
+
+    :param config: the database, reached directly and not through a pooler
+    :param direction: ``up`` or ``down``
+    :param target: version to end at; without it up to the newest; down needs it
+    :param run_id: what the ledger shall name this run
+    :param folder: where the migrations are
+    :param wait_seconds: how long to wait for another run
+    :raises ConfigurationError: a file failed, or the migrations, the target or the database forbid the run
+    :raises OutageError: the connection was lost, or another session kept a table or the lock of the runs
+    """
+    migrations = read_migrations(folder)
+    done: list[int] = []
+    with migrating(config, wait_seconds) as connection:
+        with explained(config, "Preparing the migration failed"):
+            ledger.create(connection)
+            todo = make_plan(config.place, migrations, ledger.read(connection), direction, target)
+        log.info("%s", todo.summary)
+        for step in todo.steps:
+            started = time.monotonic()
+            _run(connection, config, step, run_id, done)
+            done.append(step.migration.version)
+            name = step.scripts[-1].name
+            log.info("%s %s in %.1f s", "Applied" if direction == "up" else "Ran", name, time.monotonic() - started)
+        with explained(config, "Reading the ledger failed"):
+            version = max((entry.version for entry in ledger.read(connection)), default=0)
+    return MigrationResult(run_id, direction, tuple(done), version)
+
+
+def verify(config: PostgresConfig, folder: Path = MIGRATIONS) -> Verification:
+    """Make sure that what the ledger says is true.
+
+    :raises ConfigurationError: a file was changed, a migration is unfinished, or the schema lacks something
+    """
+    migrations = read_migrations(folder)
+    with reading(config) as connection:
+        entries = ledger.read(connection)
+        actual = schema.actual_facts(connection)
+    check_unchanged(config.place, migrations, entries)
+    if dirty := [f"{entry.name} ({entry.state})" for entry in entries if entry.dirty]:
+        raise ConfigurationError(
+            f"A run died in the middle of {', '.join(dirty)} on {config.place}. Run schema_migration again: it cleans "
+            "up and repeats it."
+        )
+    version = max((entry.version for entry in entries), default=0)
+    expected = schema.expected_facts(version, folder)
+    if missing := sorted(expected - actual):
+        shown = "; ".join(missing[:_SHOWN_DIFFERENCES])
+        more = f"; and {len(missing) - _SHOWN_DIFFERENCES} more" if len(missing) > _SHOWN_DIFFERENCES else ""
+        raise ConfigurationError(
+            f"The schema of {config.place} is not that of version {version:03d}: {len(missing)} of {len(expected)} "
+            f"facts do not hold: {shown}{more}. Restore what was changed by hand, or roll back and apply again."
+        )
+    return Verification(version, len(expected))
+
+
+def _run(connection: psycopg.Connection[Any], config: PostgresConfig, step: Step, run_id: str, done: list[int]) -> None:
+    before = f"Done before it in this run: {', '.join(f'{version:03d}' for version in done) or 'nothing'}."
+    script = step.scripts[-1]
+    if script.transactional and not step.repair:
+        aftermath = f"Nothing of this file remains. {before} Remove the cause and run schema_migration again."
+        with explained(config, f"Migration file {script.name}.sql failed", aftermath), connection.transaction():
+            check_lock(connection, config)
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
+            _execute(connection, script)
+            _finish(connection, step, run_id)
+        return
+    aftermath = f"It is recorded as unfinished: the next run of schema_migration cleans up and repeats it. {before}"
+    with explained(config, f"Migration file {script.name}.sql failed", aftermath):
+        check_lock(connection, config)
+        ledger.record(connection, step.migration, "applying" if step.direction == "up" else "rolling back", run_id)
+        for each in step.scripts:
+            _execute(connection, each)
+        _finish(connection, step, run_id)
+
+
+def _execute(connection: psycopg.Connection[Any], script: Script) -> None:
+    log.info("Running %s.sql", script.name)
+    # Without parameters the text goes to the server as it is: several statements, and % is only a character.
+    connection.execute(script.sql.encode())
+
+
+def _finish(connection: psycopg.Connection[Any], step: Step, run_id: str) -> None:
+    if step.direction == "up":
+        ledger.record(connection, step.migration, "applied", run_id)
+    else:
+        ledger.forget(connection, step.migration)

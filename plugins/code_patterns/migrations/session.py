@@ -1,0 +1,144 @@
+"""One connection for a whole run: checked, locked against other runs, and with readable errors."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+
+from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.postgres import PostgresConfig, connect_blocking
+from code_patterns.sql import query
+
+log = logging.getLogger(__name__)
+
+LOCK_KEY = 0x7061_7474_6572_6E73
+"""Advisory lock of a migration run, one per database; the letters of "patterns"."""
+
+LOCK_WAIT_SECONDS = 900.0
+"""How long a run waits for another one to finish."""
+
+_LEAST_SERVER_VERSION = 150000
+
+
+@contextmanager
+def explained(config: PostgresConfig, doing: str, aftermath: str = "") -> Iterator[None]:
+    """Turn errors of the database into ones that say what was being done, where and what to do.
+
+    :param doing: what is tried, as in "Migration 013 failed"
+    :param aftermath: what is left behind, appended to the message
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        diagnosis = error.diag
+        parts = [f"{doing} at {config.place}: {diagnosis.message_primary or ' '.join(str(error).split())}"]
+        parts += [f"Detail: {diagnosis.message_detail}"] if diagnosis.message_detail else []
+        parts += [f"Hint: {diagnosis.message_hint}"] if diagnosis.message_hint else []
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            parts.append(
+                f"Give login '{config.user}' the ownership of the tables named pattern_* and the right to create "
+                "objects in their schema, or use the login of their owner."
+            )
+        elif isinstance(error, psycopg.errors.LockNotAvailable):
+            parts.append("Another session uses the table: wait until it is done, or end it, then run again.")
+        parts += [aftermath] if aftermath else []
+        text = " ".join(part if part[-1] in ".;!?" else f"{part}." for part in parts)
+        kind = OutageError if isinstance(error, psycopg.OperationalError) else ConfigurationError
+        raise kind(text) from None
+
+
+@contextmanager
+def reading(config: PostgresConfig) -> Iterator[psycopg.Connection[Any]]:
+    """Open a connection on which nothing will be changed."""
+    with connect_blocking(config, autocommit=True) as connection, explained(config, "Reading the schema failed"):
+        yield connection
+
+
+@contextmanager
+def migrating(config: PostgresConfig, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[psycopg.Connection[Any]]:
+    """Open a connection and hold the lock of migration runs on it; the server frees it when this process dies.
+
+    :param wait_seconds: how long to wait for another run
+    :raises ConfigurationError: this database or login cannot be migrated
+    :raises OutageError: another run held the lock for longer than that
+    """
+    with connect_blocking(config, autocommit=True) as connection:
+        connection.add_notice_handler(lambda notice: log.info("%s: %s", notice.severity, notice.message_primary))
+        with explained(config, "Preparing the migration failed"):
+            check(connection, config)
+            connection.execute("SET statement_timeout = 0")
+            # The server notices a killed client in the middle of a statement, where its platform can.
+            with suppress(psycopg.errors.InvalidParameterValue):
+                connection.execute("SET client_connection_check_interval = '2s'")
+            _lock(connection, config, wait_seconds)
+        yield connection
+
+
+def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
+    """Make sure that migrations can run here.
+
+    :raises ConfigurationError: old server, read-only server, no schema, or no right to create tables in it
+    """
+    row = connection.execute(query("migration_session")).fetchone()
+    if row is None:
+        raise ConfigurationError(f"{config.place} gave no answer about itself. Does a proxy stand in between?")
+    version_number, version, read_only, schema, may_create, ledger_schema = row
+    if version_number < _LEAST_SERVER_VERSION:
+        raise ConfigurationError(
+            f"PostgreSQL at {config.place} has version {version}; 15 or later is needed. Upgrade it."
+        )
+    if read_only:
+        raise ConfigurationError(
+            f"PostgreSQL at {config.place} takes no changes: it is a standby or set to read-only. Point "
+            f"'{config.conn_id}' at the primary."
+        )
+    if schema is None:
+        raise ConfigurationError(
+            f"No schema of the search_path of login '{config.user}' exists in {config.place}. Create one, or correct "
+            "the search_path."
+        )
+    if not may_create:
+        raise ConfigurationError(
+            f"Login '{config.user}' may not create tables in schema {schema} of {config.place}. Run as the owner: "
+            f'GRANT USAGE, CREATE ON SCHEMA {schema} TO "{config.user}";'
+        )
+    if ledger_schema not in (None, schema):
+        raise ConfigurationError(
+            f"{config.place} was migrated in schema {ledger_schema}, but login '{config.user}' creates tables in "
+            f"schema {schema}. Put {ledger_schema} first on its search_path."
+        )
+
+
+def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
+    """Make sure that this very server process still holds the lock.
+
+    :raises ConfigurationError: it does not, as happens behind a pooler that shares server processes
+    """
+    if connection.execute(query("migration_lock_held"), {"key": LOCK_KEY}).fetchone() != (True,):
+        raise ConfigurationError(
+            f"The lock of the migration was lost on {config.place}. Migrations need a direct connection: name the port "
+            "of the server, not that of a pooler such as PgBouncer in transaction mode."
+        )
+
+
+def _lock(connection: psycopg.Connection[Any], config: PostgresConfig, wait_seconds: float) -> None:
+    deadline = time.monotonic() + wait_seconds
+    announced = False
+    # Asked again and again instead of a blocking call: that one would keep a snapshot open, for which the other run's
+    # CREATE INDEX CONCURRENTLY would wait in turn.
+    while connection.execute(query("migration_lock"), {"key": LOCK_KEY}).fetchone() != (True,):
+        holder = connection.execute(query("migration_lock_holder"), {"key": LOCK_KEY}).fetchone()
+        if holder is not None:
+            pid, since = holder
+            text = f"Another migration run holds the lock on {config.place}: server process {pid}, connected {since}"
+            if time.monotonic() >= deadline:
+                raise OutageError(
+                    f"{text}. Waited {wait_seconds:.0f} s. Wait for it, or end it: SELECT pg_terminate_backend({pid});"
+                )
+            if not announced:
+                log.info("%s. Waiting up to %.0f s.", text, wait_seconds)
+                announced = True
+        time.sleep(0.3)
