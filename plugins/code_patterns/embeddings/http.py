@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -32,6 +33,19 @@ class Dialect(Protocol):
 
     def missing_model(self, model: str) -> str:
         """Return what to do when the server does not know the model."""
+
+
+def _root_reason(error: BaseException) -> str:
+    """Return the operating system's words, which httpx wraps in "All connection attempts failed"."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    if isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or "no answer to the attempt to connect"
 
 
 class EmbeddingClient:
@@ -76,8 +90,7 @@ class EmbeddingClient:
             async with asyncio.timeout(self._config.timeout):
                 response = await self._client.post(self._url, content=body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            reason = str(error) or f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s"
-            raise TemporaryError(Trouble.UNREACHABLE, f"it cannot be reached: {reason}") from None
+            raise TemporaryError(Trouble.UNREACHABLE, f"it cannot be reached: {_root_reason(error)}") from None
         except (TimeoutError, httpx.TimeoutException):
             reason = f"it did not answer within {self._config.timeout:g} s (extra 'timeout')"
             raise TemporaryError(Trouble.BUSY, reason, overload=True) from None

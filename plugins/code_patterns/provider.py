@@ -1,0 +1,75 @@
+"""What Airflow's connection form shows for the types that this bundle uses.
+
+Airflow finds this through the ``*.dist-info`` folder beside the package, which is on ``sys.path`` because the
+plugins folder is; nothing has to be packaged or installed.
+"""
+
+from typing import Any
+
+
+def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+EMBEDDING_FIELDS = {
+    "api": _field(
+        "API",
+        "string",
+        "Protocol of the server; 'hashing' is built in, lexical, and needs no server.",
+        enum=["ollama", "openai", "hashing"],
+    ),
+    "model": _field("Model", "string", "Name of the model as the server knows it, for example nomic-embed-text."),
+    "dimension": _field("Dimension", "integer", "Length of the model's vectors.", default=768, minimum=1),
+    "document_prefix": _field(
+        "Document prefix",
+        "string",
+        "Put before every stored text. The authors of nomic-embed-text advise 'search_document: ', with the blank. "
+        "A change embeds everything again.",
+    ),
+    "query_prefix": _field("Query prefix", "string", "Put before every search text, for example 'search_query: '."),
+    "concurrency": _field("Concurrency", "integer", "Requests in flight at once.", default=4, minimum=1),
+    "timeout": _field("Timeout", "number", "Seconds to wait for one answer.", default=60),
+    "max_characters": _field(
+        "Longest text", "integer", "Texts are cut to this many characters; 0 cuts nothing.", default=0, minimum=0
+    ),
+}
+
+QDRANT_FIELDS = {
+    "path": _field(
+        "Path", "string", "Folder of an embedded storage, instead of a server. One process at a time may open it."
+    ),
+    "timeout": _field("Timeout", "integer", "Seconds to wait for one answer.", default=30, minimum=1),
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the connection types, in the shape of Airflow's ``provider_info.schema.json``.
+
+    The provider's own type ``qdrant`` is taken over, because its hook can neither open nor test an embedded
+    storage. Airflow keeps the first package by name that claims a type: hence ``airflow-code-patterns``, which
+    sorts before ``apache-airflow-providers-qdrant``. The provider's form fields stay.
+    """
+    return {
+        "package-name": "airflow-code-patterns",
+        "name": "Code patterns",
+        "description": "Connections of the code patterns bundle",
+        "connection-types": [
+            {
+                "connection-type": "embedding",
+                "hook-class-name": "code_patterns.hooks.embedding.EmbeddingHook",
+                "hook-name": "Embedding server",
+                "conn-fields": EMBEDDING_FIELDS,
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "extra"],
+                    "relabeling": {"password": "API key", "schema": "http or https"},
+                    "placeholders": {"host": "localhost", "port": "11434", "schema": "http"},
+                },
+            },
+            {
+                "connection-type": "qdrant",
+                "hook-class-name": "code_patterns.hooks.qdrant.PatternsQdrantHook",
+                "hook-name": "Qdrant",
+                "conn-fields": QDRANT_FIELDS,
+            },
+        ],
+    }
