@@ -49,8 +49,6 @@ class PostgresConfig:
             **{
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": "code_patterns",
-                # Plain files must not slip in a password or a service of another database.
-                "passfile": "/dev/null",
                 **self.options,
                 "host": self.host,
                 "port": self.port,

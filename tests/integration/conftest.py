@@ -1,0 +1,44 @@
+"""What the integration tests share."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from code_patterns.qdrant import QdrantConfig, open_client
+from tests.conftest import config_of
+from tests.sync_bed import SyncBed
+
+
+@pytest.fixture
+def qdrant(tmp_path: Path) -> QdrantConfig:
+    """The server that PATTERNS_TEST_QDRANT_URL names, or an embedded storage."""
+    url = os.environ.get("PATTERNS_TEST_QDRANT_URL", "")
+    return QdrantConfig(
+        conn_id="patterns_qdrant",
+        url=url,
+        api_key=os.environ.get("PATTERNS_TEST_QDRANT_API_KEY"),
+        path="" if url else str(tmp_path / "qdrant"),
+    )
+
+
+@pytest.fixture
+def bed(migrated_database: str, qdrant: QdrantConfig) -> Iterator[SyncBed]:
+    """A migrated, empty database and a collection name of this test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield SyncBed(config_of(migrated_database), qdrant, name)
+    if qdrant.url:
+        asyncio.run(_drop(qdrant, name))
+
+
+async def _drop(qdrant: QdrantConfig, prefix: str) -> None:
+    client = await open_client(qdrant)
+    try:
+        for item in (await client.get_collections()).collections:
+            if item.name.startswith(prefix):
+                await client.delete_collection(item.name)
+    finally:
+        await client.close()

@@ -1,0 +1,478 @@
+"""The sync against a real PostgreSQL and the real Qdrant API: final content on both sides, after everything users do."""
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from qdrant_client import AsyncQdrantClient, models
+
+from code_patterns.errors import ConfigurationError, ParityError
+from code_patterns.sync.pattern import SYNC_TIMESTAMP
+from tests.sync_bed import SyncBed, rows, stdlib_functions
+
+pytestmark = pytest.mark.usefixtures("bed")
+
+
+def test_first_full_sync_brings_every_row_and_proves_it(bed: SyncBed) -> None:
+    bed.insert(rows(257))
+    bed.insert(rows(5, start=300, pattern_type="config"))
+    result = bed.sync("full")
+    assert result.counts == {
+        "examined": 257,
+        "new": 257,
+        "changed": 0,
+        "payload_only": 0,
+        "unchanged": 0,
+        "deleted": 0,
+        "failed": 0,
+        "embedded_texts": len({(path, name, code) for name, path, code in stdlib_functions()[:257]}),
+    }
+    assert result.parity == "proven"
+    bed.assert_equal_sides()
+
+
+def test_rows_as_old_installations_wrote_them(bed: SyncBed) -> None:
+    code = "def naïve(): return '日本語 🐍'"
+    odd = [
+        {"pattern_data": json.dumps(json.dumps({"code": code}))},
+        {"pattern_data": json.dumps({"code": ""})},
+        {"pattern_data": json.dumps({"code": None})},
+        {"pattern_data": json.dumps({"other": 1})},
+        {"metadata": None},
+        {"metadata": json.dumps(["a", {"b": None}])},
+        {"file_path": None, "language": None},
+        {"pattern_data": json.dumps({"code": code * 10_000})},
+        {"pattern_id": None, "pattern_name": None},
+    ]
+    bed.insert({**row, **changes} for row, changes in zip(rows(len(odd)), odd, strict=True))
+    result = bed.sync("full")
+    assert (result.counts["new"], result.counts["failed"], result.parity) == (len(odd), 0, "proven")
+    bed.assert_equal_sides()
+    texts = {point["text"] for point in bed.points().values()}
+    assert any(text.startswith("File: unknown") or "Path: unknown" in text for text in texts)
+
+
+def test_unreadable_rows_are_parked_and_leave_when_mended(bed: SyncBed) -> None:
+    bad = rows(3)
+    bad[0]["pattern_data"] = json.dumps("this is no JSON")
+    bad[1]["pattern_data"] = json.dumps({"code": ["a", "list"]})
+    bad[2]["metadata"] = "[" * 200 + "]" * 200
+    bed.insert(rows(10, start=20))
+    bed.insert(bad)
+    result = bed.sync("full")
+    assert (result.counts["new"], result.counts["failed"], result.parity) == (10, 3, "proven")
+    assert len(bed.points()) == 10
+    failures = dict(bed.execute("SELECT node_id, error FROM pattern_sync_failures WHERE stage = 'read'"))
+    assert failures.keys() == {row["id"] for row in bad}
+    assert "is not valid JSON" in failures[bad[0]["id"]]
+    assert "JSON array" in failures[bad[1]["id"]]
+    assert "nests deeper" in failures[bad[2]["id"]]
+
+    again = bed.sync()
+    assert again.counts["failed"] == 3
+    assert {row[0] for row in bed.execute("SELECT attempts FROM pattern_sync_failures")} == {2}
+
+    bed.execute("UPDATE pattern_lineage_nodes SET pattern_data = %s WHERE id = %s", ['{"code": "x = 1"}', bad[0]["id"]])
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [bad[1]["id"]])
+    bed.execute("UPDATE pattern_lineage_nodes SET metadata = '{}' WHERE id = %s", [bad[2]["id"]])
+    mended = bed.sync()
+    assert (mended.counts["new"], mended.counts["failed"], mended.open_failures) == (2, 0, 0)
+    assert bed.execute("SELECT * FROM pattern_sync_failures") == []
+    bed.assert_equal_sides()
+
+
+def test_incremental_does_exactly_what_changed(bed: SyncBed) -> None:
+    patterns = rows(300)
+    bed.insert(patterns)
+    bed.execute("ALTER TABLE pattern_lineage_nodes ADD COLUMN IF NOT EXISTS usage_count int DEFAULT 0")
+    bed.sync("full")
+    before = bed.points()
+
+    ids = [row["id"] for row in patterns]
+    bed.insert(rows(7, start=400))
+    bed.execute(
+        "UPDATE pattern_lineage_nodes SET pattern_data = pattern_data || '{\"code\": \"changed = True\"}' WHERE id = ANY(%s)",
+        [ids[:5]],
+    )
+    bed.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"seen\": true}' WHERE id = ANY(%s)", [ids[5:15]])
+    bed.execute("UPDATE pattern_lineage_nodes SET usage_count = usage_count + 1")
+    bed.execute("UPDATE pattern_lineage_nodes SET pattern_type = 'template' WHERE id = ANY(%s)", [ids[15:17]])
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [ids[17:20]])
+
+    result = bed.sync()
+    assert result.kind == "incremental"
+    assert result.counts == {
+        "examined": 27,
+        "new": 7,
+        "changed": 5,
+        "payload_only": 10,
+        "unchanged": 0,
+        "deleted": 5,
+        "failed": 0,
+        "embedded_texts": 7 + len({row["file_path"] for row in patterns[:5]}),
+    }
+    bed.assert_equal_sides()
+    after = bed.points()
+    for node_id in ids[5:15]:
+        assert after[node_id]["vector"] == before[node_id]["vector"]
+    for node_id in ids[20:]:
+        assert after[node_id] == before[node_id], "an untouched point was written again"
+
+
+def test_running_twice_changes_nothing(bed: SyncBed) -> None:
+    bed.insert(rows(150))
+    bed.sync("full")
+    before = bed.points()
+    assert bed.sync().counts["examined"] == 0
+    again = bed.sync("full")
+    assert (again.counts["unchanged"], again.counts["embedded_texts"]) == (150, 0)
+    assert bed.points() == before
+    assert {point[SYNC_TIMESTAMP] for point in before.values()}
+
+
+def test_identical_texts_are_embedded_once(bed: SyncBed) -> None:
+    same = {"pattern_data": '{"code": "pass"}', "file_path": "a.py", "language": "python"}
+    bed.insert({**row, **same} for row in rows(40))
+    bed.insert(rows(3, start=50))
+    result = bed.sync("full", batch_size=5)
+    assert (result.counts["new"], result.counts["embedded_texts"]) == (43, 4)
+    bed.assert_equal_sides()
+
+
+def test_first_incremental_run_compares_everything(bed: SyncBed) -> None:
+    bed.insert(rows(30))
+    result = bed.sync()
+    assert (result.kind, result.counts["new"], result.parity) == ("full", 30, "proven")
+    bed.insert(rows(3, start=40))
+    second = bed.sync()
+    assert (second.kind, second.counts["new"]) == ("incremental", 3)
+    bed.assert_equal_sides()
+
+
+def test_rows_older_than_the_trigger_come_with_the_first_run(bed: SyncBed) -> None:
+    bed.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
+    bed.insert(rows(20))
+    bed.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
+    assert bed.execute("SELECT count(*) FROM pattern_lineage_nodes WHERE sync_xid IS NOT NULL") == [(0,)]
+    assert bed.sync().counts["new"] == 20
+    bed.assert_equal_sides()
+
+
+def test_deleted_and_inserted_again_under_the_same_id(bed: SyncBed) -> None:
+    patterns = rows(10)
+    bed.insert(patterns)
+    bed.sync("full")
+    bed.execute("DELETE FROM pattern_lineage_nodes")
+    patterns[0]["pattern_data"] = '{"code": "back = True"}'
+    bed.insert(patterns)
+    result = bed.sync()
+    # The nine others have only another created_at.
+    assert (result.counts["deleted"], result.counts["changed"], result.counts["payload_only"]) == (0, 1, 9)
+    bed.assert_equal_sides()
+
+
+def test_changed_primary_key_moves_the_point(bed: SyncBed) -> None:
+    patterns = rows(5)
+    bed.insert(patterns)
+    bed.sync("full")
+    bed.execute("UPDATE pattern_lineage_nodes SET id = gen_random_uuid() WHERE id = %s", [patterns[0]["id"]])
+    result = bed.sync()
+    assert (result.counts["new"], result.counts["deleted"]) == (1, 1)
+    bed.assert_equal_sides()
+
+
+def test_truncate_empties_the_collection_with_the_next_hourly_run(bed: SyncBed) -> None:
+    bed.insert(rows(20))
+    bed.sync("full")
+    bed.execute("TRUNCATE pattern_lineage_nodes CASCADE")
+    bed.insert(rows(2, start=30))
+    result = bed.sync()
+    assert (result.counts["new"], result.counts["deleted"]) == (2, 20)
+    bed.assert_equal_sides()
+
+
+def test_full_sync_removes_orphans_and_nothing_else(bed: SyncBed) -> None:
+    bed.insert(rows(100))
+    bed.sync("full")
+    other = f"{bed.collection}_curated"
+
+    async def disturb(client: AsyncQdrantClient) -> None:
+        await client.create_collection(other, vectors_config=models.VectorParams(size=4, distance="Cosine"))
+        await client.upsert(other, points=models.Batch(ids=[1], vectors=[[1, 2, 3, 4]], payloads=[{"by": "hand"}]))
+        vector = [1.0] * bed.embedding.dimension
+        ids = [1761955847246, str(uuid.uuid4())]
+        await client.upsert(bed.collection, points=models.Batch(ids=ids, vectors=[vector, vector], payloads=[{}, {}]))
+
+    bed.with_client(disturb)
+    other_before = bed.points(other)
+    result = bed.sync("full")
+    assert (result.counts["deleted"], result.counts["unchanged"], result.parity) == (2, 100, "proven")
+    bed.assert_equal_sides()
+    assert bed.points(other) == other_before
+
+
+def test_full_sync_repairs_what_the_triggers_did_not_see(bed: SyncBed) -> None:
+    patterns = rows(40)
+    bed.insert(patterns)
+    bed.sync("full")
+    bed.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
+    bed.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'renamed' WHERE id = %s", [patterns[0]["id"]])
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [patterns[1]["id"]])
+    bed.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
+    assert bed.sync().counts["examined"] == 0
+    result = bed.sync("full")
+    assert (result.counts["payload_only"] + result.counts["changed"], result.counts["deleted"]) == (1, 1)
+    bed.assert_equal_sides()
+
+
+@pytest.mark.parametrize("left", [0, 10])
+def test_full_sync_refuses_a_mass_delete_unless_allowed_once(bed: SyncBed, left: int) -> None:
+    patterns = rows(50)
+    bed.insert(patterns)
+    bed.sync("full")
+    bed.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [[row["id"] for row in patterns[left:]]])
+    bed.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
+    for dry_run in (True, False):
+        with pytest.raises(ConfigurationError, match=f"Refusing to delete {50 - left} of 50 .*allow_mass_delete"):
+            bed.sync("full", dry_run=dry_run)
+    assert len(bed.points()) == 50
+    assert bed.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at DESC LIMIT 1") == [("failed",)]
+    result = bed.sync("full", allow_mass_delete=True)
+    assert result.counts["deleted"] == 50 - left
+    bed.assert_equal_sides()
+
+
+def test_the_share_that_may_be_deleted_is_inclusive(bed: SyncBed) -> None:
+    patterns = rows(50)
+    bed.insert(patterns)
+    bed.sync("full")
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [[row["id"] for row in patterns[:10]]])
+    assert bed.sync("full").counts["deleted"] == 10
+
+
+def test_dry_run_writes_nothing_and_counts_what_the_real_run_does(bed: SyncBed) -> None:
+    patterns = rows(60)
+    bed.insert(patterns)
+    tables = ("pattern_sync_state", "pattern_sync_failures", "pattern_sync_runs", "pattern_sync_tombstones")
+
+    def everything() -> list[object]:
+        return [bed.execute(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
+
+    async def collections(client: AsyncQdrantClient) -> set[str]:
+        names = {item.name for item in (await client.get_collections()).collections}
+        return {name for name in names if name.startswith(bed.collection)}
+
+    def compare(mode: str) -> None:
+        before, points = everything(), bed.points() if bed.with_client(collections) else {}
+        planned = bed.sync(mode, dry_run=True)
+        assert everything() == before
+        assert (bed.points() if bed.with_client(collections) else {}) == points
+        done = bed.sync(mode)
+        expected = {**done.counts, "embedded_texts": 0}
+        assert {**planned.counts} == expected
+        assert (planned.kind, planned.parity) == (done.kind, "not proven")
+
+    compare("full")
+    bed.insert(rows(5, start=100))
+    bed.insert(rows(1, start=120, pattern_data='"no JSON"'))
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [patterns[0]["id"]])
+    bed.execute("UPDATE pattern_lineage_nodes SET metadata = '{}' WHERE id = %s", [patterns[1]["id"]])
+    compare("incremental")
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [[row["id"] for row in patterns[2:6]]])
+    compare("full")
+
+
+def test_limit_goes_on_where_it_stopped(bed: SyncBed) -> None:
+    bed.insert(rows(10))
+    bed.sync("full")
+    bed.insert(rows(25, start=10))
+    seen = [bed.sync(limit=10).counts["new"] for _ in range(4)]
+    assert seen == [10, 10, 5, 0]
+    bed.assert_equal_sides()
+
+
+def test_limited_full_sync_deletes_and_proves_nothing(bed: SyncBed) -> None:
+    bed.insert(rows(30))
+    result = bed.sync("full", limit=10)
+    assert (result.counts["new"], result.parity, result.watermark_xid) == (10, "not proven", None)
+    assert len(bed.points()) == 10
+    result = bed.sync()
+    assert (result.kind, result.counts["new"], result.counts["unchanged"]) == ("full", 20, 10)
+    bed.assert_equal_sides()
+
+
+def test_interval_resyncs_exactly_the_rows_of_those_hours(bed: SyncBed) -> None:
+    patterns = rows(12)
+    bed.insert(patterns)
+    bed.sync("full")
+    start = datetime(2026, 3, 1, 10, tzinfo=UTC)
+    bed.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
+    moments = [timedelta(hours=-1), timedelta(0), timedelta(minutes=30), timedelta(hours=1)]
+    for row, moment in zip(patterns, moments, strict=False):
+        bed.execute(
+            "UPDATE pattern_lineage_nodes SET created_at = %s, updated_at = NULL, pattern_name = 'x' WHERE id = %s",
+            [start + moment, row["id"]],
+        )
+    bed.execute(
+        "UPDATE pattern_lineage_nodes SET updated_at = %s, pattern_name = 'x' WHERE id = %s",
+        [start + timedelta(minutes=59, seconds=59), patterns[4]["id"]],
+    )
+    bed.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
+    state = bed.execute("SELECT watermark_xid::text, watermark_id FROM pattern_sync_state")
+
+    result = bed.sync(interval=(start, start + timedelta(hours=1)))
+    assert (result.kind, result.counts["examined"]) == ("interval", 3)
+    renamed = {node_id for node_id, point in bed.points().items() if point["pattern_name"] == "x"}
+    assert renamed == {patterns[index]["id"] for index in (1, 2, 4)}
+    assert bed.execute("SELECT watermark_xid::text, watermark_id FROM pattern_sync_state") == state
+
+
+def test_restored_database_means_one_full_sync(bed: SyncBed) -> None:
+    bed.insert(rows(10))
+    bed.sync("full")
+    bed.execute("UPDATE pattern_sync_state SET system_identifier = '1'")
+    assert bed.sync().kind == "full"
+    assert bed.sync().kind == "incremental"
+    bed.execute("UPDATE pattern_sync_state SET watermark_xid = '999999999'")
+    assert bed.sync().kind == "full"
+
+
+def test_replaced_collection_means_one_full_sync(bed: SyncBed) -> None:
+    bed.insert(rows(10))
+    bed.sync("full")
+
+    async def drop(client: AsyncQdrantClient) -> None:
+        for item in (await client.get_collections()).collections:
+            if item.name.startswith(bed.collection):
+                await client.delete_collection(item.name)
+
+    bed.with_client(drop)
+    result = bed.sync()
+    assert (result.kind, result.counts["new"]) == ("full", 10)
+    bed.assert_equal_sides()
+
+
+def test_existing_collection_is_used_as_it_is(bed: SyncBed) -> None:
+    patterns = rows(20)
+    bed.insert(patterns)
+
+    async def create(client: AsyncQdrantClient) -> None:
+        size = bed.embedding.dimension
+        await client.create_collection(bed.collection, vectors_config=models.VectorParams(size=size, distance="Cosine"))
+        await client.upsert(
+            bed.collection,
+            points=models.Batch(ids=[str(patterns[0]["id"])], vectors=[[1.0] * size], payloads=[{"text": "old"}]),
+        )
+
+    bed.with_client(create)
+    result = bed.sync("full")
+    assert (result.counts["changed"], result.counts["new"]) == (1, 19)
+    bed.assert_equal_sides()
+    assert bed.sync().kind == "incremental"
+
+    async def names(client: AsyncQdrantClient) -> list[str]:
+        return [i.name for i in (await client.get_collections()).collections if i.name.startswith(bed.collection)]
+
+    assert bed.with_client(names) == [bed.collection]
+
+
+def test_wrong_dimension_of_an_existing_collection_changes_nothing(bed: SyncBed) -> None:
+    bed.insert(rows(3))
+
+    async def create(client: AsyncQdrantClient) -> None:
+        await client.create_collection(bed.collection, vectors_config=models.VectorParams(size=7, distance="Cosine"))
+        await client.upsert(bed.collection, points=models.Batch(ids=[5], vectors=[[1.0] * 7], payloads=[{}]))
+
+    bed.with_client(create)
+    with pytest.raises(ConfigurationError, match="vectors of 7 dimensions, .* makes 64"):
+        bed.sync("full")
+    assert bed.points().keys() == {5}
+    assert bed.execute("SELECT * FROM pattern_sync_runs") == []
+
+
+def test_another_model_builds_a_second_collection_and_swaps_the_alias(bed: SyncBed) -> None:
+    bed.insert(rows(30))
+    bed.sync("full")
+    old = bed.points()
+    other = bed.with_embedding(dimension=96)
+    with pytest.raises(ConfigurationError, match="Run pattern_sync_full"):
+        other.sync()
+    assert bed.points() == old
+    result = other.sync("full")
+    assert (result.counts["new"], result.parity) == (30, "proven")
+    other.assert_equal_sides()
+    assert other.sync().kind == "incremental"
+
+    async def names(client: AsyncQdrantClient) -> int:
+        return sum(i.name.startswith(bed.collection) for i in (await client.get_collections()).collections)
+
+    assert bed.with_client(names) == 2
+
+
+def test_something_else_writing_to_the_collection_breaks_parity(
+    bed: SyncBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from code_patterns.sync.target import PatternTarget
+
+    bed.insert(rows(10))
+    original = PatternTarget.upsert
+
+    async def upsert_and_disturb(self: PatternTarget, patterns: list, vectors: object) -> None:
+        await original(self, patterns, vectors)
+        await self._client.delete(self.collection.physical, points_selector=[str(patterns[0].id)], wait=True)
+
+    monkeypatch.setattr(PatternTarget, "upsert", upsert_and_disturb)
+    with pytest.raises(ParityError, match="1 patterns still differ"):
+        bed.sync("full")
+    assert bed.execute("SELECT status, parity FROM pattern_sync_runs") == [("failed", "broken")]
+    monkeypatch.undo()
+    assert bed.sync("full").parity == "proven"
+    bed.assert_equal_sides()
+
+
+def test_unmigrated_database_says_what_to_run(empty_database: str, bed: SyncBed) -> None:
+    from tests.conftest import config_of
+
+    bed.postgres = config_of(empty_database)
+    with pytest.raises(ConfigurationError, match=r"lacks pattern_lineage_nodes.*Run schema_migration first"):
+        bed.sync("full")
+
+
+def test_history_tells_every_run(bed: SyncBed) -> None:
+    bed.insert(rows(5))
+    bed.sync("full")
+    bed.insert(rows(2, start=10))
+    bed.sync()
+    history = bed.execute(
+        "SELECT kind, status, examined, created, parity, dag_id, finished_at IS NOT NULL, watermark_to IS NOT NULL "
+        "FROM pattern_sync_runs ORDER BY started_at"
+    )
+    assert history == [
+        ("full", "succeeded", 5, 5, "proven", "dag", True, True),
+        ("incremental", "succeeded", 2, 2, "not proven", "dag", True, True),
+    ]
+
+
+def test_seen_tombstones_are_forgotten(bed: SyncBed) -> None:
+    bed.insert(rows(30))
+    bed.sync("full")
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 3)")
+    assert len(bed.execute("SELECT * FROM pattern_sync_tombstones")) == 3
+    bed.sync()
+    assert bed.execute("SELECT * FROM pattern_sync_tombstones") == []
+
+
+def test_open_transaction_holds_its_rows_back_and_loses_none(bed: SyncBed) -> None:
+    bed.insert(rows(5))
+    bed.sync("full")
+    with psycopg.connect(bed.postgres.conninfo) as slow:
+        slow.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'late' WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 1)")
+        bed.insert(rows(3, start=20))
+        assert bed.sync().counts["examined"] == 0
+        slow.commit()
+    result = bed.sync()
+    assert (result.counts["new"], result.counts["payload_only"] + result.counts["changed"]) == (3, 1)
+    bed.assert_equal_sides()
