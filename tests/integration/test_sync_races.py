@@ -1,0 +1,197 @@
+"""The sync while others write, beside itself, and killed at any instant: nothing is lost, nothing is doubled."""
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.sync_bed import INSERT, SyncBed, rows
+
+FORK = multiprocessing.get_context("fork")
+
+
+class Writer(threading.Thread):
+    """Inserts, updates and deletes its own rows; holds some transactions open and rolls some back."""
+
+    def __init__(self, bed: SyncBed, seed: int, stop: threading.Event) -> None:
+        super().__init__()
+        self.bed, self.random, self.stop = bed, random.Random(seed), stop
+        self.commits = 0
+        self.new = iter(rows(2000, start=1 + seed * 300))
+        self.mine: list[uuid.UUID] = []
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with psycopg.connect(self.bed.postgres.conninfo) as connection:
+                while not self.stop.is_set():
+                    kept = self._write(connection)
+                    if self.random.random() < 0.15:
+                        time.sleep(self.random.uniform(0.05, 0.4))
+                    if self.random.random() < 0.1:
+                        connection.rollback()
+                    else:
+                        connection.commit()
+                        self.mine = kept
+                        self.commits += 1
+        except BaseException as error:
+            self.error = error
+
+    def _write(self, connection: psycopg.Connection[Any]) -> list[uuid.UUID]:
+        choice = self.random.random()
+        if choice < 0.5 or len(self.mine) < 5:
+            row = {**next(self.new), "id": uuid.uuid4(), "pattern_id": uuid.uuid4().hex}
+            connection.execute(INSERT, row)
+            return [*self.mine, row["id"]]
+        victim = self.random.choice(self.mine)
+        if choice < 0.7:
+            connection.execute(
+                "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_build_object('code', %s::text) WHERE id = %s",
+                [f"x = {self.random.random()}", victim],
+            )
+        elif choice < 0.8:
+            connection.execute(
+                "UPDATE pattern_lineage_nodes SET metadata = jsonb_build_object('n', %s::int) WHERE id = %s",
+                [self.random.randrange(10**6), victim],
+            )
+        elif choice < 0.85:
+            kind = self.random.choice(["code", "config"])
+            connection.execute("UPDATE pattern_lineage_nodes SET pattern_type = %s WHERE id = %s", [kind, victim])
+        else:
+            connection.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [victim])
+            return [node_id for node_id in self.mine if node_id != victim]
+        return self.mine
+
+
+def test_nothing_is_lost_while_eight_writers_race_the_incremental_runs(
+    bed: SyncBed, record_property: Callable[[str, object], None]
+) -> None:
+    bed.insert(rows(1))
+    bed.sync()
+    stop = threading.Event()
+    writers = [Writer(bed, seed, stop) for seed in range(8)]
+    for writer in writers:
+        writer.start()
+    kinds, deadline = [], time.monotonic() + 12
+    while time.monotonic() < deadline:
+        kinds.append(bed.sync(batch_size=7).kind)
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert [writer.error for writer in writers] == [None] * 8
+    bed.sync()
+
+    assert set(kinds) == {"incremental"}
+    assert bed.execute("SELECT count(*) FROM pattern_sync_runs WHERE kind = 'full'") == [(1,)]
+    bed.assert_equal_sides()
+    commits = sum(writer.commits for writer in writers)
+    record_property("commits", commits)
+    assert commits > 200
+    assert len(kinds) > 3
+
+
+def test_rows_changed_while_a_full_sync_reads_do_not_break_its_proof(bed: SyncBed) -> None:
+    bed.insert(rows(400))
+    stop = threading.Event()
+    writers = [Writer(bed, seed, stop) for seed in range(1, 4)]
+    for writer in writers:
+        writer.start()
+    results = [bed.sync("full", batch_size=20, delay_seconds=0.02, allow_mass_delete=True) for _ in range(2)]
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert [writer.error for writer in writers] == [None] * 3
+    assert [result.parity for result in results] == ["proven", "proven"]
+    bed.sync()
+    bed.assert_equal_sides()
+
+
+def in_process(work: Callable[[], Any]) -> Any:
+    """Start work in a forked process of its own."""
+
+    def run() -> None:
+        work()
+        os._exit(0)
+
+    process = FORK.Process(target=run)
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_killed_at_twenty_instants_and_retried_ends_in_the_same_content(bed: SyncBed, mode: str) -> None:
+    patterns = rows(200)
+    bed.insert(patterns[:80])
+    bed.sync("full")
+    bed.insert(patterns[80:])
+    ids = [row["id"] for row in patterns]
+    bed.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"k\": 1}' WHERE id = ANY(%s)", [ids[:20]])
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [ids[20:30]])
+    instants = random.Random(7)
+    killed = 0
+    for number in range(20):
+        # A change before each kill, so that there is always work to be killed in.
+        bed.execute(
+            "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_build_object('code', %s::text) WHERE id = ANY(%s)",
+            [f"x = {number}", ids[30 + number * 5 : 60 + number * 5]],
+        )
+        process = in_process(lambda: bed.sync(mode, batch_size=4, delay_seconds=0.02))
+        time.sleep(instants.uniform(0.02, 0.5))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    assert killed >= 15
+    result = bed.sync(mode)
+    bed.assert_equal_sides()
+    assert result.counts["failed"] == 0
+    assert bed.execute("SELECT * FROM pattern_sync_failures") == []
+    statuses = dict(bed.execute("SELECT status, count(*) FROM pattern_sync_runs GROUP BY status"))
+    assert statuses.keys() <= {"succeeded", "abandoned"}
+    assert statuses["abandoned"] > 0
+    assert bed.sync(mode).counts["embedded_texts"] == 0
+
+
+def test_killed_first_sync_is_finished_by_the_next(bed: SyncBed) -> None:
+    bed.insert(rows(150))
+    for delay in (0.05, 0.2, 0.4):
+        process = in_process(lambda: bed.sync("full", batch_size=5, delay_seconds=0.03))
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert bed.sync().parity == "proven"
+    bed.assert_equal_sides()
+
+
+def test_runs_at_the_same_time_wait_for_each_other(bed: SyncBed) -> None:
+    bed.insert(rows(100))
+    bed.sync("full")
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    bed.insert(rows(60, start=200))
+    intervals = [(hour - timedelta(hours=n), hour - timedelta(hours=n - 1)) for n in (-1, 0, 1)]
+    processes = [
+        in_process(lambda: bed.sync(batch_size=5, delay_seconds=0.01)),
+        in_process(lambda: bed.sync("full", batch_size=5, delay_seconds=0.01)),
+        *[in_process(lambda span=span: bed.sync(interval=span, batch_size=5)) for span in intervals],
+    ]
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 5
+    bed.assert_equal_sides()
+    counts = bed.execute(
+        "SELECT sum(created), bool_and(status = 'succeeded'), count(*) FROM pattern_sync_runs WHERE created > 0"
+    )
+    assert (counts[0][0], counts[0][1]) == (160, True)
+    overlaps = bed.execute(
+        "SELECT count(*) FROM pattern_sync_runs AS one JOIN pattern_sync_runs AS other ON one.id <> other.id "
+        "AND one.started_at < other.started_at AND one.finished_at > other.started_at"
+    )
+    assert overlaps == [(0,)]
