@@ -18,7 +18,7 @@ from demo.stack import FULL, INCREMENTAL, MIGRATION, Stack, Workplace, harvested
 
 RUN_SECONDS = 120.0
 LOG_LINES = 25
-QUESTION = "split a URL into scheme, netloc, path, query and fragment"
+QUESTION = "wrap a paragraph of text to a given width"
 HITS = 4
 
 
@@ -49,7 +49,6 @@ def demo(place: Workplace, screen: Screen) -> None:
     found = _tell_sync(screen, stack, incremental)
     _check(found, burst)
     _tell_search(screen, rows.question, frozenset(row.id for row in rows.later))
-    screen.title("Done.", "make ui opens this data in the Airflow UI.")
 
 
 def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
@@ -61,7 +60,7 @@ def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
     if finished.state != "success":
         log = "\n".join(api.failed_task_log(finished)[-LOG_LINES:])
         raise PatternsError(
-            f"The run {finished.run_id} of {dag_id} failed. The end of its task log:\n\n{log}\n\n{LOGS}"
+            f"The run {finished.run_id} of {dag_id} failed. The end of its task log:\n\n{log}\n\nMore is in {LOGS}."
         )
     return finished
 
@@ -78,7 +77,8 @@ def _tell_sync(screen: Screen, stack: Stack, finished: Run) -> Mapping[str, Any]
     screen.counts({name.replace("_", " "): result[name] for name in names})
     screen.say(
         f"{result['seconds']:.1f} s, {result['patterns_per_second']:,.0f} patterns/s, "
-        f"{result['embedded_texts']:,} texts embedded, parity {result['parity']}"
+        f"{result['embedded_texts']:,} texts embedded; "
+        + ("the run has proven parity" if result["parity"] == "proven" else "parity is for a full run to prove")
     )
     seen = compare(stack.database)
     if not seen.agrees:
@@ -90,14 +90,14 @@ def _tell_sync(screen: Screen, stack: Stack, finished: Run) -> Mapping[str, Any]
 def _tell_burst(screen: Screen, burst: Burst) -> None:
     screen.rows(
         [
-            (f"{burst.inserted:,}", "rows inserted"),
-            (f"{burst.code_changed:,}", "rows given other code"),
-            (f"{burst.metadata_changed:,}", "rows given other metadata"),
+            (f"{burst.inserted:>5,}", "rows inserted"),
+            (f"{burst.code_changed:>5,}", "rows given other code"),
+            (f"{burst.metadata_changed:>5,}", "rows given other metadata"),
             (
-                f"{burst.retired + burst.deleted:,}",
+                f"{burst.retired + burst.deleted:>5,}",
                 f"rows deleted ({burst.deleted}) or no longer code ({burst.retired})",
             ),
-            (f"{burst.counted:,}", "usage counters raised, which is no change for the sync"),
+            (f"{burst.counted:>5,}", "usage counters raised, which is no change for the sync"),
         ]
     )
 
@@ -123,7 +123,7 @@ def _check(found: Mapping[str, Any], burst: Burst) -> None:
 def _tell_search(screen: Screen, question: str, inserted: frozenset[UUID]) -> None:
     """Search through the alias and write the nearest patterns."""
     hits = search(question, HITS)
-    screen.say(f"Search: {question}")
+    screen.say(f'Search, by likeness of words and spelling: "{question}"')
     screen.rows(
         [
             (
@@ -139,4 +139,4 @@ def _tell_search(screen: Screen, question: str, inserted: frozenset[UUID]) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(run(demo))
+    sys.exit(run(demo, after="Airflow and PostgreSQL have ended; 'make ui' opens this data in the Airflow UI."))

@@ -11,14 +11,16 @@ INTERRUPTED = 130
 """Exit code of a program that Ctrl-C has ended, as shells know it."""
 
 
-def run(work: Callable[[Workplace, Screen], None]) -> int:
+def run(work: Callable[[Workplace, Screen], None], *, after: str = "") -> int:
     """Do a command's work and stop everything it started, whatever happens.
 
+    :param work: what the command does
+    :param after: last words, once it is done and everything has ended
     :return: exit code of the process
     """
     screen = Screen()
     try:
-        with workplace() as place:
+        with workplace(screen) as place:
             work(place, screen)
     except KeyboardInterrupt:
         screen.title("Stopped: Airflow and PostgreSQL have ended, the data stays in .demo.")
@@ -27,4 +29,6 @@ def run(work: Callable[[Workplace, Screen], None]) -> int:
         sys.stdout.flush()
         sys.stderr.write(f"\n{error}\n")
         return 1
+    if after:
+        screen.title(after)
     return 0

@@ -38,6 +38,8 @@ _FIRST = ("urllib/parse.py", "shutil.py", "textwrap.py", "json/encoder.py", "jso
 """Modules taken whole: a question can be asked about them whatever the Python version."""
 _MOST_PER_FILE = 12
 _LINES = range(4, 301)
+_SHORT_CHARACTERS = 600
+"""A question is asked about a pattern no longer than this: its own words then weigh more than its code's."""
 _SKIPPED_FOLDERS = {
     "__pycache__",
     "dist-packages",
@@ -132,10 +134,11 @@ def harvest(now: datetime, library: Path | None = None) -> Harvest:
     rows += _special(sources)
     rows += _other_types(sources)
     step = HISTORY / len(rows)
+    descriptions = [_description(source) for source in sources[kept:] if len(source.code) <= _SHORT_CHARACTERS]
     return Harvest(
         loaded=tuple(replace(row, created_at=now - HISTORY + step * number) for number, row in enumerate(rows)),
         later=tuple(replace(row, created_at=now) for row in code[kept:]),
-        question=max((str(_facts(source)["description"]) for source in sources[kept:]), key=len),
+        question=max((text for text in descriptions if text.endswith(".")), key=len),
     )
 
 
@@ -193,7 +196,7 @@ def _facts(source: _Source) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "kind": "class" if isinstance(node, ast.ClassDef) else "method" if "." in source.name else "function",
         "module": source.file_path.removesuffix(".py").removesuffix("/__init__").replace("/", "."),
-        "description": (ast.get_docstring(node) or "").partition("\n")[0],
+        "description": _description(source),
         "first_line": node.lineno,
         "last_line": node.end_lineno,
         "decorators": [ast.unparse(decorator) for decorator in node.decorator_list],
@@ -206,6 +209,10 @@ def _facts(source: _Source) -> dict[str, Any]:
         facts["arguments"] = [a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]
         facts["asynchronous"] = isinstance(node, ast.AsyncFunctionDef)
     return facts
+
+
+def _description(source: _Source) -> str:
+    return (ast.get_docstring(source.node) or "").partition("\n")[0]
 
 
 def _with_older_shapes(rows: list[Pattern]) -> list[Pattern]:

@@ -18,7 +18,7 @@ from demo import HOME
 MARKER = "CODE_PATTERNS_DEMO"
 """Environment variable of every program the demo starts; its value is the demo's folder."""
 
-GRACE_SECONDS = 8.0
+GRACE_SECONDS = 4.0
 """How long programs get to end in their own way before they are killed."""
 
 

@@ -10,6 +10,7 @@ import httpx
 from code_patterns.errors import OutageError, PatternsError
 
 FINISHED = {"success", "failed"}
+FAILED = {"failed", "up_for_retry"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class AirflowApi:
         return [f"{error['filename']}\n{error['stack_trace']}" for error in answer["import_errors"]]
 
     def run(self, dag_id: str, params: Mapping[str, Any], waiting: Callable[[], None], timeout: float) -> Run:
-        """Trigger a DAG and wait for the end of the run.
+        """Trigger a DAG and wait for the end of the run; a task that waits for its retry counts as failed.
 
         :param dag_id: the DAG
         :param params: Params of the run
@@ -106,6 +107,8 @@ class AirflowApi:
             answer = self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
             if answer["state"] in FINISHED:
                 return Run(dag_id, run_id, answer["state"], float(answer["duration"] or 0.0))
+            if self._failed_task(dag_id, run_id):
+                return Run(dag_id, run_id, "failed", time.monotonic() - begun)
             if time.monotonic() - begun > timeout:
                 raise OutageError(f"{dag_id} has not ended within {timeout:.0f} s; its state is {answer['state']}.")
             waiting()
@@ -118,13 +121,17 @@ class AirflowApi:
 
     def failed_task_log(self, run: Run) -> list[str]:
         """Return the log of the run's first failed task, line by line; empty when none has failed."""
-        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
-        for task in self._request("GET", path)["task_instances"]:
-            if task["state"] == "failed":
-                log = self._request("GET", f"{path}/{task['task_id']}/logs/{task['try_number']}")
-                # Lines such as "::group::" only fold the log in the UI.
-                return [_line(entry) for entry in log["content"] if not entry["event"].startswith("::")]
-        return []
+        task = self._failed_task(run.dag_id, run.run_id)
+        if task is None:
+            return []
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task['task_id']}"
+        content = self._request("GET", f"{path}/logs/{task['try_number']}")["content"]
+        # Without a level are the lines that say where the log is, and "::" begins those that fold it in the UI.
+        return [_line(entry) for entry in content if entry.get("level") and not entry["event"].startswith("::")]
+
+    def _failed_task(self, dag_id: str, run_id: str) -> Mapping[str, Any] | None:
+        answer = self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+        return next((task for task in answer["task_instances"] if task["state"] in FAILED), None)
 
     def _add(self, collection: str, body: Mapping[str, object]) -> bool:
         path = f"/api/v2/{collection}"
@@ -149,4 +156,4 @@ def _refused(method: str, path: str, answer: httpx.Response) -> PatternsError:
 
 def _line(entry: Mapping[str, Any]) -> str:
     detail = "".join(f"\n    {error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ())
-    return f"{(entry.get('timestamp') or '')[11:19]:8} {entry.get('level') or '':8} {entry['event']}{detail}"
+    return f"{entry['timestamp'][11:19]} {entry['level']:8} {entry['event']}{detail}"

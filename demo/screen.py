@@ -21,7 +21,7 @@ class Screen:
         self._since = 0.0
 
     def title(self, text: str, *lines: str) -> None:
-        """Write the first lines."""
+        """Write a headline and what belongs to it."""
         self._write(f"\n{self._bold(text)}\n")
         for line in lines:
             self._write(f"{line}\n")
@@ -44,6 +44,16 @@ class Screen:
             self._write(f"{self._bold(text)}{seconds:>{WIDTH - len(text)}}\n")
         finally:
             self._waiting_for = ""
+
+    @contextmanager
+    def brief(self, text: str) -> Iterator[None]:
+        """Show a line on a terminal for as long as something lasts."""
+        if self._terminal:
+            self._write(f"\n{text}")
+        try:
+            yield
+        finally:
+            self._erase()
 
     def tick(self) -> None:
         """Show that the demo is alive; does nothing where output is not a terminal."""

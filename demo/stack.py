@@ -67,9 +67,10 @@ class Stack:
 
 
 @contextmanager
-def workplace() -> Iterator[Workplace]:
+def workplace(screen: Screen) -> Iterator[Workplace]:
     """Keep the demo's folder for this process, and in the end stop everything that was started.
 
+    :param screen: tells that it stops
     :raises PatternsError: another demo of this checkout is running
     """
     HOME.mkdir(exist_ok=True)
@@ -87,7 +88,7 @@ def workplace() -> Iterator[Workplace]:
         try:
             yield place
         finally:
-            with undisturbed():
+            with undisturbed(), screen.brief("Stopping Airflow and PostgreSQL ..."):
                 place.airflow.stop()
                 place.database.stop()
 
