@@ -213,10 +213,10 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def running(server: EmbeddingServer | None = None) -> Iterator[EmbeddingServer]:
-    """Serve on a free loopback port until the block ends."""
+def running(server: EmbeddingServer | None = None, port: int = 0) -> Iterator[EmbeddingServer]:
+    """Serve on a loopback port, by default a free one, until the block ends."""
     server = server or EmbeddingServer()
-    httpd = _QuietServer(("127.0.0.1", 0), _handler(server))
+    httpd = _QuietServer(("127.0.0.1", port), _handler(server))
     server.url = f"http://127.0.0.1:{httpd.server_address[1]}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -126,6 +126,9 @@ def server_url(conn_id: str, host: str, port: int | None, scheme: str) -> str:
         host = f"{scheme}://[{host}]" if host.count(":") > 1 and not host.startswith("[") else f"{scheme}://{host}"
     try:
         url = httpx.URL(host)
+        # httpx takes a blank or a bracket as part of a name and escapes it.
+        if not url.host or any(character in url.host for character in " %[]"):
+            raise httpx.InvalidURL("it is no host name")
         return str(url if url.port or not port else url.copy_with(port=port))
     except httpx.InvalidURL as error:
         raise ConfigurationError(

@@ -1,5 +1,7 @@
 """Fetch a connection, or say how to create it."""
 
+import os
+
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -16,9 +18,14 @@ def get_connection(conn_id: str, create_with: str) -> Connection:
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
+        variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+        if variable in os.environ:
+            # Airflow passes over a value that it cannot read.
+            raise ConfigurationError(
+                f"Connection '{conn_id}' cannot be read from the environment variable {variable}. "
+                "Write it as JSON with the fields conn_type, host, port, schema, login, password, extra."
+            ) from None
         raise ConfigurationError(
             f"Connection '{conn_id}' is not defined. Create it under Admin > Connections, or with: "
             f"airflow connections add {conn_id} {create_with}"
         ) from None
-    except ValueError as error:
-        raise ConfigurationError(f"Connection '{conn_id}' cannot be read: {error}. Enter it again.") from None
