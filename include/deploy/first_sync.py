@@ -1,0 +1,191 @@
+"""Migrate, run one full sync and switch the schedules on: the Compose service ``pattern-sync-init``.
+
+It goes through Airflow's REST API, so the runs are ordinary ones: scheduled, logged and visible in the UI.
+It may be repeated at any time: a second call finds nothing to migrate and nothing to change. The exit status
+is 0 only when the full sync has proved that Qdrant holds what PostgreSQL holds.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponential
+
+MIGRATION = "schema_migration"
+FULL_SYNC = "pattern_sync_full"
+INCREMENTAL_SYNC = "pattern_sync_incremental"
+
+PARSED_WITHIN_SECONDS = 300
+POLL_SECONDS = 3
+REPORT_EVERY_SECONDS = 60
+LOG_LINES = 20
+
+
+class FirstSyncError(Exception):
+    """The reason why there is no proven parity, in words for the person who started the services."""
+
+
+class TokenAuth(httpx.Auth):
+    """Logs in when a request is refused: a long first sync outlives the token it started with."""
+
+    requires_response_body = True
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self._login = httpx.Request("POST", f"{url}/auth/token", json={"username": username, "password": password})
+        self._token = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send the request with the present token, and once more with a new one if that is refused."""
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        if (yield request).status_code == httpx.codes.UNAUTHORIZED:
+            answer = yield self._login
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                raise FirstSyncError(
+                    "Airflow refused the user 'admin'. Is AIRFLOW_ADMIN_PASSWORD in .env the one that the "
+                    "service airflow-apiserver was started with? 'docker compose up --detach' gives it the "
+                    "present one."
+                )
+            self._token = answer.raise_for_status().json()["access_token"]
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request
+
+
+def passes(error: BaseException) -> bool:
+    """Whether this failure of a request may be gone at the next one, as while the API server restarts."""
+    return isinstance(error, httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError) or (
+        isinstance(error, httpx.HTTPStatusError) and error.response.status_code >= 500
+    )
+
+
+class Airflow:
+    """The few calls of Airflow's REST API that a first sync needs.
+
+    :param url: root of the API server
+    :param password: password of the user ``admin``
+    """
+
+    def __init__(self, url: str, password: str) -> None:
+        self._client = httpx.Client(base_url=f"{url}/api/v2/", auth=TokenAuth(url, "admin", password), timeout=30)
+
+    @retry(
+        retry=retry_if_exception(passes),
+        wait=wait_exponential(max=10),
+        stop=stop_after_delay(300),
+        reraise=True,
+    )
+    def call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> httpx.Response:
+        """Send one request; status codes in ``accept`` come back instead of being raised."""
+        answer = self._client.request(method, path, **options)
+        return answer if answer.status_code in accept else answer.raise_for_status()
+
+    def wait_for_dag(self, dag_id: str) -> None:
+        """Wait until the DAG processor has parsed the DAG.
+
+        :raises FirstSyncError: it is not there in time; the message holds the import errors
+        """
+        deadline = time.monotonic() + PARSED_WITHIN_SECONDS
+        while self.call("GET", f"dags/{dag_id}", accept=(404,)).status_code == httpx.codes.NOT_FOUND:
+            if time.monotonic() > deadline:
+                errors = self.call("GET", "importErrors").json()["import_errors"]
+                raise FirstSyncError(
+                    f"Airflow knows no DAG '{dag_id}' after {PARSED_WITHIN_SECONDS} seconds. "
+                    + (
+                        "\n".join(f"{error['filename']}:\n{error['stack_trace']}" for error in errors)
+                        or "No file had errors: look at the log of airflow-dag-processor."
+                    )
+                )
+            time.sleep(POLL_SECONDS)
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler run the DAG."""
+        self.call("PATCH", f"dags/{dag_id}", params={"update_mask": "is_paused"}, json={"is_paused": False})
+
+    def run(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Run the DAG once and wait for its end, however long it takes.
+
+        :return: the run's id
+        :raises FirstSyncError: the run failed; the message holds the end of the failed tasks' logs
+        """
+        self.unpause(dag_id)
+        # An id of our own: if the answer to this request is lost, its repetition starts no second run.
+        run_id = f"first_sync__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
+        self.call(
+            "POST",
+            f"dags/{dag_id}/dagRuns",
+            accept=(409,),
+            json={"dag_run_id": run_id, "logical_date": None, "conf": conf},
+        )
+        print(f"{dag_id}: started", flush=True)
+        started = reported = time.monotonic()
+        while (state := self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}").json()["state"]) not in (
+            "success",
+            "failed",
+        ):
+            if time.monotonic() - reported >= REPORT_EVERY_SECONDS:
+                reported = time.monotonic()
+                print(f"{dag_id}: {state} for {reported - started:.0f} s", flush=True)
+            time.sleep(POLL_SECONDS)
+        if state == "failed":
+            raise FirstSyncError(f"The run of '{dag_id}' failed.\n{self._failures(dag_id, run_id)}")
+        print(f"{dag_id}: done after {time.monotonic() - started:.0f} s", flush=True)
+        return run_id
+
+    def result(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """Return what the task returned."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        value: dict[str, Any] = self.call("GET", path, params={"stringify": False}).json()["value"]
+        return value
+
+    def _failures(self, dag_id: str, run_id: str) -> str:
+        """Return the last lines of every failed task's log."""
+        tasks = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        parts = []
+        for task in self.call("GET", tasks, params={"state": "failed"}).json()["task_instances"]:
+            log = self.call("GET", f"{tasks}/{task['task_id']}/logs/{task['try_number']}").json()["content"]
+            lines = [text for entry in log if not (text := in_words(entry)).startswith("::")]
+            parts.append(f"End of the log of task '{task['task_id']}':\n" + "\n".join(lines[-LOG_LINES:]))
+        return "\n".join(parts)
+
+
+def in_words(entry: str | dict[str, Any]) -> str:
+    """Return an entry of a task log as text, with the messages of the exceptions it carries."""
+    if isinstance(entry, str):
+        return entry
+    causes = entry.get("error_detail") or []
+    return "\n  ".join([entry.get("event", ""), *(f"{cause['exc_type']}: {cause['exc_value']}" for cause in causes)])
+
+
+def main() -> None:
+    """Migrate, sync, check the proof, switch the schedules on.
+
+    :raises FirstSyncError: a run failed, or parity is not proven
+    """
+    airflow = Airflow(os.environ["AIRFLOW_API_URL"].rstrip("/"), os.environ["AIRFLOW_ADMIN_PASSWORD"])
+    for dag_id in (MIGRATION, FULL_SYNC, INCREMENTAL_SYNC):
+        airflow.wait_for_dag(dag_id)
+    airflow.run(MIGRATION, {"dry_run": False})
+    counts = airflow.result(FULL_SYNC, airflow.run(FULL_SYNC, {}), "sync")
+    width = max(map(len, counts))
+    print("\n".join(f"  {name:<{width}}  {value}" for name, value in counts.items()), flush=True)
+    if counts.get("parity") != "proven":
+        raise FirstSyncError(
+            f"Parity is {counts.get('parity')}: Qdrant does not provably hold what PostgreSQL holds. The log "
+            f"of the run of '{FULL_SYNC}' says what differs; once that is repaired, 'docker compose up "
+            "pattern-sync-init' tries again."
+        )
+    airflow.unpause(INCREMENTAL_SYNC)
+    print("Parity is proven. The hourly and the nightly sync are switched on.", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FirstSyncError as error:
+        sys.exit(f"pattern-sync-init: {error}")
+    except httpx.HTTPError as error:
+        sys.exit(f"pattern-sync-init: Airflow's API did not do what was asked: {error}")
