@@ -124,6 +124,8 @@ class AirflowServer:
                 "base_log_folder": str(LOGS / "tasks"),
                 "dag_processor_child_process_log_directory": str(LOGS / "dag_processor"),
                 "colored_console_log": "False",
+                # Airflow warns in every task log about values shorter than this, harmless ones too.
+                "min_length_masked_secret": "1",
             },
         }
 
@@ -133,7 +135,8 @@ def _environment() -> dict[str, str]:
     environment = {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         "PATTERNS_POOL": POOL,
-        "PATH": f"{_BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        # On this path the API server finds the connection types of the bundle, for its forms.
+        "PYTHONPATH": str(PLUGINS),
         # The components talk to one another on loopback, never through a proxy.
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
@@ -147,7 +150,9 @@ def _environment() -> dict[str, str]:
 
 
 def _environment_file() -> str:
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in _environment().items())
+    exports = f'export PATH={shlex.quote(str(_BIN))}:"$PATH"\n' + "".join(
+        f"export {name}={shlex.quote(value)}\n" for name, value in _environment().items()
+    )
     return (
         "# For a shell that is to run airflow commands against the demo: source this file.\n"
         "# Settings of another Airflow would win over the demo's own, so they go first.\n"

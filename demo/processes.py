@@ -21,6 +21,8 @@ MARKER = "CODE_PATTERNS_DEMO"
 GRACE_SECONDS = 4.0
 """How long programs get to end in their own way before they are killed."""
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Programs:
     """Programs in sessions of their own: Ctrl-C reaches only the demo, which then stops them in order."""
@@ -111,12 +113,12 @@ def inherited_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that they stop everything as Ctrl-C does."""
+    """Let SIGTERM and SIGHUP stop everything as Ctrl-C does, and SIGINT too where a shell has it ignored."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in _STOPPING}
     try:
         yield
     finally:
@@ -127,8 +129,7 @@ def stopping_on_signals() -> Iterator[None]:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Let the stopping finish: a second Ctrl-C must not leave half of the programs running."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOPPING}
     try:
         yield
     finally:

@@ -117,7 +117,7 @@ def start(
     server = AirflowServer(place.airflow, secrets, port=free_port(port), scheduled=scheduled)
     # Airflow makes its metadata database while PostgreSQL starts and is filled.
     migration = server.prepare()
-    with screen.step("PostgreSQL, as an installation has it before this project"):
+    with screen.step("PostgreSQL, filled as an installation is before this project" if rows else "PostgreSQL"):
         database = PostgresServer(secrets.database, place.database).start()
         if rows:
             load(database, rows)

@@ -1,5 +1,6 @@
 """``make ui``: the demo's data in the Airflow UI, until Ctrl-C."""
 
+import shlex
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -38,7 +39,10 @@ def serve(place: Workplace, screen: Screen) -> None:
     screen.gap()
     if fresh:
         screen.say(f"Trigger {MIGRATION} with dry_run off first, then {FULL}.")
-    screen.say("airflow commands in another shell, such as a backfill of past hours:", f"  source {ENVIRONMENT_FILE}")
+    screen.say(
+        "airflow commands in another shell, such as a backfill of past hours:",
+        f"  source {shlex.quote(str(ENVIRONMENT_FILE))}",
+    )
     screen.say(f"  {backfill[0]} \\", f"  {backfill[1]}")
     screen.gap()
     screen.say("Ctrl-C stops Airflow and PostgreSQL; the data stays.")
