@@ -338,7 +338,7 @@ DECLARE
 BEGIN
     FOR older IN
         SELECT oid::regprocedure FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
             AND proname IN ('update_pattern_stats', 'compute_pattern_analytics')
     LOOP
         EXECUTE format('DROP FUNCTION %s', older);
@@ -505,7 +505,7 @@ DECLARE
 BEGIN
     FOR pinned IN
         SELECT oid::regprocedure FROM pg_proc
-        WHERE pronamespace = current_schema()::regnamespace
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
             AND proname IN ('update_pattern_stats', 'compute_pattern_analytics', 'pattern_usage_events_update_stats')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', pinned, current_schema());

@@ -3,7 +3,7 @@
 WITH relations AS (
     SELECT oid, relname, relkind
     FROM pg_class
-    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v')
+    WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind IN ('r', 'p', 'v')
 ), columns AS (
     SELECT
         relations.relname || '.' || attribute.attname AS name,
@@ -44,7 +44,7 @@ JOIN pg_class AS name ON name.oid = found.indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = found.indexrelid)
 UNION ALL
 SELECT
-    'trigger ' || pg_get_triggerdef(found.oid, true)
+    'trigger ' || replace(pg_get_triggerdef(found.oid, true), '::text', '')
     || CASE found.tgenabled WHEN 'O' THEN '' WHEN 'A' THEN '' ELSE ' (disabled)' END
 FROM relations
 JOIN pg_trigger AS found ON found.tgrelid = relations.oid
@@ -58,6 +58,6 @@ SELECT
     || ', md5 of its body ' || md5(routine.prosrc)
 FROM pg_proc AS routine
 WHERE
-    routine.pronamespace = current_schema()::regnamespace
+    routine.pronamespace = quote_ident(current_schema())::regnamespace
     AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = routine.oid AND deptype = 'e')
 ORDER BY 1;

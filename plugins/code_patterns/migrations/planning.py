@@ -137,5 +137,5 @@ def check_unchanged(place: str, migrations: Sequence[Migration], entries: Sequen
     if changed:
         raise ConfigurationError(
             f"Applied migrations were edited since they ran on {place}: {', '.join(changed)}. Restore the files as "
-            "they were (their SHA-256 stand in table pattern_schema_migrations) and put the change into a new migration."
+            "they were (table pattern_schema_migrations has their SHA-256) and put the change into a new migration."
         )
