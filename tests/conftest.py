@@ -30,6 +30,8 @@ from code_patterns.migrations.runner import apply  # noqa: E402
 from code_patterns.postgres import PostgresConfig  # noqa: E402
 from tests.embedding_server import EmbeddingServer, running  # noqa: E402
 
+pytest_plugins = ("tests.fixtures",)
+
 
 def config_of(dsn: str) -> PostgresConfig:
     """The bundle's configuration for a libpq connection string."""

@@ -116,7 +116,11 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     if isinstance(error, ResponseHandlingException):
         source = error.source
         if isinstance(source, httpx.ConnectError):
-            return OutageError(f"{where}: cannot connect ({source}). Check host and port of '{config.conn_id}'.")
+            tls = " The client speaks HTTPS where there is an API key: for plain HTTP set the extra 'https' to false."
+            return OutageError(
+                f"{where}: cannot connect ({source}). Check host and port of '{config.conn_id}'."
+                f"{tls if 'SSL' in str(source) else ''}"
+            )
         if isinstance(source, httpx.TransportError):
             return OutageError(f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")
         return ConfigurationError(

@@ -1,4 +1,4 @@
-"""The sync against a real PostgreSQL and the real Qdrant API: final content on both sides, after everything users do."""
+"""The sync against a real PostgreSQL and the real Qdrant API: final content on both sides, whatever users do."""
 
 import json
 import uuid
@@ -93,8 +93,8 @@ def test_incremental_does_exactly_what_changed(bed: SyncBed) -> None:
     ids = [row["id"] for row in patterns]
     bed.insert(rows(7, start=400))
     bed.execute(
-        "UPDATE pattern_lineage_nodes SET pattern_data = pattern_data || '{\"code\": \"changed = True\"}' WHERE id = ANY(%s)",
-        [ids[:5]],
+        "UPDATE pattern_lineage_nodes SET pattern_data = pattern_data || %s::jsonb WHERE id = ANY(%s)",
+        ['{"code": "changed = True"}', ids[:5]],
     )
     bed.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"seen\": true}' WHERE id = ANY(%s)", [ids[5:15]])
     bed.execute("UPDATE pattern_lineage_nodes SET usage_count = usage_count + 1")
@@ -387,7 +387,7 @@ def test_wrong_dimension_of_an_existing_collection_changes_nothing(bed: SyncBed)
         await client.upsert(bed.collection, points=models.Batch(ids=[5], vectors=[[1.0] * 7], payloads=[{}]))
 
     bed.with_client(create)
-    with pytest.raises(ConfigurationError, match="vectors of 7 dimensions, .* makes 64"):
+    with pytest.raises(ConfigurationError, match=r"vectors of 7 dimensions, .* makes 64"):
         bed.sync("full")
     assert bed.points().keys() == {5}
     assert bed.execute("SELECT * FROM pattern_sync_runs") == []
@@ -412,9 +412,7 @@ def test_another_model_builds_a_second_collection_and_swaps_the_alias(bed: SyncB
     assert bed.with_client(names) == 2
 
 
-def test_something_else_writing_to_the_collection_breaks_parity(
-    bed: SyncBed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_something_else_writing_to_the_collection_breaks_parity(bed: SyncBed, monkeypatch: pytest.MonkeyPatch) -> None:
     from code_patterns.sync.target import PatternTarget
 
     bed.insert(rows(10))
@@ -469,7 +467,10 @@ def test_open_transaction_holds_its_rows_back_and_loses_none(bed: SyncBed) -> No
     bed.insert(rows(5))
     bed.sync("full")
     with psycopg.connect(bed.postgres.conninfo) as slow:
-        slow.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'late' WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 1)")
+        slow.execute(
+            "UPDATE pattern_lineage_nodes SET pattern_name = 'late' "
+            "WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 1)"
+        )
         bed.insert(rows(3, start=20))
         assert bed.sync().counts["examined"] == 0
         slow.commit()

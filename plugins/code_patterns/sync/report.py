@@ -48,7 +48,7 @@ class Counts:
 class SyncResult:
     """The outcome of one run.
 
-    :param run_id: its id in ``pattern_sync_runs``
+    :param run_id: its id in ``pattern_sync_runs``; ``None`` for a dry run, which leaves no row there
     :param kind: which kind of run it was
     :param collection: the collection, as users write it
     :param dry_run: whether it only looked
@@ -60,7 +60,7 @@ class SyncResult:
     :param watermark_xid: where the next incremental run begins, or ``None`` when this run left it alone
     """
 
-    run_id: UUID
+    run_id: UUID | None
     kind: Kind
     collection: str
     dry_run: bool
@@ -78,7 +78,7 @@ class SyncResult:
     def as_xcom(self) -> dict[str, Any]:
         """Counts and ids only: never a row, a vector or a secret."""
         return {
-            "run_id": str(self.run_id),
+            "run_id": str(self.run_id) if self.run_id else None,
             "kind": self.kind,
             "collection": self.collection,
             "dry_run": self.dry_run,

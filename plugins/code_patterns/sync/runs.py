@@ -110,7 +110,7 @@ class SyncRun:
                 raise
             await self._close_history("succeeded", None)
         result = SyncResult(
-            run_id=self._identity.id,
+            run_id=None if self._settings.dry_run else self._identity.id,
             kind=self._kind,
             collection=self._settings.collection,
             dry_run=self._settings.dry_run,

@@ -1,4 +1,4 @@
-"""What the integration tests share."""
+"""Both sides of the sync as fixtures, for integration and DAG tests alike."""
 
 import asyncio
 import os

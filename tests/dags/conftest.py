@@ -1,0 +1,85 @@
+"""DAG runs as Airflow does them: a metadata database, connections by environment, the bundle's own DAG files."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.sync_bed import SyncBed
+
+
+@pytest.fixture(scope="session")
+def metadata_database() -> None:
+    """Airflow's own database, new and empty, on SQLite."""
+    airflow = [sys.executable, "-m", "airflow", "db", "migrate"]
+    subprocess.run(airflow, check=True, capture_output=True, env=dict(os.environ), timeout=240)
+
+
+@dataclass
+class Outcome:
+    """How a DAG run ended."""
+
+    state: str
+    xcom: Any
+    log: str
+
+    @property
+    def message(self) -> str:
+        """The one sentence a failed task ends with."""
+        found = [line for line in self.log.splitlines() if "AirflowFailException: " in line]
+        assert found, self.log[-3000:]
+        return found[-1].split("AirflowFailException: ", 1)[1].strip()
+
+
+@pytest.fixture
+def connected(bed: SyncBed, monkeypatch: pytest.MonkeyPatch) -> SyncBed:
+    """The bed, with connections and Variables that name it."""
+    postgres, qdrant = bed.postgres, bed.qdrant
+    set_connection(
+        monkeypatch,
+        "patterns_postgres",
+        conn_type="postgres",
+        host=postgres.host,
+        port=postgres.port,
+        schema=postgres.database,
+        login=postgres.user,
+        password=postgres.password,
+    )
+    extra = {"path": qdrant.path} if qdrant.path else {"url": qdrant.url}
+    set_connection(monkeypatch, "patterns_qdrant", conn_type="qdrant", extra=extra, password=qdrant.api_key)
+    embedding = {"api": "hashing", "dimension": bed.embedding.dimension}
+    set_connection(monkeypatch, "patterns_embeddings", conn_type="embedding", extra=embedding)
+    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", bed.collection)
+    return bed
+
+
+def set_connection(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: Any) -> None:
+    """Define an Airflow connection by its environment variable."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+
+@pytest.fixture
+def run_dag(
+    metadata_database: None, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run a DAG of the bundle to its end in this process, with Params."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    def run(dag_id: str, task_id: str = "sync", **params: Any) -> Outcome:
+        caplog.clear()
+        capfd.readouterr()
+        with caplog.at_level("INFO"):
+            # A bag for each run: a DAG object keeps the Params of its last one.
+            dag_run = DagBag(ROOT / "dags").dags[dag_id].test(run_conf=params)
+        instance = dag_run.get_task_instance(task_id)
+        xcom = instance.xcom_pull(task_ids=task_id) if instance.state == "success" else None
+        out, err = capfd.readouterr()
+        return Outcome(str(dag_run.state), xcom, caplog.text + out + err)
+
+    return run

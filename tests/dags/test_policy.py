@@ -1,0 +1,109 @@
+"""What every DAG file of the bundle promises its readers."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+
+from tests.conftest import ROOT
+
+FILES = sorted((ROOT / "dags").glob("*.py"))
+DAG_IDS = {path.stem for path in FILES}
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(ROOT / "dags")
+
+
+def test_every_file_is_one_dag_of_its_name(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert {"schema_migration", "pattern_sync_incremental", "pattern_sync_full"} <= DAG_IDS
+    assert sorted(bag.dag_ids) == sorted(DAG_IDS)
+    assert {dag_id: Path(dag.fileloc).stem for dag_id, dag in bag.dags.items()} == {name: name for name in DAG_IDS}
+
+
+def test_the_root_as_bundle_gives_the_same_dags() -> None:
+    bag = DagBag(ROOT)
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == sorted(DAG_IDS)
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_dag_tells_what_a_reader_needs(bag: DagBag, dag_id: str) -> None:
+    dag: DAG = bag.dags[dag_id]
+    for word in ("Schedule", "Params", "Connections", "Variables", "re-run", "When it fails"):
+        assert word.lower() in (dag.doc_md or "").lower(), f"{dag_id} does not tell about {word}"
+    assert dag.description
+    assert "code-patterns" in dag.tags
+    assert dag.catchup is False
+    for task in dag.tasks:
+        assert task.owner not in ("", "airflow")
+        assert task.retries is not None
+        assert task.execution_timeout is not None, f"{task.task_id} could run for ever"
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.description, f"Param {name} has no description"
+        assert param.schema.get("type"), f"Param {name} has no type"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_dag_file_is_wiring(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 120
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    assert all(len(node.body) <= 3 for node in functions)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_parsing_reads_and_connects_to_nothing(path: Path) -> None:
+    """Sockets, Variables and connections are forbidden in a new process that parses the file."""
+    guard = f"""
+import socket, runpy, sys
+import airflow.sdk
+from airflow.sdk import BaseHook, Variable
+def refuse(*args, **kwargs): raise AssertionError("touched while parsing")
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+Variable.get = refuse
+BaseHook.get_connection = refuse
+airflow.sdk.Connection.get = refuse
+sys.path.insert(0, {str(ROOT / "plugins")!r})
+names = runpy.run_path({str(path)!r})
+"""
+    result = subprocess.run([sys.executable, "-c", guard], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+
+
+def test_core_never_imports_airflow() -> None:
+    package = ROOT / "plugins" / "code_patterns"
+    outer = {"operators", "hooks", "triggers", "notifications"}
+    offenders = []
+    for path in package.rglob("*.py"):
+        if path.relative_to(package).parts[0] in outer:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            wrong = [
+                name
+                for name in names
+                if name.split(".")[0] == "airflow"
+                or name.startswith(tuple(f"code_patterns.{layer}" for layer in outer))
+            ]
+            offenders += [f"{path.relative_to(package)}: {name}" for name in wrong]
+    assert offenders == []
+
+
+def test_operators_and_hooks_stay_thin() -> None:
+    package = ROOT / "plugins" / "code_patterns"
+    for path in [*(package / "operators").glob("*.py"), *(package / "hooks").glob("*.py")]:
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                size = (node.end_lineno or 0) - node.lineno + 1
+                docs = ast.get_docstring(node)
+                assert size - len((docs or "").splitlines()) <= 80, f"{path.name}: {node.name} has {size} lines"

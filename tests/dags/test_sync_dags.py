@@ -1,0 +1,40 @@
+"""Both sync DAGs as real DAG runs."""
+
+from collections.abc import Callable
+
+from tests.dags.conftest import Outcome
+from tests.sync_bed import SyncBed, rows
+
+
+def test_full_then_incremental(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+    connected.insert(rows(30))
+    full = run_dag("pattern_sync_full")
+    assert full.state == "success"
+    assert (full.xcom["kind"], full.xcom["new"], full.xcom["parity"]) == ("full", 30, "proven")
+    connected.insert(rows(4, start=50))
+    hourly = run_dag("pattern_sync_incremental", batch_size=2)
+    assert (hourly.state, hourly.xcom["kind"], hourly.xcom["new"]) == ("success", "incremental", 4)
+    connected.assert_equal_sides()
+    assert "What the incremental sync did" in hourly.log
+    assert connected.execute("SELECT DISTINCT dag_id FROM pattern_sync_runs ORDER BY 1") == [
+        ("pattern_sync_full",),
+        ("pattern_sync_incremental",),
+    ]
+
+
+def test_params_reach_the_run(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+    connected.insert(rows(20))
+    planned = run_dag("pattern_sync_full", dry_run=True)
+    assert (planned.xcom["new"], planned.xcom["dry_run"]) == (20, True)
+    limited = run_dag("pattern_sync_full", limit=5)
+    assert (limited.xcom["new"], limited.xcom["parity"]) == (5, "not proven")
+    elsewhere = run_dag("pattern_sync_full", collection=f"{connected.collection}_two")
+    assert (elsewhere.xcom["new"], elsewhere.xcom["collection"]) == (20, f"{connected.collection}_two")
+    assert len(connected.points()) == 5
+
+
+def test_xcom_holds_numbers_and_ids_only(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+    connected.insert(rows(3))
+    xcom = run_dag("pattern_sync_full").xcom
+    assert all(isinstance(value, int | float | str | None) for value in xcom.values())
+    assert not any(isinstance(value, str) and len(value) > 60 for value in xcom.values())
