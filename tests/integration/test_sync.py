@@ -412,6 +412,23 @@ def test_another_model_builds_a_second_collection_and_swaps_the_alias(bed: SyncB
     assert bed.with_client(names) == 2
 
 
+def test_another_model_of_the_same_dimension_re_embeds_a_users_own_collection(bed: SyncBed) -> None:
+    bed.insert(rows(20))
+
+    async def create(client: AsyncQdrantClient) -> None:
+        vectors = models.VectorParams(size=bed.embedding.dimension, distance=models.Distance.COSINE)
+        await client.create_collection(bed.collection, vectors_config=vectors)
+
+    bed.with_client(create)
+    bed.sync("full")
+    other = bed.with_embedding(model="hashing-v2")
+    with pytest.raises(ConfigurationError, match="Run pattern_sync_full"):
+        other.sync()
+    assert other.sync("full").counts["changed"] == 20
+    assert other.sync().kind == "incremental"
+    other.assert_equal_sides()
+
+
 def test_something_else_writing_to_the_collection_breaks_parity(bed: SyncBed, monkeypatch: pytest.MonkeyPatch) -> None:
     from code_patterns.sync.target import PatternTarget
 

@@ -130,12 +130,12 @@ class SyncRun:
         return result
 
     async def _dispatch(self, horizon: Horizon) -> None:
-        replaces = self._target.collection.replaces
-        if replaces and self._kind != "full":
+        outdated = self._target.collection.outdated
+        if outdated and self._kind != "full":
             raise ConfigurationError(
-                f"The collection '{replaces}' behind '{self._settings.collection}' was made with another model, "
+                f"The collection '{outdated}' behind '{self._settings.collection}' was made with another model, "
                 "dimension, prefix or text recipe than the embedding connection names now. Run pattern_sync_full: "
-                "it builds the new collection beside the old one and then swaps them."
+                "it embeds every pattern anew, in a second collection where the name is an alias, and then swaps them."
             )
         if not self._settings.dry_run:
             await self._target.prepare()
@@ -192,7 +192,7 @@ class SyncRun:
             return
         await self._recover_vanished()
         await self._prove(horizon)
-        if self._target.collection.replaces:
+        if self._target.collection.outdated:
             await self._target.publish()
         await self._move_watermark(horizon)
 

@@ -17,7 +17,7 @@ from code_patterns.sql import query
 from code_patterns.sync.pattern import SourceRow
 from code_patterns.sync.plan import LAST_ID, Watermark
 
-PAGE_ROWS = 1000
+PAGE_ROWS = 500
 """Rows a reading statement returns at most."""
 
 

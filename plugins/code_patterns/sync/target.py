@@ -46,14 +46,15 @@ class TargetCollection:
     :param physical: the real collection
     :param identity: tells this collection from another one of the same name
     :param exists: whether it is there yet
-    :param replaces: the collection, made by another recipe, that readers of ``name`` see until this one is published
+    :param outdated: the collection made by another recipe that readers of ``name`` see until this one is published;
+        a user's own collection, which no alias stands before, is its own predecessor
     """
 
     name: str
     physical: str
     identity: str
     exists: bool
-    replaces: str | None = None
+    outdated: str | None = None
 
 
 class PatternTarget:
@@ -129,10 +130,11 @@ class PatternTarget:
                 "in the embedding connection's extra, or rename the collection: the full sync then builds a new one. "
                 "Nothing was changed."
             )
-        if real or (vectors.size == self._dimension and recipe in (None, self._recipe)):
+        fits = vectors.size == self._dimension and recipe in (None, self._recipe)
+        if real or fits:
             self.collection = TargetCollection(self._name, physical, identity or physical, exists=True)
-        else:
-            self.collection = replace(self.collection, replaces=physical)
+        if not fits:
+            self.collection = replace(self.collection, outdated=physical)
 
     async def prepare(self) -> None:
         """Create the collection, and its alias where the name is free; describe an existing one."""
@@ -147,19 +149,21 @@ class PatternTarget:
                 lambda: self._client.create_collection(physical, vectors_config=vectors, metadata=described),
             )
         elif self.collection.identity == physical:
-            await self._call(
-                f"describing the collection '{physical}'",
-                lambda: self._client.update_collection(physical, metadata=described),
-            )
+            await self._describe(described)
         # Servers before 1.16 keep no metadata; the name is then all there is to tell collections apart.
         info = await self._call("reading the collection", lambda: self._client.get_collection(physical))
         self.collection = replace(self.collection, exists=True, identity=_described(info)[0] or physical)
-        if physical != self._name and self.collection.replaces is None:
+        if self.collection.outdated is None:
             await self.publish()
 
     async def publish(self) -> None:
-        """Let the name point to this collection, in one call, so that no reader ever misses it."""
+        """Let readers of the name see this collection, in one call, so that no reader ever misses it."""
         physical = self.collection.physical
+        if physical == self._name:
+            if self.collection.outdated:
+                metadata = {METADATA_KEY: {"identity": self.collection.identity, "recipe": self._recipe}}
+                await self._describe(metadata)
+            return
         aliases = await self._call("reading the aliases", self._client.get_aliases)
         previous = {item.alias_name: item.collection_name for item in aliases.aliases}.get(self._name)
         if previous == physical:
@@ -178,7 +182,14 @@ class PatternTarget:
         )
         if previous is not None:
             log.info("'%s' now names '%s'; '%s' is kept for going back.", self._name, physical, previous)
-        self.collection = replace(self.collection, replaces=None)
+        self.collection = replace(self.collection, outdated=None)
+
+    async def _describe(self, metadata: dict[str, Any]) -> None:
+        physical = self.collection.physical
+        await self._call(
+            f"describing the collection '{physical}'",
+            lambda: self._client.update_collection(physical, metadata=metadata),
+        )
 
     async def fingerprints(self, ids: Sequence[UUID]) -> dict[UUID, Fingerprint]:
         """What Qdrant holds for these ids; ids it does not know are absent from the result."""
