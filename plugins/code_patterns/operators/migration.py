@@ -1,0 +1,85 @@
+"""The operator behind the migration DAG."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.migrations import runner
+from code_patterns.migrations.request import MigrationRequest, read_request
+from code_patterns.operators.failures import task_errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+
+class PatternMigrationOperator(BaseOperator):
+    """Plan, apply or verify the migrations of the patterns database; returns versions and counts.
+
+    :param action: ``plan`` logs what would run, with its SQL; ``apply`` runs it; ``verify`` compares the database with
+        the ledger, the files and the expected schema
+    :param direction: ``up`` or ``down``
+    :param target: version to end at; empty means the newest; ``down`` needs it, and 0 takes back everything
+    :param plan_only: dry run: ``apply`` is skipped
+    :param postgres_conn_id: connection of the patterns' database: the server itself, not a pooler
+    """
+
+    template_fields: Sequence[str] = ("direction", "target", "plan_only", "postgres_conn_id")
+    ui_color = "#336791"
+    ui_fgcolor = "#ffffff"
+
+    def __init__(
+        self,
+        *,
+        action: Literal["plan", "apply", "verify"],
+        direction: str = "up",
+        target: int | str | None = None,
+        plan_only: bool | str = False,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.action = action
+        self.direction = direction
+        self.target = target
+        self.plan_only = plan_only
+        self.postgres_conn_id = postgres_conn_id
+
+    @cached_property
+    def hook(self) -> PatternsPostgresHook:
+        """The database."""
+        return PatternsPostgresHook(postgres_conn_id=self.postgres_conn_id)
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Do it; what it returns goes to XCom."""
+        with task_errors():
+            request = read_request(self.direction, self.target, self.plan_only)
+            if self.action == "plan":
+                return self._plan(request)
+            if self.action == "verify":
+                found = runner.verify(self.hook.config)
+                log.info("Version %03d is in order: %d facts hold.", found.version, found.facts)
+                return asdict(found)
+            if request.dry_run:
+                raise AirflowSkipException(
+                    "Dry run: nothing was applied. The plan stands in the log of the task before; to carry it out, "
+                    "trigger again with dry_run off."
+                )
+            run_id = context["dag_run"].run_id
+            result = runner.apply(self.hook.config, request.direction, request.target, run_id)
+            log.info("The database is at version %03d now.", result.version)
+            return asdict(result) | {"versions": list(result.versions)}
+
+    def _plan(self, request: MigrationRequest) -> dict[str, Any]:
+        plan = runner.plan(self.hook.config, request.direction, request.target)
+        log.info("%s", plan.summary)
+        for script in (script for step in plan.steps for script in step.scripts):
+            log.info("%s.sql:\n%s", script.name, script.sql)
+        return {"version": plan.version, "versions": [step.migration.version for step in plan.steps]}

@@ -1,0 +1,75 @@
+"""The migration DAG as real DAG runs."""
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from tests.conftest import config_of
+from tests.dags.conftest import Outcome, set_connection
+
+
+@pytest.fixture
+def database(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty database that the connection names."""
+    config = config_of(empty_database)
+    set_connection(
+        monkeypatch,
+        "patterns_postgres",
+        conn_type="postgres",
+        host=config.host,
+        port=config.port,
+        schema=config.database,
+        login=config.user,
+        password=config.password,
+    )
+    return empty_database
+
+
+def tables(dsn: str) -> int:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_untouched_params_show_the_plan_and_change_nothing(database: str, run_dag: Callable[..., Outcome]) -> None:
+    planned = run_dag("schema_migration", "plan")
+    assert planned.state == "success"
+    assert planned.xcom == {"version": 0, "versions": [1, 13, 14, 15, 16]}
+    assert "is at version 000: apply 5: 001_pattern_learning_init," in planned.log
+    assert "CREATE INDEX CONCURRENTLY IF NOT EXISTS pattern_lineage_nodes_sync_xid_idx" in planned.log
+    assert run_dag("schema_migration", "apply").xcom is None  # skipped
+    assert tables(database) == 0
+
+
+def test_up_again_and_down(database: str, run_dag: Callable[..., Outcome]) -> None:
+    first = run_dag("schema_migration", "apply", dry_run=False)
+    assert first.state == "success"
+    assert (first.xcom["versions"], first.xcom["version"]) == ([1, 13, 14, 15, 16], 16)
+    assert "NOTICE: 0 duplicate quality scores removed" in first.log
+
+    again = run_dag("schema_migration", "verify", dry_run=False)
+    assert "is at version 016: nothing to do." in again.log
+    assert again.xcom["version"] == 16
+    assert again.xcom["facts"] > 300
+
+    down = run_dag("schema_migration", "apply", dry_run=False, direction="down", target=0)
+    assert (down.xcom["versions"], down.xcom["version"]) == ([16, 15, 14, 13, 1], 0)
+    assert tables(database) == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"direction": "down"}, "Rolling back needs an explicit target"),
+        ({"target": 12}, "There is no migration 12. Set Param target to one of: 1, 13, 14, 15, 16."),
+    ],
+)
+def test_a_wrong_param_is_one_clear_message(
+    database: str, run_dag: Callable[..., Outcome], params: dict[str, object], message: str
+) -> None:
+    failed = run_dag("schema_migration", "plan", dry_run=False, **params)
+    assert failed.state == "failed"
+    assert message in failed.message
+    assert tables(database) == 0
