@@ -11,7 +11,7 @@ from demo import HOME
 from demo.airflow_server import LOGS
 from demo.collection import compare, search
 from demo.command import run
-from demo.installation import Burst, change
+from demo.installation import Burst, change, count_scores
 from demo.rest import AirflowApi, Run
 from demo.screen import Screen
 from demo.stack import FULL, INCREMENTAL, MIGRATION, Stack, Workplace, harvested, start
@@ -31,9 +31,11 @@ def demo(place: Workplace, screen: Screen) -> None:
     rows = harvested(screen)
     stack = start(place, screen, rows, port=0, scheduled=False, triggerer=False)
 
+    scores, _ = count_scores(stack.database)
     with screen.step(f"1  {MIGRATION}: the columns, triggers and tables of the sync"):
         migrated = _run(stack.api, screen, MIGRATION, direction="up", dry_run=False)
     _tell_seconds(screen, migrated)
+    _tell_migration(screen, stack, migrated, scores)
 
     with screen.step(f"2  {FULL}: compare everything, write what differs, prove it"):
         full = _run(stack.api, screen, FULL)
@@ -67,6 +69,16 @@ def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
 
 def _tell_seconds(screen: Screen, finished: Run) -> None:
     screen.say(f"DAG run {finished.run_id}: {finished.state} in {finished.seconds:.1f} s")
+
+
+def _tell_migration(screen: Screen, stack: Stack, finished: Run, scores: int) -> None:
+    versions = ", ".join(f"{version:03}" for version in stack.api.result(finished, "apply")["versions"])
+    facts = stack.api.result(finished, "verify")["facts"]
+    kept, patterns = count_scores(stack.database)
+    screen.say(
+        f"Applied {versions}; {facts} facts of the schema verified.",
+        f"Quality scores: {scores} before, {kept} for {patterns} patterns now that each has one.",
+    )
 
 
 def _tell_sync(screen: Screen, stack: Stack, finished: Run) -> Mapping[str, Any]:

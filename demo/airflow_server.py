@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from code_patterns.postgres import PostgresConfig
 from demo import HOME, PLUGINS, ROOT
 from demo.processes import Programs, inherited_environment
 from demo.secrets_file import Secrets, write_private
@@ -31,13 +32,17 @@ class AirflowServer:
 
     :param programs: gets the processes
     :param secrets: passwords and keys
+    :param metadata: Airflow's own database
     :param port: port of the UI and the APIs
     :param scheduled: whether the DAGs' own schedules start runs
     """
 
-    def __init__(self, programs: Programs, secrets: Secrets, *, port: int, scheduled: bool) -> None:
+    def __init__(
+        self, programs: Programs, secrets: Secrets, metadata: PostgresConfig, *, port: int, scheduled: bool
+    ) -> None:
         self._programs = programs
         self._secrets = secrets
+        self._metadata = metadata
         self._port = port
         self._scheduled = scheduled
 
@@ -87,6 +92,7 @@ class AirflowServer:
         )
 
     def _settings(self) -> Mapping[str, Mapping[str, str]]:
+        metadata = self._metadata
         bundle = {
             "name": "code-patterns",
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
@@ -105,7 +111,10 @@ class AirflowServer:
                 "execution_api_server_url": f"{self.url}/execution/",
                 "test_connection": "Enabled",
             },
-            "database": {"sql_alchemy_conn": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}"},
+            "database": {
+                "sql_alchemy_conn": f"postgresql+psycopg2://{metadata.user}:{metadata.password}"
+                f"@{metadata.host}:{metadata.port}/{metadata.database}"
+            },
             "dag_processor": {"dag_bundle_config_list": json.dumps([bundle]), "parsing_processes": "2"},
             "scheduler": {
                 "use_job_schedule": str(self._scheduled),

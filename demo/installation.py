@@ -71,6 +71,13 @@ def count_by_type(config: PostgresConfig) -> dict[str, int]:
         return dict(connection.execute(_query("count_by_type")).fetchall())
 
 
+def count_scores(config: PostgresConfig) -> tuple[int, int]:
+    """Count the scores, and the patterns that have one."""
+    with connect_blocking(config) as connection:
+        scores, patterns = connection.execute(_query("count_scores")).fetchall()[0]
+        return scores, patterns
+
+
 def code_contents(config: PostgresConfig) -> dict[UUID, dict[str, Any]]:
     """Return name, path, code and metadata of every code row by its id."""
     with connect_blocking(config) as connection, connection.cursor(row_factory=dict_row) as cursor:

@@ -16,14 +16,16 @@ _FILE = HOME / "secrets.json"
 class Secrets:
     """What must stay the same between two starts on the same data.
 
-    :param database: password of the database role
+    :param patterns_database: password of the role that owns the patterns
+    :param metadata_database: password of the role that owns Airflow's own database
     :param login: password of Airflow's user ``admin``
     :param fernet_key: encrypts the connections in Airflow's metadata database
     :param jwt_secret: signs the tokens of Airflow's APIs
     :param session_secret: signs the UI's sessions
     """
 
-    database: str = field(default_factory=lambda: secrets.token_hex(12), repr=False)
+    patterns_database: str = field(default_factory=lambda: secrets.token_hex(12), repr=False)
+    metadata_database: str = field(default_factory=lambda: secrets.token_hex(12), repr=False)
     login: str = field(default_factory=lambda: secrets.token_hex(5), repr=False)
     fernet_key: str = field(default_factory=lambda: urlsafe_b64encode(secrets.token_bytes(32)).decode(), repr=False)
     jwt_secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)

@@ -114,24 +114,24 @@ def start(
     if rows:
         _clear()
     secrets = secrets_of_this_demo()
-    server = AirflowServer(place.airflow, secrets, port=free_port(port), scheduled=scheduled)
-    # Airflow makes its metadata database while PostgreSQL starts and is filled.
-    migration = server.prepare()
     with screen.step("PostgreSQL, filled as an installation is before this project" if rows else "PostgreSQL"):
-        database = PostgresServer(secrets.database, place.database).start()
+        databases = PostgresServer(secrets, place.database).start()
         if rows:
-            load(database, rows)
+            load(databases.patterns, rows)
             _LOADED.touch()
+    database = databases.patterns
     counts = "   ".join(f"{kind} {count:,}" for kind, count in count_by_type(database).items())
     screen.say(f"{database.host}:{database.port}, table pattern_lineage_nodes: {counts}")
-    api = AirflowApi(server.url, USER, secrets.login)
+    server = AirflowServer(place.airflow, secrets, databases.metadata, port=free_port(port), scheduled=scheduled)
     with screen.step("Airflow, with this checkout as its DAG bundle"):
+        migration = server.prepare()
         while migration.poll() is None:
             screen.tick()
             time.sleep(0.1)
         if migration.returncode:
             raise PatternsError(f"Airflow's metadata database could not be made. Read {LOGS / 'db.log'}.")
         server.start(triggerer=triggerer)
+        api = AirflowApi(server.url, USER, secrets.login)
         _wait_until_ready(server, api, place.airflow, screen)
         _furnish(api, database)
     screen.say(f"{server.url}, LocalExecutor, {len(api.dag_ids())} DAGs")
@@ -188,15 +188,18 @@ def _furnish(api: AirflowApi, database: PostgresConfig) -> None:
         password=database.password,
         description="The table pattern_lineage_nodes",
     )
+    # Port 0 means none, and is what the UI's Test button sends for none: Airflow takes that for another server.
     api.add_connection(
         "patterns_qdrant",
         "qdrant",
+        port=0,
         extra=json.dumps({"path": str(STORAGE)}),
         description="An embedded Qdrant in the demo's folder: one process at a time",
     )
     api.add_connection(
         "patterns_embeddings",
         "embedding",
+        port=0,
         extra=json.dumps({"api": "hashing", "dimension": DIMENSION}),
         description="The built-in embedder, which needs no server",
     )
