@@ -1,0 +1,84 @@
+"""Two of Airflow's processes in short: ``airflow_roles.py parse`` and ``airflow_roles.py run RUN_ID DAG_ID TASK_ID``.
+
+Airflow's DAG processor and its workers are different processes that share only the database and the bundle's
+storage; each call of this program is one of them. It prints one line of JSON.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def parse(bundle_name: str) -> dict[str, Any]:
+    """Do what the DAG processor does: take the bundle's newest version, parse it, store its DAGs."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    manager = DagBundlesManager()
+    manager.sync_bundles_to_db()
+    bundle = manager.get_bundle(bundle_name)
+    bundle.initialize()
+    version = bundle.get_current_version().version
+    bag = BundleDagBag(bundle.path, bundle_path=bundle.path, bundle_name=bundle_name)
+    sync_bag_to_db(bag, bundle_name, version)
+    return {
+        "version": version,
+        "files": sorted(os.path.relpath(name, bundle.path) for name in bag.file_last_changed),
+        "dags": sorted(bag.dags),
+        "errors": bag.import_errors,
+    }
+
+
+def run(bundle_name: str, run_id: str, dag_id: str, task_id: str) -> dict[str, Any]:
+    """Do what scheduler and worker do: run one task of a new run, or of an old one again, in a process of its own."""
+    from airflow._shared.timezones import timezone
+    from airflow.api.common.trigger_dag import trigger_dag
+    from airflow.executors.workloads.base import BundleInfo
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.sdk.api.client import Client
+    from airflow.sdk.api.datamodels._generated import TaskInstance
+    from airflow.sdk.execution_time.supervisor import in_process_api_server, supervise_task
+    from airflow.utils.session import create_session
+    from airflow.utils.state import TaskInstanceState
+    from airflow.utils.types import DagRunTriggeredByType
+    from sqlalchemy import select
+
+    with create_session() as session:
+        dag_run = session.scalar(select(DagRun).where(DagRun.run_id == run_id))
+        if dag_run is None:
+            trigger_dag(dag_id, run_id=run_id, run_after=timezone.utcnow(), triggered_by=DagRunTriggeredByType.TEST)
+            dag_run = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
+        version = dag_run.bundle_version
+        instance = dag_run.get_task_instance(task_id, session=session)
+        instance.try_number += 1
+        instance.state = TaskInstanceState.QUEUED
+        session.flush()
+        fields = ("id", "task_id", "dag_id", "run_id", "try_number", "map_index", "dag_version_id")
+        workload = TaskInstance(**{name: getattr(instance, name) for name in fields})
+    api = Client(
+        base_url="http://in-process.invalid/", token="", dry_run=False, transport=in_process_api_server().transport
+    )
+    supervise_task(
+        ti=workload,
+        bundle_info=BundleInfo(name=bundle_name, version=version),
+        dag_rel_path=f"dags/{dag_id}.py",
+        token="",
+        client=api,
+        subprocess_logs_to_stdout=True,
+    )
+    with create_session() as session:
+        dag_run = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
+        query = XComModel.get_many(run_id=run_id, dag_ids=dag_id, task_ids=task_id, key="return_value")
+        value = session.scalar(query.with_only_columns(XComModel.value))
+        return {
+            "version": version,
+            "state": dag_run.get_task_instance(task_id, session=session).state,
+            "result": value,
+        }
+
+
+if __name__ == "__main__":
+    role, *arguments = sys.argv[1:]
+    print(json.dumps({"parse": parse, "run": run}[role]("patterns", *arguments), default=str))
