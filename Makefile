@@ -1,6 +1,7 @@
 # `make demo` and `make test` are all a newcomer needs; the other targets are for people who change the code.
 PYTHON ?= python3
 BIN := .venv/bin
+SYNC := $(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo ui test lint format lock clean
@@ -16,7 +17,8 @@ install: .venv/.installed ## Make .venv from requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$$(sed -n 's/^uv==//p' requirements.txt)
 	@echo "Installing the locked environment into .venv ..."
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
+	@# The machine's certificates know a company's proxy; uv's own help where the machine has none.
+	@$(SYNC) --system-certs requirements.lock || $(SYNC) requirements.lock
 	@touch $@
 
 demo: install ## Run the main job end to end on real Airflow, with embedded PostgreSQL and Qdrant
@@ -37,7 +39,7 @@ format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lock: install ## Lock the environment again after a change of requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	@$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" requirements.txt -o requirements.lock
 
 clean: ## Remove everything the other targets made
