@@ -11,6 +11,8 @@
 -- pattern_quality_metrics gets its foreign key only when it is created here: in an existing table either it is
 -- there already or scores without lineage rule it out, and migration 013 removes it anyway.
 -- The two views and the two public functions are created anew: grants on older ones have to be given again.
+-- Where a column type was widened, sessions that were open meanwhile may hold stale plans of a user's own functions
+-- ("type of parameter ... does not match that when preparing the plan"): let them reconnect.
 --
 -- Tables created here say so in their comment; the rollback drops those of them that are empty, and nothing else.
 
@@ -165,13 +167,17 @@ BEGIN
         FROM pg_attribute
         WHERE attrelid = to_regclass(wanted.table_name) AND attname = wanted.name AND NOT attisdropped;
 
-        IF NOT FOUND THEN
+        -- A trigger computes the improvement below. A virtual column holds no data, so nothing is lost with it.
+        IF present.generated = 'v' AND wanted.name = 'quality_improvement' THEN
+            EXECUTE format('ALTER TABLE %I DROP COLUMN %I', wanted.table_name, wanted.name);
+        END IF;
+        IF NOT FOUND OR (present.generated = 'v' AND wanted.name = 'quality_improvement') THEN
             EXECUTE format('ALTER TABLE %I ADD COLUMN %I %s', wanted.table_name, wanted.name,
                 wanted.type || coalesce(' DEFAULT ' || wanted.default_value, ''));
             present.required := false;
             present.description := NULL;
         ELSE
-            IF present.generated = 's' THEN
+            IF present.generated = 's' AND wanted.name = 'quality_improvement' THEN
                 EXECUTE format('ALTER TABLE %I ALTER COLUMN %I DROP EXPRESSION', wanted.table_name, wanted.name);
             END IF;
             IF present.type <> wanted.type THEN
@@ -206,7 +212,7 @@ BEGIN
                         END;
                 END IF;
             END IF;
-            IF wanted.default_value IS NOT NULL THEN
+            IF wanted.default_value IS NOT NULL AND present.generated = '' THEN
                 EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET DEFAULT %s',
                     wanted.table_name, wanted.name, wanted.default_value);
             END IF;

@@ -309,6 +309,33 @@ def test_older_keys_under_other_names_are_recognised(empty_database: str) -> Non
     assert "column pattern_lineage_nodes.updated_at timestamp with time zone" in facts(empty_database)
 
 
+@pytest.mark.parametrize("kind", ["STORED", "VIRTUAL"])
+def test_an_improvement_that_is_generated_already_stays_right(empty_database: str, kind: str) -> None:
+    if kind == "VIRTUAL" and rows(empty_database, "SHOW server_version_num") < [("180000",)]:
+        pytest.skip("virtual columns came with PostgreSQL 18")
+    rows(
+        empty_database,
+        f"""
+        CREATE TABLE pattern_usage_events (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), pattern_id uuid NOT NULL,
+            quality_before float8, quality_after float8,
+            quality_improvement float8 GENERATED ALWAYS AS (quality_after - quality_before) {kind});
+        CREATE TABLE pattern_templates (id uuid PRIMARY KEY, pattern_name text, pattern_type text);
+        INSERT INTO pattern_templates VALUES ('20000000-0000-0000-0000-000000000001', 'p', 'code');
+        INSERT INTO pattern_usage_events (pattern_id, quality_before, quality_after)
+        SELECT id, 0, 1 FROM pattern_templates;
+        """,
+    )
+    up(empty_database)
+    rows(
+        empty_database,
+        "INSERT INTO pattern_usage_events (pattern_id, quality_before, quality_after) "
+        "SELECT id, 1, 0.5 FROM pattern_templates",
+    )
+    improvements = rows(empty_database, "SELECT quality_improvement FROM pattern_usage_events ORDER BY 1")
+    assert improvements == [(-0.5,), (1,)]
+    assert verify(config_of(empty_database)).version == NEWEST
+
+
 @pytest.mark.parametrize(
     ("setup", "message"),
     [
