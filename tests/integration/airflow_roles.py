@@ -1,12 +1,13 @@
-"""Two of Airflow's processes in short: ``airflow_roles.py parse`` and ``airflow_roles.py run RUN_ID DAG_ID TASK_ID``.
+"""Airflow's processes in short, for tests: one long-lived parent that forks a child for every piece of work.
 
-Airflow's DAG processor and its workers are different processes that share only the database and the bundle's
-storage; each call of this program is one of them. It prints one line of JSON.
+So do the DAG processor, for every file it parses, and the local executor, for every task. Each line of standard input
+is a piece of work in JSON; its result is a line of standard output that begins with ``RESULT``.
 """
 
 import json
 import os
 import sys
+import traceback
 from typing import Any
 
 
@@ -79,6 +80,36 @@ def run(bundle_name: str, run_id: str, dag_id: str, task_id: str) -> dict[str, A
         }
 
 
+def migrate(bundle_name: str) -> dict[str, Any]:
+    """Make the tables of Airflow's own database."""
+    from airflow.utils.db import upgradedb
+
+    upgradedb()
+    return {}
+
+
+def work(order: dict[str, Any]) -> None:
+    """Do one piece of work and print its result."""
+    role = {"migrate": migrate, "parse": parse, "run": run}[order["role"]]
+    result = role("patterns", *order["arguments"])
+    print("RESULT", json.dumps(result, default=str), flush=True)
+
+
+def main() -> None:
+    """Do every piece of work in a child of its own."""
+    import airflow  # noqa: F401  what all of Airflow's processes have done before they fork
+
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                work(json.loads(line))
+            except BaseException:
+                traceback.print_exc()
+                print("FAILED", flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
 if __name__ == "__main__":
-    role, *arguments = sys.argv[1:]
-    print(json.dumps({"parse": parse, "run": run}[role]("patterns", *arguments), default=str))
+    main()

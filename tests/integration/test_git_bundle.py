@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,8 @@ def commit(repository: Path, mark: str) -> str:
 
 
 @pytest.fixture
-def airflow(tmp_path: Path, repository: Path, bed: SyncBed) -> Role:
-    """Run one of Airflow's processes; their plugins folder is another, older checkout than any of the bundle's."""
+def airflow(tmp_path: Path, repository: Path, bed: SyncBed) -> Iterator[Role]:
+    """Do the work of Airflow's processes; their plugins folder is an older checkout than any of the bundle's."""
     older = copy_bundle(tmp_path / "older")
     mark_operator(older, "older")
     bundle = {
@@ -111,19 +111,35 @@ def airflow(tmp_path: Path, repository: Path, bed: SyncBed) -> Role:
     for name in [key for key in environment if key == "PYTHONPATH" or key.startswith("GIT_")]:
         del environment[name]
 
-    def process(*command: str | Path) -> str:
-        done = subprocess.run(
-            [sys.executable, *command], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
+    parent = subprocess.Popen(
+        [sys.executable, ROLES],
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
 
-    def role(*arguments: str) -> dict[str, Any]:
-        output = process(ROLES, *arguments)
-        return json.loads(output.splitlines()[-1]) | {"log": output}
+    def role(name: str, *arguments: str) -> dict[str, Any]:
+        print(json.dumps({"role": name, "arguments": arguments}), file=parent.stdin, flush=True)
+        log = []
+        for line in parent.stdout:
+            if line.startswith("RESULT "):
+                return json.loads(line.removeprefix("RESULT ")) | {"log": "".join(log)}
+            log.append(line)
+            if line == "FAILED\n":
+                break
+        raise AssertionError("".join(log)[-5000:])
 
-    process("-m", "airflow", "db", "migrate")
-    return role
+    try:
+        role("migrate")
+        yield role
+    finally:
+        parent.stdin.close()
+        parent.wait(60)
 
 
 @pytest.mark.xfail(
