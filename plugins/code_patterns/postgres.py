@@ -70,7 +70,7 @@ def connection_failure(config: PostgresConfig, error: psycopg.OperationalError) 
     :return: :class:`ConfigurationError` when a person must act (unknown host, wrong password, no such
         database), :class:`OutageError` when a server that was reachable before may come back
     """
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()).rstrip(".?")
     text = f"PostgreSQL refused {config.place}: {reason}"
     if getattr(error, "sqlstate", None) == "57P03" or "starting up" in reason or "too many clients" in reason:
         return OutageError(f"{text}. It may serve again shortly.")
