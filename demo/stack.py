@@ -42,11 +42,11 @@ _VARIABLES = {
 class Workplace:
     """The demo's folder, while no other process uses it.
 
-    :param database: programs that end last, because Airflow's tasks use them
+    :param databases: programs that end last, because Airflow and its tasks use them
     :param airflow: programs that end first
     """
 
-    database: Programs
+    databases: Programs
     airflow: Programs
 
 
@@ -90,7 +90,7 @@ def workplace(screen: Screen) -> Iterator[Workplace]:
         finally:
             with undisturbed(), screen.brief("Stopping Airflow and PostgreSQL ..."):
                 place.airflow.stop()
-                place.database.stop()
+                place.databases.stop()
 
 
 def is_loaded() -> bool:
@@ -115,15 +115,17 @@ def start(
         _clear()
     secrets = secrets_of_this_demo()
     with screen.step("PostgreSQL, filled as an installation is before this project" if rows else "PostgreSQL"):
-        databases = PostgresServer(secrets, place.database).start()
+        database = PostgresServer("patterns", secrets.patterns_database, place.databases).start()
         if rows:
-            load(databases.patterns, rows)
+            load(database, rows)
             _LOADED.touch()
-    database = databases.patterns
     counts = "   ".join(f"{kind} {count:,}" for kind, count in count_by_type(database).items())
     screen.say(f"{database.host}:{database.port}, table pattern_lineage_nodes: {counts}")
-    server = AirflowServer(place.airflow, secrets, databases.metadata, port=free_port(port), scheduled=scheduled)
     with screen.step("Airflow, with this checkout as its DAG bundle"):
+        # Not SQLite, where a backfill begun in the UI found the database locked. And not the server of the patterns:
+        # PostgreSQL counts transactions per server, so Airflow's own would hold the sync back.
+        metadata = PostgresServer("airflow", secrets.metadata_database, place.databases).start()
+        server = AirflowServer(place.airflow, secrets, metadata, port=free_port(port), scheduled=scheduled)
         migration = server.prepare()
         while migration.poll() is None:
             screen.tick()

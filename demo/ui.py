@@ -46,7 +46,7 @@ def serve(place: Workplace, screen: Screen) -> None:
     screen.say(f"  {backfill[0]} \\", f"  {backfill[1]}")
     screen.gap()
     screen.say("Ctrl-C stops Airflow and PostgreSQL; the data stays.")
-    while not (failed := place.airflow.failed() or place.database.failed()):
+    while not (failed := place.airflow.failed() or place.databases.failed()):
         time.sleep(1)
     raise PatternsError(f"'{failed}' has ended by itself. Read its log in {LOGS}.")
 
