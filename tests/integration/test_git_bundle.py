@@ -142,10 +142,6 @@ def airflow(tmp_path: Path, repository: Path, bed: SyncBed) -> Iterator[Role]:
         parent.wait(60)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="importing airflow imports code_patterns.provider, and code_patterns with it, from the plugins folder",
-)
 def test_each_run_uses_the_operators_of_its_own_commit(airflow: Role, repository: Path) -> None:
     first = git(repository, "rev-parse", "HEAD")
     parsed = airflow("parse")

@@ -18,8 +18,8 @@ from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.postgres import PostgresConfig, connect_blocking
-from code_patterns.provider import get_provider_info
 from code_patterns.qdrant import QdrantConfig
+from code_patterns_provider import get_provider_info
 from tests.conftest import ROOT, config_of
 from tests.embedding_server import EmbeddingServer
 

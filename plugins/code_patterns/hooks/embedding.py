@@ -21,7 +21,7 @@ _CREATE = (
 
 
 class EmbeddingHook(BaseHook):
-    """A connection of type ``embedding``; its fields are those of the form in :mod:`code_patterns.provider`.
+    """A connection of type ``embedding``; its fields are those of the form in :mod:`code_patterns_provider`.
 
     :param embedding_conn_id: name of the Airflow connection
     """

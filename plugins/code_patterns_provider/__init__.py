@@ -1,7 +1,8 @@
 """What Airflow's connection form shows for the types that this bundle uses.
 
 Airflow finds this through the ``*.dist-info`` folder beside the package, which is on ``sys.path`` because the
-plugins folder is; nothing has to be packaged or installed.
+plugins folder is; nothing has to be packaged or installed. It is no part of ``code_patterns``: every Airflow process
+imports it at its start, and a package imported then would keep a run of a Git bundle from using its own commit's code.
 """
 
 from typing import Any
