@@ -81,6 +81,13 @@ def test_which_runs_are_for_a_span_of_time(run_type: str, end: datetime, run_aft
     assert interval == (Interval(end - HOUR, end) if expected else None)
 
 
+def test_a_span_chosen_by_hand_counts_even_when_it_ends_just_now() -> None:
+    chosen = interval_of("manual", NOON - 3 * HOUR, NOON, NOON + timedelta(minutes=22))
+    assert chosen == Interval(NOON - 3 * HOUR, NOON)
+    future = interval_of("manual", NOON, NOON + HOUR, NOON + timedelta(minutes=22))
+    assert future == Interval(NOON, NOON + HOUR)
+
+
 def test_a_run_without_interval_is_for_no_span() -> None:
     assert interval_of("manual", None, None, NOON) is None
     assert interval_of("backfill", NOON, NOON, NOON) is None

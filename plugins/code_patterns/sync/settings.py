@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from code_patterns.errors import ConfigurationError
@@ -82,8 +82,8 @@ def interval_of(
 ) -> Interval | None:
     """Tell whether a run is for a past span of time, and for which.
 
-    A backfill always is. A manual run is when somebody chose a past date for it: Airflow gives every manual run
-    with a date the last whole hour before that date, and someone who just presses the button wants what is new.
+    A backfill always is. A manual run is when somebody chose another date or interval than the one that Airflow's form
+    fills in, the last whole hour: someone who just presses the button wants what is new.
 
     :param run_type: Airflow's ``dag_run.run_type``
     :param start: begin of the run's data interval, if it has one
@@ -94,9 +94,11 @@ def interval_of(
         return None
     if run_type == "backfill":
         return Interval(start, end)
-    if run_type == "manual" and run_after is not None and run_after - end >= end - start:
-        return Interval(start, end)
-    return None
+    if run_type != "manual" or run_after is None:
+        return None
+    last_hour = run_after.replace(minute=0, second=0, microsecond=0)
+    chosen = (start, end) != (last_hour - timedelta(hours=1), last_hour)
+    return Interval(start, end) if chosen else None
 
 
 def choose_collection(param: Any, read_variable: ReadVariable) -> str:
