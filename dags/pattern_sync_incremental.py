@@ -9,8 +9,8 @@ caught up by the next run. The first run on a new database or collection compare
 **Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. One that is left empty falls back to its
 Variable, then to the default.
 
-**Backfill** (or a manual run with a date or interval of your own): compares the rows created or updated in that data interval with
-Qdrant and repairs what differs; the position of the hourly runs stays where it is.
+**Backfill** (or a manual run with a date or interval of your own): compares the rows created or updated in that data
+interval with Qdrant and repairs what differs; the position of the hourly runs stays where it is.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
