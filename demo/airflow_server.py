@@ -128,6 +128,7 @@ class AirflowServer:
                 "secret_key": self._secrets.session_secret,
             },
             "api_auth": {"jwt_secret": self._secrets.jwt_secret},
+            # A task's supervisor notices its end no sooner than this, and holds up stopping until then.
             "workers": {"min_heartbeat_interval": "1"},
             "logging": {
                 "base_log_folder": str(LOGS / "tasks"),

@@ -42,10 +42,6 @@ class AirflowApi:
         self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
         self._login = {"username": user, "password": password}
 
-    def close(self) -> None:
-        """Close its connections."""
-        self._client.close()
-
     def is_up(self) -> bool:
         """Whether the server answers and the scheduler and the DAG processor are alive."""
         try:
