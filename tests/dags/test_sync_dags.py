@@ -8,10 +8,12 @@ from tests.sync_bed import SyncBed, rows
 
 def test_full_then_incremental(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(30))
+    connected.settle()
     full = run_dag("pattern_sync_full")
     assert full.state == "success"
     assert (full.xcom["kind"], full.xcom["new"], full.xcom["parity"]) == ("full", 30, "proven")
     connected.insert(rows(4, start=50))
+    connected.settle()
     hourly = run_dag("pattern_sync_incremental", batch_size=2)
     assert (hourly.state, hourly.xcom["kind"], hourly.xcom["new"]) == ("success", "incremental", 4)
     connected.assert_equal_sides()

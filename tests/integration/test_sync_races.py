@@ -83,7 +83,7 @@ def test_nothing_is_lost_while_eight_writers_race_the_incremental_runs(
         writer.start()
     kinds, deadline = [], time.monotonic() + 12
     while time.monotonic() < deadline:
-        kinds.append(bed.sync(batch_size=7).kind)
+        kinds.append(bed.sync(batch_size=7, settled=False).kind)
     stop.set()
     for writer in writers:
         writer.join()
@@ -105,7 +105,9 @@ def test_rows_changed_while_a_full_sync_reads_do_not_break_its_proof(bed: SyncBe
     writers = [Writer(bed, seed, stop) for seed in range(1, 4)]
     for writer in writers:
         writer.start()
-    results = [bed.sync("full", batch_size=20, delay_seconds=0.02, allow_mass_delete=True) for _ in range(2)]
+    results = [
+        bed.sync("full", batch_size=20, delay_seconds=0.02, allow_mass_delete=True, settled=False) for _ in range(2)
+    ]
     stop.set()
     for writer in writers:
         writer.join()
@@ -144,7 +146,7 @@ def test_killed_at_twenty_instants_and_retried_ends_in_the_same_content(bed: Syn
             "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_build_object('code', %s::text) WHERE id = ANY(%s)",
             [f"x = {number}", ids[30 + number * 5 : 60 + number * 5]],
         )
-        process = in_process(lambda: bed.sync(mode, batch_size=4, delay_seconds=0.02))
+        process = in_process(lambda: bed.sync(mode, batch_size=4, delay_seconds=0.02, settled=False))
         time.sleep(instants.uniform(0.02, 0.5))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -163,7 +165,7 @@ def test_killed_at_twenty_instants_and_retried_ends_in_the_same_content(bed: Syn
 def test_killed_first_sync_is_finished_by_the_next(bed: SyncBed) -> None:
     bed.insert(rows(150))
     for delay in (0.05, 0.2, 0.4):
-        process = in_process(lambda: bed.sync("full", batch_size=5, delay_seconds=0.03))
+        process = in_process(lambda: bed.sync("full", batch_size=5, delay_seconds=0.03, settled=False))
         time.sleep(delay)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -178,9 +180,9 @@ def test_runs_at_the_same_time_wait_for_each_other(bed: SyncBed) -> None:
     bed.insert(rows(60, start=200))
     intervals = [(hour - timedelta(hours=n), hour - timedelta(hours=n - 1)) for n in (-1, 0, 1)]
     processes = [
-        in_process(lambda: bed.sync(batch_size=5, delay_seconds=0.01)),
-        in_process(lambda: bed.sync("full", batch_size=5, delay_seconds=0.01)),
-        *[in_process(lambda span=span: bed.sync(interval=span, batch_size=5)) for span in intervals],
+        in_process(lambda: bed.sync(batch_size=5, delay_seconds=0.01, settled=False)),
+        in_process(lambda: bed.sync("full", batch_size=5, delay_seconds=0.01, settled=False)),
+        *[in_process(lambda span=span: bed.sync(interval=span, batch_size=5, settled=False)) for span in intervals],
     ]
     for process in processes:
         process.join(120)
