@@ -220,9 +220,24 @@ def test_a_well_server_may_blame_the_input(embedding_server: EmbeddingServer, ap
     error = refusal(embedding_server, api, ["fine", "poison"])
     assert isinstance(error, RejectedInputError)
     assert embedding_server.batches == [["function"]]
-    # One probe, and no second attempt where another would end the same.
+    # One probe; the caller's halves are the second attempt.
+    assert embedding_server.requests == 2
+
+    if fault is faults.RAGGED:
+        return  # a single vector cannot be ragged, it is of another length
+
+    # A text alone is asked for again, unless another attempt would end the same.
+    embedding_server.requests = 0
+    assert isinstance(refusal(embedding_server, api, ["poison"]), RejectedInputError)
     once = fault.status in (400, 413, 422) or fault in (faults.NAN, faults.INFINITE, faults.NULLS, faults.ZEROS)
     assert embedding_server.requests == (2 if once else QUICK.attempts + 1)
+
+
+def test_a_batch_that_stumbles_in_an_outage_is_asked_for_again(embedding_server: EmbeddingServer, api: str) -> None:
+    # The batch and its probe meet trouble; the second attempt finds the server well again.
+    embedding_server.faults.extend([status(500), status(500)])
+    assert embed(embedding_server, api, ["one", "two"]).shape == (2, 768)
+    assert embedding_server.batches == [["one", "two"]]
 
 
 @pytest.mark.parametrize(

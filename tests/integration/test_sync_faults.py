@@ -1,13 +1,14 @@
 """The sync beside embedding servers that refuse rows, stumble or vanish: no row lost, none blamed for an outage."""
 
 import json
+import uuid
 from dataclasses import replace
 
 import pytest
 
 from code_patterns.embeddings.base import Api
 from code_patterns.embeddings.retry import RetryPolicy
-from code_patterns.errors import PatternsError
+from code_patterns.errors import OutageError, PatternsError
 from tests import embedding_server as faults
 from tests.embedding_server import EmbeddingServer
 from tests.sync_bed import SyncBed, rows
@@ -140,3 +141,34 @@ def test_vectors_are_reused_where_only_the_payload_changed(served: SyncBed, embe
     # One word more: the check of the second run.
     assert len(embedding_server.texts) == asked + 1
     served.assert_equal_sides()
+
+
+def test_a_bad_row_in_a_hundred_is_found_with_few_requests(served: SyncBed, embedding_server: EmbeddingServer) -> None:
+    patterns = rows(100)
+    patterns[41]["pattern_data"] = json.dumps({"code": f"# {MARKER}"})
+    served.insert(patterns)
+    embedding_server.markers[MARKER] = faults.status(500)
+    assert served.sync("full").counts["failed"] == 1
+    # The check, two requests and a probe for each of seven halvings, and the attempts of the row alone.
+    assert embedding_server.requests <= 30
+
+
+def test_thousands_of_rows_in_an_outage_cost_few_requests(served: SyncBed, embedding_server: EmbeddingServer) -> None:
+    served.insert(
+        [
+            {
+                **row,
+                "id": uuid.uuid4(),
+                "pattern_id": uuid.uuid4().hex,
+                "pattern_data": json.dumps({"code": f"x = {n}"}),
+            }
+            for n, row in enumerate(rows(1000) * 5)
+        ]
+    )
+    embedding_server.faults.append(faults.Fault())
+    embedding_server.always = faults.status(500)
+    with pytest.raises(OutageError):
+        served.sync("full")
+    # Six batches were on their way; each made its attempts and two probes.
+    assert embedding_server.requests <= 1 + 6 * (3 + 2)
+    assert served.execute("SELECT * FROM pattern_sync_failures") == []

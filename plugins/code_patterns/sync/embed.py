@@ -24,6 +24,8 @@ async def bisect(
 ) -> list[tuple[Item, PatternsError]]:
     """Do all items that can be done, halving a rejected batch until the bad items stand alone.
 
+    Both halves go at once, so that the waits of several bad items pass together.
+
     :param items: what to do
     :param attempt: does several items at once, or raises ``rejection`` and does none that must not be repeated
     :param rejection: the error that blames the items
@@ -37,10 +39,13 @@ async def bisect(
         if len(items) == 1:
             return [(items[0], error)]
         middle = len(items) // 2
-        return [
-            *await bisect(items[:middle], attempt, rejection),
-            *await bisect(items[middle:], attempt, rejection),
-        ]
+        halves = [asyncio.create_task(bisect(half, attempt, rejection)) for half in (items[:middle], items[middle:])]
+        try:
+            return [bad for found in await asyncio.gather(*halves) for bad in found]
+        finally:
+            for half in halves:
+                half.cancel()
+            await asyncio.gather(*halves, return_exceptions=True)
     return []
 
 
