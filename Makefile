@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SYNC := $(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes
+PEERS_SYNC := $(subst $(BIN)/python,benchmarks/.venv-peers/bin/python,$(SYNC))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test lint format lock clean
+.PHONY: help install demo ui test bench lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -32,16 +33,27 @@ test: install ## Run every test and check
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n 2
 
+bench: install benchmarks/.venv-peers/.installed ## Measure the sync beside its limits and its peers; SIZE=large takes hours
+	@$(BIN)/python -m benchmarks --size $(or $(SIZE),small)
+
+benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
+	@test -x $(@D)/bin/python || $(BIN)/python -m venv --without-pip $(@D)
+	@echo "Installing the peers' locked environment into $(@D) ..."
+	@$(PEERS_SYNC) --system-certs $< || $(PEERS_SYNC) $<
+	@touch $@
+
 lint: install ## Run only the static checks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-lock: install ## Lock the environment again after a change of requirements.txt
+lock: install ## Lock the environments again after a change of a requirements.txt
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" requirements.txt -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" benchmarks/requirements.txt -o benchmarks/requirements.lock
 
 clean: ## Remove everything the other targets made
-	@rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv benchmarks/.venv-peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

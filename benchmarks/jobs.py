@@ -1,0 +1,227 @@
+"""What this project's side runs: the sync itself, the limits of its parts, and what the old script did.
+
+``python -m benchmarks.jobs <place> <job> [argument]``; each call is one measurement.
+"""
+
+import asyncio
+import cProfile
+import pstats
+import sys
+import time
+import uuid
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+import orjson
+from psycopg.conninfo import conninfo_to_dict
+from qdrant_client import QdrantClient, models
+
+from benchmarks.clock import measured
+from benchmarks.place import AT_ONCE, BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Place
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.hashing import hash_text
+from code_patterns.postgres import PostgresConfig
+from code_patterns.qdrant import QdrantConfig
+from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern, pattern_of
+from code_patterns.sync.runs import sync
+from code_patterns.sync.settings import SyncSettings
+from code_patterns.sync.source import PatternSource
+from code_patterns.sync.state import RunIdentity
+
+SETTLE_SECONDS = 900.0
+
+
+def postgres_of(place: Place) -> PostgresConfig:
+    """The database as the sync wants it."""
+    parts = conninfo_to_dict(place.dsn)
+    return PostgresConfig(
+        conn_id="benchmark_postgres",
+        host=str(parts["host"]),
+        database=str(parts["dbname"]),
+        user=str(parts["user"]),
+        password=str(parts["password"]) if parts.get("password") else None,
+        port=int(parts.get("port") or 5432),
+    )
+
+
+def qdrant_of(place: Place) -> QdrantConfig:
+    """The point storage as the sync wants it."""
+    return QdrantConfig(
+        conn_id="benchmark_qdrant", url=place.qdrant_url, path=place.qdrant_path, api_key=QDRANT_API_KEY
+    )
+
+
+def blocking_client(place: Place) -> QdrantClient:
+    """Open the client that a plain script would use."""
+    if place.qdrant_path:
+        return QdrantClient(path=place.qdrant_path)
+    return QdrantClient(url=place.qdrant_url, api_key=QDRANT_API_KEY, timeout=60, check_compatibility=False)
+
+
+def run_sync(place: Place, mode: str, api: str) -> None:
+    """Run the sync as its DAGs do, without Airflow.
+
+    :param mode: ``full`` or ``incremental``
+    :param api: ``ollama`` for the embedding server, ``hashing`` for the built-in embedder
+    """
+    embedding = EmbeddingConfig(
+        conn_id="benchmark_embeddings",
+        api=api,  # type: ignore[arg-type]
+        model=MODEL,
+        dimension=DIMENSION,
+        base_url=place.embedding_url if api == "ollama" else "",
+        concurrency=AT_ONCE,
+    )
+    settings = SyncSettings(
+        mode=mode,  # type: ignore[arg-type]
+        collection=place.collection,
+        batch_size=BATCH,
+        delay_seconds=0.0,
+        limit=None,
+        dry_run=False,
+        max_delete_fraction=0.2,
+        allow_mass_delete=False,
+    )
+    with measured() as details:
+        result = asyncio.run(sync(postgres_of(place), qdrant_of(place), embedding, settings, RunIdentity(uuid.uuid4())))
+        details.update(asdict(result)["counts"], parity=result.parity)
+
+
+def embedding_limit(place: Place) -> None:
+    """Saturate the embedding server: twice as many batches on their way as it takes, and no use of the answers."""
+    texts = [pattern.text for pattern in patterns(place)]
+    batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
+
+    async def send_all() -> None:
+        room = asyncio.Semaphore(2 * AT_ONCE)
+        async with httpx.AsyncClient(base_url=place.embedding_url, timeout=60) as client:
+
+            async def send(batch: list[str]) -> None:
+                async with room:
+                    answer = await client.post("/api/embed", content=orjson.dumps({"model": MODEL, "input": batch}))
+                    answer.raise_for_status()
+
+            await asyncio.gather(*(send(batch) for batch in batches))
+
+    with measured():
+        asyncio.run(send_all())
+
+
+def upload_limit(place: Place, form: str) -> None:
+    """Upload points that are ready in memory.
+
+    :param form: ``client`` for qdrant-client's own ``upload_points``, which is what there is to use; ``bodies`` for
+        finished request bodies with as many on their way as the sync has
+    """
+    points = [
+        models.PointStruct(
+            id=str(pattern.id),
+            vector=hash_text(pattern.text, DIMENSION).tolist(),
+            payload=pattern.payload | {SYNC_TIMESTAMP: "2026-01-01T00:00:00+00:00"},
+        )
+        for pattern in patterns(place)
+    ]
+    vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
+    if form == "client":
+        with measured(), closing(blocking_client(place)) as client:
+            client.create_collection(place.collection, vectors_config=vectors)
+            client.upload_points(place.collection, points, batch_size=BATCH, wait=True)
+        return
+    bodies = [
+        orjson.dumps({"points": [point.model_dump() for point in points[start : start + BATCH]]})
+        for start in range(0, len(points), BATCH)
+    ]
+
+    async def send_all() -> None:
+        room = asyncio.Semaphore(AT_ONCE)
+        headers = {"Content-Type": "application/json"} | ({"api-key": QDRANT_API_KEY} if QDRANT_API_KEY else {})
+        async with httpx.AsyncClient(base_url=place.qdrant_url, timeout=60, headers=headers) as client:
+
+            async def send(body: bytes) -> None:
+                async with room:
+                    answer = await client.put(f"/collections/{place.collection}/points?wait=true", content=body)
+                    answer.raise_for_status()
+
+            await asyncio.gather(*(send(body) for body in bodies))
+
+    with measured():
+        with closing(blocking_client(place)) as client:
+            client.create_collection(place.collection, vectors_config=vectors)
+        asyncio.run(send_all())
+
+
+def one_request_each(place: Place) -> None:
+    """One request and one connection per pattern, as the old script worked, and an upsert of 100 points."""
+    texts = [(pattern.id, pattern.text) for pattern in patterns(place)]
+    vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
+    with measured(), closing(blocking_client(place)) as client:
+        client.create_collection(place.collection, vectors_config=vectors)
+        waiting: list[models.PointStruct] = []
+        for number, (node_id, text) in enumerate(texts, 1):
+            request = {"model": MODEL, "input": text}
+            answer = httpx.post(f"{place.embedding_url}/api/embed", json=request, timeout=60)
+            [vector] = answer.json()["embeddings"]
+            waiting.append(models.PointStruct(id=str(node_id), vector=vector, payload={"text": text}))
+            if len(waiting) == BATCH or number == len(texts):
+                client.upsert(place.collection, waiting, wait=True)
+                waiting = []
+
+
+def hashing(place: Place) -> None:
+    """Embed every text on one core, then once more under a profiler that says where the time goes."""
+    texts = [pattern.text for pattern in patterns(place)]
+    with measured() as details:
+        for text in texts:
+            hash_text(text, DIMENSION)
+    profile = cProfile.Profile()
+    profile.enable()
+    for text in texts:
+        hash_text(text, DIMENSION)
+    profile.disable()
+    stats: dict[tuple[str, int, str], Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    total = sum(own for _, _, own, _, _ in stats.values())
+    largest = sorted(stats.items(), key=lambda item: -item[1][2])[:5]
+    details["profile"] = {f"{name}": round(values[2] / total, 2) for (_, _, name), values in largest}
+
+
+def settle(place: Place) -> None:
+    """Wait until the server has finished indexing what it was given.
+
+    :raises TimeoutError: it has not in a quarter of an hour
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    with closing(blocking_client(place)) as client:
+        while client.get_collection(place.collection).status != models.CollectionStatus.GREEN:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the collection '{place.collection}' is still being indexed")
+            time.sleep(0.2)
+
+
+def patterns(place: Place) -> list[Pattern]:
+    """The patterns themselves, built before the clock starts."""
+
+    async def read() -> list[Pattern]:
+        found: list[Pattern] = []
+        async with PatternSource.open(postgres_of(place)) as source:
+            async for rows in source.code_pages():
+                found += [pattern_of(row, "") for row in rows]
+                if len(found) >= place.count:
+                    break
+        return found[: place.count]
+
+    return asyncio.run(read())
+
+
+JOBS = {
+    "sync": run_sync,
+    "embedding-limit": embedding_limit,
+    "upload-limit": upload_limit,
+    "one-request-each": one_request_each,
+    "hashing": hashing,
+    "settle": settle,
+}
+
+if __name__ == "__main__":
+    JOBS[sys.argv[2]](Place.from_arguments(), *sys.argv[3:])

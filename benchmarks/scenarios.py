@@ -1,0 +1,136 @@
+"""What is measured, and in which order: in every round each side runs once, so that noise meets all of them alike."""
+
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.bed import Bed, Measurement, measure, measure_peer
+from benchmarks.patterns import change
+from benchmarks.place import Place
+
+Read = Callable[[Measurement], float]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    :param patterns: patterns of a first sync
+    :param singles: patterns of the job that sends one request for each, which is slow
+    :param rounds: how often the quick jobs run
+    :param slow_rounds: how often the slow ones run
+    :param small: rows of the small table
+    :param large: rows of the large table
+    """
+
+    patterns: int
+    singles: int
+    rounds: int
+    slow_rounds: int
+    small: int
+    large: int
+
+
+SIZES = {
+    "small": Size(patterns=5_000, singles=500, rounds=3, slow_rounds=1, small=10_000, large=100_000),
+    "large": Size(patterns=5_000, singles=1_000, rounds=5, slow_rounds=3, small=10_000, large=1_000_000),
+}
+
+
+class Measurements:
+    """All measurements of one name, by round."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[int, Measurement]] = defaultdict(dict)
+
+    def add(self, name: str, round_: int, measurement: Measurement) -> None:
+        """Keep one, and tell that it is there: a whole run takes its time."""
+        self._of[name][round_] = measurement
+        print(
+            f"  {name}: {measurement.seconds:.2f} s, processor {measurement.cpu_seconds:.2f} s, "
+            f"peak {measurement.peak_bytes / 2**20:.0f} MiB",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def has(self, *names: str) -> bool:
+        """Whether all of these were measured."""
+        return all(name in self._of for name in names)
+
+    def median(self, name: str, read: Read) -> float:
+        """The median of one quantity."""
+        return statistics.median(read(measurement) for measurement in self._of[name].values())
+
+    def ratio(self, one: str, other: str, read: Read) -> float:
+        """The median of the ratios within each round that has both."""
+        pairs = [
+            (self._of[one][round_], self._of[other][round_]) for round_ in self._of[one] if round_ in self._of[other]
+        ]
+        return statistics.median(read(first) / read(second) for first, second in pairs)
+
+    def details(self, name: str) -> dict[str, object]:
+        """What the last of one name had to say."""
+        return list(self._of[name].values())[-1].details
+
+
+def first_syncs(bed: Bed, size: Size, seen: Measurements) -> None:
+    """First syncs and re-runs, ours and the peers', and the limits of the parts."""
+    with bed.database(size.patterns) as place:
+        for round_ in range(size.rounds):
+            print(f"Round {round_ + 1} of {size.rounds}", file=sys.stderr)
+            seen.add("embedding limit", round_, measure(place, "embedding-limit"))
+            _twice(bed, place, seen, round_, "sync", lambda own: measure(own, "sync", "full", "ollama"))
+            with bed.collection(place) as own:
+                seen.add("upload", round_, measure(own, "upload-limit", "client"))
+            with bed.collection(place) as own:
+                seen.add("sync hashing", round_, measure(own, "sync", "full", "hashing"))
+            if bed.qdrant_url:
+                with bed.collection(place) as own:
+                    seen.add("upload bodies", round_, measure(own, "upload-limit", "bodies"))
+                with bed.collection(place) as own:
+                    seen.add("langchain x4", round_, measure_peer("langchain", own, "4"))
+                with bed.collection(place) as own:
+                    seen.add("llamaindex tuned", round_, measure_peer("llamaindex", own, "tuned"))
+            seen.add("hashing", round_, measure(place, "hashing"))
+            if round_ < size.slow_rounds:
+                _twice(bed, place, seen, round_, "langchain", lambda own: measure_peer("langchain", own, "1"))
+                _twice(
+                    bed, place, seen, round_, "llamaindex", lambda own: measure_peer("llamaindex", own, "documented")
+                )
+                with bed.collection(replace(place, count=size.singles)) as own:
+                    seen.add("one request each", round_, measure(own, "one-request-each"))
+
+
+def _twice(
+    bed: Bed, place: Place, seen: Measurements, round_: int, name: str, run: Callable[[Place], Measurement]
+) -> None:
+    with bed.collection(place) as own:
+        seen.add(name, round_, run(own))
+        bed.settle(own)
+        seen.add(f"{name} again", round_, run(own))
+
+
+def growth(bed: Bed, size: Size, seen: Measurements) -> None:
+    """The same jobs on a small and on a large table."""
+    with (
+        bed.database(size.small) as few,
+        bed.database(size.large) as many,
+        bed.collection(few) as small,
+        bed.collection(many) as large,
+    ):
+        both: Sequence[tuple[str, Place]] = (("small", small), ("large", large))
+        for name, place in both:
+            print(f"The {name} table, {place.count:,} rows", file=sys.stderr)
+            seen.add(f"{name} first", 0, measure(place, "sync", "full", "hashing"))
+        for _, place in both:
+            bed.settle(place)
+        for round_ in range(size.rounds):
+            for name, place in both:
+                seen.add(f"{name} unchanged", round_, measure(place, "sync", "full", "hashing"))
+        for round_ in range(size.rounds):
+            for name, place in both:
+                change(place.dsn, 100, f"round {round_}")
+                seen.add(f"{name} hourly", round_, measure(place, "sync", "incremental", "hashing"))
+                bed.settle(place)
