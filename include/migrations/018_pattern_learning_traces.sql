@@ -1,0 +1,171 @@
+-- 018: what the pattern learning storage layer adds: a trace of every operation, and texts to search templates by.
+--
+-- Templates and their rows stay as they are. The searchable texts stand in a table of their own, because a usage
+-- event updates counters of its template: with the words indexed beside the counters, every event would write them
+-- into the index again. Where pg_trgm is installed, an index that finds misspelt words is made, and the one migration
+-- 001 made on pattern_templates for it goes. pattern_templates_ranking_idx makes way for one that also serves rows
+-- without is_deprecated, usage_count or success_rate, as adopted tables may hold them.
+
+CREATE TABLE IF NOT EXISTS pattern_learning_traces (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    node text NOT NULL,
+    operation text NOT NULL,
+    pattern_id uuid,
+    correlation_id text NOT NULL,
+    success boolean NOT NULL,
+    duration_ms double precision NOT NULL,
+    error text,
+    quality_before double precision,
+    quality_after double precision,
+    actor text NOT NULL DEFAULT session_user
+);
+CREATE INDEX IF NOT EXISTS pattern_learning_traces_recorded_at_idx ON pattern_learning_traces (recorded_at);
+CREATE INDEX IF NOT EXISTS pattern_learning_traces_pattern_idx ON pattern_learning_traces (pattern_id, recorded_at);
+CREATE INDEX IF NOT EXISTS pattern_learning_traces_correlation_idx ON pattern_learning_traces (correlation_id);
+COMMENT ON TABLE pattern_learning_traces IS 'One row per operation of the storage layer while tracing is enabled.';
+COMMENT ON COLUMN pattern_learning_traces.id IS 'Identity of the trace, in the order of writing.';
+COMMENT ON COLUMN pattern_learning_traces.recorded_at IS 'End of the operation.';
+COMMENT ON COLUMN pattern_learning_traces.node IS 'storage, query, update or analytics.';
+COMMENT ON COLUMN pattern_learning_traces.operation IS 'Operation that was asked for, whether the node has it or not.';
+COMMENT ON COLUMN pattern_learning_traces.pattern_id IS 'Template it was about, if one; it may be deleted by now.';
+COMMENT ON COLUMN pattern_learning_traces.correlation_id IS 'Request it belongs to, as the caller gave it.';
+COMMENT ON COLUMN pattern_learning_traces.success IS 'Whether it succeeded.';
+COMMENT ON COLUMN pattern_learning_traces.duration_ms IS 'Duration in milliseconds, waiting for a connection included.';
+COMMENT ON COLUMN pattern_learning_traces.error IS 'Reason of a failure.';
+COMMENT ON COLUMN pattern_learning_traces.quality_before IS 'Quality before the use that was recorded.';
+COMMENT ON COLUMN pattern_learning_traces.quality_after IS 'Quality after the use that was recorded.';
+COMMENT ON COLUMN pattern_learning_traces.actor IS 'Who: the name the tracer was given, else the database role.';
+
+CREATE TABLE IF NOT EXISTS pattern_template_search (
+    pattern_id uuid PRIMARY KEY REFERENCES pattern_templates (id) ON UPDATE CASCADE ON DELETE CASCADE,
+    content text NOT NULL
+);
+COMMENT ON TABLE pattern_template_search IS 'Texts by which templates are found; kept by triggers on pattern_templates.';
+COMMENT ON COLUMN pattern_template_search.pattern_id IS 'Template.';
+COMMENT ON COLUMN pattern_template_search.content IS
+    'Name, description, and the name again with its joined words taken apart, in lower case, one a line.';
+
+CREATE OR REPLACE FUNCTION pattern_search_content(pattern_name text, description text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE AS $function$
+    SELECT lower(
+        $1 || E'\n' || coalesce($2, '') || E'\n'
+        || regexp_replace($1, '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g')
+    )
+$function$;
+COMMENT ON FUNCTION pattern_search_content(text, text) IS 'The text by which a template is found.';
+
+-- The index keeps each group once, so that repeated ones are not worth removing here.
+CREATE OR REPLACE FUNCTION pattern_search_grams(content text) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $function$
+DECLARE
+    letters text[] := string_to_array(content, NULL);
+BEGIN
+    RETURN coalesce((
+        SELECT array_agg(first || second || third)
+        FROM unnest(letters, letters[2:], letters[3:]) AS row_of_three (first, second, third)
+        WHERE third IS NOT NULL
+    ), '{}');
+END
+$function$;
+COMMENT ON FUNCTION pattern_search_grams(text) IS
+    'All groups of three successive characters: a text contains another only if it has all of its groups.';
+
+CREATE OR REPLACE FUNCTION pattern_search_similar(asked text)
+RETURNS TABLE (pattern_id uuid, similarity real)
+LANGUAGE plpgsql AS $function$
+DECLARE
+    extension_schema text;
+BEGIN
+    SELECT extnamespace::regnamespace::text INTO extension_schema FROM pg_extension WHERE extname = 'pg_trgm';
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    -- One letter wrong in a word of seven gives 0.62; other words that look alike stay below 0.4.
+    PERFORM set_config('pg_trgm.word_similarity_threshold', '0.5', true);
+    RETURN QUERY EXECUTE format(
+        'SELECT search.pattern_id, %1$s.word_similarity($1, search.content) AS similarity
+        FROM pattern_template_search AS search
+        WHERE $1 OPERATOR(%1$s.<%%) search.content
+        ORDER BY similarity DESC, search.pattern_id
+        LIMIT 1000', extension_schema)
+    USING regexp_replace(asked, '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g');
+END
+$function$;
+COMMENT ON FUNCTION pattern_search_similar(text) IS
+    'Up to 1000 templates whose text holds words like the ones asked for, likest first; none where pg_trgm is not installed.';
+
+CREATE OR REPLACE FUNCTION pattern_template_search_add() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    INSERT INTO pattern_template_search (pattern_id, content)
+    SELECT id, pattern_search_content(pattern_name, description) FROM inserted;
+    RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION pattern_template_search_add() IS 'Make new templates searchable.';
+
+CREATE OR REPLACE FUNCTION pattern_template_search_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER AS $function$
+BEGIN
+    UPDATE pattern_template_search
+    SET content = pattern_search_content(NEW.pattern_name, NEW.description)
+    WHERE pattern_id = NEW.id;
+    RETURN NULL;
+END
+$function$;
+COMMENT ON FUNCTION pattern_template_search_change() IS 'Keep a changed template searchable.';
+
+REVOKE EXECUTE ON FUNCTION pattern_template_search_add() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION pattern_template_search_change() FROM PUBLIC;
+
+DO $pin$
+DECLARE
+    pinned regprocedure;
+BEGIN
+    FOR pinned IN
+        SELECT oid::regprocedure FROM pg_proc
+        WHERE pronamespace = quote_ident(current_schema())::regnamespace
+            AND proname IN ('pattern_search_similar', 'pattern_template_search_add', 'pattern_template_search_change')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', pinned, current_schema());
+    END LOOP;
+END
+$pin$;
+
+CREATE OR REPLACE TRIGGER zz_pattern_templates_search_add
+    AFTER INSERT ON pattern_templates
+    REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION pattern_template_search_add();
+CREATE OR REPLACE TRIGGER zz_pattern_templates_search_change
+    AFTER UPDATE ON pattern_templates
+    FOR EACH ROW
+    WHEN (
+        OLD.pattern_name IS DISTINCT FROM NEW.pattern_name
+        OR OLD.description IS DISTINCT FROM NEW.description
+    )
+    EXECUTE FUNCTION pattern_template_search_change();
+
+INSERT INTO pattern_template_search (pattern_id, content)
+SELECT id, pattern_search_content(pattern_name, description) FROM pattern_templates
+ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content;
+
+DROP INDEX IF EXISTS pattern_templates_ranking_idx;
+CREATE INDEX IF NOT EXISTS pattern_templates_top_idx
+    ON pattern_templates (usage_count DESC NULLS LAST, success_rate DESC NULLS LAST, id)
+    WHERE is_deprecated IS NOT TRUE;
+
+DROP INDEX IF EXISTS pattern_templates_search_idx;
+DO $trigram$
+DECLARE
+    extension_schema text;
+BEGIN
+    SELECT extnamespace::regnamespace::text INTO extension_schema FROM pg_extension WHERE extname = 'pg_trgm';
+    IF NOT FOUND THEN
+        RAISE NOTICE 'pg_trgm is not installed: searching templates finds no misspelt words';
+        RETURN;
+    END IF;
+    EXECUTE format('CREATE INDEX IF NOT EXISTS pattern_template_search_similar_idx ON pattern_template_search '
+        'USING gin (content %s.gin_trgm_ops)', extension_schema);
+END
+$trigram$;
