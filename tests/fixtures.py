@@ -10,6 +10,7 @@ import pytest
 
 from code_patterns.qdrant import QdrantConfig, open_client
 from tests.conftest import config_of
+from tests.learning_bed import LearningBed
 from tests.sync_bed import SyncBed
 
 
@@ -32,6 +33,12 @@ def bed(migrated_database: str, qdrant: QdrantConfig) -> Iterator[SyncBed]:
     yield SyncBed(config_of(migrated_database), qdrant, name)
     if qdrant.url:
         asyncio.run(_drop(qdrant, name))
+
+
+@pytest.fixture
+def learning(migrated_database: str) -> LearningBed:
+    """A migrated, empty database under the storage layer."""
+    return LearningBed(migrated_database)
 
 
 async def _drop(qdrant: QdrantConfig, prefix: str) -> None:

@@ -1,0 +1,41 @@
+-- asyncpg: quality per day, week or month of UTC, of one template or of all; spans without use are rows of zero.
+WITH bucket AS (
+    SELECT
+        generate_series(
+            date_trunc($2::text, $3::timestamptz AT TIME ZONE 'UTC'),
+            ($4::timestamptz - interval '1 microsecond') AT TIME ZONE 'UTC',
+            ('1 ' || $2::text)::interval
+        ) AS period
+), usage AS (
+    SELECT
+        date_trunc($2::text, event.used_at AT TIME ZONE 'UTC') AS period,
+        count(*) AS usage_count,
+        count(event.quality_improvement) AS measured_count,
+        avg(event.quality_before) AS avg_quality_before,
+        avg(event.quality_after) AS avg_quality_after,
+        avg(event.quality_improvement) AS avg_quality_improvement,
+        avg(event.success::int)::double precision AS success_rate
+    FROM pattern_usage_events AS event
+    WHERE
+        ($1::uuid IS NULL OR event.pattern_id = $1::uuid)
+        AND event.used_at >= $3::timestamptz
+        AND event.used_at < $4::timestamptz
+    GROUP BY 1
+)
+
+SELECT
+    template.id,
+    template.pattern_name,
+    template.pattern_type,
+    bucket.period AT TIME ZONE 'UTC' AS period,
+    bucket.period::date AS usage_date,
+    coalesce(usage.usage_count, 0) AS usage_count,
+    coalesce(usage.measured_count, 0) AS measured_count,
+    usage.avg_quality_before,
+    usage.avg_quality_after,
+    usage.avg_quality_improvement,
+    usage.success_rate
+FROM bucket
+LEFT JOIN usage ON usage.period = bucket.period
+LEFT JOIN pattern_templates AS template ON template.id = $1::uuid
+ORDER BY bucket.period;

@@ -1,0 +1,65 @@
+-- asyncpg: templates with every word of a query in their name or description, best first. Conditions come in at the
+-- mark. The index finds texts with all groups of three characters of the words; whether they have the words themselves,
+-- and those shorter than three characters, is seen in the text.
+WITH asked AS (
+    SELECT lower($3::text) AS whole, ARRAY(SELECT lower(word) FROM unnest($4::text[]) AS word) AS words
+)
+
+SELECT
+    template.id,
+    template.pattern_name,
+    template.pattern_type,
+    template.language,
+    template.category,
+    template.template_code,
+    template.description,
+    template.example_usage,
+    template.source,
+    template.confidence_score,
+    template.usage_count,
+    template.success_rate,
+    template.complexity_score,
+    template.maintainability_score,
+    template.performance_score,
+    template.parent_pattern_id,
+    template.is_deprecated,
+    template.deprecated_by_id,
+    template.discovered_at,
+    template.last_used_at,
+    template.updated_at,
+    template.created_by,
+    template.tags,
+    template.context::text AS context,
+    CASE
+        WHEN lower(template.pattern_name) = asked.whole THEN 1.0
+        WHEN starts_with(lower(template.pattern_name), asked.whole) THEN 0.9
+        -- The third line of the text is the name with its joined words taken apart.
+        WHEN position(' ' || asked.whole IN translate(split_part(search.content, E'\n', 3), '_-./:', '     ')) > 0 THEN 0.8
+        WHEN position(asked.whole IN lower(template.pattern_name)) > 0 THEN 0.7
+        WHEN NOT EXISTS (
+            SELECT FROM unnest(asked.words) AS word WHERE position(word IN lower(template.pattern_name)) = 0
+        ) THEN 0.6
+        WHEN EXISTS (
+            SELECT FROM unnest(asked.words) AS word WHERE position(word IN lower(template.pattern_name)) > 0
+        ) THEN 0.5
+        WHEN position(asked.whole IN lower(template.description)) > 0 THEN 0.4
+        ELSE 0.3
+    END::double precision AS relevance
+FROM asked
+CROSS JOIN pattern_template_search AS search
+JOIN pattern_templates AS template ON template.id = search.pattern_id
+WHERE
+    pattern_search_grams(search.content) @> (
+        SELECT coalesce(array_agg(gram), '{}')
+        FROM unnest($4::text[]) AS word
+        CROSS JOIN unnest(pattern_search_grams(lower(word))) AS gram
+    )
+    AND NOT EXISTS (SELECT FROM unnest(asked.words) AS word WHERE position(word IN search.content) = 0)
+    AND /* conditions */ true
+ORDER BY
+    relevance DESC,
+    template.confidence_score DESC NULLS LAST,
+    template.usage_count DESC NULLS LAST,
+    template.pattern_name,
+    template.id
+LIMIT $1::bigint OFFSET $2::bigint;

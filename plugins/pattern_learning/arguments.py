@@ -1,0 +1,93 @@
+"""Check the arguments that several operations share."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pattern_learning import values
+from pattern_learning.contract import ModelContractEffect
+from pattern_learning.values import Refusal, refuse
+
+MOST_BUCKETS = 10_000
+"""Rows a trend may have; a plot shows fewer."""
+
+_BUCKET_DAYS = {"day": 1, "week": 7, "month": 28}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of the rows.
+
+    :param limit: most rows
+    :param offset: rows passed over
+    """
+
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Period:
+    """A span of time in UTC, ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+
+
+def pattern_id(contract: ModelContractEffect) -> UUID:
+    """Return the template an operation is about.
+
+    :raises Refusal: it is missing or malformed
+    """
+    if contract.pattern_id is None:
+        raise Refusal(f"pattern_id is missing; {contract.operation} needs it.")
+    return values.identity("pattern_id", contract.pattern_id)
+
+
+def optional_pattern_id(contract: ModelContractEffect) -> UUID | None:
+    """Return the template, or ``None`` for all of them.
+
+    :raises Refusal: it is malformed
+    """
+    return None if contract.pattern_id is None else values.identity("pattern_id", contract.pattern_id)
+
+
+def page(contract: ModelContractEffect) -> Page:
+    """Return which rows are wanted.
+
+    :raises Refusal: limit or offset is no whole number of 0 or more
+    """
+    return Page(values.count("limit", contract.limit), values.count("offset", contract.offset))
+
+
+def period(contract: ModelContractEffect, default_days: int) -> Period:
+    """Return a period; the end defaults to now, the start to some days before the end.
+
+    :raises Refusal: a time is malformed, or the period is empty
+    """
+    end = datetime.now(UTC) if contract.period_end is None else values.moment("period_end", contract.period_end)
+    try:
+        earlier = end - timedelta(days=default_days)
+    except OverflowError:
+        refuse("period_end", contract.period_end, "a time with a period before it")
+    start = earlier if contract.period_start is None else values.moment("period_start", contract.period_start)
+    if start >= end:
+        refuse("period_start", start.isoformat(), f"before period_end, {end.isoformat()}")
+    return Period(start, end)
+
+
+def bucket(contract: ModelContractEffect, span: Period) -> str:
+    """Return what a trend is aggregated by.
+
+    :raises Refusal: it is none of day, week and month, or the period has too many of them
+    """
+    chosen: Any = contract.aggregate_by
+    if not isinstance(chosen, str) or chosen not in _BUCKET_DAYS:
+        refuse("aggregate_by", chosen, "day, week or month")
+    if (span.end - span.start).days / _BUCKET_DAYS[chosen] > MOST_BUCKETS:
+        raise Refusal(
+            f"period_start is {span.start.isoformat()}, more than {MOST_BUCKETS} {chosen}s before period_end; take a "
+            "later start or a longer aggregate_by."
+        )
+    return chosen

@@ -1,0 +1,68 @@
+"""What the four nodes are asked and what they answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+
+@dataclass(frozen=True)
+class ModelContractEffect:
+    """One operation to carry out. A node looks at the arguments of its operation only.
+
+    Nothing is checked here: what is missing or makes no sense comes back as a failed :class:`ModelResult`.
+
+    :param operation: name of the operation, such as ``insert`` or ``search``
+    :param data: columns and values of a template (``insert``, ``update``)
+    :param pattern_id: template it is about, as a UUID or its text
+    :param patterns: columns and values of many templates (``batch_insert``)
+    :param filters: conditions that rows must meet
+    :param search_query: words to search for
+    :param limit: most rows to return
+    :param offset: rows to pass over first
+    :param usage_data: fields of a usage event
+    :param relationship_data: fields of a relationship
+    :param period_start: begin of a period, included; without a time zone it is UTC
+    :param period_end: end of a period, excluded; without a time zone it is UTC
+    :param aggregate_by: ``day``, ``week`` (from Monday) or ``month`` of UTC
+    :param correlation_id: request this belongs to, a UUID or its text; a new one by default
+    """
+
+    operation: str
+    data: Mapping[str, Any] | None = None
+    pattern_id: UUID | str | None = None
+    patterns: Sequence[Mapping[str, Any]] | None = None
+    filters: Mapping[str, Any] | None = None
+    search_query: str | None = None
+    limit: int = 10
+    offset: int = 0
+    usage_data: Mapping[str, Any] | None = None
+    relationship_data: Mapping[str, Any] | None = None
+    period_start: datetime | str | None = None
+    period_end: datetime | str | None = None
+    aggregate_by: str = "day"
+    correlation_id: UUID | str | None = None
+
+    def __post_init__(self) -> None:
+        """Give the request an identity when it has none."""
+        if self.correlation_id is None:
+            object.__setattr__(self, "correlation_id", uuid4())
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """How an operation ended.
+
+    :param success: whether it did all it was asked; otherwise it did nothing
+    :param data: what it found or did
+    :param error: why it failed, in a sentence
+    :param metadata: ``correlation_id`` (text) always; ``operation`` and ``duration_ms`` of an operation that was
+        carried out; ``result_count`` of one that returns rows; on failure ``retryable``, whether the same call may
+        succeed later although nobody changed anything
+    """
+
+    success: bool
+    data: Any = None
+    error: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,135 @@
+"""What the four nodes have in common: one operation from its contract to its result."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from pattern_learning import track2_integration, values
+from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.failures import Failure, explain
+from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, borrow
+from pattern_learning.values import Refusal, refuse
+
+log = logging.getLogger(__name__)
+
+Operation = Callable[[ModelContractEffect], Awaitable[Any]]
+
+
+class PatternEffect:
+    """Carries operations out, each in one transaction, and never raises.
+
+    An operation checks its arguments before it takes a connection. One that is a single statement is a transaction
+    by itself.
+
+    :param pool: an asyncpg pool
+    :param acquire_timeout: longest wait for a connection of it, in seconds
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, pool: Any, *, acquire_timeout: float = ACQUIRE_TIMEOUT_SECONDS) -> None:
+        self.pool = pool
+        self._acquire_timeout = acquire_timeout
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """The operations of this node by their names."""
+        raise NotImplementedError
+
+    async def execute_effect(self, contract: ModelContractEffect) -> ModelResult:
+        """Carry out one operation.
+
+        :param contract: what to do
+        :return: what came of it; after a failure nothing of the operation remains
+        """
+        begun = time.perf_counter()
+        metadata: dict[str, Any] = {"correlation_id": str(contract.correlation_id)}
+        try:
+            data = await self._carry_out(contract)
+        except Exception as error:
+            failure = explain(error)
+            metadata["retryable"] = failure.retryable
+            result = ModelResult(False, error=failure.text, metadata=metadata)
+            self._log_failure(contract, failure, error)
+        else:
+            metadata["operation"] = contract.operation
+            metadata["duration_ms"] = (time.perf_counter() - begun) * 1000
+            if isinstance(data, list):
+                metadata["result_count"] = len(data)
+            result = ModelResult(True, data, metadata=metadata)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("%s done, correlation id %s", contract.operation, contract.correlation_id)
+        self._trace(contract, result, (time.perf_counter() - begun) * 1000)
+        return result
+
+    def _connection(self) -> AbstractAsyncContextManager[Any]:
+        """Take a connection of the pool."""
+        if self.pool is None:
+            raise Refusal("The node has no pool. Await PatternDatabaseManager.initialize() before you build it.")
+        return borrow(self.pool, self._acquire_timeout)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Any]:
+        """Take a connection of the pool and open a transaction on it."""
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    async def _carry_out(self, contract: ModelContractEffect) -> Any:
+        values.identity("correlation_id", contract.correlation_id)
+        operation = self.operations.get(contract.operation) if isinstance(contract.operation, str) else None
+        if operation is None:
+            refuse("operation", contract.operation, f"one of {', '.join(self.operations)} for the {self.name} node")
+        return await operation(contract)
+
+    def _log_failure(self, contract: ModelContractEffect, failure: Failure, error: Exception) -> None:
+        log.log(
+            logging.WARNING if failure.expected else logging.ERROR,
+            "%s failed, correlation id %s: %s",
+            contract.operation,
+            contract.correlation_id,
+            failure.text,
+            extra={"correlation_id": str(contract.correlation_id)},
+            exc_info=None if failure.expected else error,
+        )
+
+    def _trace(self, contract: ModelContractEffect, result: ModelResult, duration_ms: float) -> None:
+        tracer = track2_integration.active_tracer()
+        if tracer is None:
+            return
+        usage = contract.usage_data if isinstance(contract.usage_data, Mapping) else {}
+        tracer.record(
+            self.pool,
+            track2_integration.Trace(
+                datetime.now(UTC),
+                self.name,
+                str(contract.operation),
+                _pattern_of(contract, result),
+                str(contract.correlation_id),
+                result.success,
+                duration_ms,
+                result.error,
+                _number_or_none(usage.get("quality_before")),
+                _number_or_none(usage.get("quality_after")),
+            ),
+        )
+
+
+def _pattern_of(contract: ModelContractEffect, result: ModelResult) -> UUID | None:
+    given = contract.pattern_id
+    if given is None and isinstance(result.data, dict):
+        given = result.data.get("pattern_id") or result.data.get("source_pattern_id")
+    try:
+        return None if given is None else values.identity("pattern_id", given)
+    except Refusal:
+        return None
+
+
+def _number_or_none(value: Any) -> float | None:
+    try:
+        return None if value is None else values.number("quality", value)
+    except Refusal:
+        return None

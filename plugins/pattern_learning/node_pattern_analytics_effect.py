@@ -1,0 +1,91 @@
+"""Say how templates fare: analytics of a period, trends, effectiveness, totals."""
+
+from collections.abc import Mapping
+from itertools import dropwhile
+from typing import Any
+
+import asyncpg
+
+from pattern_learning import arguments, statements
+from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.effect import Operation, PatternEffect
+from pattern_learning.failures import unknown_template
+from pattern_learning.rows import as_rows, as_text
+
+__all__ = ["ModelContractEffect", "ModelResult", "NodePatternAnalyticsEffect"]
+
+ANALYTICS_DAYS = 30
+"""Length of the period when none is given."""
+
+TREND_DAYS = 90
+"""How far trends reach back when no start is given."""
+
+_TOP = 10
+
+
+class NodePatternAnalyticsEffect(PatternEffect):
+    """Reads ``pattern_usage_events`` and keeps ``pattern_analytics``."""
+
+    name = "analytics"
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """The operations of this node by their names."""
+        return {
+            "compute_analytics": self._compute_analytics,
+            "get_usage_trends": self._get_usage_trends,
+            "get_quality_trends": self._get_quality_trends,
+            "get_effectiveness": self._get_effectiveness,
+            "get_global_stats": self._get_global_stats,
+        }
+
+    async def _compute_analytics(self, contract: ModelContractEffect) -> dict[str, Any]:
+        pattern_id = arguments.optional_pattern_id(contract)
+        period = arguments.period(contract, ANALYTICS_DAYS)
+        try:
+            async with self._transaction() as connection:
+                compute = statements.statement("learning_compute")
+                row_id = await connection.fetchval(compute, period.start, period.end, pattern_id)
+                row = await connection.fetchrow(statements.statement("learning_analytics_row"), row_id)
+        except asyncpg.ForeignKeyViolationError:
+            if pattern_id is None:
+                raise
+            raise unknown_template(pattern_id) from None
+        return as_text(row, id="analytics_id")
+
+    async def _get_usage_trends(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
+        return await self._trend("learning_usage_trends", contract)
+
+    async def _get_quality_trends(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
+        return await self._trend("learning_quality_trends", contract)
+
+    async def _trend(self, name: str, contract: ModelContractEffect) -> list[dict[str, Any]]:
+        pattern_id = arguments.optional_pattern_id(contract)
+        period = arguments.period(contract, TREND_DAYS)
+        bucket = arguments.bucket(contract, period)
+        async with self._connection() as connection:
+            rows = await connection.fetch(statements.statement(name), pattern_id, bucket, period.start, period.end)
+            if pattern_id is not None and not await connection.fetchrow(
+                statements.statement("learning_stats"), pattern_id
+            ):
+                raise unknown_template(pattern_id)
+        found = [{**row, "period": row["period"].isoformat()} for row in as_rows(rows)]
+        if contract.period_start is None:
+            # Without a start, a plot begins where there is something to see.
+            return list(dropwhile(lambda row: not row["usage_count"], found))
+        return found
+
+    async def _get_effectiveness(self, contract: ModelContractEffect) -> dict[str, Any]:
+        pattern_id = arguments.pattern_id(contract)
+        async with self._connection() as connection:
+            row = await connection.fetchrow(statements.statement("learning_effectiveness"), pattern_id)
+        if row is None:
+            raise unknown_template(pattern_id)
+        return as_text(row, id="pattern_id")
+
+    async def _get_global_stats(self, contract: ModelContractEffect) -> dict[str, Any]:
+        top, parameters = statements.filtered("learning_top", {}, 3)
+        async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            totals = await connection.fetchrow(statements.statement("learning_global_stats"))
+            ranked = await connection.fetch(top, _TOP, 0, *parameters)
+        return {**dict(totals), "top_patterns": as_rows(ranked)}

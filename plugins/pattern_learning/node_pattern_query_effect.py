@@ -1,0 +1,88 @@
+"""Find templates: by id, by words, by conditions, by relationship, by rank and by type."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pattern_learning import arguments, fields, statements, values
+from pattern_learning.arguments import Page
+from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.effect import Operation, PatternEffect
+from pattern_learning.failures import unknown_template
+from pattern_learning.rows import as_row, as_rows
+from pattern_learning.values import Refusal
+
+__all__ = ["ModelContractEffect", "ModelResult", "NodePatternQueryEffect"]
+
+
+class NodePatternQueryEffect(PatternEffect):
+    """Reads ``pattern_templates`` and ``pattern_relationships``."""
+
+    name = "query"
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """The operations of this node by their names."""
+        return {
+            "get_by_id": self._get_by_id,
+            "search": self._search,
+            "filter": self._filter,
+            "get_related": self._get_related,
+            "get_top": self._get_top,
+            "get_by_type": self._get_by_type,
+        }
+
+    async def _get_by_id(self, contract: ModelContractEffect) -> dict[str, Any]:
+        pattern_id = arguments.pattern_id(contract)
+        async with self._connection() as connection:
+            row = await connection.fetchrow(statements.statement("learning_get"), pattern_id)
+        if row is None:
+            raise unknown_template(pattern_id)
+        return as_row(row)
+
+    async def _search(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
+        if contract.search_query is None:
+            raise Refusal("search_query is missing; search needs it.")
+        query = values.filled_text("search_query", contract.search_query).strip()
+        conditions, page = _conditions(contract), arguments.page(contract)
+        exact, parameters = statements.filtered("learning_search", conditions, 5)
+        words = query.split()
+        async with self._connection() as connection:
+            found = await connection.fetch(exact, page.limit, page.offset, query, words, *parameters)
+            # Misspelt words count only where no text has the words as they are, on this page or an earlier one.
+            if not found and (not page.offset or not await connection.fetch(exact, 1, 0, query, words, *parameters)):
+                similar, parameters = statements.filtered("learning_search_similar", conditions, 4)
+                found = await connection.fetch(similar, page.limit, page.offset, query, *parameters)
+        return as_rows(found)
+
+    async def _filter(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
+        if not contract.filters:
+            raise Refusal("filters is missing or empty; filter needs at least one condition.")
+        return await self._select("learning_filter", _conditions(contract), arguments.page(contract))
+
+    async def _get_related(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
+        pattern_id = arguments.pattern_id(contract)
+        found = await self._select("learning_related", _conditions(contract), arguments.page(contract), pattern_id)
+        if not found:
+            async with self._connection() as connection:
+                if await connection.fetchrow(statements.statement("learning_stats"), pattern_id) is None:
+                    raise unknown_template(pattern_id)
+        return found
+
+    async def _get_top(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
+        return await self._select("learning_top", _conditions(contract), arguments.page(contract))
+
+    async def _get_by_type(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
+        conditions, page = _conditions(contract), arguments.page(contract)
+        fields.require("filters", conditions, ["pattern_type"])
+        return await self._select("learning_filter", conditions, page)
+
+    async def _select(
+        self, name: str, conditions: Mapping[str, Any], page: Page, *further: Any
+    ) -> list[dict[str, Any]]:
+        statement, parameters = statements.filtered(name, conditions, 3 + len(further))
+        async with self._connection() as connection:
+            return as_rows(await connection.fetch(statement, page.limit, page.offset, *further, *parameters))
+
+
+def _conditions(contract: ModelContractEffect) -> dict[str, Any]:
+    return {} if contract.filters is None else fields.read_object("filters", contract.filters, fields.FILTERS)

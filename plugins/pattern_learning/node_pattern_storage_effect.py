@@ -1,0 +1,161 @@
+"""Store templates: insert, update, delete, and insert in batches."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from pattern_learning import arguments, fields, statements
+from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.effect import Operation, PatternEffect
+from pattern_learning.failures import unknown_template, violated_key
+from pattern_learning.rows import as_text
+from pattern_learning.values import Refusal
+
+__all__ = ["ModelContractEffect", "ModelResult", "NodePatternStorageEffect"]
+
+CHUNK_ROWS = 2000
+"""Most templates sent in one statement; a batch of any size stays one transaction."""
+
+_REQUIRED = ("pattern_name", "pattern_type")
+_NAMED_DUPLICATES = 5
+
+
+class NodePatternStorageEffect(PatternEffect):
+    """Writes ``pattern_templates``."""
+
+    name = "storage"
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """The operations of this node by their names."""
+        return {
+            "insert": self._insert,
+            "update": self._update,
+            "delete": self._delete,
+            "batch_insert": self._batch_insert,
+        }
+
+    async def _insert(self, contract: ModelContractEffect) -> dict[str, Any]:
+        data = _template("data", contract.data)
+        further = tuple(fields.TEMPLATE[name] for name in data if name not in _REQUIRED)
+        statement = statements.insert("learning_insert", further, 3)
+        given = (data[name] for name in (*_REQUIRED, *(field.name for field in further)))
+        try:
+            async with self._connection() as connection:
+                row = await connection.fetchrow(statement, *given)
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise _explained("data", data, error) from None
+        return as_text(row, id="pattern_id")
+
+    async def _update(self, contract: ModelContractEffect) -> dict[str, Any]:
+        pattern_id = arguments.pattern_id(contract)
+        data = fields.read_object("data", contract.data, fields.CHANGEABLE)
+        if not data:
+            raise Refusal("data is empty; name the columns to change and their new values.")
+        statement = statements.update(tuple(fields.TEMPLATE[name] for name in data))
+        try:
+            async with self._connection() as connection:
+                row = await connection.fetchrow(statement, pattern_id, *data.values())
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise _explained("data", data, error) from None
+        if row is None:
+            raise unknown_template(pattern_id)
+        return {**as_text(row, id="pattern_id"), "fields_updated": list(data)}
+
+    async def _delete(self, contract: ModelContractEffect) -> dict[str, Any]:
+        pattern_id = arguments.pattern_id(contract)
+        async with self._transaction() as connection:
+            await connection.execute(statements.statement("learning_lock"), pattern_id)
+            row = await connection.fetchrow(statements.statement("learning_delete"), pattern_id)
+        if row is None:
+            raise unknown_template(pattern_id)
+        return {
+            "pattern_id": str(row["id"]),
+            "pattern_name": row["pattern_name"],
+            "deleted": True,
+            "deleted_with_it": {name: row[name] for name in ("usage_events", "relationships", "analytics")},
+            "unlinked_patterns": row["unlinked_patterns"],
+        }
+
+    async def _batch_insert(self, contract: ModelContractEffect) -> dict[str, Any]:
+        if not isinstance(contract.patterns, Sequence) or isinstance(contract.patterns, str) or not contract.patterns:
+            raise Refusal("patterns is missing or empty; batch_insert needs a list of templates.")
+        rows = [_template(f"patterns[{number}]", given) for number, given in enumerate(contract.patterns)]
+        _refuse_duplicates(rows)
+        ids = [row.setdefault("id", uuid4()) for row in rows]
+        try:
+            async with self._transaction() as connection:
+                for statement, columns in _chunks(rows):
+                    stored = await connection.fetch(statement, *columns)
+                    if len(stored) < len(columns[0]):
+                        raise _already_there(rows, set(columns[0]) - {record["id"] for record in stored})
+        except asyncpg.IntegrityConstraintViolationError as error:
+            column, key = violated_key(error)
+            at = next((number for number, row in enumerate(rows) if str(row.get(column)) == key), "")
+            raise _explained(f"patterns[{at}]", {}, error) from None
+        return {"pattern_ids": [str(identity) for identity in ids], "count": len(ids)}
+
+
+def _template(name: str, given: Any) -> dict[str, Any]:
+    found = fields.read_object(name, given, fields.TEMPLATE, drop_nulls=True)
+    fields.require(name, found, _REQUIRED)
+    return found
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    language = f" in language {row['language']!r}" if row.get("language") else ""
+    return f"{row.get('pattern_name')!r} of type {row.get('pattern_type')!r}{language}"
+
+
+def _explained(name: str, data: Mapping[str, Any], error: asyncpg.IntegrityConstraintViolationError) -> Refusal:
+    columns, key = violated_key(error)
+    if isinstance(error, asyncpg.UniqueViolationError):
+        if columns == "id":
+            return Refusal(f"{name}.id: a template with id {key} already exists.")
+        if "pattern_name" in data and "pattern_type" in data:
+            return Refusal(f"{name}.pattern_name: a template {_title(data)} already exists.")
+        return Refusal(f"{name}: a template with ({columns}) = ({key}) already exists.")
+    if isinstance(error, asyncpg.ForeignKeyViolationError):
+        return Refusal(f"{name}.{columns} is {key}, but there is no template with this id.")
+    if isinstance(error, asyncpg.NotNullViolationError):
+        return Refusal(f"{name} lacks {getattr(error, 'column_name', None)}, which this database requires.")
+    return Refusal(f"{name} was refused by PostgreSQL: {error}.")
+
+
+def _refuse_duplicates(rows: Sequence[Mapping[str, Any]]) -> None:
+    seen: dict[Any, int] = {}
+    for number, row in enumerate(rows):
+        for key in {(row["pattern_name"], row["pattern_type"], row.get("language")), row.get("id")} - {None}:
+            if key in seen:
+                raise Refusal(
+                    f"patterns[{number}]: {_title(row)} already exists in this batch as patterns[{seen[key]}]."
+                )
+            seen[key] = number
+
+
+def _already_there(rows: Sequence[Mapping[str, Any]], missing: set[UUID]) -> Refusal:
+    found = [f"patterns[{number}]: {_title(row)}" for number, row in enumerate(rows) if row["id"] in missing]
+    more = f"; and {len(found) - _NAMED_DUPLICATES} more" if len(found) > _NAMED_DUPLICATES else ""
+    return Refusal(f"Nothing was stored, because it already exists: {'; '.join(found[:_NAMED_DUPLICATES])}{more}.")
+
+
+def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[list[Any]]]]:
+    """Group rows with the same columns, so that the columns left out get the database's defaults."""
+    groups: dict[frozenset[str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(frozenset(row), []).append(row)
+    for group in groups.values():
+        columns = tuple(field for name, field in fields.TEMPLATE.items() if name in group[0] and name != "id")
+        statement = statements.batch_insert(columns)
+        for begin in range(0, len(group), CHUNK_ROWS):
+            chunk = group[begin : begin + CHUNK_ROWS]
+            yield statement, [[row["id"] for row in chunk]] + [_column(field, chunk) for field in columns]
+
+
+def _column(field: fields.Field, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    taken = [row[field.name] for row in rows]
+    if field.sql_type != "text[]":
+        return taken
+    return [None if labels is None else statements.array_literal(labels) for labels in taken]

@@ -1,0 +1,95 @@
+"""Record what happens to templates: usage events, statistics, relationships."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+from pattern_learning import arguments, fields, statements, values
+from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.effect import Operation, PatternEffect
+from pattern_learning.failures import unknown_template, violated_key
+from pattern_learning.rows import as_text
+from pattern_learning.values import Refusal
+
+__all__ = ["ModelContractEffect", "ModelResult", "NodePatternUpdateEffect"]
+
+_ENDS = ("source_pattern_id", "target_pattern_id", "relationship_type")
+_CHANGEABLE = ("strength", "description", "context")
+
+
+class NodePatternUpdateEffect(PatternEffect):
+    """Writes ``pattern_usage_events`` and ``pattern_relationships``; the database keeps the templates' counters."""
+
+    name = "update"
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """The operations of this node by their names."""
+        return {
+            "record_usage": self._record_usage,
+            "update_stats": self._update_stats,
+            "create_relationship": self._create_relationship,
+            "update_relationship": self._update_relationship,
+        }
+
+    async def _record_usage(self, contract: ModelContractEffect) -> dict[str, Any]:
+        pattern_id = arguments.pattern_id(contract)
+        usage = fields.read_object("usage_data", contract.usage_data, fields.USAGE, drop_nulls=True)
+        success = usage.pop("success", True)
+        statement = statements.insert("learning_record_usage", tuple(fields.USAGE[name] for name in usage), 4)
+        request = values.identity("correlation_id", contract.correlation_id)
+        try:
+            async with self._connection() as connection:
+                row = await connection.fetchrow(statement, pattern_id, request, success, *usage.values())
+        except asyncpg.ForeignKeyViolationError:
+            raise unknown_template(pattern_id) from None
+        except asyncpg.NotNullViolationError as error:
+            raise Refusal(f"usage_data lacks {error.column_name}, which this database requires.") from None
+        return as_text(row, id="event_id")
+
+    async def _update_stats(self, contract: ModelContractEffect) -> dict[str, Any]:
+        pattern_id = arguments.pattern_id(contract)
+        async with self._transaction() as connection:
+            await connection.execute(statements.statement("learning_update_stats"), pattern_id)
+            row = await connection.fetchrow(statements.statement("learning_stats"), pattern_id)
+        if row is None:
+            raise unknown_template(pattern_id)
+        return as_text(row, id="pattern_id")
+
+    async def _create_relationship(self, contract: ModelContractEffect) -> dict[str, Any]:
+        given = _relationship(contract)
+        if "relationship_id" in given:
+            raise Refusal("relationship_data.relationship_id: the database gives a new relationship its id.")
+        fields.require("relationship_data", given, _ENDS)
+        if given["source_pattern_id"] == given["target_pattern_id"]:
+            raise Refusal("relationship_data.target_pattern_id is source_pattern_id: a template has none with itself.")
+        parameters = [given.get(name) for name in (*_ENDS, *_CHANGEABLE)]
+        try:
+            async with self._connection() as connection:
+                row = await connection.fetchrow(statements.statement("learning_create_relationship"), *parameters)
+        except asyncpg.ForeignKeyViolationError as error:
+            column, key = violated_key(error)
+            raise Refusal(f"relationship_data.{column} is {key}, but there is no template with this id.") from None
+        return as_text(row, id="relationship_id")
+
+    async def _update_relationship(self, contract: ModelContractEffect) -> dict[str, Any]:
+        given = _relationship(contract)
+        if given.get("relationship_id") is None:
+            fields.require("relationship_data", given, _ENDS)
+        changed = [name for name in given if name in _CHANGEABLE and given[name] is not None]
+        if not changed:
+            raise Refusal(f"relationship_data changes nothing; give {', '.join(_CHANGEABLE)}, or some of them.")
+        parameters = [given.get(name) for name in ("relationship_id", *_ENDS, *_CHANGEABLE)]
+        async with self._connection() as connection:
+            row = await connection.fetchrow(statements.statement("learning_update_relationship"), *parameters)
+        if row is None:
+            named = ", ".join(f"{name} {given[name]}" for name in ("relationship_id", *_ENDS) if given.get(name))
+            raise Refusal(f"relationship_data names no relationship: there is none with {named}.")
+        return {**as_text(row, id="relationship_id"), "fields_updated": changed}
+
+
+def _relationship(contract: ModelContractEffect) -> dict[str, Any]:
+    if contract.relationship_data is None:
+        raise Refusal(f"relationship_data is missing; {contract.operation} needs it.")
+    return fields.read_object("relationship_data", contract.relationship_data, fields.RELATIONSHIP)

@@ -1,0 +1,179 @@
+"""The pool of connections to the database of the templates."""
+
+import asyncio
+import logging
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import asyncpg
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.migrations.runner import apply
+from code_patterns.postgres import PostgresConfig
+from pattern_learning import track2_integration
+from pattern_learning.connection import asyncpg_arguments, config_from_airflow, config_from_url, connection_failure
+from pattern_learning.failures import explain
+from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, SessionConnection, take
+
+log = logging.getLogger(__name__)
+
+COMMAND_TIMEOUT_SECONDS = 60.0
+CLOSE_TIMEOUT_SECONDS = 10.0
+
+
+class PatternDatabaseManager:
+    """Opens, watches and closes a pool of asyncpg connections.
+
+    :param connection_url: ``postgresql://user:password@host:port/database``; ``None`` takes the Airflow connection
+        ``patterns_postgres``. What is missing there is an error: no host and no password is ever guessed.
+    :param min_pool_size: connections opened at once
+    :param max_pool_size: most connections
+    :param config: the database, where it is known already; instead of ``connection_url``
+    :param acquire_timeout: longest wait of :meth:`acquire` for a free connection, in seconds
+    :param command_timeout: longest time a statement may take, in seconds
+    :ivar pool: the pool, between :meth:`initialize` and :meth:`close`
+    """
+
+    def __init__(
+        self,
+        connection_url: str | None = None,
+        min_pool_size: int = 5,
+        max_pool_size: int = 20,
+        *,
+        config: PostgresConfig | None = None,
+        acquire_timeout: float = ACQUIRE_TIMEOUT_SECONDS,
+        command_timeout: float = COMMAND_TIMEOUT_SECONDS,
+    ) -> None:
+        if not 0 < min_pool_size <= max_pool_size:
+            raise ConfigurationError(
+                f"min_pool_size is {min_pool_size} and max_pool_size is {max_pool_size}; needed is 1 <= min <= max."
+            )
+        self.pool: Any = None
+        self.min_pool_size = min_pool_size
+        self.max_pool_size = max_pool_size
+        self._connection_url = connection_url
+        self._config = config
+        self._acquire_timeout = acquire_timeout
+        self._command_timeout = command_timeout
+        self._opening = asyncio.Lock()
+
+    async def initialize(self) -> bool:
+        """Open the pool, unless it is open.
+
+        :return: true
+        :raises ConfigurationError: the connection is incomplete, or the server refuses it
+        :raises OutageError: the server is starting up or full
+        """
+        async with self._opening:
+            if self.pool is None:
+                config = await self._resolve()
+                arguments = {**asyncpg_arguments(config), "command_timeout": self._command_timeout}
+                try:
+                    pool = await asyncpg.create_pool(
+                        **arguments,
+                        min_size=self.min_pool_size,
+                        max_size=self.max_pool_size,
+                        connection_class=SessionConnection,
+                    )
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    raise connection_failure(config, error) from None
+                track2_integration.attach(pool, partial(asyncpg.connect, **arguments))
+                self.pool = pool
+                log.info("Opened a pool of %d to %d connections", self.min_pool_size, self.max_pool_size)
+        return True
+
+    async def close(self) -> None:
+        """Write the traces that wait, and close the pool; :meth:`initialize` opens it again.
+
+        Connections that are still in use after 10 seconds are cut.
+        """
+        async with self._opening:
+            pool, self.pool = self.pool, None
+            if pool is None:
+                return
+            await track2_integration.detach(pool)
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                    await pool.close()
+            except TimeoutError:
+                log.warning("Connections were still in use %g s after closing began; cut", CLOSE_TIMEOUT_SECONDS)
+                pool.terminate()
+
+    async def health_check(self) -> bool:
+        """Tell whether the pool is open and the database answers; never raises."""
+        if self.pool is None:
+            return False
+        try:
+            async with self.acquire() as connection:
+                return bool(await connection.fetchval("SELECT 1") == 1)
+        except Exception as error:
+            log.warning("The database of the templates does not answer: %s", explain(error).text)
+            return False
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        """Take a connection for statements of your own; it is reset when you give it back.
+
+        :raises OutageError: none became free in time, or the server cannot be reached
+        :raises ConfigurationError: the pool was not open and cannot be opened
+        """
+        await self.initialize()
+        pool = self.pool
+        connection = await take(pool, self._acquire_timeout)
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
+
+    async def initialize_schema(self) -> bool:
+        """Bring the database to the newest schema, as ``schema_migration`` does; tables that exist keep their rows.
+
+        :return: true
+        :raises PatternsError: a migration failed, or the login may not change the schema
+        """
+        result = await asyncio.to_thread(apply, await self._resolve(), "up", None, "pattern_learning")
+        log.info("The database is at version %03d", result.version)
+        return True
+
+    async def get_pool_stats(self) -> dict[str, Any]:
+        """Return ``initialized``, ``pool_size``, ``idle_connections``, ``active_connections`` and the two limits."""
+        size = self.pool.get_size() if self.pool else 0
+        idle = self.pool.get_idle_size() if self.pool else 0
+        return {
+            "initialized": self.pool is not None,
+            "pool_size": size,
+            "idle_connections": idle,
+            "active_connections": size - idle,
+            "min_pool_size": self.min_pool_size,
+            "max_pool_size": self.max_pool_size,
+        }
+
+    async def _resolve(self) -> PostgresConfig:
+        if self._config is None:
+            if self._connection_url is not None:
+                self._config = config_from_url(self._connection_url)
+            else:
+                # In a thread: importing Airflow and asking for a connection would hold up the event loop.
+                self._config = await asyncio.to_thread(config_from_airflow)
+        return self._config
+
+
+_managers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PatternDatabaseManager] = weakref.WeakKeyDictionary()
+
+
+async def get_pattern_db_manager(connection_url: str | None = None) -> PatternDatabaseManager:
+    """Return the manager that the running event loop shares, with its pool open.
+
+    :param connection_url: the database, on the first call; ``None`` takes the Airflow connection ``patterns_postgres``
+    :raises ConfigurationError: as in :meth:`PatternDatabaseManager.initialize`
+    :raises OutageError: likewise
+    """
+    loop = asyncio.get_running_loop()
+    manager = _managers.get(loop)
+    if manager is None:
+        manager = _managers[loop] = PatternDatabaseManager(connection_url)
+    await manager.initialize()
+    return manager

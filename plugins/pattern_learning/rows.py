@@ -1,0 +1,38 @@
+"""Turn rows into what callers get."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+_DOCUMENTS = ("context", "top_patterns")
+
+
+def as_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows as dicts: ids are UUIDs, times are in UTC, documents are decoded."""
+    return [as_row(record) for record in records]
+
+
+def as_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one row as :func:`as_rows` does."""
+    row = dict(record)
+    for name in _DOCUMENTS:
+        if row.get(name) is not None:
+            row[name] = json.loads(row[name])
+    return row
+
+
+def as_text(record: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Return a row whose ids and times are text, ISO 8601 for times.
+
+    :param record: the row
+    :param names: new names of some of its columns, by their old ones
+    """
+    return {names.get(name, name): _plain(value) for name, value in as_row(record).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, UUID):
+        return str(value)
+    return value.isoformat() if isinstance(value, datetime) else value

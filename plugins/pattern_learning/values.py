@@ -1,0 +1,154 @@
+"""Check one value that a caller gave, and turn it into what asyncpg takes.
+
+Every function takes the name of the field, for the message, and the value, and raises :class:`Refusal`.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence, Set
+from datetime import UTC, datetime
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any, NoReturn
+from uuid import UUID
+
+_LARGEST_BIGINT = 2**63 - 1
+_LARGEST_INTEGER = 2**31 - 1
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class Refusal(Exception):  # noqa: N818 -- the caller's mistake, which becomes a failed result and never leaves a node
+    """An argument that is missing or makes no sense; the text names it."""
+
+
+def refuse(name: str, value: Any, rule: str) -> NoReturn:
+    """Refuse a value in the sentence every caller knows.
+
+    :raises Refusal: always
+    """
+    shown = repr(value)
+    raise Refusal(f"{name} is {shown if len(shown) <= 80 else shown[:77] + '...'}; it must be {rule}.")
+
+
+def text(name: str, value: Any) -> str:
+    """Return a text that PostgreSQL can store: it has no NUL and no lone surrogate."""
+    if not isinstance(value, str):
+        refuse(name, value, "a text")
+    _check_storable(name, value)
+    return value
+
+
+def filled_text(name: str, value: Any) -> str:
+    """Return a text that is more than blanks."""
+    if not text(name, value).strip():
+        refuse(name, value, "a text that is not empty")
+    return str(value)
+
+
+def number(name: str, value: Any) -> float:
+    """Return a finite number."""
+    return _number(name, value, "a finite number")
+
+
+def share(name: str, value: Any) -> float:
+    """Return a number from 0 to 1."""
+    found = _number(name, value, "a number from 0 to 1")
+    if not 0 <= found <= 1:
+        refuse(name, value, "a number from 0 to 1")
+    return found
+
+
+def count(name: str, value: Any) -> int:
+    """Return a whole number from 0 up to what a bigint holds."""
+    return _whole_number(name, value, _LARGEST_BIGINT)
+
+
+def milliseconds(name: str, value: Any) -> int:
+    """Return a duration in whole milliseconds, rounded, from 0 up to what an integer holds."""
+    rule = f"a number of milliseconds from 0 to {_LARGEST_INTEGER}"
+    found = _number(name, value, rule)
+    if not 0 <= found <= _LARGEST_INTEGER:
+        refuse(name, value, rule)
+    return round(found)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return true or false."""
+    if not isinstance(value, bool):
+        refuse(name, value, "true or false")
+    return value
+
+
+def identity(name: str, value: Any) -> UUID:
+    """Return a UUID, also from its text."""
+    if isinstance(value, UUID):
+        return value
+    try:
+        if isinstance(value, str) and value.isascii():
+            return UUID(value)
+    except ValueError:
+        pass
+    refuse(name, value, "a UUID such as '6ba7b810-9dad-11d1-80b4-00c04fd430c8'")
+
+
+def moment(name: str, value: Any) -> datetime:
+    """Return a time in UTC, also from ISO 8601 text; one without a zone is in UTC already."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(found, datetime):
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (OverflowError, ValueError):
+        pass
+    refuse(name, value, "a time such as 2026-03-01T00:00:00+00:00")
+
+
+def labels(name: str, value: Any) -> list[str]:
+    """Return a list of texts; one text alone is a list of one."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, Sequence | Set) or not all(isinstance(label, str) for label in value):
+        refuse(name, value, "a list of texts")
+    for label in value:
+        _check_storable(name, label)
+    return list(value)
+
+
+def document(name: str, value: Any) -> str:
+    """Return any JSON value as the text of it."""
+    rule = "a JSON value: objects, lists, texts, finite numbers, true, false or null"
+    try:
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except (RecursionError, TypeError, ValueError):
+        refuse(name, value, rule)
+    _check_storable(name, encoded)
+    if _ESCAPED_NUL.search(encoded):
+        refuse(name, value, f"{rule}, without the character NUL")
+    return encoded
+
+
+def _check_storable(name: str, value: str) -> None:
+    if "\x00" in value:
+        refuse(name, value, "a text without the character NUL, which PostgreSQL cannot store")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        refuse(name, value, "a text without lone surrogates, which UTF-8 cannot hold")
+
+
+def _number(name: str, value: Any, rule: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        refuse(name, value, rule)
+    try:
+        found = float(value)
+    except (OverflowError, ValueError):
+        refuse(name, value, rule)
+    if not math.isfinite(found):
+        refuse(name, value, rule)
+    return found
+
+
+def _whole_number(name: str, value: Any, largest: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) <= largest:
+        refuse(name, value, "a whole number of 0 or more")
+    return int(value)

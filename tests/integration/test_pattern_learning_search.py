@@ -1,0 +1,108 @@
+"""Searching templates: words and parts of names, ranking, filters, and the index."""
+
+from typing import Any
+
+import pytest
+
+from tests.learning_bed import Layer, LearningBed, template
+
+TEMPLATES = [
+    template("retry"),
+    template("retry_with_backoff", description="Tries again after a pause", confidence_score=0.9),
+    template("AsyncDatabaseWriter", description="Writes rows; see retry_with_backoff"),
+    template("http client", description="Retry a request when the server is busy", language="go"),
+    template("entryretrypoint"),
+    template("discount_100%_off", description="a_b"),
+    template("discount_1000_off", description="axb"),
+    template("ÄußereSchleife", description="Überall"),
+    template("日本語パターン", description="漢字"),
+    template("x", description=None),
+]
+
+
+async def found(layer: Layer, query: str, **arguments: Any) -> list[str]:
+    return [row["pattern_name"] for row in await layer.do("search", search_query=query, **arguments)]
+
+
+def test_search(learning: LearningBed) -> None:
+    async def work(layer: Layer) -> None:
+        await layer.do("batch_insert", patterns=TEMPLATES)
+        # Best first: the name, the beginning of the name, a part of the name, the description.
+        best = ["retry", "retry_with_backoff", "entryretrypoint", "AsyncDatabaseWriter", "http client"]
+        assert await found(layer, "retry") == best
+        assert await found(layer, "  RETRY ") == best
+        # Words in any order, parts of joined words, parts of words, in names and in descriptions.
+        for query in ("database async", "DatabaseWriter", "databasewriter", "abaseWri", "rows writes", "writer see"):
+            assert await found(layer, query) == ["AsyncDatabaseWriter"], query
+        assert await found(layer, "again pause") == ["retry_with_backoff"]
+        assert await found(layer, "retry again") == ["retry_with_backoff"]
+        assert await found(layer, "retry nowhere") == []
+        # Characters that mean something in a pattern mean themselves.
+        assert await found(layer, "100%") == ["discount_100%_off"]
+        assert await found(layer, "a_b") == ["discount_100%_off"]
+        assert await found(layer, "100%_o") == ["discount_100%_off"]
+        for query in ("%", "%%%", "\\", "'", "''; --", "re.ry", "retry*", "$1", "/* conditions */"):
+            assert await found(layer, query) == (["discount_100%_off"] if query == "%" else []), query
+        # Letters of any script, and words too short for the index.
+        assert await found(layer, "Äußere") == ["ÄußereSchleife"]
+        assert await found(layer, "日本語") == ["日本語パターン"]
+        assert await found(layer, "漢") == ["日本語パターン"]
+        assert await found(layer, "x") == ["x", "discount_1000_off"]
+        # Filters and pages.
+        assert await found(layer, "retry", filters={"language": "go"}) == ["http client"]
+        assert await found(layer, "retry", filters={"min_confidence_score": 0.8}) == ["retry_with_backoff"]
+        pages = [await found(layer, "retry", limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+        assert [name for page in pages for name in page] == best
+        # What is changed or deleted is found as it is now.
+        row = (await layer.do("search", search_query="entryretry"))[0]
+        assert row["relevance"] == 0.9
+        await layer.do("update", pattern_id=row["id"], data={"pattern_name": "renamed", "description": "brandnew"})
+        assert await found(layer, "entryretry") == []
+        assert await found(layer, "brandnew") == ["renamed"]
+        await layer.do("delete", pattern_id=row["id"])
+        assert await found(layer, "brandnew") == []
+
+    learning.use(work)
+
+
+def test_misspelt_words_are_found_where_pg_trgm_is(learning: LearningBed) -> None:
+    if not learning.rows("SELECT name FROM pg_available_extensions WHERE name = 'pg_trgm'"):
+
+        async def nothing(layer: Layer) -> None:
+            await layer.do("batch_insert", patterns=TEMPLATES)
+            assert await found(layer, "retyr") == []
+
+        learning.use(nothing)
+        pytest.skip("this server does not have pg_trgm to offer")
+    learning.rows("CREATE SCHEMA apart; CREATE EXTENSION pg_trgm SCHEMA apart")
+
+    async def work(layer: Layer) -> None:
+        await layer.do("batch_insert", patterns=TEMPLATES)
+        assert (await found(layer, "AsyncDatabseWriter"))[0] == "AsyncDatabaseWriter"
+        assert (await found(layer, "databse"))[0] == "AsyncDatabaseWriter"
+        assert (await found(layer, "retry_wiht_backof"))[0] == "retry_with_backoff"
+        assert await found(layer, "retry_wiht_backof", filters={"language": "go"}) == []
+        assert await found(layer, "completely unrelated") == []
+        # Where the words are there as they are, nothing merely alike is added.
+        assert "retry" not in await found(layer, "entryretrypoint")
+        first = await found(layer, "databse", limit=1)
+        assert await found(layer, "databse", limit=5, offset=1) == (await found(layer, "databse", limit=6))[1:]
+        assert first
+
+    learning.use(work)
+
+
+def test_the_search_uses_the_index(learning: LearningBed) -> None:
+    from pattern_learning.statements import filtered
+
+    async def work(layer: Layer) -> str:
+        many = [template(f"template {number:x}", description=f"does {number * 7919:x}") for number in range(5000)]
+        await layer.do("batch_insert", patterns=many)
+        async with layer.manager.acquire() as connection:
+            await connection.execute("ANALYZE")
+            statement, _ = filtered("learning_search", {}, 5)
+            text = "\n".join(line for line in statement.splitlines() if not line.startswith("--"))
+            plan = await connection.fetch(f"EXPLAIN {text}", 10, 0, "1b2c", ["1b2c"])
+        return "\n".join(row[0] for row in plan)
+
+    assert "pattern_template_search_grams_idx" in learning.use(work)
