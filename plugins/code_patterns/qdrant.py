@@ -7,14 +7,28 @@ from dataclasses import dataclass, field
 
 import httpx
 from qdrant_client import AsyncQdrantClient
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from code_patterns.embeddings.retry import retry_after_seconds
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 
 log = logging.getLogger(__name__)
 
 EMBEDDED_WAIT_SECONDS = 600.0
 """How long a run waits for another process that has the embedded storage open."""
+
+
+class BusyError(OutageError):
+    """Qdrant refuses for now because it is asked too much.
+
+    :param message: for people
+    :param retry_after: seconds it asked to wait, or ``None``
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -111,20 +125,41 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
                 "key) the right to read and write this collection."
             )
         if status == 429 or status >= 500:
-            return OutageError(f"{where}: the server answered {status}: {answer} Look at the server's log and disk.")
+            remedy = "Give Qdrant fewer writers, or raise its limits." if status == 429 else "Look at its log and disk."
+            message = f"{where}: the server answered {status}: {answer} {remedy}"
+            return BusyError(message, retry_after_seconds(error.headers.get("Retry-After")))
+        if status in (408, 425):
+            return OutageError(f"{where}: the server answered {status}: {answer}")
         return ConfigurationError(f"{where}: the server answered {status}: {answer}")
+    if isinstance(error, QdrantException):
+        # What the client makes of a 429 with Retry-After; a date there, which it cannot read, gives the base class.
+        seconds = float(error.retry_after_s) if isinstance(error, ResourceExhaustedResponse) else None
+        return BusyError(f"{where}: the server answered 429: {error} Give Qdrant fewer writers.", seconds)
     if isinstance(error, ResponseHandlingException):
-        source = error.source
-        if isinstance(source, httpx.ConnectError):
-            tls = " The client speaks HTTPS where there is an API key: for plain HTTP set the extra 'https' to false."
-            return OutageError(
-                f"{where}: cannot connect ({source}). Check host and port of '{config.conn_id}'."
-                f"{tls if 'SSL' in str(source) else ''}"
-            )
-        if isinstance(source, httpx.TransportError):
-            return OutageError(f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")
-        return ConfigurationError(
-            f"{where}: the answer is not one of Qdrant's ({type(source).__name__}). Does '{config.conn_id}' name the "
-            "REST port of a Qdrant server (6333 by default)?"
-        )
+        return _broken(config, where, error.source)
     return ConfigurationError(f"{where}: {error}")
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether no connection came about at all, as with a wrong host or port."""
+    return isinstance(error, ResponseHandlingException) and isinstance(
+        error.source, httpx.ConnectError | httpx.ConnectTimeout
+    )
+
+
+def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsError:
+    """Say what happened to a request that got no status, or an answer that is none."""
+    if isinstance(source, httpx.ConnectError):
+        tls = " The client speaks HTTPS where there is an API key: for plain HTTP set the extra 'https' to false."
+        return OutageError(
+            f"{where}: cannot connect ({source}). Check host and port of '{config.conn_id}'."
+            f"{tls if 'SSL' in str(source) else ''}"
+        )
+    if isinstance(source, httpx.TimeoutException):
+        return OutageError(f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")
+    if isinstance(source, httpx.TransportError):
+        return OutageError(f"{where}: the connection broke in the middle of a request ({type(source).__name__}).")
+    return ConfigurationError(
+        f"{where}: the answer is not one of Qdrant's ({type(source).__name__}). Does '{config.conn_id}' name the "
+        "REST port of a Qdrant server (6333 by default)?"
+    )

@@ -103,6 +103,7 @@ class SyncRun:
         else:
             try:
                 await self._dispatch(horizon)
+                await self._target.confirm()
             except BaseException as error:
                 # The error itself is what the person must see, not that the history could not be written.
                 with contextlib.suppress(PatternsError):

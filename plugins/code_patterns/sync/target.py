@@ -13,18 +13,29 @@ from uuid import UUID
 import orjson
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from code_patterns.embeddings.base import Vectors
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
-from code_patterns.qdrant import QdrantConfig, explain, open_client
+from code_patterns.qdrant import BusyError, QdrantConfig, explain, is_unreachable, open_client
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, Pattern
 from code_patterns.sync.plan import Fingerprint, PointId
 
 log = logging.getLogger(__name__)
 
 SCROLL_POINTS = 1000
-WRITE_ATTEMPTS = 5
+ATTEMPTS = 5
+FIRST_WAIT_SECONDS = 0.5
+"""Longest wait before the second attempt; doubles with each one, up to 8 seconds."""
+LONGEST_ASKED_WAIT_SECONDS = 30.0
+"""No wait is longer, whatever ``Retry-After`` says."""
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
 """Largest request body aimed at; Qdrant's default limit is 32 MiB."""
 VECTOR_NUMBER_BYTES = 22
@@ -36,6 +47,10 @@ Result = TypeVar("Result")
 
 class PointRejectedError(PatternsError):
     """Qdrant works but will not store these very points."""
+
+
+class CollectionLostError(OutageError):
+    """What this run reads or writes was taken away, or replaced, by something else; the next try looks again."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,7 @@ class PatternTarget:
         """Find the collection that a run reads and writes now; creates nothing.
 
         :raises ConfigurationError: Qdrant cannot be reached or read, or the collection does not fit
+        :raises OutageError: Qdrant is there but too busy or failing
         """
         self.collection = TargetCollection(self._name, self._own_physical, "", exists=False)
         try:
@@ -110,8 +126,10 @@ class PatternTarget:
                 self.collection = replace(self.collection, exists=True, identity=identity)
         except Exception as error:
             reason = explain(self.config, f"looking for the collection '{self._name}'", error)
-            # At the start of a run nothing is lost by asking a person first, and waiting would hide the reason.
-            raise ConfigurationError(str(reason)) from None
+            if is_unreachable(error):
+                # At the start of a run nothing is lost by asking a person first, and waiting would hide the reason.
+                reason = ConfigurationError(str(reason))
+            raise reason from None
 
     async def _adopt(self, physical: str, *, real: bool) -> None:
         info = await self._client.get_collection(physical)
@@ -145,8 +163,7 @@ class PatternTarget:
             log.info("Creating the Qdrant collection '%s' for '%s'.", physical, self._name)
             vectors = models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
             await self._call(
-                f"creating the collection '{physical}'",
-                lambda: self._client.create_collection(physical, vectors_config=vectors, metadata=described),
+                f"creating the collection '{physical}'", lambda: self._create(physical, vectors, described)
             )
         elif self.collection.identity == physical:
             await self._describe(described)
@@ -155,6 +172,14 @@ class PatternTarget:
         self.collection = replace(self.collection, exists=True, identity=_described(info)[0] or physical)
         if self.collection.outdated is None:
             await self.publish()
+
+    async def _create(self, physical: str, vectors: models.VectorParams, metadata: dict[str, Any]) -> None:
+        try:
+            await self._client.create_collection(physical, vectors_config=vectors, metadata=metadata)
+        except UnexpectedResponse as error:
+            # An earlier attempt may have created it although its answer was lost.
+            if error.status_code != 409:
+                raise
 
     async def publish(self) -> None:
         """Let readers of the name see this collection, in one call, so that no reader ever misses it."""
@@ -183,6 +208,26 @@ class PatternTarget:
         if previous is not None:
             log.info("'%s' now names '%s'; '%s' is kept for going back.", self._name, physical, previous)
         self.collection = replace(self.collection, outdated=None)
+
+    async def confirm(self) -> None:
+        """Make sure that the name still leads to the collection that this run has written.
+
+        :raises CollectionLostError: it was deleted, replaced, or the alias names another one
+        """
+        written = self.collection
+        aliases = await self._call("reading the aliases", self._client.get_aliases)
+        named = {item.alias_name: item.collection_name for item in aliases.aliases}.get(self._name, self._name)
+        info = await self._call("reading the collection", lambda: self._client.get_collection(written.physical))
+        if named != written.physical:
+            raise CollectionLostError(
+                f"While this run wrote '{written.physical}' in Qdrant at {self.config.place}, something else made "
+                f"'{self._name}' name '{named}'. The next run syncs what the name leads to then."
+            )
+        if (_described(info)[0] or written.physical) != written.identity:
+            raise CollectionLostError(
+                f"While this run wrote '{written.physical}' in Qdrant at {self.config.place}, something else replaced "
+                "that collection by another one of the same name. The next run compares everything."
+            )
 
     async def _describe(self, metadata: dict[str, Any]) -> None:
         physical = self.collection.physical
@@ -248,12 +293,7 @@ class PatternTarget:
                 vectors=vectors[part].tolist(),
                 payloads=[pattern.payload | {SYNC_TIMESTAMP: stamp} for pattern in patterns[part]],
             )
-            result = await self._call(
-                "upserting points",
-                lambda batch=batch: self._client.upsert(self.collection.physical, points=batch, wait=True),  # type: ignore[misc]
-                rejectable=True,
-            )
-            self._completed([result])
+            await self._write("upserting points", lambda batch=batch: self._upsert(batch), rejectable=True)  # type: ignore[misc]
 
     async def overwrite_payloads(self, patterns: Sequence[Pattern]) -> None:
         """Replace payloads and keep the vectors.
@@ -270,14 +310,13 @@ class PatternTarget:
                 )
                 for pattern in patterns[part]
             ]
-            results = await self._call(
+            await self._write(
                 "writing payloads",
                 lambda operations=operations: self._client.batch_update_points(  # type: ignore[misc]
                     self.collection.physical, update_operations=operations, wait=True
                 ),
                 rejectable=True,
             )
-            self._completed(results)
 
     async def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points by id."""
@@ -286,26 +325,62 @@ class PatternTarget:
         selector = models.PointIdsList(
             points=[node_id if isinstance(node_id, int) else str(node_id) for node_id in ids]
         )
-        result = await self._call(
-            "deleting points",
-            lambda: self._client.delete(self.collection.physical, points_selector=selector, wait=True),
-        )
-        self._completed([result])
+        await self._write("deleting points", lambda: self._delete(selector))
 
-    def _completed(self, results: Sequence[models.UpdateResult]) -> None:
-        for result in results:
-            if result.status != models.UpdateStatus.COMPLETED:
-                raise OutageError(
-                    f"Qdrant at {self.config.place} answered '{result.status.value}' instead of 'completed' to a "
-                    "write that was to be waited for; the batch does not count as stored and will be tried again."
-                )
+    async def _upsert(
+        self, batch: models.Batch, mode: models.UpdateMode | None = None
+    ) -> Sequence[models.UpdateResult]:
+        return [await self._client.upsert(self.collection.physical, points=batch, wait=True, update_mode=mode)]
+
+    async def _delete(self, selector: models.PointIdsList) -> Sequence[models.UpdateResult]:
+        return [await self._client.delete(self.collection.physical, points_selector=selector, wait=True)]
+
+    async def _write(
+        self,
+        doing: str,
+        request: Callable[[], Awaitable[Sequence[models.UpdateResult]]],
+        *,
+        rejectable: bool = False,
+    ) -> None:
+        """Send a write until it is done, not only accepted."""
+
+        async def completed() -> None:
+            for result in await request():
+                if result.status != models.UpdateStatus.COMPLETED:
+                    raise OutageError(
+                        f"Qdrant at {self.config.place} answered '{result.status.value}' instead of 'completed' to a "
+                        "write that was to be waited for; the batch does not count as stored and will be tried again."
+                    )
+
+        await self._call(doing, completed, rejectable=rejectable)
+
+    async def _probe(self, refusal: PatternsError) -> None:
+        """Find out who is at fault for a refused write: only a collection that takes another point may blame these.
+
+        The point is sent as an update of one that does not exist, which leaves nothing behind. Servers before 1.17 do
+        not know that and would store it, so it is deleted as well.
+
+        :param refusal: how the real write was refused
+        :raises ConfigurationError: the collection refuses every point
+        """
+        node_id = str(uuid.uuid4())
+        batch = models.Batch(ids=[node_id], vectors=[[1.0] * self._dimension], payloads=[{}])
+        try:
+            await self._write("trying a harmless point", lambda: self._upsert(batch, models.UpdateMode.UPDATE_ONLY))
+            await self._write("deleting points", lambda: self._delete(models.PointIdsList(points=[node_id])))
+        except ConfigurationError:
+            raise ConfigurationError(
+                f"{refusal} It refuses a harmless point too, so no pattern is at fault. Raise the collection's limits "
+                "(strict mode), or see what its configuration has against points of "
+                f"{self._dimension} dimensions."
+            ) from None
 
     async def _call(self, doing: str, request: Callable[[], Awaitable[Result]], *, rejectable: bool = False) -> Result:
         """Send a request, again when the trouble may pass; every request here may be repeated safely."""
         attempts = AsyncRetrying(
-            stop=stop_after_attempt(WRITE_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.5, max=8),
-            retry=retry_if_exception_type(OutageError),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=_wait,
+            retry=retry_if_exception_type(OutageError) & retry_if_not_exception_type(CollectionLostError),
             reraise=True,
         )
         doing = f"{doing} of '{self._name}'"
@@ -313,13 +388,18 @@ class PatternTarget:
             with attempt:
                 try:
                     return await request()
-                except UnexpectedResponse as error:
-                    reason = explain(self.config, doing, error)
-                    if rejectable and error.status_code in (400, 413, 422):
-                        raise PointRejectedError(str(reason)) from None
-                    raise reason from None
                 except Exception as error:
-                    raise explain(self.config, doing, error) from None
+                    reason = explain(self.config, doing, error)
+                    status = error.status_code if isinstance(error, UnexpectedResponse) else None
+                if status == 404:
+                    raise CollectionLostError(
+                        f"{reason} It was there a moment ago: something else deletes or renames in this collection. "
+                        "The next try looks again and repairs what is missing."
+                    )
+                if rejectable and status in (400, 413, 422):
+                    await self._probe(reason)
+                    raise PointRejectedError(str(reason))
+                raise reason
         raise AssertionError("unreachable: tenacity either returns or raises")
 
 
@@ -334,6 +414,14 @@ def _fingerprint(record: models.Record) -> Fingerprint:
     payload = record.payload or {}
     node_id: PointId = record.id if isinstance(record.id, int) else UUID(str(record.id))
     return Fingerprint(node_id, payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH))
+
+
+def _wait(state: RetryCallState) -> float:
+    """Random and growing, at least what the server asked for; a tenacity ``wait``."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, BusyError) else None
+    backoff = wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=8)(state)
+    return max(backoff, min(asked or 0.0, LONGEST_ASKED_WAIT_SECONDS))
 
 
 def _parts(patterns: Sequence[Pattern], per_point: int) -> Iterator[slice]:
