@@ -86,11 +86,11 @@ class PatternTracer:
         :param trace: what to record
         """
         try:
-            _emit_span(trace, self.actor)
             if pool is not None:
                 self._writer(pool).put(self.actor, trace)
+            _emit_span(trace, self.actor)
         except Exception as error:
-            log.warning("An operation was not traced: %s", error)
+            log.warning("An operation was not traced in full: %s", error)
 
     async def flush(self) -> None:
         """Wait until every trace so far is written or given up."""
