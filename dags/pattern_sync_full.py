@@ -5,16 +5,19 @@ that no pattern stands behind, and then proves that both sides agree.
 
 **Schedule**: 02:00 UTC.
 
-**Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`; `allow_mass_delete` lets this one run
-delete more than `pattern_sync_max_delete_fraction` of the points. A Param that is left empty falls back to its
-Variable, then to the default. A run with `limit` deletes and proves nothing.
+**Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. `allow_mass_delete` lets this one run
+delete more than `pattern_sync_max_delete_fraction` of the points; `rollback` is told below. A Param that is left
+empty falls back to its Variable, then to the default. A run with `limit` deletes and proves nothing.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
 (0.2), `patterns_collection` (`code_patterns`).
 
 **A change of model**, dimension, prefix or text recipe in `patterns_embeddings` makes this run build a second
-collection beside the first, prove it, and then let the alias name the new one; the old collection is kept.
+collection beside the first, prove it, and then let the alias name the new one. Hourly runs go on with the old one
+meanwhile, as long as its model is served too. The old collection is kept: `rollback` brings it up to date, proves it
+and lets the alias name it again; later runs stay there until the connection names yet another model, or until
+`rollback` is used once more.
 
 **A re-run** finds what is already done unchanged and writes nothing. Killed at any moment, the next try compares again
 and goes on. Runs of this DAG and of `pattern_sync_incremental` wait for each other.
@@ -63,6 +66,9 @@ with DAG(
         "allow_mass_delete": Param(
             False, type="boolean", description="Let this run delete more than the allowed share of the points"
         ),
+        "rollback": Param(
+            False, type="boolean", description="Go back to the collection that was in use before a change of model"
+        ),
         "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
     },
 ):
@@ -74,6 +80,7 @@ with DAG(
         limit="{{ params.limit }}",
         plan_only="{{ params.dry_run }}",
         allow_mass_delete="{{ params.allow_mass_delete }}",
+        rollback="{{ params.rollback }}",
         collection="{{ params.collection }}",
         max_active_tis_per_dag=1,
         pool=os.environ.get("PATTERNS_POOL", "default_pool"),

@@ -116,6 +116,7 @@ class SyncBed:
                 "dry_run": False,
                 "max_delete_fraction": 0.2,
                 "allow_mass_delete": False,
+                "rollback": False,
                 "interval": Interval(*interval) if interval else None,
                 **self.settings,
                 **settings,

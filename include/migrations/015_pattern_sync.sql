@@ -89,8 +89,9 @@ COMMENT ON COLUMN pattern_sync_failures.last_failed_at IS 'Time of the latest fa
 
 CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name text NOT NULL,
     collection text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval')),
+    kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval', 'verify')),
     status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'succeeded', 'failed', 'abandoned')),
     dag_id text,
     dag_run_id text,
@@ -108,13 +109,15 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     failed bigint NOT NULL DEFAULT 0,
     embedded_texts bigint NOT NULL DEFAULT 0,
     parity text CHECK (parity IN ('proven', 'not proven', 'broken')),
+    replaced text,
     error text
 );
 CREATE INDEX IF NOT EXISTS pattern_sync_runs_started_at_idx ON pattern_sync_runs (started_at);
 COMMENT ON TABLE pattern_sync_runs IS 'History of the sync: one row per run.';
 COMMENT ON COLUMN pattern_sync_runs.id IS 'Identity of the run.';
-COMMENT ON COLUMN pattern_sync_runs.collection IS 'Name of the Qdrant collection or alias.';
-COMMENT ON COLUMN pattern_sync_runs.kind IS 'incremental, full, or interval (a backfill of past hours).';
+COMMENT ON COLUMN pattern_sync_runs.name IS 'The collection as readers name it: an alias, or the collection itself.';
+COMMENT ON COLUMN pattern_sync_runs.collection IS 'The collection in Qdrant that was written.';
+COMMENT ON COLUMN pattern_sync_runs.kind IS 'incremental, full, interval (a backfill of past hours), or verify.';
 COMMENT ON COLUMN pattern_sync_runs.status IS 'running, succeeded, failed, or abandoned (its process died).';
 COMMENT ON COLUMN pattern_sync_runs.dag_id IS 'Airflow DAG.';
 COMMENT ON COLUMN pattern_sync_runs.dag_run_id IS 'Airflow DAG run.';
@@ -132,6 +135,7 @@ COMMENT ON COLUMN pattern_sync_runs.deleted IS 'Points deleted.';
 COMMENT ON COLUMN pattern_sync_runs.failed IS 'Rows put into pattern_sync_failures.';
 COMMENT ON COLUMN pattern_sync_runs.embedded_texts IS 'Different texts sent to the embedding server.';
 COMMENT ON COLUMN pattern_sync_runs.parity IS 'Whether both sides were proven equal: proven, not proven or broken; NULL where it was not asked.';
+COMMENT ON COLUMN pattern_sync_runs.replaced IS 'The collection whose place behind the name this run took; NULL where it took none.';
 COMMENT ON COLUMN pattern_sync_runs.error IS 'Why the run failed.';
 
 CREATE OR REPLACE FUNCTION pattern_sync_stamp() RETURNS trigger

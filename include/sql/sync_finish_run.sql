@@ -14,5 +14,6 @@ SET
     failed = %(failed)s,
     embedded_texts = %(embedded_texts)s,
     parity = %(parity)s,
+    replaced = %(replaced)s,
     error = %(error)s
 WHERE id = %(id)s;

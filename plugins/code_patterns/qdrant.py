@@ -3,20 +3,38 @@
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import httpx
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from code_patterns.embeddings.retry import retry_after_seconds
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 
 log = logging.getLogger(__name__)
 
+REQUEST_ATTEMPTS = 5
+FIRST_WAIT_SECONDS = 0.5
+"""Longest wait before the second attempt; doubles with each one, up to 8 seconds."""
+LONGEST_ASKED_WAIT_SECONDS = 30.0
+"""No wait is longer, whatever ``Retry-After`` says."""
 EMBEDDED_WAIT_SECONDS = 600.0
 """How long a run waits for another process that has the embedded storage open."""
+
+Result = TypeVar("Result")
 
 
 class BusyError(OutageError):
@@ -29,6 +47,18 @@ class BusyError(OutageError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class UnreachableError(OutageError):
+    """No connection came about at all, as with a wrong host or port."""
+
+
+class RefusedRequestError(ConfigurationError):
+    """Qdrant works but will not do this very request."""
+
+
+class CollectionLostError(OutageError):
+    """What a run reads or writes was taken away, or replaced, by something else; the next try looks again."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +160,13 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
             return BusyError(message, retry_after_seconds(error.headers.get("Retry-After")))
         if status in (408, 425):
             return OutageError(f"{where}: the server answered {status}: {answer}")
+        if status == 404:
+            return CollectionLostError(
+                f"{where}: the server answered 404: {answer} It was there a moment ago: something else deletes or "
+                "renames in Qdrant. The next try looks again and repairs what is missing."
+            )
+        if status in (400, 413, 422):
+            return RefusedRequestError(f"{where}: the server answered {status}: {answer}")
         return ConfigurationError(f"{where}: the server answered {status}: {answer}")
     if isinstance(error, QdrantException):
         # What the client makes of a 429 with Retry-After; a date there, which it cannot read, gives the base class.
@@ -140,19 +177,12 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     return ConfigurationError(f"{where}: {error}")
 
 
-def is_unreachable(error: Exception) -> bool:
-    """Whether no connection came about at all, as with a wrong host or port."""
-    return isinstance(error, ResponseHandlingException) and isinstance(
-        error.source, httpx.ConnectError | httpx.ConnectTimeout
-    )
-
-
 def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsError:
     """Say what happened to a request that got no status, or an answer that is none."""
-    if isinstance(source, httpx.ConnectError):
+    if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):
         tls = " The client speaks HTTPS where there is an API key: for plain HTTP set the extra 'https' to false."
-        return OutageError(
-            f"{where}: cannot connect ({source}). Check host and port of '{config.conn_id}'."
+        return UnreachableError(
+            f"{where}: cannot connect ({source or type(source).__name__}). Check host and port of '{config.conn_id}'."
             f"{tls if 'SSL' in str(source) else ''}"
         )
     if isinstance(source, httpx.TimeoutException):
@@ -163,3 +193,58 @@ def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsErro
         f"{where}: the answer is not one of Qdrant's ({type(source).__name__}). Does '{config.conn_id}' name the "
         "REST port of a Qdrant server (6333 by default)?"
     )
+
+
+class Qdrant:
+    """An open client whose requests are repeated while trouble may pass, and whose errors name the connection.
+
+    :param config: where the points are
+    :param client: an open client
+    """
+
+    def __init__(self, config: QdrantConfig, client: AsyncQdrantClient) -> None:
+        self.config = config
+        self.client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: QdrantConfig) -> AsyncIterator["Qdrant"]:
+        """Open a client; see :func:`open_client`."""
+        client = await open_client(config)
+        try:
+            yield cls(config, client)
+        finally:
+            await client.close()
+
+    async def call(
+        self, doing: str, request: Callable[[], Awaitable[Result]], *, attempts: int = REQUEST_ATTEMPTS
+    ) -> Result:
+        """Send a request that may be repeated safely, again while trouble may pass.
+
+        :param doing: what is tried, as in "reading the collections"
+        :param request: sends it
+        :param attempts: how often at most
+        :raises PatternsError: as :func:`explain` puts it
+        """
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(attempts),
+            wait=_wait,
+            retry=retry_if_exception_type(OutageError) & retry_if_not_exception_type(CollectionLostError),
+            reraise=True,
+        )
+
+        async def explained() -> Result:
+            try:
+                return await request()
+            except Exception as error:
+                raise explain(self.config, doing, error) from None
+
+        return await retrying(explained)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Random and growing, at least what the server asked for; a tenacity ``wait``."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, BusyError) else None
+    backoff = wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=8)(state)
+    return max(backoff, min(asked or 0.0, LONGEST_ASKED_WAIT_SECONDS))

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -396,13 +397,13 @@ def test_wrong_dimension_of_an_existing_collection_changes_nothing(bed: SyncBed)
 def test_another_model_builds_a_second_collection_and_swaps_the_alias(bed: SyncBed) -> None:
     bed.insert(rows(30))
     bed.sync("full")
-    old = bed.points()
     other = bed.with_embedding(dimension=96)
-    with pytest.raises(ConfigurationError, match="Run pattern_sync_full"):
-        other.sync()
-    assert bed.points() == old
+    bed.insert(rows(2, start=40))
+    hourly = other.sync()
+    assert (hourly.kind, hourly.counts["new"]) == ("incremental", 2)
+    bed.assert_equal_sides()
     result = other.sync("full")
-    assert (result.counts["new"], result.parity) == (30, "proven")
+    assert (result.counts["new"], result.parity) == (32, "proven")
     other.assert_equal_sides()
     assert other.sync().kind == "incremental"
 
@@ -422,8 +423,7 @@ def test_another_model_of_the_same_dimension_re_embeds_a_users_own_collection(be
     bed.with_client(create)
     bed.sync("full")
     other = bed.with_embedding(model="hashing-v2")
-    with pytest.raises(ConfigurationError, match="Run pattern_sync_full"):
-        other.sync()
+    assert other.sync().counts["examined"] == 0
     assert other.sync("full").counts["changed"] == 20
     assert other.sync().kind == "incremental"
     other.assert_equal_sides()
@@ -494,3 +494,21 @@ def test_open_transaction_holds_its_rows_back_and_loses_none(bed: SyncBed) -> No
     result = bed.sync()
     assert (result.counts["new"], result.counts["payload_only"] + result.counts["changed"]) == (3, 1)
     bed.assert_equal_sides()
+
+
+def test_a_transaction_that_this_role_may_not_look_into_is_no_obstacle(bed: SyncBed) -> None:
+    bed.insert(rows(3))
+    bed.sync("full")
+    owner, other = f"{bed.postgres.database}_a", f"{bed.postgres.database}_b"
+    for role in (owner, other):
+        bed.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        bed.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+    try:
+        plain = replace(bed, postgres=replace(bed.postgres, user=owner, password="x"))
+        with psycopg.connect(replace(bed.postgres, user=other, password="x").conninfo) as slow:
+            slow.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'y'")
+            assert plain.sync(settled=False).kind == "incremental"
+    finally:
+        for role in (owner, other):
+            bed.execute(f"DROP OWNED BY {role}")
+            bed.execute(f"DROP ROLE {role}")

@@ -32,6 +32,7 @@ class QdrantUpsertOperator(BaseOperator):
     :param limit: most rows to look at; empty means all
     :param plan_only: dry run: count what would be done, write nothing
     :param allow_mass_delete: let this run delete more than ``pattern_sync_max_delete_fraction`` (default 0.2)
+    :param rollback: bring the collection that readers saw before a change of model up to date, and swap it back
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     :param embedding_conn_id: connection of the embedding server
@@ -44,6 +45,7 @@ class QdrantUpsertOperator(BaseOperator):
         "limit",
         "plan_only",
         "allow_mass_delete",
+        "rollback",
     )
     ui_color = "#dc244c"
     ui_fgcolor = "#ffffff"
@@ -58,6 +60,7 @@ class QdrantUpsertOperator(BaseOperator):
         limit: int | str | None = None,
         plan_only: bool | str = False,
         allow_mass_delete: bool | str = False,
+        rollback: bool | str = False,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
         embedding_conn_id: str = EmbeddingHook.default_conn_name,
@@ -71,6 +74,7 @@ class QdrantUpsertOperator(BaseOperator):
         self.limit = limit
         self.plan_only = plan_only
         self.allow_mass_delete = allow_mass_delete
+        self.rollback = rollback
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
         self.embedding_conn_id = embedding_conn_id

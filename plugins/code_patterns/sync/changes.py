@@ -52,13 +52,12 @@ class ChangeReader:
 
     :param source: the rows
     :param target: the points
-    :param recipe: how vectors are made, from :func:`~code_patterns.sync.pattern.recipe_of`
     """
 
-    def __init__(self, source: PatternSource, target: PatternTarget, recipe: str) -> None:
+    def __init__(self, source: PatternSource, target: PatternTarget) -> None:
         self._source = source
         self._target = target
-        self._recipe = recipe
+        self._recipe = target.collection.recipe
 
     async def since(
         self, watermark: Watermark, horizon: Horizon, failed: Collection[UUID], limit: int | None

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -72,6 +72,24 @@ def recipe_of(config: EmbeddingConfig) -> str:
     return orjson.dumps(
         [TEXT_RECIPE, config.model, config.dimension, config.document_prefix, config.max_characters]
     ).decode()
+
+
+def embedding_of(recipe: str, config: EmbeddingConfig) -> EmbeddingConfig | None:
+    """Turn a recipe back into a configuration, to go on with vectors that were made by it.
+
+    :param recipe: from :func:`recipe_of`, perhaps of an earlier version of this project
+    :param config: everything that is no part of a recipe: server, key, concurrency
+    :return: ``None`` when this version cannot follow the recipe
+    """
+    try:
+        text_recipe, model, dimension, document_prefix, max_characters = orjson.loads(recipe)
+    except ValueError:
+        return None
+    if text_recipe != TEXT_RECIPE:
+        return None
+    return replace(
+        config, model=model, dimension=dimension, document_prefix=document_prefix, max_characters=max_characters
+    )
 
 
 def pattern_of(row: SourceRow, recipe: str) -> Pattern:

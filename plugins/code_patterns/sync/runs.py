@@ -10,8 +10,9 @@ from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.errors import ConfigurationError, ParityError, PatternsError
 from code_patterns.postgres import PostgresConfig
-from code_patterns.qdrant import QdrantConfig
+from code_patterns.qdrant import Qdrant, QdrantConfig
 from code_patterns.sync.changes import ChangeReader, Points, is_difference
+from code_patterns.sync.collection import Collection, Destination, confirm, prepare, publish, resolve
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pattern import recipe_of
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
@@ -30,6 +31,10 @@ MAX_NAMED_DIFFERENCES = 10_000
 """Differences after which the proof stops looking: the sides are then known to disagree."""
 READ_AHEAD_BATCHES = 2
 """Batches in flight beyond what the embedding server takes at once, so that it never waits for a write."""
+
+
+class _CollectionMovedError(Exception):
+    """While a run waited for its turn, the name came to mean another collection."""
 
 
 async def sync(
@@ -52,17 +57,57 @@ async def sync(
     :raises OutageError: when a server went away; the next try goes on where this one stopped
     :raises ParityError: when both sides disagree at the end of a full sync
     """
-    recipe = recipe_of(embedding)
+    while True:
+        try:
+            return await _sync(postgres, qdrant, embedding, settings, identity)
+        except _CollectionMovedError:
+            log.info("'%s' came to mean another collection meanwhile; starting again.", settings.collection)
+
+
+async def _sync(
+    postgres: PostgresConfig,
+    qdrant: QdrantConfig,
+    embedding: EmbeddingConfig,
+    settings: SyncSettings,
+    identity: RunIdentity,
+) -> SyncResult:
+    if settings.rollback:
+        destination = Destination.PREVIOUS
+    elif settings.mode == "full":
+        destination = Destination.CONNECTION
+    else:
+        destination = Destination.PUBLISHED
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(PatternSource.open(postgres))
-        embedder = open_embedder(embedding)
+        opened = await stack.enter_async_context(Qdrant.open(qdrant))
+        collection = await resolve(opened, settings.collection, embedding, destination)
+        embedder = open_embedder(collection.embedding)
         stack.push_async_callback(embedder.aclose)
+        await _check(embedder, collection, embedding)
+        state = await stack.enter_async_context(SyncState.open(postgres))
+        if settings.dry_run:
+            await state.look_at(collection.physical)
+        else:
+            await state.lock(collection.physical)
+            physical = collection.physical
+            collection = await resolve(opened, settings.collection, embedding, destination)
+            if collection.physical != physical:
+                raise _CollectionMovedError
+        return await SyncRun(source, opened, collection, embedder, state, settings, identity).execute()
+
+
+async def _check(embedder: Embedder, collection: Collection, connection: EmbeddingConfig) -> None:
+    """Prove that the embedding server works; see :meth:`~code_patterns.embeddings.base.Embedder.check`."""
+    try:
         await embedder.check()
-        target = await stack.enter_async_context(
-            PatternTarget.open(qdrant, settings.collection, recipe, embedding.dimension)
-        )
-        state = await stack.enter_async_context(SyncState.open(postgres, settings.collection))
-        return await SyncRun(source, target, embedder, state, settings, identity, recipe).execute()
+    except ConfigurationError as error:
+        if collection.recipe == recipe_of(connection):
+            raise
+        raise ConfigurationError(
+            f"{error} Readers of '{collection.name}' still see '{collection.physical}', made with the model "
+            f"'{collection.embedding.model}': until pattern_sync_full has built the new collection, changes reach them "
+            "only while that model is served too. Nothing is lost: the next run takes all that was missed."
+        ) from None
 
 
 class SyncRun:
@@ -71,39 +116,37 @@ class SyncRun:
     def __init__(
         self,
         source: PatternSource,
-        target: PatternTarget,
+        qdrant: Qdrant,
+        collection: Collection,
         embedder: Embedder,
         state: SyncState,
         settings: SyncSettings,
         identity: RunIdentity,
-        recipe: str,
     ) -> None:
         self._source = source
-        self._target = target
+        self._qdrant = qdrant
+        self._target = PatternTarget(qdrant, collection)
         self._embedder = embedder
         self._state = state
         self._settings = settings
         self._identity = identity
-        self._reader = ChangeReader(source, target, recipe)
+        self._reader = ChangeReader(source, self._target)
         self._counts = Counts()
         self._kind: Kind = "interval" if settings.interval else settings.mode
         self._parity: Parity = "not proven"
         self._watermark: Watermark | None = None
+        self._replaced: str | None = None
 
     async def execute(self) -> SyncResult:
         """Run, and leave a row in the history whatever happens (a dry run leaves none)."""
         started = time.monotonic()
-        if not self._settings.dry_run:
-            await self._state.lock()
-            # While this run waited for the lock, another one may have created or replaced the collection.
-            await self._target.resolve()
         horizon = await self._source.horizon()
         if self._settings.dry_run:
             await self._dispatch(horizon)
         else:
             try:
                 await self._dispatch(horizon)
-                await self._target.confirm()
+                await confirm(self._qdrant, self._target.collection)
             except BaseException as error:
                 # The error itself is what the person must see, not that the history could not be written.
                 with contextlib.suppress(PatternsError):
@@ -131,15 +174,8 @@ class SyncRun:
         return result
 
     async def _dispatch(self, horizon: Horizon) -> None:
-        outdated = self._target.collection.outdated
-        if outdated and self._kind != "full":
-            raise ConfigurationError(
-                f"The collection '{outdated}' behind '{self._settings.collection}' was made with another model, "
-                "dimension, prefix or text recipe than the embedding connection names now. Run pattern_sync_full: "
-                "it embeds every pattern anew, in a second collection where the name is an alias, and then swaps them."
-            )
         if not self._settings.dry_run:
-            await self._target.prepare()
+            self._target.collection = await prepare(self._qdrant, self._target.collection)
         if self._settings.interval:
             await self._open_history(None)
             await self._sync_interval(self._settings.interval, horizon)
@@ -193,9 +229,8 @@ class SyncRun:
             return
         await self._recover_vanished()
         await self._prove(horizon)
-        if self._target.collection.outdated:
-            await self._target.publish()
         await self._move_watermark(horizon)
+        await self._publish()
 
     def _refuse_mass_delete(self, points: Points) -> None:
         if self._settings.allow_mass_delete or not points.orphans:
@@ -285,6 +320,16 @@ class SyncRun:
         )
         await self._state.prune_tombstones()
 
+    async def _publish(self) -> None:
+        """Let readers see a collection that was built beside the one they see now."""
+        outdated = self._target.collection.outdated
+        if outdated is None:
+            return
+        self._target.collection = await publish(self._qdrant, self._target.collection, rollback=self._settings.rollback)
+        if outdated != self._target.collection.physical:
+            self._replaced = outdated
+            await self._state.forget(outdated)
+
     async def _name_old_transaction(self) -> None:
         oldest = await self._source.oldest_transaction()
         if oldest and oldest.age_seconds > OLD_TRANSACTION_SECONDS:
@@ -312,7 +357,7 @@ class SyncRun:
 
     async def _open_history(self, watermark: Watermark | None) -> None:
         if not self._settings.dry_run:
-            await self._state.start_run(self._identity, self._kind, watermark)
+            await self._state.start_run(self._identity, self._settings.collection, self._kind, watermark)
 
     async def _close_history(self, status: str, error: BaseException | None) -> None:
         await self._state.finish_run(
@@ -323,6 +368,7 @@ class SyncRun:
                 "watermark_to": self._watermark.xid if self._watermark else None,
                 **self._counts.as_dict(),
                 "parity": self._parity,
+                "replaced": self._replaced,
                 "error": f"{error}"[:2000] if error else None,
             },
         )

@@ -34,6 +34,7 @@ class SyncSettings:
     :param dry_run: count what would be done and write nothing anywhere
     :param max_delete_fraction: a full sync refuses to delete more than this share of the points
     :param allow_mass_delete: let this one run delete more than that
+    :param rollback: bring the collection that readers saw before this one up to date and let them see it again
     :param interval: re-sync the rows created or updated in this span instead, and leave the watermark alone
     """
 
@@ -45,6 +46,7 @@ class SyncSettings:
     dry_run: bool
     max_delete_fraction: float
     allow_mass_delete: bool
+    rollback: bool = False
     interval: Interval | None = None
 
 
@@ -73,6 +75,7 @@ def choose(
         dry_run=choose_flag("dry_run", params.get("dry_run")),
         max_delete_fraction=choose_fraction("pattern_sync_max_delete_fraction", 0.2, read_variable),
         allow_mass_delete=choose_flag("allow_mass_delete", params.get("allow_mass_delete")),
+        rollback=choose_flag("rollback", params.get("rollback")),
         interval=interval,
     )
 

@@ -61,44 +61,51 @@ class SyncState:
 
     :param config: the database
     :param connection: an open connection in autocommit mode
-    :param collection: name of the collection, as users write it
     """
 
-    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection, collection: str) -> None:
+    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection) -> None:
         self._config = config
         self._connection = connection
-        self._collection = collection
+        self._collection = ""
         self._failed: set[UUID] = set()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: PostgresConfig, collection: str) -> AsyncIterator["SyncState"]:
-        """Connect and load which rows are parked as failed; takes no lock."""
+    async def open(cls, config: PostgresConfig) -> AsyncIterator["SyncState"]:
+        """Connect; nothing is known and nothing locked until a collection is chosen."""
         async with await connect(config, autocommit=True) as connection:
-            state = cls(config, connection, collection)
-            state._failed = {row[0] for row in await state._fetch("sync_failed_ids")}
-            yield state
+            yield cls(config, connection)
 
     @property
     def failed_ids(self) -> frozenset[UUID]:
         """Rows that are parked as failed now."""
         return frozenset(self._failed)
 
-    async def lock(self) -> None:
-        """Become the only sync run of the collection, however long another one takes.
+    async def look_at(self, collection: str) -> None:
+        """Read the state of a collection without becoming its only run: enough for a dry run.
+
+        :param collection: the real collection's name in Qdrant
+        """
+        self._collection = collection
+        self._failed = {row[0] for row in await self._fetch("sync_failed_ids")}
+
+    async def lock(self, collection: str) -> None:
+        """Become the only sync run of a collection, however long another one takes.
 
         The lock ends with the session, so a killed run never leaves it behind.
+
+        :param collection: the real collection's name in Qdrant
         """
+        self._collection = collection
         waited = 0.0
         while not (await self._fetch("sync_lock"))[0][0]:
             if waited % LOCK_LOG_SECONDS == 0:
                 holders = await self._fetch("sync_lock_holder")
                 who = f"pid {holders[0][0]} ({holders[0][1]}, for {holders[0][2]:.0f} s)" if holders else "another run"
-                log.info("Waiting: %s is syncing '%s' now.", who, self._collection)
+                log.info("Waiting: %s is syncing '%s' now.", who, collection)
             await asyncio.sleep(LOCK_POLL_SECONDS)
             waited += LOCK_POLL_SECONDS
-        # What another run parked or cleared while this one waited.
-        self._failed = {row[0] for row in await self._fetch("sync_failed_ids")}
+        await self.look_at(collection)
 
     async def watermark(self, target_identity: str, horizon: Horizon) -> Watermark | str:
         """Where the last run stopped, or in words why that cannot be used.
@@ -164,13 +171,17 @@ class SyncState:
                 await self._execute("sync_clear_failures", ids=list(ids))
             self._failed.difference_update(ids)
 
-    async def start_run(self, run: RunIdentity, kind: str, watermark: Watermark | None) -> None:
-        """Open this run in the history and close those that were killed."""
+    async def start_run(self, run: RunIdentity, name: str, kind: str, watermark: Watermark | None) -> None:
+        """Open this run in the history and close those that were killed.
+
+        :param name: the collection, as users write it
+        """
         async with database_errors(self._config), self._connection.transaction():
             await self._execute("sync_abandon_runs")
             await self._execute(
                 "sync_start_run",
                 id=run.id,
+                name=name,
                 kind=kind,
                 dag_id=run.dag_id,
                 dag_run_id=run.dag_run_id,
@@ -188,12 +199,18 @@ class SyncState:
             if outcome["status"] == "succeeded":
                 await self._execute("sync_mark_finished", kind=outcome["kind"])
 
+    async def forget(self, collection: str) -> None:
+        """Drop watermark and failures of a collection that no run follows any more."""
+        async with database_errors(self._config), self._connection.transaction():
+            await self._connection.execute(query("sync_forget_watermark"), {"collection": collection})
+            await self._connection.execute(query("sync_forget_failures"), {"collection": collection})
+
     async def prune_tombstones(self) -> None:
         """Forget deletions that every collection has seen."""
         async with database_errors(self._config):
             await self._execute("sync_prune_tombstones")
 
-    async def _execute(self, name: str, **parameters: Any) -> None:
+    async def _execute(self, name: str, /, **parameters: Any) -> None:
         await self._connection.execute(query(name), {"collection": self._collection, **parameters})
 
     async def _fetch(self, name: str) -> list[tuple[Any, ...]]:
