@@ -1,10 +1,12 @@
 """What the four nodes are asked and what they answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
+
+from code_patterns.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,17 @@ class ModelContractEffect:
         """Give the request an identity when it has none."""
         if self.correlation_id is None:
             object.__setattr__(self, "correlation_id", uuid4())
+
+    @classmethod
+    def of(cls, operation: str, arguments: Mapping[str, Any]) -> "ModelContractEffect":
+        """Make a contract of arguments by name.
+
+        :raises ConfigurationError: one of them is no field of a contract
+        """
+        known = [each.name for each in fields(cls) if each.name != "operation"]
+        if unknown := [name for name in arguments if name not in known]:
+            raise ConfigurationError(f"arguments has the unknown field {unknown[0]!r}; known are {', '.join(known)}.")
+        return cls(operation, **arguments)
 
 
 @dataclass(frozen=True)

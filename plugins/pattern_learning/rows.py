@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -29,10 +29,15 @@ def as_text(record: Mapping[str, Any], **names: str) -> dict[str, Any]:
     :param record: the row
     :param names: new names of some of its columns, by their old ones
     """
-    return {names.get(name, name): _plain(value) for name, value in as_row(record).items()}
+    return {names.get(name, name): as_json(value) for name, value in as_row(record).items()}
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """Return a value, or whatever stands in it, with ids and times as text."""
+    if isinstance(value, Mapping):
+        return {name: as_json(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [as_json(each) for each in value]
     if isinstance(value, UUID):
         return str(value)
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,62 @@
+"""### Daily analytics of template use
+
+Computes, from the usage events of a day (UTC), one row over all templates and one for every template used that day into
+the table `pattern_analytics`: counts, success rate, averages, top templates, and the trend against the day before.
+Then forgets old traces of the storage layer.
+
+**Schedule**: every day at 00:00 UTC, for the day that has just ended.
+
+**Params**: `day`, a day such as 2026-03-01, to compute instead of the run's data interval. A manual run without either
+computes yesterday.
+
+**Backfill**: computes each of its days exactly as the daily run did, or would have, from the events that are there
+now. Use it when events of past days were recorded late.
+
+**Connections**: `patterns_postgres`.
+**Variables**: `pattern_trace_retention_days` (90): how long rows of `pattern_learning_traces` are kept.
+
+**A re-run** replaces the rows of its day and adds none. Killed at any moment, nothing of the day's rows is changed.
+
+**When it fails**: the last line of the task log says what is wrong and what to do. "Run schema_migration first" means
+just that. A template that is deleted in the very moment its row is written fails the try; the next one succeeds.
+"""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pendulum
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+
+# The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
+
+from code_patterns.operators.pattern_analytics import PatternAnalyticsOperator, PatternTracePruneOperator
+
+with DAG(
+    dag_id="pattern_analytics",
+    description="Usage events of a day → analytics of every template used",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["code-patterns", "analytics", "postgres"],
+    render_template_as_native_obj=True,
+    default_args={
+        "owner": "data-engineering",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=2),
+        "execution_timeout": timedelta(hours=2),
+    },
+    params={
+        "day": Param(
+            None,
+            type=["null", "string"],
+            description="Day of UTC to compute, as 2026-03-01; empty means the run's data interval",
+        ),
+    },
+):
+    compute = PatternAnalyticsOperator(task_id="compute", day="{{ params.day }}")
+    prune = PatternTracePruneOperator(task_id="prune_traces")
+    compute >> prune

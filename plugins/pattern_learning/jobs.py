@@ -1,0 +1,144 @@
+"""What a scheduled task does: compute a period for all templates, forget old traces, or one operation of a node."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.postgres import PostgresConfig
+from pattern_learning.arguments import Period
+from pattern_learning.connection import asyncpg_arguments, connection_failure
+from pattern_learning.contract import ModelContractEffect
+from pattern_learning.effect import PatternEffect
+from pattern_learning.failures import explain
+from pattern_learning.node_pattern_analytics_effect import NodePatternAnalyticsEffect
+from pattern_learning.node_pattern_query_effect import NodePatternQueryEffect
+from pattern_learning.node_pattern_storage_effect import NodePatternStorageEffect
+from pattern_learning.node_pattern_update_effect import NodePatternUpdateEffect
+from pattern_learning.pattern_database import PatternDatabaseManager
+from pattern_learning.rows import as_json
+from pattern_learning.statements import statement
+from pattern_learning.track2_integration import get_pattern_tracer
+
+LONGEST_RETENTION_DAYS = 36_500
+OPERATION_TIMEOUT_SECONDS = 3600.0
+
+_NODES: tuple[type[PatternEffect], ...] = (
+    NodePatternStorageEffect,
+    NodePatternQueryEffect,
+    NodePatternUpdateEffect,
+    NodePatternAnalyticsEffect,
+)
+
+
+@dataclass(frozen=True)
+class PeriodAnalytics:
+    """What was computed for a period.
+
+    :param period_start: its begin
+    :param period_end: its end, excluded
+    :param analytics_id: id of the row over all templates
+    :param pattern_rows: rows of single templates that were written
+    :param total_usage_count: usage events of the period
+    :param success_count: those that succeeded
+    :param failure_count: those that failed
+    """
+
+    period_start: datetime
+    period_end: datetime
+    analytics_id: str
+    pattern_rows: int
+    total_usage_count: int
+    success_count: int
+    failure_count: int
+
+    def as_xcom(self) -> dict[str, Any]:
+        """Counts, ids and times as JSON."""
+        return dict(as_json(asdict(self)))
+
+
+async def compute_period(config: PostgresConfig, period: Period) -> PeriodAnalytics:
+    """Compute the row over all templates and the row of every template used in a period, in one transaction.
+
+    Computing a period again replaces its rows.
+
+    :raises ConfigurationError: the connection does not work, or the database lacks something
+    :raises OutageError: the server went away, or a template was deleted meanwhile; the next try computes it again
+    """
+    async with _connected(config) as connection, connection.transaction():
+        rows = await connection.fetchval(statement("learning_compute_used"), period.start, period.end)
+        identity = await connection.fetchval(statement("learning_compute"), period.start, period.end, None)
+        total = await connection.fetchrow(statement("learning_analytics_row"), identity)
+    return PeriodAnalytics(
+        period_start=total["period_start"],
+        period_end=total["period_end"],
+        analytics_id=str(identity),
+        pattern_rows=rows,
+        total_usage_count=total["total_usage_count"],
+        success_count=total["success_count"],
+        failure_count=total["failure_count"],
+    )
+
+
+async def prune_traces(config: PostgresConfig, keep_days: int) -> int:
+    """Forget old traces.
+
+    :param keep_days: age in days up to which they are kept
+    :return: how many were forgotten
+    :raises ConfigurationError: as in :func:`compute_period`
+    :raises OutageError: the server went away
+    """
+    async with _connected(config) as connection:
+        pruned = await connection.fetchval(
+            statement("learning_prune_traces"), min(keep_days, LONGEST_RETENTION_DAYS), timeout=None
+        )
+    return int(pruned)
+
+
+async def run_operation(config: PostgresConfig, contract: ModelContractEffect, actor: str) -> Any:
+    """Carry out one operation of whichever node has it, traced.
+
+    :param actor: who is named in the trace
+    :return: the operation's data as JSON: ids and times are text
+    :raises ConfigurationError: it was refused, or the connection does not work
+    :raises OutageError: the server went away
+    """
+    manager = PatternDatabaseManager(
+        config=config, min_pool_size=1, max_pool_size=1, command_timeout=OPERATION_TIMEOUT_SECONDS
+    )
+    await manager.initialize()
+    try:
+        await get_pattern_tracer(actor)
+        nodes = [node(manager.pool) for node in _NODES]
+        names = [name for node in nodes for name in node.operations]
+        node = next((node for node in nodes if contract.operation in node.operations), None)
+        if node is None:
+            raise ConfigurationError(f"operation is {contract.operation!r}; it must be one of {', '.join(names)}.")
+        result = await node.execute_effect(contract)
+    finally:
+        await manager.close()
+    if not result.success:
+        kind = OutageError if result.metadata["retryable"] else ConfigurationError
+        raise kind(f"{contract.operation} on {config.place} failed: {result.error}")
+    return as_json(result.data)
+
+
+@asynccontextmanager
+async def _connected(config: PostgresConfig) -> AsyncIterator[Any]:
+    try:
+        connection = await asyncpg.connect(**asyncpg_arguments(config))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise connection_failure(config, error) from None
+    try:
+        yield connection
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        failure = explain(error)
+        retryable = failure.retryable or isinstance(error, asyncpg.ForeignKeyViolationError)
+        kind: type[PatternsError] = OutageError if retryable else ConfigurationError
+        raise kind(f"At {config.place}: {failure.text}") from None
+    finally:
+        await connection.close(timeout=5)
