@@ -1,9 +1,11 @@
 """Finding out what to do: reading both sides page by page and comparing them. Nothing here writes."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TypeVar
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
 from code_patterns.sync.target import PatternTarget
 
 Item = TypeVar("Item")
+BY_ID = attrgetter("id")
 
 
 @dataclass(slots=True)
@@ -93,18 +96,29 @@ class ChangeReader:
         :param limit: most rows to give; orphans are then incomplete
         """
         given = 0
-        async with aclosing(_merged(_items(self._source.code_pages()), _items(self._target.pages()))) as pairs:
-            async for row, point in pairs:
-                if point is not None:
-                    points.seen += 1
-                if row is None:
-                    if point is not None:
-                        points.add_orphan(point.id)
-                    continue
-                if given == limit:
-                    return
-                given += 1
-                yield decide(row.id, row, point, self._recipe)
+        async with (
+            aclosing(_prefetched(self._source.code_pages())) as row_pages,
+            aclosing(_prefetched(self._point_pages(points))) as point_pages,
+        ):
+            async for rows, fingerprints in _joined(row_pages, point_pages):
+                by_id = {point.id: point for point in fingerprints}
+                for row in rows:
+                    if given == limit:
+                        return
+                    given += 1
+                    yield decide(row.id, row, by_id.pop(row.id, None), self._recipe)
+                for node_id in by_id:
+                    points.add_orphan(node_id)
+
+    async def _point_pages(self, points: Points) -> AsyncIterator[list[Fingerprint]]:
+        """The points that a row may stand behind; what has an integer for an id is noted as an orphan at once."""
+        async for page in self._target.pages():
+            points.seen += len(page)
+            if isinstance(page[0].id, int):
+                points.foreign += [point.id for point in page if isinstance(point.id, int)]
+                page = [point for point in page if not isinstance(point.id, int)]
+            if page:
+                yield page
 
     async def _looked_up(self, ids: Sequence[UUID], watermark: Watermark, horizon: Horizon) -> AsyncIterator[Change]:
         """Compare single ids as they are now, but leave out rows that come with the changed rows anyway."""
@@ -157,31 +171,15 @@ async def _prefetched(pages: AsyncIterator[Item]) -> AsyncGenerator[Item]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _items(pages: AsyncIterator[list[Item]]) -> AsyncGenerator[Item]:
-    async with aclosing(_prefetched(pages)) as fetched:
-        async for page in fetched:
-            for item in page:
-                yield item
-
-
-async def _merged(
-    rows: AsyncIterator[SourceRow], points: AsyncIterator[Fingerprint]
-) -> AsyncGenerator[tuple[SourceRow | None, Fingerprint | None]]:
-    """Pair rows and points of the same id; both come in id order, integer ids before UUIDs as in Qdrant."""
-    row, point = await anext(rows, None), await anext(points, None)
-    while row is not None or point is not None:
-        if row is not None and (point is None or _comes_before(row.id, point.id)):
-            yield row, None
-            row = await anext(rows, None)
-        elif point is not None and (row is None or _comes_before(point.id, row.id)):
-            yield None, point
-            point = await anext(points, None)
-        else:
-            yield row, point
-            row, point = await anext(rows, None), await anext(points, None)
-
-
-def _comes_before(one: PointId, other: PointId) -> bool:
-    if isinstance(one, int) or isinstance(other, int):
-        return isinstance(one, int) and (not isinstance(other, int) or one < other)
-    return one < other
+async def _joined(
+    row_pages: AsyncIterator[list[SourceRow]], point_pages: AsyncIterator[list[Fingerprint]]
+) -> AsyncIterator[tuple[list[SourceRow], list[Fingerprint]]]:
+    """Put rows and points beside each other, both in id order, by stretches of ids that each side knows whole."""
+    rows: list[SourceRow] = await anext(row_pages, [])
+    points: list[Fingerprint] = await anext(point_pages, [])
+    while rows or points:
+        last = min((page[-1] for page in (rows, points) if page), key=BY_ID).id
+        row_end, point_end = (bisect_right(page, last, key=BY_ID) for page in (rows, points))
+        yield rows[:row_end], points[:point_end]
+        rows = rows[row_end:] or await anext(row_pages, [])
+        points = points[point_end:] or await anext(point_pages, [])

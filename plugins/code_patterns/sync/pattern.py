@@ -5,7 +5,6 @@ import json
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID
 
@@ -132,7 +131,7 @@ def pattern_of(row: SourceRow, recipe: str) -> Pattern:
 
 def document_text(name: str | None, file_path: str | None, language: str | None, code: str) -> str:
     """Build the text that is embedded: file, language and path, then the whole code."""
-    file = PurePosixPath(file_path).name if file_path else name
+    file = file_path.rstrip("/").rpartition("/")[2] if file_path else name
     return (
         f"File: {file or 'unknown'}\nLanguage: {language or 'unknown'}\nPath: {file_path or 'unknown'}\n\nCode:\n{code}"
     )
@@ -197,8 +196,5 @@ def _kind(value: Any) -> str:
 
 
 def _digest(*parts: bytes) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()
+    framed = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
+    return hashlib.blake2b(framed, digest_size=16).hexdigest()
