@@ -1,0 +1,124 @@
+"""Read what no parser can: other languages, fragments, diffs and code that was cut off."""
+
+import re
+
+from code_patterns.quality.facts import ClassFacts, CodeFacts, FunctionFacts, Reading, comment_words
+from code_patterns.quality.stubs import statement_substance
+
+MAX_CHARACTERS = 256 * 1024
+"""Text that is looked at; what comes after it changes little."""
+MOST = 0.8
+"""Best completeness without a parser: nothing shows that the code is whole."""
+STUB_WEIGHT = 3
+"""Real statements that one stub outweighs."""
+MAX_HEAD = 2_000
+"""Characters in which the parameters of a function must end."""
+
+_DIFF = re.compile(r"^(?:diff --git |@@ -\d+|--- [^\n]*\n\+\+\+ )", re.MULTILINE)
+_DIFF_NOISE = re.compile(r"^(?:diff --git |index |@@ |--- |\+\+\+ |-)[^\n]*\n?", re.MULTILINE)
+_COMMENT_OR_STRING = re.compile(
+    r'(?P<comment>"""[\s\S]*?(?:"""|\Z)|'
+    r"'''[\s\S]*?(?:'''|\Z)|"
+    r"/\*[\s\S]*?(?:\*/|\Z)|<!--[\s\S]*?(?:-->|\Z)|"
+    r"(?<!:)//[^\n]*|(?:(?<=\s)|^)--\s[^\n]*|"
+    r"(?:(?<=\s)|^)#(?!include\b|define\b|if|endif\b|else\b|pragma\b|undef\b)[^\n]*)|"
+    r'(?P<string>"(?:\\.|[^"\\\n])*"|'
+    r"'(?:\\.|[^'\\\n])*')",
+    re.MULTILINE,
+)
+_HEAD = re.compile(
+    r"^[ \t]*(?:(?:export|default|public|private|protected|internal|static|async|pub|override|final|suspend|local|open|"
+    r"abstract|virtual)\s+)*(?P<kind>def|function|fn|func|fun|sub|class|struct|interface|module)\b[ \t]*"
+    r"(?P<name>[\w.$]*)[^\n({;:]*",
+    re.MULTILINE,
+)
+_TYPES = {"class", "struct", "interface", "module"}
+_ASYNC = re.compile(r"\basync\b")
+_DECORATOR = re.compile(r"^[ \t]*@[\w.]+", re.MULTILINE)
+_CODE = re.compile(r"[=(\[{<>+*/%|&!-]|\breturn\b|\.\w")
+_BRACKETS_ONLY = re.compile(r"[\s{}()\[\];,]*|(?:end|fi|done|esac|begin|else|try|do|then)\s*:?")
+_DECISION = re.compile(r"\b(?:if|elif|elsif|unless|for|foreach|while|until|case|when|catch|except|rescue)\b|&&|\|\|")
+
+
+def read(code: str, language: str | None, reason: str) -> CodeFacts:
+    """Find the facts that text alone can tell.
+
+    :param code: any text
+    :param language: its language, if known
+    :param reason: why no parser read it
+    """
+    text = code[:MAX_CHARACTERS]
+    if _DIFF.search(text):
+        text, reason = re.sub(r"^[+ ]", "", _DIFF_NOISE.sub("", text), flags=re.MULTILINE), f"a diff: {reason}"
+    comments: list[str] = []
+
+    def blank(match: re.Match[str]) -> str:
+        if match["comment"] is None:
+            return '""'
+        comments.append(match["comment"])
+        return " "
+
+    bare = _COMMENT_OR_STRING.sub(blank, text)
+    body, heads = _without_heads(bare)
+    judged = [_judge(statement) for line in body.splitlines() for statement in line.split(";")]
+    real = sum(value for value in judged if value is not None)
+    stubs = sum(value == 0 for value in judged)
+    rest = MOST * real / (real + STUB_WEIGHT * stubs) if real else 0.0
+    # Which comment belongs to which function is not known: the first one stands for the documentation of all.
+    first, *others = [comment_words(comment) for comment in comments] or [0]
+    doc_words = first if real else 0
+    cyclomatic = 1 + len(_DECISION.findall(bare))
+    is_type = [head["kind"] in _TYPES for head in heads]
+    return CodeFacts(
+        reading=Reading("text", language, reason[:200]),
+        functions=tuple(
+            FunctionFacts(head["name"], rest, doc_words, cyclomatic, _ASYNC.search(head[0]) is not None)
+            for head, other in zip(heads, is_type, strict=True)
+            if not other
+        ),
+        classes=tuple(
+            ClassFacts(head["name"], rest, doc_words) for head, it_is in zip(heads, is_type, strict=True) if it_is
+        ),
+        rest=rest,
+        doc_words=doc_words,
+        comment_words=sum(others),
+        statements=max(sum(value is not None for value in judged), 1),
+        cyclomatic=cyclomatic,
+    )
+
+
+def _without_heads(text: str) -> tuple[str, list[re.Match[str]]]:
+    """Take out the heads of functions and classes, parameters included: they are no code that runs."""
+    parts: list[str] = []
+    heads: list[re.Match[str]] = []
+    position = 0
+    for match in _HEAD.finditer(text):
+        if match.start() < position:
+            continue
+        heads.append(match)
+        parts.append(text[position : match.start()])
+        position = _end_of_head(text, match.end())
+    parts.append(text[position:])
+    return _DECORATOR.sub("", "".join(parts)), heads
+
+
+def _end_of_head(text: str, start: int) -> int:
+    """Find where a head ends: behind its parameters, at the colon, brace or line end that follows."""
+    depth = 0
+    for position in range(start, min(start + MAX_HEAD, len(text))):
+        character = text[position]
+        depth += (character in "([") - (character in ")]")
+        if depth <= 0 and (character in ":{\n" or text.startswith("=>", position)):
+            return position + 1
+    return min(start + MAX_HEAD, len(text))
+
+
+def _judge(statement: str) -> float | None:
+    """Judge one statement; ``None`` for what is none: blanks, lone brackets and keywords, prose."""
+    if statement.rstrip().endswith(") {"):
+        return None
+    statement = statement.strip(" \t{}\r\f\v")
+    if not statement or _BRACKETS_ONLY.fullmatch(statement):
+        return None
+    substance = statement_substance(statement)
+    return substance if substance < 1 or _CODE.search(statement) else None

@@ -1,0 +1,83 @@
+"""Score one pattern: a Qdrant payload in, numbers out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from code_patterns.quality import dimensions
+from code_patterns.quality.dimensions import WEIGHTS
+from code_patterns.quality.facts import Reading
+from code_patterns.quality.payload import read_payload
+from code_patterns.quality.reading import read_code
+
+VERSION = "2.0.0"
+"""Version of the definitions; it changes whenever one of them does."""
+
+DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class QualityScore:
+    """The quality of one pattern; every number is 0 to 1 unless it says otherwise.
+
+    :param completeness: real code, not stubs
+    :param documentation: docstrings, comments, type hints, a description
+    :param onex_compliance: follows the ONEX node conventions
+    :param metadata_richness: use cases, examples, further fields
+    :param complexity: measured complexity agrees with the declared one
+    :param composite: the weighted sum of the five
+    :param confidence: the payload's own confidence
+    :param tier: ``excellent``, ``good``, ``fair`` or ``poor``
+    :param reading: how the code was read
+    :param cyclomatic: measured cyclomatic complexity of the most complex function, 1 or more
+    :param measured_complexity: its level, ``low``, ``medium`` or ``high``
+    :param version: version of the definitions
+    """
+
+    completeness: float
+    documentation: float
+    onex_compliance: float
+    metadata_richness: float
+    complexity: float
+    composite: float
+    confidence: float
+    tier: str
+    reading: Reading
+    cyclomatic: int
+    measured_complexity: str
+    version: str = VERSION
+
+    @property
+    def dimensions(self) -> dict[str, float]:
+        """The five dimensions by name."""
+        return {name: getattr(self, name) for name in WEIGHTS}
+
+
+def score_pattern(payload: Any) -> QualityScore:
+    """Score a pattern on what its payload holds; never raises on account of it.
+
+    :param payload: a Qdrant payload; ``None`` and anything that is no mapping count as empty
+    """
+    pattern = read_payload(payload)
+    facts = read_code(pattern.code, pattern.language, pattern.file_path)
+    found = {
+        "completeness": dimensions.completeness(facts),
+        "documentation": dimensions.documentation(facts, pattern),
+        "onex_compliance": dimensions.onex_compliance(facts, pattern),
+        "metadata_richness": dimensions.metadata_richness(pattern),
+        "complexity": dimensions.complexity(facts, pattern),
+    }
+    rounded = {name: round(value, DECIMALS) for name, value in found.items()}
+    composite = round(sum(weight * rounded[name] for name, weight in WEIGHTS.items()), DECIMALS)
+    return QualityScore(
+        completeness=rounded["completeness"],
+        documentation=rounded["documentation"],
+        onex_compliance=rounded["onex_compliance"],
+        metadata_richness=rounded["metadata_richness"],
+        complexity=rounded["complexity"],
+        composite=composite,
+        confidence=pattern.confidence,
+        tier=dimensions.tier_of(composite),
+        reading=facts.reading,
+        cyclomatic=facts.cyclomatic,
+        measured_complexity=dimensions.level_of(facts.cyclomatic),
+    )
