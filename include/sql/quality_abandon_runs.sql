@@ -1,0 +1,7 @@
+-- Close runs that were killed: whoever holds the lock knows that none of them is alive.
+UPDATE pattern_quality_runs
+SET
+    status = 'abandoned',
+    finished_at = now(),
+    error = 'the process ended without a word; the next run took over'
+WHERE status = 'running';
