@@ -1,17 +1,21 @@
-"""What a person may choose for a run: a Param beats the Variable, the Variable beats the default."""
+"""What a person may choose for a sync."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from code_patterns.errors import ConfigurationError
+from code_patterns.settings import (
+    ReadVariable,
+    choose_flag,
+    choose_fraction,
+    choose_seconds,
+    choose_whole_number,
+    chosen,
+)
 
 Mode = Literal["incremental", "full"]
-
-ReadVariable = Callable[[str], str | None]
-"""Returns the text of an Airflow Variable, or ``None`` when there is none."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def choose_collection(param: Any, read_variable: ReadVariable) -> str:
 
     :raises ConfigurationError: when the chosen name is blank or a collection the sync must not touch
     """
-    where, value = _chosen("collection", param, "patterns_collection", "code_patterns", read_variable)
+    where, value = chosen("collection", param, "patterns_collection", "code_patterns", read_variable)
     name = str(value).strip()
     if not name or "/" in name:
         raise ConfigurationError(f"{where} is {value!r}; it must be the name of a Qdrant collection.")
@@ -118,70 +122,3 @@ def choose_collection(param: Any, read_variable: ReadVariable) -> str:
             f"{where} is {value!r}, a collection that the sync never writes. Name another one, such as 'code_patterns'."
         )
     return name
-
-
-def choose_whole_number(
-    name: str, param: Any, variable: str | None, default: int | None, read_variable: ReadVariable
-) -> int | None:
-    """Choose a whole number of at least 1, or the default.
-
-    :param name: the Param's name
-    :param param: its value, ``None`` when it was left empty
-    :param variable: the Variable's name, or ``None`` where there is none
-    :raises ConfigurationError: naming the Param or Variable and its value
-    """
-    where, value = _chosen(name, param, variable, default, read_variable)
-    if value is None:
-        return None
-    number = _number(value)
-    if number is None or number != int(number) or number < 1:
-        raise ConfigurationError(f"{where} is {value!r}; it must be a whole number of at least 1.")
-    return int(number)
-
-
-def choose_seconds(name: str, param: Any, variable: str, default: float, read_variable: ReadVariable) -> float:
-    """Choose a duration of 0 seconds or more; errors as in :func:`choose_whole_number`."""
-    where, value = _chosen(name, param, variable, default, read_variable)
-    number = _number(value)
-    if number is None or number < 0:
-        raise ConfigurationError(f"{where} is {value!r}; it must be a number of seconds, 0 or more.")
-    return number
-
-
-def choose_fraction(variable: str, default: float, read_variable: ReadVariable) -> float:
-    """Choose a share from above 0 up to 1; errors as in :func:`choose_whole_number`."""
-    where, value = _chosen("", None, variable, default, read_variable)
-    number = _number(value)
-    if number is None or not 0 < number <= 1:
-        raise ConfigurationError(f"{where} is {value!r}; it must be a share above 0 and up to 1, such as 0.2.")
-    return number
-
-
-def choose_flag(name: str, param: Any) -> bool:
-    """Read a yes-or-no Param."""
-    if isinstance(param, bool):
-        return param
-    if param is None or str(param).strip().lower() in ("", "none", "false"):
-        return False
-    if str(param).strip().lower() == "true":
-        return True
-    raise ConfigurationError(f"The Param '{name}' is {param!r}; it must be true or false.")
-
-
-def _chosen(name: str, param: Any, variable: str | None, default: Any, read_variable: ReadVariable) -> tuple[str, Any]:
-    if param is not None and str(param).strip() not in ("", "None"):
-        return f"The Param '{name}'", param
-    text = read_variable(variable) if variable else None
-    if text is not None:
-        return f"The Variable '{variable}'", text
-    return f"The default of '{name}'", default
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(str(value).strip())
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
