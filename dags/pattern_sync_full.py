@@ -19,6 +19,8 @@ meanwhile, as long as its model is served too. The old collection is kept: `roll
 and lets the alias name it again; later runs stay there until the connection names yet another model, or until
 `rollback` is used once more.
 
+`verify` then reads both sides whole, payloads and vectors included, and finds what hashes hide: see `pattern_verify`.
+
 **A re-run** finds what is already done unchanged and writes nothing. Killed at any moment, the next try compares again
 and goes on. Runs of this DAG and of `pattern_sync_incremental` wait for each other.
 
@@ -72,7 +74,7 @@ with DAG(
         "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
     },
 ):
-    QdrantUpsertOperator(
+    sync = QdrantUpsertOperator(
         task_id="sync",
         mode="full",
         batch_size="{{ params.batch_size }}",
@@ -84,5 +86,16 @@ with DAG(
         collection="{{ params.collection }}",
         max_active_tis_per_dag=1,
         pool=os.environ.get("PATTERNS_POOL", "default_pool"),
+    )
+    verify = QdrantUpsertOperator(
+        task_id="verify",
+        mode="verify",
+        limit="{{ params.limit }}",
+        plan_only="{{ params.dry_run }}",
+        collection="{{ params.collection }}",
+        max_active_tis_per_dag=1,
+        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
+        # Skipped after a dry or limited run, which is nothing to build on.
         outlets=[Asset("code_patterns")],
     )
+    sync >> verify

@@ -117,6 +117,7 @@ class SyncBed:
                 "max_delete_fraction": 0.2,
                 "allow_mass_delete": False,
                 "rollback": False,
+                "heal": False,
                 "interval": Interval(*interval) if interval else None,
                 **self.settings,
                 **settings,

@@ -28,3 +28,7 @@ class ParityError(PatternsError):
     """PostgreSQL and Qdrant do not agree at the end of a full sync; the next one repairs what it finds."""
 
     retryable = True
+
+
+class NothingToDoError(PatternsError):
+    """What was asked for has no sense in this run; the task is skipped, not failed."""

@@ -40,3 +40,17 @@ def test_xcom_holds_numbers_and_ids_only(connected: SyncBed, run_dag: Callable[.
     xcom = run_dag("pattern_sync_full").xcom
     assert all(isinstance(value, int | float | str | None) for value in xcom.values())
     assert not any(isinstance(value, str) and len(value) > 60 for value in xcom.values())
+
+
+def test_verify_follows_the_full_sync_and_runs_alone(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+    connected.insert(rows(12))
+    full = run_dag("pattern_sync_full", task_id="verify")
+    assert (full.state, full.xcom["kind"], full.xcom["parity"]) == ("success", "verify", "proven")
+    alone = run_dag("pattern_verify", task_id="verify", heal=True)
+    assert (alone.state, alone.xcom["examined"], alone.xcom["unchanged"]) == ("success", 12, 12)
+
+
+def test_a_dry_run_skips_the_verification(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+    connected.insert(rows(3))
+    outcome = run_dag("pattern_sync_full", task_id="verify", dry_run=True)
+    assert (outcome.state, outcome.xcom) == ("success", None)

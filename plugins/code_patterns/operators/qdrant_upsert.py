@@ -25,7 +25,7 @@ class QdrantUpsertOperator(BaseOperator):
     A Param left empty falls back to its Variable, the Variable to the default.
 
     :param mode: ``incremental`` takes what changed since the last run (and, in a backfill, the rows of the data
-        interval); ``full`` compares everything, deletes orphans and proves parity
+        interval); ``full`` compares everything, deletes orphans and proves parity; ``verify`` reads both sides whole
     :param collection: alias or collection; Variable ``patterns_collection``, default ``code_patterns``
     :param batch_size: patterns per batch; Variable ``pattern_sync_batch_size``, default 100
     :param delay_seconds: pause between batches; Variable ``pattern_sync_delay_seconds``, default 0
@@ -33,6 +33,7 @@ class QdrantUpsertOperator(BaseOperator):
     :param plan_only: dry run: count what would be done, write nothing
     :param allow_mass_delete: let this run delete more than ``pattern_sync_max_delete_fraction`` (default 0.2)
     :param rollback: bring the collection that readers saw before a change of model up to date, and swap it back
+    :param heal: write anew what mode ``verify`` finds wrong
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     :param embedding_conn_id: connection of the embedding server
@@ -46,6 +47,7 @@ class QdrantUpsertOperator(BaseOperator):
         "plan_only",
         "allow_mass_delete",
         "rollback",
+        "heal",
     )
     ui_color = "#dc244c"
     ui_fgcolor = "#ffffff"
@@ -61,6 +63,7 @@ class QdrantUpsertOperator(BaseOperator):
         plan_only: bool | str = False,
         allow_mass_delete: bool | str = False,
         rollback: bool | str = False,
+        heal: bool | str = False,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
         embedding_conn_id: str = EmbeddingHook.default_conn_name,
@@ -75,6 +78,7 @@ class QdrantUpsertOperator(BaseOperator):
         self.plan_only = plan_only
         self.allow_mass_delete = allow_mass_delete
         self.rollback = rollback
+        self.heal = heal
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
         self.embedding_conn_id = embedding_conn_id

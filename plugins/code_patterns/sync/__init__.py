@@ -2,5 +2,6 @@
 
 A pattern's way through the modules: ``source`` reads its row, ``pattern`` turns the row into text, payload and
 hashes, ``plan`` compares the hashes with what Qdrant holds, ``embed`` gets vectors, ``target`` writes,
-``state`` records. ``pipeline`` overlaps the steps; ``runs`` puts them together into the three kinds of run.
+``state`` records. ``pipeline`` overlaps the steps; ``runs`` puts them together into the kinds of run.
+``verify`` reads both sides whole, and ``collection`` knows which collection stands behind a name.
 """

@@ -1,53 +1,18 @@
 """Finding out what to do: reading both sides page by page and comparing them. Nothing here writes."""
 
-import asyncio
-from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import TypeVar
+from dataclasses import replace
 from uuid import UUID
 
+from code_patterns.sync.orphans import Points
 from code_patterns.sync.pattern import SourceRow
-from code_patterns.sync.plan import Action, Change, Fingerprint, PointId, Watermark, decide
+from code_patterns.sync.plan import Action, Change, Fingerprint, Watermark, decide
 from code_patterns.sync.settings import Interval
 from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
+from code_patterns.sync.streams import joined, prefetched
 from code_patterns.sync.target import PatternTarget
-
-Item = TypeVar("Item")
-BY_ID = attrgetter("id")
-
-
-@dataclass(slots=True)
-class Points:
-    """What a comparison saw in Qdrant.
-
-    :param seen: points looked at
-    :param foreign: orphans whose id is an integer, which no row can have
-    """
-
-    seen: int = 0
-    foreign: list[int] = field(default_factory=list)
-    _orphans: bytearray = field(default_factory=bytearray)
-
-    def add_orphan(self, node_id: PointId) -> None:
-        """Note a point that no code pattern stands behind; 16 bytes each, so that millions fit."""
-        if isinstance(node_id, int):
-            self.foreign.append(node_id)
-        else:
-            self._orphans += node_id.bytes
-
-    @property
-    def orphans(self) -> int:
-        """How many orphans there are."""
-        return len(self.foreign) + len(self._orphans) // 16
-
-    def orphan_batches(self, size: int) -> Iterator[list[UUID]]:
-        """The orphans whose id is a UUID, some at a time."""
-        for start in range(0, len(self._orphans), 16 * size):
-            part = self._orphans[start : start + 16 * size]
-            yield [UUID(bytes=bytes(part[at : at + 16])) for at in range(0, len(part), 16)]
+from code_patterns.sync.verify import Difference, Flaw
 
 
 class ChangeReader:
@@ -97,10 +62,10 @@ class ChangeReader:
         """
         given = 0
         async with (
-            aclosing(_prefetched(self._source.code_pages())) as row_pages,
-            aclosing(_prefetched(self._point_pages(points))) as point_pages,
+            aclosing(prefetched(self._source.code_pages())) as row_pages,
+            aclosing(prefetched(self._point_pages(points))) as point_pages,
         ):
-            async for rows, fingerprints in _joined(row_pages, point_pages):
+            async for rows, fingerprints in joined(row_pages, point_pages):
                 by_id = {point.id: point for point in fingerprints}
                 for row in rows:
                     if given == limit:
@@ -119,6 +84,18 @@ class ChangeReader:
                 page = [point for point in page if not isinstance(point.id, int)]
             if page:
                 yield page
+
+    async def mends(self, wrong: Sequence[Difference]) -> AsyncIterator[Change]:
+        """Whole writes for points that a verification found wrong, whatever their hashes claim."""
+        flaws = {difference.id: difference.flaw for difference in wrong if isinstance(difference.id, UUID)}
+        ids = sorted(flaws)
+        for start in range(0, len(ids), PAGE_ROWS):
+            part = ids[start : start + PAGE_ROWS]
+            rows = await self._source.rows_by_id(part)
+            for node_id in part:
+                change = decide(node_id, rows.get(node_id), None, self._recipe)
+                rewrites = change.action is Action.NEW and flaws[node_id] is not Flaw.MISSING
+                yield replace(change, action=Action.CHANGED) if rewrites else change
 
     async def _looked_up(self, ids: Sequence[UUID], watermark: Watermark, horizon: Horizon) -> AsyncIterator[Change]:
         """Compare single ids as they are now, but leave out rows that come with the changed rows anyway."""
@@ -139,7 +116,7 @@ class ChangeReader:
         self, pages: AsyncIterator[list[SourceRow]], limit: int | None, *, moves: bool
     ) -> AsyncIterator[Change]:
         given = 0
-        async with aclosing(_prefetched(pages)) as fetched:
+        async with aclosing(prefetched(pages)) as fetched:
             async for rows in fetched:
                 points = await self._target.fingerprints([row.id for row in rows])
                 for row in rows:
@@ -153,33 +130,3 @@ class ChangeReader:
 def is_difference(change: Change) -> bool:
     """Whether both sides disagree about a pattern."""
     return change.action not in (Action.UNCHANGED, Action.ABSENT)
-
-
-async def _prefetched(pages: AsyncIterator[Item]) -> AsyncGenerator[Item]:
-    """Fetch the next page while the current one is worked on."""
-
-    async def following() -> Item | None:
-        return await anext(pages, None)
-
-    task = asyncio.create_task(following())
-    try:
-        while (page := await task) is not None:
-            task = asyncio.create_task(following())
-            yield page
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _joined(
-    row_pages: AsyncIterator[list[SourceRow]], point_pages: AsyncIterator[list[Fingerprint]]
-) -> AsyncIterator[tuple[list[SourceRow], list[Fingerprint]]]:
-    """Put rows and points beside each other, both in id order, by stretches of ids that each side knows whole."""
-    rows: list[SourceRow] = await anext(row_pages, [])
-    points: list[Fingerprint] = await anext(point_pages, [])
-    while rows or points:
-        last = min((page[-1] for page in (rows, points) if page), key=BY_ID).id
-        row_end, point_end = (bisect_right(page, last, key=BY_ID) for page in (rows, points))
-        yield rows[:row_end], points[:point_end]
-        rows = rows[row_end:] or await anext(row_pages, [])
-        points = points[point_end:] or await anext(point_pages, [])

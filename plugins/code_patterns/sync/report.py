@@ -10,7 +10,7 @@ from uuid import UUID
 log = logging.getLogger(__name__)
 
 Parity = Literal["proven", "not proven", "broken"]
-Kind = Literal["incremental", "full", "interval"]
+Kind = Literal["incremental", "full", "interval", "verify"]
 
 FIRST_PROGRESS_SECONDS = 10.0
 PROGRESS_SECONDS = 30.0
@@ -96,7 +96,8 @@ class SyncResult:
         width = max(len(key) for key, _ in rows)
         verb = "would do (dry run: nothing was written)" if self.dry_run else "did"
         lines = "\n".join(f"  {key:<{width}}  {'-' if value is None else value}" for key, value in rows)
-        return f"What the {self.kind} sync {verb}:\n{lines}"
+        run = "verification" if self.kind == "verify" else f"{self.kind} sync"
+        return f"What the {run} {verb}:\n{lines}"
 
 
 class Progress:

@@ -1,19 +1,21 @@
-"""The three kinds of run: what changed since the last one, everything, or the rows of a span of time."""
+"""The kinds of run: what changed since the last one, everything, the rows of a span of time, or verification."""
 
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from uuid import UUID
 
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
-from code_patterns.errors import ConfigurationError, ParityError, PatternsError
+from code_patterns.errors import ConfigurationError, NothingToDoError, ParityError, PatternsError
 from code_patterns.postgres import PostgresConfig
 from code_patterns.qdrant import Qdrant, QdrantConfig
-from code_patterns.sync.changes import ChangeReader, Points, is_difference
+from code_patterns.sync.changes import ChangeReader, is_difference
 from code_patterns.sync.collection import Collection, Destination, confirm, prepare, publish, resolve
 from code_patterns.sync.embed import DistinctEmbedder
+from code_patterns.sync.orphans import Points, refuse_mass_delete
 from code_patterns.sync.pattern import recipe_of
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
 from code_patterns.sync.plan import PointId, Watermark
@@ -22,6 +24,7 @@ from code_patterns.sync.settings import Interval, SyncSettings
 from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
 from code_patterns.sync.state import RunIdentity, SyncState
 from code_patterns.sync.target import PatternTarget
+from code_patterns.sync.verify import Difference, Flaw, verify, wrong_points
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +177,9 @@ class SyncRun:
         return result
 
     async def _dispatch(self, horizon: Horizon) -> None:
+        if self._kind == "verify":
+            await self._verify(horizon)
+            return
         if not self._settings.dry_run:
             self._target.collection = await prepare(self._qdrant, self._target.collection)
         if self._settings.interval:
@@ -223,7 +229,7 @@ class SyncRun:
         if limit is not None and total > limit:
             log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
             return
-        self._refuse_mass_delete(points)
+        refuse_mass_delete(points, self._counts.examined, self._settings)
         await self._delete_orphans(points)
         if self._settings.dry_run:
             return
@@ -231,23 +237,6 @@ class SyncRun:
         await self._prove(horizon)
         await self._move_watermark(horizon)
         await self._publish()
-
-    def _refuse_mass_delete(self, points: Points) -> None:
-        if self._settings.allow_mass_delete or not points.orphans:
-            return
-        empty = self._counts.examined == 0
-        if empty or points.orphans > self._settings.max_delete_fraction * points.seen:
-            why = (
-                "PostgreSQL holds no code pattern at all"
-                if empty
-                else f"that is more than the share of {self._settings.max_delete_fraction:g} that "
-                "pattern_sync_max_delete_fraction allows"
-            )
-            raise ConfigurationError(
-                f"Refusing to delete {points.orphans} of {points.seen} points from '{self._settings.collection}': "
-                f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
-                "the right database; if the deletion is meant, run pattern_sync_full once with allow_mass_delete."
-            )
 
     async def _delete_orphans(self, points: Points) -> None:
         for ids in points.orphan_batches(self._settings.batch_size):
@@ -287,7 +276,7 @@ class SyncRun:
                     break
         orphans = [node_id for ids in points.orphan_batches(PAGE_ROWS) for node_id in ids]
         suspects = [node_id for node_id in [*differing, *orphans] if isinstance(node_id, UUID)]
-        moving = await self._source.touched_since(horizon, suspects) if suspects else set()
+        moving = await self._source.touched_since(horizon.xid, suspects) if suspects else set()
         wrong: list[PointId] = [node_id for node_id in [*differing, *orphans] if node_id not in moving]
         wrong += points.foreign
         if wrong:
@@ -306,6 +295,41 @@ class SyncRun:
             len(moving),
             len(self._state.failed_ids),
         )
+
+    async def _verify(self, horizon: Horizon) -> None:
+        """Read both sides whole; name what differs, or heal exactly that."""
+        if self._settings.dry_run or self._settings.limit:
+            raise NothingToDoError("A dry run or a limited run leaves nothing that could be verified.")
+        watermark = await self._state.watermark(self._target.collection.identity, horizon)
+        if not isinstance(watermark, Watermark):
+            raise ConfigurationError(
+                f"'{self._settings.collection}' cannot be verified: {watermark}. Run pattern_sync_full first."
+            )
+        await self._open_history(watermark)
+        wrong = await self._wrong(watermark)
+        if wrong and self._settings.heal:
+            await self._heal(wrong, horizon)
+            wrong = await self._wrong(watermark)
+        if wrong:
+            self._parity = "broken"
+            raise wrong_points(self._settings.collection, wrong)
+        self._parity = "proven"
+
+    async def _wrong(self, watermark: Watermark) -> list[Difference]:
+        verification = await verify(self._source, self._target, watermark, self._state.failed_ids)
+        self._counts.examined = verification.patterns
+        self._counts.unchanged = verification.patterns - len(verification.wrong)
+        return verification.wrong
+
+    async def _heal(self, wrong: Sequence[Difference], horizon: Horizon) -> None:
+        points = Points(seen=self._counts.examined)
+        for difference in wrong:
+            if difference.flaw is Flaw.FOREIGN:
+                points.add_orphan(difference.id)
+        refuse_mass_delete(points, self._counts.examined, self._settings)
+        mends = self._reader.mends([difference for difference in wrong if difference.flaw is not Flaw.FOREIGN])
+        await self._pipeline(horizon).run(mends, Progress(len(wrong)))
+        await self._delete_orphans(points)
 
     async def _move_watermark(self, horizon: Horizon) -> None:
         if self._settings.dry_run:

@@ -15,7 +15,7 @@ from code_patterns.settings import (
     chosen,
 )
 
-Mode = Literal["incremental", "full"]
+Mode = Literal["incremental", "full", "verify"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Interval:
 class SyncSettings:
     """How one run behaves.
 
-    :param mode: ``incremental`` takes what changed since the last run, ``full`` compares everything
+    :param mode: ``incremental`` takes what changed since the last run, ``full`` compares everything by its hashes,
+        ``verify`` reads both sides whole
     :param collection: alias or collection in Qdrant
     :param batch_size: patterns embedded and written together
     :param delay_seconds: pause between batches
@@ -39,6 +40,7 @@ class SyncSettings:
     :param max_delete_fraction: a full sync refuses to delete more than this share of the points
     :param allow_mass_delete: let this one run delete more than that
     :param rollback: bring the collection that readers saw before this one up to date and let them see it again
+    :param heal: write anew what ``verify`` finds wrong
     :param interval: re-sync the rows created or updated in this span instead, and leave the watermark alone
     """
 
@@ -51,6 +53,7 @@ class SyncSettings:
     max_delete_fraction: float
     allow_mass_delete: bool
     rollback: bool = False
+    heal: bool = False
     interval: Interval | None = None
 
 
@@ -80,6 +83,7 @@ def choose(
         max_delete_fraction=choose_fraction("pattern_sync_max_delete_fraction", 0.2, read_variable),
         allow_mass_delete=choose_flag("allow_mass_delete", params.get("allow_mass_delete")),
         rollback=choose_flag("rollback", params.get("rollback")),
+        heal=choose_flag("heal", params.get("heal")),
         interval=interval,
     )
 

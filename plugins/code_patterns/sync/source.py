@@ -150,9 +150,9 @@ class PatternSource:
         """The rows with these ids as they are now."""
         return {row.id: row for row in await self._rows("sync_rows_by_id", ids=list(ids))}
 
-    async def touched_since(self, horizon: Horizon, ids: Sequence[UUID]) -> set[UUID]:
-        """Which of these ids were changed or deleted by transactions at or after the horizon."""
-        return {row[0] for row in await self._fetch("sync_touched_since", ids=list(ids), horizon=horizon.xid)}
+    async def touched_since(self, xid: int, ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these ids were changed or deleted by this transaction or a later one."""
+        return {row[0] for row in await self._fetch("sync_touched_since", ids=list(ids), xid=xid)}
 
     async def count_changed(self, after: Watermark, horizon: Horizon) -> int:
         """How many rows :meth:`changed_pages` will give."""

@@ -1,11 +1,13 @@
 """Reading and writing points in Qdrant: every write is waited for, and its status checked."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import orjson
 from qdrant_client import models
 
@@ -17,6 +19,7 @@ from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMEST
 from code_patterns.sync.plan import Fingerprint, PointId
 
 SCROLL_POINTS = 1000
+WHOLE_POINTS = 200
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
 """Largest request body aimed at; Qdrant's default limit is 32 MiB."""
 VECTOR_NUMBER_BYTES = 22
@@ -25,6 +28,20 @@ VECTOR_NUMBER_BYTES = 22
 
 class PointRejectedError(PatternsError):
     """Qdrant works but will not store these very points."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """A whole point as Qdrant holds it.
+
+    :param id: its id
+    :param payload: its payload
+    :param vector_usable: whether its vector has the right length, is finite and not zero
+    """
+
+    id: PointId
+    payload: Mapping[str, Any]
+    vector_usable: bool
 
 
 class PatternTarget:
@@ -71,6 +88,22 @@ class PatternTarget:
             )
             if records:
                 yield [_fingerprint(record) for record in records]
+            if offset is None:
+                return
+
+    async def whole_pages(self) -> AsyncIterator[list[StoredPoint]]:
+        """All points with payload and vector, in id order: many times the bytes of :meth:`pages`."""
+        offset: Any = None
+        while self.collection.exists:
+            start = offset
+            records, offset = await self._qdrant.call(
+                f"reading all of '{self.collection.physical}'",
+                lambda start=start: self._client.scroll(  # type: ignore[misc]
+                    self.collection.physical, limit=WHOLE_POINTS, offset=start, with_payload=True, with_vectors=True
+                ),
+            )
+            if records:
+                yield [_stored_point(record, self.collection.embedding.dimension) for record in records]
             if offset is None:
                 return
 
@@ -184,8 +217,17 @@ class PatternTarget:
 
 def _fingerprint(record: models.Record) -> Fingerprint:
     payload = record.payload or {}
-    node_id: PointId = record.id if isinstance(record.id, int) else UUID(str(record.id))
-    return Fingerprint(node_id, payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH))
+    return Fingerprint(_point_id(record), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH))
+
+
+def _stored_point(record: models.Record, dimension: int) -> StoredPoint:
+    vector = np.asarray(record.vector, dtype=np.float64) if isinstance(record.vector, list) else np.empty(0)
+    usable = vector.shape == (dimension,) and bool(np.isfinite(vector).all()) and bool(vector.any())
+    return StoredPoint(_point_id(record), record.payload or {}, usable)
+
+
+def _point_id(record: models.Record) -> PointId:
+    return record.id if isinstance(record.id, int) else UUID(str(record.id))
 
 
 def _parts(patterns: Sequence[Pattern], per_point: int) -> Iterator[slice]:

@@ -1,0 +1,69 @@
+"""### Verification of every point
+
+Reads both sides whole, payloads and vectors included, and compares them by digests of id ranges. It finds what the
+hashes that a sync compares cannot show: a point that was deleted, a payload that was edited, a vector that was zeroed
+in Qdrant, a row that was changed while the triggers were off, a point that no pattern stands behind. The nightly
+`pattern_sync_full` ends with the same task; this DAG runs it alone.
+
+**Schedule**: none. It reads all vectors, many times the bytes of a sync that finds nothing to do; the log says how long
+it took.
+
+**Params**: `heal` writes exactly the wrong points anew, and deletes those without a pattern within the limit of
+`pattern_sync_max_delete_fraction`, unless `allow_mass_delete` is set. `collection` falls back to its Variable.
+
+**Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
+**Variables**: `patterns_collection` (`code_patterns`), `pattern_sync_max_delete_fraction` (0.2),
+`pattern_sync_batch_size` (100).
+
+**A re-run** looks again. Rows that changed after the last sync wait for the next one and are no flaw; neither are rows
+parked as failed.
+
+**When it fails**: the message counts what is wrong and names examples, the log names up to a thousand points. Find out
+who writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there is no sync yet
+that could be verified.
+"""
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from airflow.sdk import DAG, Param
+
+# The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
+
+from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
+
+with DAG(
+    dag_id="pattern_verify",
+    description="PostgreSQL ↔ Qdrant: read both sides whole, name what differs, heal it on demand",
+    doc_md=__doc__,
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    tags=["code-patterns", "sync", "qdrant"],
+    render_template_as_native_obj=True,
+    default_args={
+        "owner": "data-engineering",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=5),
+        "execution_timeout": timedelta(hours=24),
+    },
+    params={
+        "heal": Param(False, type="boolean", description="Write anew what is found wrong"),
+        "allow_mass_delete": Param(
+            False, type="boolean", description="Let this run delete more than the allowed share of the points"
+        ),
+        "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
+    },
+):
+    QdrantUpsertOperator(
+        task_id="verify",
+        mode="verify",
+        heal="{{ params.heal }}",
+        allow_mass_delete="{{ params.allow_mass_delete }}",
+        collection="{{ params.collection }}",
+        max_active_tis_per_dag=1,
+        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
+    )

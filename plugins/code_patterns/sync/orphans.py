@@ -1,0 +1,65 @@
+"""Points that no code pattern stands behind, and how many of them may be deleted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.sync.plan import PointId
+from code_patterns.sync.settings import SyncSettings
+
+
+@dataclass(slots=True)
+class Points:
+    """What a comparison saw in Qdrant.
+
+    :param seen: points looked at
+    :param foreign: orphans whose id is an integer, which no row can have
+    """
+
+    seen: int = 0
+    foreign: list[int] = field(default_factory=list)
+    _orphans: bytearray = field(default_factory=bytearray)
+
+    def add_orphan(self, node_id: PointId) -> None:
+        """Note a point that no code pattern stands behind; 16 bytes each, so that millions fit."""
+        if isinstance(node_id, int):
+            self.foreign.append(node_id)
+        else:
+            self._orphans += node_id.bytes
+
+    @property
+    def orphans(self) -> int:
+        """How many orphans there are."""
+        return len(self.foreign) + len(self._orphans) // 16
+
+    def orphan_batches(self, size: int) -> Iterator[list[UUID]]:
+        """The orphans whose id is a UUID, some at a time."""
+        for start in range(0, len(self._orphans), 16 * size):
+            part = self._orphans[start : start + 16 * size]
+            yield [UUID(bytes=bytes(part[at : at + 16])) for at in range(0, len(part), 16)]
+
+
+def refuse_mass_delete(points: Points, examined: int, settings: SyncSettings) -> None:
+    """Stop before more points go than a person would expect.
+
+    :param points: what was seen in Qdrant, orphans among it
+    :param examined: code patterns in PostgreSQL
+    :param settings: how much may go
+    :raises ConfigurationError: PostgreSQL is empty, or too large a share of the points would go
+    """
+    if settings.allow_mass_delete or not points.orphans:
+        return
+    empty = examined == 0
+    if empty or points.orphans > settings.max_delete_fraction * points.seen:
+        why = (
+            "PostgreSQL holds no code pattern at all"
+            if empty
+            else f"that is more than the share of {settings.max_delete_fraction:g} that "
+            "pattern_sync_max_delete_fraction allows"
+        )
+        raise ConfigurationError(
+            f"Refusing to delete {points.orphans} of {points.seen} points from '{settings.collection}': "
+            f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
+            "the right database; if the deletion is meant, run pattern_sync_full once with allow_mass_delete."
+        )

@@ -1,0 +1,54 @@
+"""Streams of pages: read one ahead, and joined in id order."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, AsyncIterator
+from operator import attrgetter
+from typing import Protocol, TypeVar
+
+from code_patterns.sync.plan import PointId
+
+
+class HasId(Protocol):
+    """A row or a point."""
+
+    @property
+    def id(self) -> PointId:
+        """What both sides know it by."""
+
+
+Page = TypeVar("Page")
+One = TypeVar("One", bound=HasId)
+Other = TypeVar("Other", bound=HasId)
+
+BY_ID = attrgetter("id")
+
+
+async def prefetched(pages: AsyncIterator[Page]) -> AsyncGenerator[Page]:
+    """Fetch the next page while the current one is worked on."""
+
+    async def following() -> Page | None:
+        return await anext(pages, None)
+
+    task = asyncio.create_task(following())
+    try:
+        while (page := await task) is not None:
+            task = asyncio.create_task(following())
+            yield page
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def joined(
+    row_pages: AsyncIterator[list[One]], point_pages: AsyncIterator[list[Other]]
+) -> AsyncIterator[tuple[list[One], list[Other]]]:
+    """Put rows and points beside each other, both in id order, by stretches of ids that each side knows whole."""
+    rows: list[One] = await anext(row_pages, [])
+    points: list[Other] = await anext(point_pages, [])
+    while rows or points:
+        last = min((page[-1] for page in (rows, points) if page), key=BY_ID).id
+        row_end, point_end = (bisect_right(page, last, key=BY_ID) for page in (rows, points))
+        yield rows[:row_end], points[:point_end]
+        rows = rows[row_end:] or await anext(row_pages, [])
+        points = points[point_end:] or await anext(point_pages, [])
