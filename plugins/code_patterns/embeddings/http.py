@@ -155,7 +155,8 @@ class EmbeddingClient:
                 text = "an HTML page"
         if self._config.api_key:
             text = text.replace(self._config.api_key, "***")
-        text = " ".join(text.split()) or "no message"
+        # A lone surrogate, which a server that quotes its input sends back, would break the log.
+        text = " ".join(text.encode("utf-8", "replace").decode().split()) or "no message"
         return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"
 
     def explain(self, reason: BaseException | str, remedy: str) -> str:

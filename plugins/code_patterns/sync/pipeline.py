@@ -14,7 +14,6 @@ from uuid import UUID
 import numpy as np
 
 from code_patterns.embeddings.base import RejectedInputError, Vectors
-from code_patterns.errors import ConfigurationError
 from code_patterns.sync.embed import DistinctEmbedder, bisect
 from code_patterns.sync.pattern import Pattern
 from code_patterns.sync.plan import EMBEDS, WRITES, Action, Change, Watermark
@@ -151,6 +150,9 @@ class Pipeline:
             else:
                 vectors[pattern.id] = result
 
+        if batch.writes:
+            await self._state.assert_locked()
+
         async def upsert(some: Sequence[Pattern]) -> None:
             await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
 
@@ -164,9 +166,6 @@ class Pipeline:
         self, patterns: Sequence[Pattern], attempt: Callable[[Sequence[Pattern]], Awaitable[None]]
     ) -> list[Failure]:
         rejected = await bisect(patterns, attempt, PointRejectedError)
-        if len(patterns) > 1 and len(rejected) == len(patterns):
-            # Not one of many points was accepted: the collection is at fault, no row is.
-            raise ConfigurationError(str(rejected[0][1]))
         return [Failure(pattern.id, "write", str(reason)) for pattern, reason in rejected]
 
     async def _record(self, batch: Batch, failures: Sequence[Failure]) -> None:

@@ -250,6 +250,7 @@ class SyncRun:
         self._counts.examined += len(ids)
         self._counts.deleted += len(ids)
         if not self._settings.dry_run:
+            await self._state.assert_locked()
             await self._target.delete(ids)
 
     async def _recover_vanished(self) -> None:
@@ -393,6 +394,6 @@ class SyncRun:
                 **self._counts.as_dict(),
                 "parity": self._parity,
                 "replaced": self._replaced,
-                "error": f"{error}"[:2000] if error else None,
+                "error": f"{error}" if error else None,
             },
         )

@@ -62,6 +62,11 @@ async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
             f"The role '{config.user}' of {config.place} may not do this: {error.diag.message_primary}. "
             "Grant it the right, or use another login."
         ) from None
+    except pg_errors.ReadOnlySqlTransaction as error:
+        raise ConfigurationError(
+            f"The database of {config.place} cannot be written ({error.diag.message_primary}), as on a replica. "
+            "Name the primary server: the sync keeps its state beside the patterns."
+        ) from None
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise OutageError(

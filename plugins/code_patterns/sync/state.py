@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 
+from code_patterns.errors import OutageError
 from code_patterns.postgres import PostgresConfig, connect
 from code_patterns.sql import query
 from code_patterns.sync.plan import Watermark
@@ -107,6 +108,20 @@ class SyncState:
             waited += LOCK_POLL_SECONDS
         await self.look_at(collection)
 
+    async def assert_locked(self) -> None:
+        """Make sure that this run still is the only one of the collection; called before every write to Qdrant.
+
+        Without it a run that lost its session would overwrite what the next one, which no longer waits, has written.
+
+        :raises OutageError: the session, or the lock in it, is gone
+        """
+        if not (await self._fetch("sync_lock_held"))[0][0]:
+            raise OutageError(
+                f"The session of {self._config.place} that held the lock of '{self._collection}' was exchanged for "
+                "another one, as poolers in transaction mode do. Connect to PostgreSQL itself; the next try goes on "
+                "from there."
+            )
+
     async def watermark(self, target_identity: str, horizon: Horizon) -> Watermark | str:
         """Where the last run stopped, or in words why that cannot be used.
 
@@ -151,7 +166,7 @@ class SyncState:
                 await self._execute("sync_clear_failures", ids=list(recovered))
             for failure in parked:
                 await self._execute(
-                    "sync_park_failure", node_id=failure.id, stage=failure.stage, error=failure.error[:2000]
+                    "sync_park_failure", node_id=failure.id, stage=failure.stage, error=_storable(failure.error)
                 )
             if watermark:
                 await self._execute(
@@ -195,6 +210,7 @@ class SyncState:
         :param outcome: the parameters of ``sync_finish_run.sql`` besides ``id``
         """
         async with database_errors(self._config), self._connection.transaction():
+            outcome = {**outcome, "error": _storable(outcome["error"]) if outcome["error"] else None}
             await self._execute("sync_finish_run", id=run.id, **outcome)
             if outcome["status"] == "succeeded":
                 await self._execute("sync_mark_finished", kind=outcome["kind"])
@@ -217,3 +233,8 @@ class SyncState:
         async with database_errors(self._config):
             cursor = await self._connection.execute(query(name), {"collection": self._collection})
             return await cursor.fetchall()
+
+
+def _storable(text: str) -> str:
+    """Keep the first 2,000 characters that a text column can hold: servers quote their input, poison included."""
+    return text[:2000].replace("\0", "?").encode("utf-8", "replace").decode()
