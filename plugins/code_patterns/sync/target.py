@@ -22,8 +22,6 @@ SCROLL_POINTS = 1000
 WHOLE_POINTS = 200
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
 """Largest request body aimed at; Qdrant's default limit is 32 MiB."""
-VECTOR_NUMBER_BYTES = 22
-"""Upper bound for one number of a vector in JSON, comma included."""
 
 
 class PointRejectedError(PatternsError):
@@ -124,14 +122,16 @@ class PatternTarget:
         :raises PointRejectedError: Qdrant refuses these very points
         """
         stamp = _now()
-        per_vector = self.collection.embedding.dimension * VECTOR_NUMBER_BYTES
-        for part in _parts(patterns, per_vector):
-            batch = models.Batch(
-                ids=[str(pattern.id) for pattern in patterns[part]],
-                vectors=vectors[part].tolist(),
-                payloads=[pattern.payload | {SYNC_TIMESTAMP: stamp} for pattern in patterns[part]],
+        points = [
+            orjson.dumps(
+                {"id": str(pattern.id), "vector": vector, "payload": pattern.payload | {SYNC_TIMESTAMP: stamp}},
+                option=orjson.OPT_SERIALIZE_NUMPY,
             )
-            await self._write_points("upserting points", lambda batch=batch: self._upsert(batch))  # type: ignore[misc]
+            for pattern, vector in zip(patterns, vectors, strict=True)
+        ]
+        for part in _parts([len(point) for point in points]):
+            body = b'{"points":[%b]}' % b",".join(points[part])
+            await self._write_points("upserting points", lambda body=body: self._put(body))  # type: ignore[misc]
 
     async def overwrite_payloads(self, patterns: Sequence[Pattern]) -> None:
         """Replace payloads and keep the vectors.
@@ -139,7 +139,7 @@ class PatternTarget:
         :raises PointRejectedError: Qdrant refuses these very payloads
         """
         stamp = _now()
-        for part in _parts(patterns, 0):
+        for part in _parts([len(orjson.dumps(pattern.payload)) for pattern in patterns]):
             operations = [
                 models.OverwritePayloadOperation(
                     overwrite_payload=models.SetPayload(
@@ -164,9 +164,11 @@ class PatternTarget:
         )
         await self._write("deleting points", lambda: self._delete(selector))
 
-    async def _upsert(
-        self, batch: models.Batch, mode: models.UpdateMode | None = None
-    ) -> Sequence[models.UpdateResult]:
+    async def _put(self, body: bytes) -> Sequence[models.UpdateResult]:
+        return [await self._qdrant.put_points(self.collection.physical, body)]
+
+    async def _update(self, batch: models.Batch) -> Sequence[models.UpdateResult]:
+        mode = models.UpdateMode.UPDATE_ONLY
         return [await self._client.upsert(self.collection.physical, points=batch, wait=True, update_mode=mode)]
 
     async def _delete(self, selector: models.PointIdsList) -> Sequence[models.UpdateResult]:
@@ -206,7 +208,7 @@ class PatternTarget:
         dimension = self.collection.embedding.dimension
         batch = models.Batch(ids=[node_id], vectors=[[1.0] * dimension], payloads=[{}])
         try:
-            await self._write("trying a harmless point", lambda: self._upsert(batch, models.UpdateMode.UPDATE_ONLY))
+            await self._write("trying a harmless point", lambda: self._update(batch))
             await self._write("deleting points", lambda: self._delete(models.PointIdsList(points=[node_id])))
         except ConfigurationError:
             raise ConfigurationError(
@@ -230,17 +232,19 @@ def _point_id(record: models.Record) -> PointId:
     return record.id if isinstance(record.id, int) else UUID(str(record.id))
 
 
-def _parts(patterns: Sequence[Pattern], per_point: int) -> Iterator[slice]:
-    """Cut a batch so that no request grows beyond :data:`MAX_REQUEST_BYTES`; a single point is never cut."""
-    start, size = 0, 0
-    for index, pattern in enumerate(patterns):
-        bytes_of_point = per_point + len(orjson.dumps(pattern.payload))
-        if index > start and size + bytes_of_point > MAX_REQUEST_BYTES:
+def _parts(sizes: Sequence[int]) -> Iterator[slice]:
+    """Cut a batch so that no request grows beyond :data:`MAX_REQUEST_BYTES`; a single point is never cut.
+
+    :param sizes: bytes of each point's JSON
+    """
+    start, total = 0, 0
+    for index, size in enumerate(sizes):
+        if index > start and total + size > MAX_REQUEST_BYTES:
             yield slice(start, index)
-            start, size = index, 0
-        size += bytes_of_point
-    if patterns:
-        yield slice(start, len(patterns))
+            start, total = index, 0
+        total += size
+    if sizes:
+        yield slice(start, len(sizes))
 
 
 def _now() -> str:
