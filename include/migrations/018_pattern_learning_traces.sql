@@ -39,37 +39,99 @@ COMMENT ON COLUMN pattern_learning_traces.actor IS 'Who: the name the tracer was
 
 CREATE TABLE IF NOT EXISTS pattern_template_search (
     pattern_id uuid PRIMARY KEY REFERENCES pattern_templates (id) ON UPDATE CASCADE ON DELETE CASCADE,
-    content text NOT NULL
+    content text NOT NULL,
+    document tsvector NOT NULL
 );
 COMMENT ON TABLE pattern_template_search IS 'Texts by which templates are found; kept by triggers on pattern_templates.';
 COMMENT ON COLUMN pattern_template_search.pattern_id IS 'Template.';
 COMMENT ON COLUMN pattern_template_search.content IS
-    'Name, description, and the name again with its joined words taken apart, in lower case, one a line.';
+    'Name, description, and the name again with its joined words taken apart, in lower case, one after the other in lines.';
+COMMENT ON COLUMN pattern_template_search.document IS
+    'Words of name and description, also those joined as in AsyncWriter, and the name''s groups of three characters behind ~.';
 
-CREATE OR REPLACE FUNCTION pattern_search_content(pattern_name text, description text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE AS $function$
-    SELECT lower(
-        $1 || E'\n' || coalesce($2, '') || E'\n'
-        || regexp_replace($1, '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g')
-    )
+CREATE OR REPLACE FUNCTION pattern_search_apart(joined text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
+    SELECT regexp_replace(joined, '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g')
 $function$;
-COMMENT ON FUNCTION pattern_search_content(text, text) IS 'The text by which a template is found.';
+COMMENT ON FUNCTION pattern_search_apart(text) IS 'Take words apart that are joined as in AsyncWriter.';
 
--- The index keeps each group once, so that repeated ones are not worth removing here.
+CREATE OR REPLACE FUNCTION pattern_search_words(content text) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
+    -- The longest word that text search takes has 2046 bytes.
+    SELECT coalesce(array_agg(left(word, 100)), '{}')
+    FROM string_to_table(regexp_replace(lower(content), '[^[:alnum:]]+', ' ', 'g'), ' ') AS word
+    WHERE word <> ''
+$function$;
+COMMENT ON FUNCTION pattern_search_words(text) IS 'The words of a text: successive letters and digits, in lower case.';
+
 CREATE OR REPLACE FUNCTION pattern_search_grams(content text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $function$
 DECLARE
-    letters text[] := string_to_array(content, NULL);
+    letters text[] := string_to_array(lower(content), NULL);
 BEGIN
     RETURN coalesce((
-        SELECT array_agg(first || second || third)
+        SELECT array_agg('~' || first || second || third)
         FROM unnest(letters, letters[2:], letters[3:]) AS row_of_three (first, second, third)
         WHERE third IS NOT NULL
     ), '{}');
 END
 $function$;
 COMMENT ON FUNCTION pattern_search_grams(text) IS
-    'All groups of three successive characters: a text contains another only if it has all of its groups.';
+    'All groups of three successive characters, behind ~: a text contains another only if it has all of its groups.';
+
+CREATE OR REPLACE FUNCTION pattern_search_content(pattern_name text, description text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
+    SELECT lower($1 || E'\n' || coalesce($2, '') || E'\n' || pattern_search_apart($1))
+$function$;
+COMMENT ON FUNCTION pattern_search_content(text, text) IS 'The text in which a query''s words must stand.';
+
+CREATE OR REPLACE FUNCTION pattern_search_document(pattern_name text, description text) RETURNS tsvector
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $function$
+DECLARE
+    -- A tsvector holds 1 MB: words behind the first 50,000 characters are not found.
+    together text := left(pattern_name || ' ' || coalesce(description, ''), 50000);
+    apart text := pattern_search_apart(together);
+BEGIN
+    RETURN array_to_tsvector(
+        '{~}' || pattern_search_words(together) || pattern_search_grams(left(pattern_name, 2000))
+        || CASE WHEN apart = together THEN '{}' ELSE pattern_search_words(apart) END
+    );
+END
+$function$;
+COMMENT ON FUNCTION pattern_search_document(text, text) IS
+    'What the index holds of a template; every one holds ~, by which all of them are found.';
+
+CREATE OR REPLACE FUNCTION pattern_search_query(asked text) RETURNS tsquery
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $function$
+DECLARE
+    term text;
+    choices text[];
+    terms text[] := ARRAY['~'];
+BEGIN
+    FOREACH term IN ARRAY regexp_split_to_array(btrim(asked, E' \t\n\r\f\v'), '\s+') LOOP
+        -- A term is found where words begin with its words, or in a name that has all of its groups.
+        choices := ARRAY[
+            (SELECT string_agg(quote_literal(word) || ':*', ' & ') FROM unnest(pattern_search_words(term)) AS word),
+            (
+                SELECT string_agg(quote_literal(word) || ':*', ' & ')
+                FROM unnest(pattern_search_words(pattern_search_apart(term))) AS word
+            ),
+            -- quote_literal would mark a doubled backslash with an E, which a tsquery does not know.
+            (
+                SELECT string_agg($$'$$ || replace(replace(gram, '\', '\\'), $$'$$, $$''$$) || $$'$$, ' & ')
+                FROM unnest(pattern_search_grams(term)) AS gram
+            )
+        ];
+        -- One of punctuation alone has no words to be found by; the text itself decides.
+        IF choices[1] IS NOT NULL THEN
+            terms := terms || ('(' || array_to_string(choices, ' | ') || ')');
+        END IF;
+    END LOOP;
+    RETURN array_to_string(terms, ' & ')::tsquery;
+END
+$function$;
+COMMENT ON FUNCTION pattern_search_query(text) IS
+    'What a document must hold to be found by a query: every term of it, in one way or another.';
 
 CREATE OR REPLACE FUNCTION pattern_search_similar(asked text)
 RETURNS TABLE (pattern_id uuid, similarity real)
@@ -89,7 +151,7 @@ BEGIN
         WHERE $1 OPERATOR(%1$s.<%%) search.content
         ORDER BY similarity DESC, search.pattern_id
         LIMIT 1000', extension_schema)
-    USING regexp_replace(asked, '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g');
+    USING pattern_search_apart(asked);
 END
 $function$;
 COMMENT ON FUNCTION pattern_search_similar(text) IS
@@ -98,8 +160,12 @@ COMMENT ON FUNCTION pattern_search_similar(text) IS
 CREATE OR REPLACE FUNCTION pattern_template_search_add() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $function$
 BEGIN
-    INSERT INTO pattern_template_search (pattern_id, content)
-    SELECT id, pattern_search_content(pattern_name, description) FROM inserted;
+    INSERT INTO pattern_template_search (pattern_id, content, document)
+    SELECT
+        id,
+        pattern_search_content(pattern_name, description),
+        pattern_search_document(pattern_name, description)
+    FROM inserted;
     RETURN NULL;
 END
 $function$;
@@ -109,7 +175,8 @@ CREATE OR REPLACE FUNCTION pattern_template_search_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $function$
 BEGIN
     UPDATE pattern_template_search
-    SET content = pattern_search_content(NEW.pattern_name, NEW.description)
+    SET content = pattern_search_content(NEW.pattern_name, NEW.description),
+        document = pattern_search_document(NEW.pattern_name, NEW.description)
     WHERE pattern_id = NEW.id;
     RETURN NULL;
 END
@@ -126,7 +193,8 @@ BEGIN
     FOR pinned IN
         SELECT oid::regprocedure FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
-            AND proname IN ('pattern_search_similar', 'pattern_template_search_add', 'pattern_template_search_change')
+            AND proname IN ('pattern_search_content', 'pattern_search_document', 'pattern_search_query',
+                'pattern_search_similar', 'pattern_template_search_add', 'pattern_template_search_change')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', pinned, current_schema());
     END LOOP;
@@ -146,9 +214,10 @@ CREATE OR REPLACE TRIGGER zz_pattern_templates_search_change
     )
     EXECUTE FUNCTION pattern_template_search_change();
 
-INSERT INTO pattern_template_search (pattern_id, content)
-SELECT id, pattern_search_content(pattern_name, description) FROM pattern_templates
-ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content;
+INSERT INTO pattern_template_search (pattern_id, content, document)
+SELECT id, pattern_search_content(pattern_name, description), pattern_search_document(pattern_name, description)
+FROM pattern_templates
+ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content, document = excluded.document;
 
 DROP INDEX IF EXISTS pattern_templates_ranking_idx;
 CREATE INDEX IF NOT EXISTS pattern_templates_top_idx

@@ -8,8 +8,12 @@ DROP FUNCTION IF EXISTS pattern_template_search_add();
 DROP FUNCTION IF EXISTS pattern_template_search_change();
 DROP TABLE IF EXISTS pattern_template_search;
 DROP FUNCTION IF EXISTS pattern_search_similar(text);
+DROP FUNCTION IF EXISTS pattern_search_query(text);
+DROP FUNCTION IF EXISTS pattern_search_document(text, text);
 DROP FUNCTION IF EXISTS pattern_search_content(text, text);
 DROP FUNCTION IF EXISTS pattern_search_grams(text);
+DROP FUNCTION IF EXISTS pattern_search_words(text);
+DROP FUNCTION IF EXISTS pattern_search_apart(text);
 DROP TABLE IF EXISTS pattern_learning_traces;
 
 DROP INDEX IF EXISTS pattern_templates_top_idx;

@@ -1,6 +1,5 @@
 -- asyncpg: templates with every word of a query in their name or description, best first. Conditions come in at the
--- mark. The index finds texts with all groups of three characters of the words; whether they have the words themselves,
--- and those shorter than three characters, is seen in the text.
+-- mark. The index finds what may have them; whether the words stand there as they were asked for is seen in the text.
 WITH asked AS (
     SELECT lower($3::text) AS whole, ARRAY(SELECT lower(word) FROM unnest($4::text[]) AS word) AS words
 )
@@ -49,11 +48,7 @@ FROM asked
 CROSS JOIN pattern_template_search AS search
 JOIN pattern_templates AS template ON template.id = search.pattern_id
 WHERE
-    pattern_search_grams(search.content) @> (
-        SELECT coalesce(array_agg(gram), '{}')
-        FROM unnest($4::text[]) AS word
-        CROSS JOIN unnest(pattern_search_grams(lower(word))) AS gram
-    )
+    search.document @@ pattern_search_query($3::text)
     AND NOT EXISTS (SELECT FROM unnest(asked.words) AS word WHERE position(word IN search.content) = 0)
     AND /* conditions */ true
 ORDER BY

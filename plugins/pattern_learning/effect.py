@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from pattern_learning import track2_integration, values
 from pattern_learning.contract import ModelContractEffect, ModelResult
 from pattern_learning.failures import Failure, explain
-from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, borrow
+from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, Borrowed
 from pattern_learning.values import Refusal, refuse
 
 log = logging.getLogger(__name__)
@@ -66,11 +66,11 @@ class PatternEffect:
         self._trace(contract, result, (time.perf_counter() - begun) * 1000)
         return result
 
-    def _connection(self) -> AbstractAsyncContextManager[Any]:
+    def _connection(self) -> Borrowed:
         """Take a connection of the pool."""
         if self.pool is None:
             raise Refusal("The node has no pool. Await PatternDatabaseManager.initialize() before you build it.")
-        return borrow(self.pool, self._acquire_timeout)
+        return Borrowed(self.pool, self._acquire_timeout)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:

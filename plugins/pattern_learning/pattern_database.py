@@ -16,12 +16,24 @@ from code_patterns.postgres import PostgresConfig
 from pattern_learning import track2_integration
 from pattern_learning.connection import asyncpg_arguments, config_from_airflow, config_from_url, connection_failure
 from pattern_learning.failures import explain
-from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, SessionConnection, take
+from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, SessionConnection, SessionPool, take
 
 log = logging.getLogger(__name__)
 
 COMMAND_TIMEOUT_SECONDS = 60.0
 CLOSE_TIMEOUT_SECONDS = 10.0
+
+# What asyncpg.create_pool() fills in.
+_POOL_DEFAULTS: dict[str, Any] = {
+    "max_queries": 50_000,
+    "max_inactive_connection_lifetime": 300.0,
+    "connect": None,
+    "setup": None,
+    "init": None,
+    "reset": None,
+    "loop": None,
+    "record_class": asyncpg.Record,
+}
 
 
 class PatternDatabaseManager:
@@ -72,15 +84,17 @@ class PatternDatabaseManager:
                 config = await self._resolve()
                 arguments = {**asyncpg_arguments(config), "command_timeout": self._command_timeout}
                 try:
-                    pool = await asyncpg.create_pool(
+                    pool = await SessionPool(
+                        arguments.pop("dsn"),
                         **arguments,
                         min_size=self.min_pool_size,
                         max_size=self.max_pool_size,
                         connection_class=SessionConnection,
+                        **_POOL_DEFAULTS,
                     )
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     raise connection_failure(config, error) from None
-                track2_integration.attach(pool, partial(asyncpg.connect, **arguments))
+                track2_integration.attach(pool, partial(asyncpg.connect, **asyncpg_arguments(config)))
                 self.pool = pool
                 log.info("Opened a pool of %d to %d connections", self.min_pool_size, self.max_pool_size)
         return True

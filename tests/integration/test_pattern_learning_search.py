@@ -9,7 +9,7 @@ from tests.learning_bed import Layer, LearningBed, template
 TEMPLATES = [
     template("retry"),
     template("retry_with_backoff", description="Tries again after a pause", confidence_score=0.9),
-    template("AsyncDatabaseWriter", description="Writes rows; see retry_with_backoff"),
+    template("AsyncDatabaseWriter", description="Writes rows to the MainDB; see retry_with_backoff"),
     template("http client", description="Retry a request when the server is busy", language="go"),
     template("entryretrypoint"),
     template("discount_100%_off", description="a_b"),
@@ -17,6 +17,7 @@ TEMPLATES = [
     template("ÄußereSchleife", description="Überall"),
     template("日本語パターン", description="漢字"),
     template("x", description=None),
+    template("queue.io", description='\\server\'s `quoted` "text" & more | (less) !not <-> :*'),
 ]
 
 
@@ -32,7 +33,15 @@ def test_search(learning: LearningBed) -> None:
         assert await found(layer, "retry") == best
         assert await found(layer, "  RETRY ") == best
         # Words in any order, parts of joined words, parts of words, in names and in descriptions.
-        for query in ("database async", "DatabaseWriter", "databasewriter", "abaseWri", "rows writes", "writer see"):
+        for query in (
+            "database async",
+            "DatabaseWriter",
+            "databasewriter",
+            "abaseWri",
+            "rows writes",
+            "writer see",
+            "DB",
+        ):
             assert await found(layer, query) == ["AsyncDatabaseWriter"], query
         assert await found(layer, "again pause") == ["retry_with_backoff"]
         assert await found(layer, "retry again") == ["retry_with_backoff"]
@@ -41,13 +50,18 @@ def test_search(learning: LearningBed) -> None:
         assert await found(layer, "100%") == ["discount_100%_off"]
         assert await found(layer, "a_b") == ["discount_100%_off"]
         assert await found(layer, "100%_o") == ["discount_100%_off"]
-        for query in ("%", "%%%", "\\", "'", "''; --", "re.ry", "retry*", "$1", "/* conditions */"):
-            assert await found(layer, query) == (["discount_100%_off"] if query == "%" else []), query
+        assert await found(layer, "%") == ["discount_100%_off"]
+        for query in ("&", "|", "(less)", "!not", "<->", ":*", "server's", "\\server's", '"text"', "`quoted` more"):
+            assert await found(layer, query) == ["queue.io"], query
+        for query in ("%%%", "''; --", "re.ry", "retry*", "$1", "/* conditions */", "& &&", "\\\\", "retry:*", "~ret"):
+            assert await found(layer, query) == [], query
         # Letters of any script, and words too short for the index.
         assert await found(layer, "Äußere") == ["ÄußereSchleife"]
         assert await found(layer, "日本語") == ["日本語パターン"]
+        assert await found(layer, "本語パ") == ["日本語パターン"]
         assert await found(layer, "漢") == ["日本語パターン"]
-        assert await found(layer, "x") == ["x", "discount_1000_off"]
+        assert await found(layer, "x") == ["x"]
+        assert await found(layer, "io q") == ["queue.io"]
         # Filters and pages.
         assert await found(layer, "retry", filters={"language": "go"}) == ["http client"]
         assert await found(layer, "retry", filters={"min_confidence_score": 0.8}) == ["retry_with_backoff"]
@@ -105,4 +119,4 @@ def test_the_search_uses_the_index(learning: LearningBed) -> None:
             plan = await connection.fetch(f"EXPLAIN {text}", 10, 0, "1b2c", ["1b2c"])
         return "\n".join(row[0] for row in plan)
 
-    assert "pattern_template_search_grams_idx" in learning.use(work)
+    assert "pattern_template_search_document_idx" in learning.use(work)
