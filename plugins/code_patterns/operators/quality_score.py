@@ -1,0 +1,89 @@
+"""The operator behind the quality backfill."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from airflow.sdk import BaseOperator, Variable
+
+from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.operators.failures import task_errors
+from code_patterns.quality.backfill import backfill
+from code_patterns.quality.settings import choose
+from code_patterns.sync.state import RunIdentity
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class QualityScoreOperator(BaseOperator):
+    """Score the patterns of Qdrant collections and store the scores in PostgreSQL; returns counts and averages.
+
+    A Param left empty falls back to its Variable, the Variable to the default.
+
+    :param collection: a collection or alias, or ``all``; default ``archon_vectors``, and ``all`` in a run that an
+        asset has triggered
+    :param limit: most points to look at; empty means all
+    :param min_confidence: leave out points below this confidence, 0 to 1; default 0
+    :param batch_size: points per batch; Variable ``quality_backfill_batch_size``, default 100
+    :param delay_seconds: pause between batches; Variable ``quality_backfill_delay_seconds``, default 0.5
+    :param plan_only: dry run: score and report, store nothing
+    :param only_missing: leave out what has a score of this version for this content; default no, and yes in a run
+        that an asset has triggered
+    :param postgres_conn_id: connection of the patterns' database
+    :param qdrant_conn_id: connection of Qdrant
+    """
+
+    template_fields: Sequence[str] = (
+        "collection",
+        "limit",
+        "min_confidence",
+        "batch_size",
+        "delay_seconds",
+        "plan_only",
+        "only_missing",
+    )
+    ui_color = "#2e8b57"
+    ui_fgcolor = "#ffffff"
+
+    def __init__(
+        self,
+        *,
+        collection: str | None = None,
+        limit: int | str | None = None,
+        min_confidence: float | str | None = None,
+        batch_size: int | str | None = None,
+        delay_seconds: float | str | None = None,
+        plan_only: bool | str = False,
+        only_missing: bool | str | None = None,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection = collection
+        self.limit = limit
+        self.min_confidence = min_confidence
+        self.batch_size = batch_size
+        self.delay_seconds = delay_seconds
+        self.plan_only = plan_only
+        self.only_missing = only_missing
+        self.postgres_conn_id = postgres_conn_id
+        self.qdrant_conn_id = qdrant_conn_id
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Run the backfill and return its counts and averages."""
+        run, try_number = context["dag_run"], context["ti"].try_number
+        with task_errors():
+            params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.plan_only}
+            result = asyncio.run(
+                backfill(
+                    PatternsPostgresHook(self.postgres_conn_id).config,
+                    PatternsQdrantHook(self.qdrant_conn_id).config,
+                    choose(params, str(run.run_type), lambda name: Variable.get(name, default=None)),
+                    RunIdentity(uuid4(), run.dag_id, run.run_id, try_number),
+                )
+            )
+        return result.as_xcom()

@@ -1,0 +1,177 @@
+"""Reading points from Qdrant, whole payloads, page by page."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+from qdrant_client import AsyncQdrantClient, models
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.qdrant import QdrantConfig, explain, open_client
+from code_patterns.quality.payload import confidence_of
+
+READ_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point as the backfill needs it.
+
+    :param collection: where it is, as users write it
+    :param pattern_id: the pattern it belongs to, from :func:`pattern_id_of`
+    :param payload: its payload, ``None`` where it has none
+    """
+
+    collection: str
+    pattern_id: UUID
+    payload: dict[str, Any] | None
+
+
+def pattern_id_of(point_id: Any) -> UUID:
+    """Give the pattern's id of a point: a uuid stays, anything else becomes a uuid of its own.
+
+    The namespace is the one of RFC 4122 for domain names. The collection is no part of it: the same number in two
+    collections is the same pattern.
+    """
+    if not isinstance(point_id, int):
+        try:
+            return UUID(str(point_id))
+        except ValueError:
+            pass
+    return uuid5(NAMESPACE_DNS, f"qdrant-pattern-{point_id}")
+
+
+class PointSource:
+    """Collections as the backfill reads them.
+
+    :param config: where Qdrant is
+    :param client: an open client
+    :param collections: what to read, in this order
+    """
+
+    def __init__(self, config: QdrantConfig, client: AsyncQdrantClient, collections: Sequence[str]) -> None:
+        self._config = config
+        self._client = client
+        self.collections = tuple(collections)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, config: QdrantConfig, names: Sequence[str], *, only_existing: bool
+    ) -> AsyncIterator["PointSource"]:
+        """Connect and find the collections or aliases of these names.
+
+        :param only_existing: leave out those that do not exist
+        :raises ConfigurationError: Qdrant cannot be reached, or there is nothing to read
+        """
+        client = await open_client(config)
+        try:
+            try:
+                present = {item.name for item in (await client.get_collections()).collections}
+                aliases = {item.alias_name: item.collection_name for item in (await client.get_aliases()).aliases}
+            except Exception as error:
+                # At the start of a run nothing is lost by asking a person first, and waiting would hide the reason.
+                raise ConfigurationError(str(explain(config, "listing the collections", error))) from None
+            known = present | aliases.keys()
+            missing = [name for name in names if name not in known]
+            found = {aliases.get(name, name): name for name in reversed(names) if name in known}
+            if not found or (missing and not only_existing):
+                raise ConfigurationError(
+                    f"Qdrant at {config.place} has no collection {_either(missing)}. It has: "
+                    f"{', '.join(sorted(known)) or 'none at all'}. Choose one of these with the Param 'collection', "
+                    "or correct the connection."
+                )
+            yield cls(config, client, [name for name in names if name in found.values()])
+        finally:
+            await client.close()
+
+    async def count(self) -> int:
+        """How many points there are, whatever their confidence."""
+        total = 0
+        for name in self.collections:
+            total += (await self._call("counting", self._client.count, name, exact=True)).count
+        return total
+
+    async def batches(self, size: int, min_confidence: float, limit: int | None) -> AsyncIterator[list[Point]]:
+        """Read all points in batches, which may span two collections.
+
+        :param size: points of a batch
+        :param min_confidence: leave out what is below
+        :param limit: most points to give
+        """
+        batch: list[Point] = []
+        left = limit
+        for name in self.collections:
+            async for page in self._pages(name, size, min_confidence):
+                for point in page:
+                    if left is not None and left <= 0:
+                        break
+                    batch.append(point)
+                    left = None if left is None else left - 1
+                    if len(batch) == size:
+                        yield batch
+                        batch = []
+                if left is not None and left <= 0:
+                    break
+        if batch:
+            yield batch
+
+    async def _pages(self, name: str, size: int, min_confidence: float) -> AsyncIterator[list[Point]]:
+        offset: Any = None
+        while True:
+            records, offset = await self._call(
+                "scrolling",
+                self._client.scroll,
+                name,
+                scroll_filter=_surely_not_below(min_confidence),
+                limit=size,
+                offset=offset,
+                with_payload=True,
+                with_vectors=False,
+            )
+            yield [
+                Point(name, pattern_id_of(record.id), record.payload)
+                for record in records
+                if confidence_of(record.payload) >= min_confidence
+            ]
+            if offset is None:
+                return
+
+    async def _call(self, doing: str, method: Any, name: str, **arguments: Any) -> Any:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(OutageError),
+            stop=stop_after_attempt(READ_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.5, max=20),
+            reraise=True,
+        ):
+            with attempt:
+                try:
+                    return await method(name, **arguments)
+                except Exception as error:
+                    raise explain(self._config, f"{doing} in '{name}'", error) from None
+        raise AssertionError("unreachable")
+
+
+def _surely_not_below(confidence: float) -> models.Filter | None:
+    """Let Qdrant leave out what its numbers show to be below; text and lists are for the reader to judge."""
+    if confidence <= 0:
+        return None
+    below = models.Range(lt=confidence)
+    missing = models.IsEmptyCondition(is_empty=models.PayloadField(key="confidence"))
+    one_value = models.FieldCondition(key="confidence", values_count=models.ValuesCount(lt=2))
+    fallback = models.FieldCondition(key="pattern_confidence", range=below)
+    neither = models.IsEmptyCondition(is_empty=models.PayloadField(key="pattern_confidence"))
+    return models.Filter(
+        must_not=[
+            models.Filter(must=[models.FieldCondition(key="confidence", range=below), one_value]),
+            models.Filter(must=[missing, fallback]),
+            models.Filter(must=[missing, neither]),
+        ]
+    )
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(f"'{name}'" for name in names)

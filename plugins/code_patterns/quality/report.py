@@ -1,0 +1,213 @@
+"""What a backfill found: counts, tiers, averages, failures; as a table, as numbers, as a row."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from code_patterns.quality.dimensions import TIERS, WEIGHTS
+from code_patterns.quality.score import VERSION, QualityScore
+
+log = logging.getLogger(__name__)
+
+FIRST_PROGRESS_SECONDS = 10.0
+PROGRESS_SECONDS = 30.0
+MAX_REASONS = 10
+"""Different reasons of failures that are told apart."""
+OTHER_REASONS = "other reasons"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running sums of one backfill; its size does not depend on how many points there are."""
+
+    found: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    scored: int = 0
+    stored: int = 0
+    tiers: Counter[str] = field(default_factory=Counter)
+    tier_sums: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+    parsers: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def add(self, score: QualityScore) -> None:
+        """Count one score."""
+        self.scored += 1
+        self.tiers[score.tier] += 1
+        self.tier_sums[score.tier] += score.composite  # type: ignore[assignment]
+        self.parsers[score.reading.parser] += 1
+        for name, value in score.dimensions.items():
+            self.sums[name] += value  # type: ignore[assignment]
+
+    def fail(self, reason: str) -> None:
+        """Count one score that was not stored."""
+        known = reason in self.failures or len(self.failures) < MAX_REASONS
+        self.failures[reason if known else OTHER_REASONS] += 1
+
+    @property
+    def failed(self) -> int:
+        """Scores that were not stored."""
+        return self.failures.total()
+
+    def average_of(self, tier: str) -> float | None:
+        """Mean composite of a tier, or ``None`` where it has no pattern."""
+        return round(self.tier_sums[tier] / self.tiers[tier], 4) if self.tiers[tier] else None
+
+    @property
+    def average(self) -> float | None:
+        """Mean composite, or ``None`` where nothing was scored."""
+        return round(sum(self.tier_sums.values()) / self.scored, 4) if self.scored else None
+
+
+@dataclass(frozen=True)
+class BackfillResult:
+    """The outcome of one run.
+
+    :param run_id: its id in ``pattern_quality_runs``; ``None`` for a dry run, which leaves no row there
+    :param dry_run: whether it stored nothing
+    :param found: points looked at, by collection
+    :param skipped: points that had a score of this version for this content
+    :param scored: points scored
+    :param stored: scores written
+    :param failed: scores the database refused
+    :param tiers: number of points and average score, by tier
+    :param dimensions: averages of the five dimensions
+    :param parsers: number of points by how their code was read
+    :param failures: number of failures by reason
+    :param average_score: mean composite, or ``None`` where nothing was scored
+    :param seconds: duration
+    :param note: what a person should know although the run succeeded
+    """
+
+    run_id: UUID | None
+    dry_run: bool
+    found: Mapping[str, int]
+    skipped: int
+    scored: int
+    stored: int
+    failed: int
+    tiers: Mapping[str, tuple[int, float | None]]
+    dimensions: Mapping[str, float]
+    parsers: Mapping[str, int]
+    failures: Mapping[str, int]
+    average_score: float | None
+    seconds: float
+    note: str | None
+
+    @classmethod
+    def of(
+        cls, tally: Tally, *, run_id: UUID | None, dry_run: bool, seconds: float, note: str | None
+    ) -> "BackfillResult":
+        """Sum a tally up."""
+        return cls(
+            run_id=run_id,
+            dry_run=dry_run,
+            found=dict(tally.found),
+            skipped=tally.skipped,
+            scored=tally.scored,
+            stored=tally.stored,
+            failed=tally.failed,
+            tiers={name: (tally.tiers[name], tally.average_of(name)) for name, _ in TIERS},
+            dimensions={name: round(tally.sums[name] / tally.scored, 4) for name in WEIGHTS if tally.scored},
+            parsers=dict(tally.parsers),
+            failures=dict(tally.failures),
+            average_score=tally.average,
+            seconds=seconds,
+            note=note,
+        )
+
+    @property
+    def patterns_per_second(self) -> float:
+        """Points looked at per second."""
+        return sum(self.found.values()) / self.seconds if self.seconds else 0.0
+
+    def details(self) -> dict[str, Any]:
+        """What has no column of its own in the history."""
+        return {
+            "collections": dict(self.found),
+            "tiers": {name: {"patterns": count, "average": mean} for name, (count, mean) in self.tiers.items()},
+            "dimensions": dict(self.dimensions),
+            "parsers": dict(self.parsers),
+            "failures": dict(self.failures),
+            "seconds": round(self.seconds, 3),
+            "patterns_per_second": round(self.patterns_per_second, 1),
+        }
+
+    def as_row(self) -> dict[str, Any]:
+        """The parameters of ``quality_finish_run.sql`` that this knows."""
+        return {
+            "found": sum(self.found.values()),
+            "skipped": self.skipped,
+            "scored": self.scored,
+            "stored": self.stored,
+            "failed": self.failed,
+            **{name: count for name, (count, _) in self.tiers.items()},
+            "average_score": self.average_score,
+            "details": self.details(),
+            "note": self.note,
+        }
+
+    def as_xcom(self) -> dict[str, Any]:
+        """Counts, averages and ids only: never a pattern or a secret."""
+        row = self.as_row()
+        details = row.pop("details")
+        return {
+            "run_id": str(self.run_id) if self.run_id else None,
+            "version": VERSION,
+            "dry_run": self.dry_run,
+            **row,
+            **details,
+        }
+
+    def table(self) -> str:
+        """The result for the task log."""
+        verb = "found (dry run: nothing was stored)" if self.dry_run else "did"
+        lines = [f"What the quality backfill {verb}, by version {VERSION} of the definitions:"]
+        lines += [f"  {'found in ' + name:<28}{count:>10,}" for name, count in self.found.items()]
+        counts = ("skipped", "scored", "stored", "failed")
+        lines += [f"  {name:<28}{getattr(self, name):>10,}" for name in counts]
+        lines += [f"  {'patterns per second':<28}{self.patterns_per_second:>10,.0f}", ""]
+        lines += [f"  {'tier':<12}{'patterns':>10}{'share':>9}{'average':>10}"]
+        for name, (count, mean) in self.tiers.items():
+            share = count / self.scored if self.scored else 0.0
+            lines.append(f"  {name:<12}{count:>10,}{share:>9.1%}{'-' if mean is None else f'{mean:.3f}':>10}")
+        if self.average_score is not None:
+            lines += ["", f"  {'dimension':<22}{'average':>9}"]
+            lines += [f"  {name:<22}{value:>9.3f}" for name, value in self.dimensions.items()]
+            lines.append(f"  {'composite':<22}{self.average_score:>9.3f}")
+        if self.failures:
+            lines += ["", "  not stored:"]
+            lines += [f"  {count:>8,}  {reason}" for reason, count in self.failures.items()]
+        return "\n".join(lines)
+
+
+class Progress:
+    """Logs how far a run is, at a humane pace.
+
+    :param total: points to look at, as far as known
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._start = time.monotonic()
+        self._next = self._start + FIRST_PROGRESS_SECONDS
+
+    def show(self, tally: Tally) -> None:
+        """Log a line when it is time for one."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + PROGRESS_SECONDS
+        found = tally.found.total()
+        log.info(
+            "%s of at most %s points looked at, %.0f per second; %s stored, %s failed.",
+            f"{found:,}",
+            f"{self._total:,}",
+            found / (now - self._start),
+            f"{tally.stored:,}",
+            f"{tally.failed:,}",
+        )

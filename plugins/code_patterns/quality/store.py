@@ -1,0 +1,185 @@
+"""Writing scores and the run history to PostgreSQL."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg.errors import RaiseException
+from psycopg.types.json import Jsonb
+
+from code_patterns.errors import ConfigurationError, PatternsError
+from code_patterns.postgres import PostgresConfig, connect
+from code_patterns.quality.payload import UNNAMED
+from code_patterns.quality.points import Point
+from code_patterns.quality.score import VERSION, QualityScore
+from code_patterns.sql import query
+from code_patterns.sync.source import database_errors
+from code_patterns.sync.state import RunIdentity
+
+log = logging.getLogger(__name__)
+
+LOCK_POLL_SECONDS = 1.0
+LOCK_LOG_SECONDS = 60.0
+MAX_TEXT = 255
+VOLATILE_FIELDS = ("sync_timestamp",)
+"""Payload fields that change without the content."""
+
+
+class ScoreRefusedError(PatternsError):
+    """The database works but will not store these very scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPoint:
+    """A point with its score.
+
+    :param point: the point
+    :param content_hash: identifies its payload, from :func:`content_hash_of`
+    :param score: its score
+    """
+
+    point: Point
+    content_hash: str
+    score: QualityScore
+
+
+def content_hash_of(payload: Mapping[str, Any] | None) -> str:
+    """Identify the content of a payload, whatever the order of its fields."""
+    content = {key: value for key, value in (payload or {}).items() if key not in VOLATILE_FIELDS}
+    try:
+        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # Lone surrogates and integers beyond 64 bits.
+        text = json.dumps(content, sort_keys=True, default=str).encode()
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+class ScoreStore:
+    """The table ``pattern_quality_metrics`` and the history beside it, on one connection.
+
+    :param config: the database
+    :param connection: an open connection in autocommit mode
+    """
+
+    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection) -> None:
+        self._config = config
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: PostgresConfig) -> AsyncIterator["ScoreStore"]:
+        """Connect, and make sure that every score can be stored.
+
+        :raises ConfigurationError: the login fails, or a table or the unique constraint is missing
+        """
+        async with await connect(config, autocommit=True) as connection:
+            store = cls(config, connection)
+            missing = [row[0] for row in await store._fetch("quality_missing_objects")]
+            if missing:
+                raise ConfigurationError(
+                    f"The database of {config.place} lacks {', '.join(missing)}. Run schema_migration first; "
+                    "nothing was scored."
+                )
+            yield store
+
+    async def lock(self) -> None:
+        """Become the only backfill of the database; the lock ends with the session, however it ends."""
+        waited = 0.0
+        while not (await self._fetch("quality_lock"))[0][0]:
+            if waited % LOCK_LOG_SECONDS == 0:
+                log.info("Waiting: another quality backfill of %s is running.", self._config.place)
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+            waited += LOCK_POLL_SECONDS
+
+    async def known(self, hashes: Mapping[UUID, str]) -> frozenset[UUID]:
+        """Which patterns have a score of this version for this content.
+
+        :param hashes: content hash by pattern
+        """
+        rows = await self._fetch("quality_known", ids=list(hashes), hashes=list(hashes.values()), version=VERSION)
+        return frozenset(row[0] for row in rows)
+
+    async def save(self, scored: Sequence[ScoredPoint]) -> None:
+        """Store scores in one statement; of several with one id the last one counts.
+
+        :raises ScoreRefusedError: a constraint or trigger of the table refuses one of them
+        """
+        latest = {item.point.pattern_id: item for item in scored}
+        try:
+            async with database_errors(self._config):
+                await self._connection.execute(
+                    query("quality_store"),
+                    {
+                        "ids": list(latest),
+                        "scores": [item.score.composite for item in latest.values()],
+                        "confidences": [item.score.confidence for item in latest.values()],
+                        "metadata": [metadata_of(item) for item in latest.values()],
+                        "version": VERSION,
+                    },
+                )
+        except (psycopg.DataError, psycopg.IntegrityError, RaiseException) as error:
+            raise ScoreRefusedError(error.diag.message_primary or type(error).__name__) from None
+
+    async def start_run(self, run: RunIdentity, collections: Sequence[str]) -> None:
+        """Open this run in the history and close those that were killed."""
+        async with database_errors(self._config), self._connection.transaction():
+            await self._connection.execute(query("quality_abandon_runs"))
+            await self._connection.execute(
+                query("quality_start_run"),
+                {
+                    "id": run.id,
+                    "version": VERSION,
+                    "collections": list(collections),
+                    "dag_id": run.dag_id,
+                    "dag_run_id": run.dag_run_id,
+                    "task_try": run.task_try,
+                },
+            )
+
+    async def finish_run(self, run: RunIdentity, outcome: Mapping[str, Any]) -> None:
+        """Close this run in the history.
+
+        :param outcome: the parameters of ``quality_finish_run.sql`` besides ``id``
+        """
+        async with database_errors(self._config):
+            await self._connection.execute(
+                query("quality_finish_run"), {"id": run.id, **outcome, "details": Jsonb(outcome["details"])}
+            )
+
+    async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        async with database_errors(self._config):
+            cursor = await self._connection.execute(query(name), parameters or None)
+            return await cursor.fetchall()
+
+
+def metadata_of(item: ScoredPoint) -> str:
+    """Say in JSON what is stored beside the composite."""
+    score, payload = item.score, item.point.payload or {}
+    name = payload.get("pattern_name")
+    return orjson.dumps(
+        {
+            **{f"{dimension}_score": value for dimension, value in score.dimensions.items()},
+            "tier": score.tier,
+            "collection": item.point.collection,
+            "pattern_name": _storable(name) if isinstance(name, str) and name.strip() else UNNAMED,
+            "language": _storable(score.reading.language or "") or None,
+            "parser": score.reading.parser,
+            "fallback_reason": _storable(score.reading.reason or "") or None,
+            "cyclomatic": score.cyclomatic,
+            "measured_complexity": score.measured_complexity,
+            "content_hash": item.content_hash,
+        }
+    ).decode()
+
+
+def _storable(text: str) -> str:
+    """Take out what PostgreSQL's JSON cannot hold, and what is too long to read."""
+    return text[:MAX_TEXT].replace("\x00", "").encode("utf-8", "replace").decode()
