@@ -234,7 +234,11 @@ class SyncRun:
         if self._settings.dry_run:
             return
         await self._recover_vanished()
-        await self._prove(horizon)
+        if self._counts.unchanged == self._counts.examined and not points.orphans:
+            # Nothing was written since both sides were compared: another look would show the same.
+            self._note_proof(points, moving=0)
+        else:
+            await self._prove(horizon)
         await self._move_watermark(horizon)
         await self._publish()
 
@@ -288,12 +292,15 @@ class SyncRun:
                 f"'{self._settings.collection}' in Qdrant, for example {named}. Does something else write to the "
                 "collection? The next full sync repairs what it finds."
             )
+        self._note_proof(points, len(moving))
+
+    def _note_proof(self, points: Points, moving: int) -> None:
         self._parity = "proven"
         log.info(
             "Parity proven: ids and hashes of %s points agree with PostgreSQL; %d rows changed meanwhile, %d are "
             "parked as failed.",
             f"{points.seen:,}",
-            len(moving),
+            moving,
             len(self._state.failed_ids),
         )
 
