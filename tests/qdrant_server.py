@@ -115,6 +115,7 @@ class Local:
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self._operation: TypeAdapter[Any] = TypeAdapter(models.UpdateOperation)
+        self._insert: TypeAdapter[Any] = TypeAdapter(models.PointInsertOperations)
 
     def close(self) -> None:
         self._client.close()
@@ -169,9 +170,9 @@ class Local:
     def _do_points(self, name: str, rest: list[str], sent: dict[str, Any], method: str) -> Any:
         match method, rest:
             case "PUT", []:
-                points = models.PointsBatch.model_validate(sent)
-                done = self._client.upsert(name, points=points.batch, update_mode=points.update_mode)
-                return _plain(done)
+                insert: Any = self._insert.validate_python(sent)
+                points = insert.batch if isinstance(insert, models.PointsBatch) else insert.points
+                return _plain(self._client.upsert(name, points=points, update_mode=insert.update_mode))
             case "POST", []:
                 ids, payload, vector = sent["ids"], sent.get("with_payload", True), sent.get("with_vector", False)
                 return _plain(self._client.retrieve(name, ids=ids, with_payload=payload, with_vectors=vector))
@@ -216,6 +217,8 @@ class QdrantServer:
     """Each request of an operation takes one from the left, until none is left."""
     always: dict[Operation, Fault] = field(default_factory=dict)
     """What every request of an operation meets when it has no such fault."""
+    markers: dict[bytes, Fault] = field(default_factory=dict)
+    """Requests whose body contains the key meet this fault, and use up none of the others."""
     before: Callable[[Operation, int], None] | None = None
     """Called before each request is looked at, with its operation and how many of that came before."""
 
@@ -239,6 +242,7 @@ class QdrantServer:
         """Behave from now on."""
         self.faults.clear()
         self.always.clear()
+        self.markers.clear()
         self.before = None
         self.go_up()
 
@@ -268,14 +272,17 @@ class QdrantServer:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
-    def fault_for(self, operation: Operation, size: int) -> Fault:
+    def fault_for(self, operation: Operation, body: bytes) -> Fault:
         """Count a request, and choose what it meets."""
         with self._lock:
             count = self.requests[operation]
             self.requests[operation] += 1
-            self.largest_body = max(self.largest_body, size)
+            self.largest_body = max(self.largest_body, len(body))
         if self.before:
             self.before(operation, count)
+        for marker, fault in self.markers.items():
+            if marker in body:
+                return fault
         with self._lock:
             queue = self.faults.get(operation)
             return queue.popleft() if queue else self.always.get(operation, NONE)
@@ -302,7 +309,7 @@ def _handler(server: QdrantServer) -> type[BaseHTTPRequestHandler]:
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path, _, query = self.path.partition("?")
-            fault = server.fault_for(operation_of(self.command, path), len(body))
+            fault = server.fault_for(operation_of(self.command, path), body)
             time.sleep(fault.delay)
             if fault.reset == "before":
                 return self._reset()

@@ -237,6 +237,18 @@ def test_strict_mode_that_refuses_every_write_is_one_error_and_no_row_is_blamed(
     assert_the_next_run_repairs(bed, qdrant_server)
 
 
+def test_a_server_that_refuses_all_but_a_harmless_point_blames_no_row(
+    bed: SyncBed, qdrant_server: QdrantServer
+) -> None:
+    work(bed)
+    qdrant_server.markers[b"sync_timestamp"] = Fault(400, "Wrong input: not this")
+    with pytest.raises(ConfigurationError, match=r"refused every one of 30 patterns.*patterns_qdrant.*not this"):
+        bed.sync(batch_size=40)
+    qdrant_server.heal()
+    assert_nothing_recorded_beyond_the_points(bed)
+    assert_the_next_run_repairs(bed, qdrant_server)
+
+
 async def limit_strictly(client: AsyncQdrantClient, name: str, **limits: int) -> None:
     """Set limits, or take them away where there are none."""
     await client.update_collection(name, strict_mode_config=models.StrictModeConfig(enabled=bool(limits), **limits))

@@ -1,6 +1,6 @@
 """Finding out what to do: reading both sides page by page and comparing them. Nothing here writes."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
@@ -29,7 +29,7 @@ class ChangeReader:
 
     async def since(
         self, watermark: Watermark, horizon: Horizon, failed: Collection[UUID], limit: int | None
-    ) -> AsyncIterator[Change]:
+    ) -> AsyncGenerator[Change]:
         """What changed after the watermark and before the horizon.
 
         Parked failures come first, then deletions, then rows: only rows move the watermark, so it never passes
@@ -45,16 +45,19 @@ class ChangeReader:
         async for ids in self._source.tombstone_pages(watermark, horizon):
             async for change in self._looked_up([*dict.fromkeys(ids)], watermark, horizon):
                 yield change
-        async for change in self._compared(self._source.changed_pages(watermark, horizon), limit, moves=True):
-            yield change
+        pages = self._source.changed_pages(watermark, horizon)
+        async with aclosing(self._compared(pages, limit, moves=True)) as changes:
+            async for change in changes:
+                yield change
 
-    async def within(self, interval: Interval, limit: int | None) -> AsyncIterator[Change]:
+    async def within(self, interval: Interval, limit: int | None) -> AsyncGenerator[Change]:
         """The rows created or updated in a span of time."""
         pages = self._source.interval_pages(interval.start, interval.end)
-        async for change in self._compared(pages, limit, moves=False):
-            yield change
+        async with aclosing(self._compared(pages, limit, moves=False)) as changes:
+            async for change in changes:
+                yield change
 
-    async def everything(self, points: Points, limit: int | None = None) -> AsyncIterator[Change]:
+    async def everything(self, points: Points, limit: int | None = None) -> AsyncGenerator[Change]:
         """All code patterns beside all points, both in id order.
 
         :param points: filled with the orphans on the way; they are not part of the result
@@ -85,7 +88,7 @@ class ChangeReader:
             if page:
                 yield page
 
-    async def mends(self, wrong: Sequence[Difference]) -> AsyncIterator[Change]:
+    async def mends(self, wrong: Sequence[Difference]) -> AsyncGenerator[Change]:
         """Whole writes for points that a verification found wrong, whatever their hashes claim."""
         flaws = {difference.id: difference.flaw for difference in wrong if isinstance(difference.id, UUID)}
         ids = sorted(flaws)
@@ -114,7 +117,7 @@ class ChangeReader:
 
     async def _compared(
         self, pages: AsyncIterator[list[SourceRow]], limit: int | None, *, moves: bool
-    ) -> AsyncIterator[Change]:
+    ) -> AsyncGenerator[Change]:
         given = 0
         async with aclosing(prefetched(pages)) as fetched:
             async for rows in fetched:

@@ -7,13 +7,15 @@ read, so that the watermark never passes a batch that is not done.
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
 
 from code_patterns.embeddings.base import RejectedInputError, Vectors
+from code_patterns.errors import ConfigurationError
 from code_patterns.sync.embed import DistinctEmbedder, bisect
 from code_patterns.sync.pattern import Pattern
 from code_patterns.sync.plan import EMBEDS, WRITES, Action, Change, Watermark
@@ -27,6 +29,8 @@ MAX_BATCH_CHARACTERS = 4_000_000
 """Text one batch carries at most, unless a single pattern is larger: bounds memory and request size."""
 MAX_BATCH_EXAMINED = 5_000
 """Rows after which a batch is recorded even when few of them needed work."""
+SUSPICIOUS_REJECTIONS = 10
+"""Patterns of one batch that Qdrant may refuse for their own sake when it accepts none of the batch."""
 
 
 @dataclass(slots=True)
@@ -97,7 +101,7 @@ class Pipeline:
         self._settings = settings
         self._counts = counts
 
-    async def run(self, changes: AsyncIterator[Change], progress: Progress) -> None:
+    async def run(self, changes: AsyncGenerator[Change], progress: Progress) -> None:
         """Work through all changes.
 
         :raises PatternsError: when a server fails for good; everything recorded until then stands
@@ -110,12 +114,14 @@ class Pipeline:
             progress.show(self._counts)
 
         try:
-            async for batch in self._batches(changes):
-                window.append((batch, asyncio.create_task(self._apply(batch))))
-                while len(window) >= self._settings.in_flight or (window and window[0][1].done()):
-                    await record_oldest()
-                if batch.writes and self._settings.delay_seconds:
-                    await asyncio.sleep(self._settings.delay_seconds)
+            # A run that fails in the middle closes what it reads here, not when the event loop finds the remains.
+            async with aclosing(changes), aclosing(self._batches(changes)) as batches:
+                async for batch in batches:
+                    window.append((batch, asyncio.create_task(self._apply(batch))))
+                    while len(window) >= self._settings.in_flight or (window and window[0][1].done()):
+                        await record_oldest()
+                    if batch.writes and self._settings.delay_seconds:
+                        await asyncio.sleep(self._settings.delay_seconds)
             while window:
                 await record_oldest()
         finally:
@@ -123,7 +129,7 @@ class Pipeline:
                 task.cancel()
             await asyncio.gather(*(task for _, task in window), return_exceptions=True)
 
-    async def _batches(self, changes: AsyncIterator[Change]) -> AsyncIterator[Batch]:
+    async def _batches(self, changes: AsyncIterator[Change]) -> AsyncGenerator[Batch]:
         batch = Batch()
         async for change in changes:
             batch.add(change)
@@ -166,6 +172,10 @@ class Pipeline:
         self, patterns: Sequence[Pattern], attempt: Callable[[Sequence[Pattern]], Awaitable[None]]
     ) -> list[Failure]:
         rejected = await bisect(patterns, attempt, PointRejectedError)
+        if len(rejected) == len(patterns) >= SUSPICIOUS_REJECTIONS:
+            raise ConfigurationError(
+                f"Qdrant refused every one of {len(patterns)} patterns, so none is blamed: {rejected[0][1]}"
+            )
         return [Failure(pattern.id, "write", str(reason)) for pattern, reason in rejected]
 
     async def _record(self, batch: Batch, failures: Sequence[Failure]) -> None:

