@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.dags.conftest import Outcome
 from tests.sync_bed import SyncBed, rows
 
@@ -54,3 +56,33 @@ def test_a_dry_run_skips_the_verification(connected: SyncBed, run_dag: Callable[
     connected.insert(rows(3))
     outcome = run_dag("pattern_sync_full", task_id="verify", dry_run=True)
     assert (outcome.state, outcome.xcom) == ("success", None)
+
+
+def test_metrics_say_what_the_history_says(
+    connected: SyncBed, run_dag: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.observability import stats
+
+    sent: dict[tuple[str, str], float] = {}
+
+    def receive(stat: str, value: float = 1, *args: object, tags: dict[str, str], **kwargs: object) -> None:
+        sent[stat, tags.get("outcome", "")] = value
+
+    for kind in ("incr", "timing", "gauge"):
+        monkeypatch.setattr(stats, kind, receive)
+    connected.insert(rows(9))
+    connected.insert(rows(2, start=20, pattern_data='"unreadable"'))
+    run_dag("pattern_sync_full")
+    counters = ("new", "changed", "payload_only", "unchanged", "deleted", "failed")
+    [history] = connected.execute(
+        "SELECT created, changed, payload_only, unchanged, deleted, failed FROM pattern_sync_runs WHERE kind = 'full'"
+    )
+    # The verification runs last, so its metrics are the last ones sent.
+    assert history == (9, 0, 0, 0, 0, 2)
+    assert {name: sent["code_patterns.sync.rows", name] for name in counters} == {
+        **dict.fromkeys(counters, 0),
+        "unchanged": 9,
+    }
+    assert sent["code_patterns.sync.failures_open", ""] == 2
+    assert sent["code_patterns.sync.lag_seconds", ""] >= 0
+    assert sent["code_patterns.sync.duration", ""] > 0

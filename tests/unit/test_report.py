@@ -54,6 +54,7 @@ def test_result_is_numbers_in_xcom_and_a_table_in_the_log() -> None:
         seconds=4.0,
         parity="proven",
         open_failures=0,
+        lag_seconds=0.0,
         watermark_xid=77,
     )
     xcom = result.as_xcom()

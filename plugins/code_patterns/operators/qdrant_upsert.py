@@ -11,6 +11,7 @@ from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.operators.failures import task_errors
+from code_patterns.operators.metrics import emit
 from code_patterns.sync.runs import sync
 from code_patterns.sync.settings import Mode, choose, interval_of
 from code_patterns.sync.state import RunIdentity
@@ -98,4 +99,6 @@ class QdrantUpsertOperator(BaseOperator):
                     RunIdentity(uuid4(), run.dag_id, run.run_id, try_number),
                 )
             )
+        if not result.dry_run:
+            emit(result)
         return result.as_xcom()

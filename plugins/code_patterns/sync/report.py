@@ -57,6 +57,7 @@ class SyncResult:
     :param parity: whether both sides were shown to agree: ``proven``, ``not proven`` (a run that does not look at
         everything) or ``broken``
     :param open_failures: rows parked as failed when the run ended, earlier ones included
+    :param lag_seconds: age of the oldest change that was left to the next run
     :param watermark_xid: where the next incremental run begins, or ``None`` when this run left it alone
     """
 
@@ -68,6 +69,7 @@ class SyncResult:
     seconds: float
     parity: Parity
     open_failures: int
+    lag_seconds: float
     watermark_xid: int | None
 
     @property
@@ -87,6 +89,7 @@ class SyncResult:
             "patterns_per_second": round(self.patterns_per_second, 1),
             "parity": self.parity,
             "open_failures": self.open_failures,
+            "lag_seconds": round(self.lag_seconds, 1),
             "watermark_xid": self.watermark_xid,
         }
 

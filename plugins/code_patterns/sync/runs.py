@@ -165,6 +165,7 @@ class SyncRun:
             seconds=time.monotonic() - started,
             parity=self._parity,
             open_failures=len(self._state.failed_ids),
+            lag_seconds=await self._source.lag_seconds(horizon),
             watermark_xid=self._watermark.xid if self._watermark else None,
         )
         log.info(result.table())

@@ -159,6 +159,11 @@ class PatternSource:
         """Which of these ids were changed or deleted by this transaction or a later one."""
         return {row[0] for row in await self._fetch("sync_touched_since", ids=list(ids), xid=xid)}
 
+    async def lag_seconds(self, horizon: Horizon) -> float:
+        """Age of the oldest change at or after the horizon, which waits for the next run; 0 without any."""
+        [(seconds,)] = await self._fetch("sync_lag", horizon=horizon.xid)
+        return float(seconds)
+
     async def count_changed(self, after: Watermark, horizon: Horizon) -> int:
         """How many rows :meth:`changed_pages` will give."""
         return await self._count("sync_changed_count", after_xid=after.xid, after_id=after.id, horizon=horizon.xid)
