@@ -1,5 +1,6 @@
 -- Store the scores of one batch: one current score per pattern, the later measurement wins. In id order, so that two
--- writers wait for each other instead of locking each other out.
+-- writers wait for each other instead of locking each other out. Parameters travel in binary: quoting arrays as text costs
+-- the client more than the whole statement costs the server.
 INSERT INTO pattern_quality_metrics AS score
     (pattern_id, quality_score, confidence, measurement_timestamp, version, metadata)
 SELECT
@@ -8,9 +9,9 @@ SELECT
     batch.confidence,
     now(),
     %(version)s,
-    batch.metadata
+    batch.metadata::jsonb
 FROM
-    unnest(%(ids)s::uuid[], %(scores)s::float8[], %(confidences)s::float8[], %(metadata)s::jsonb[])
+    unnest(%(ids)b::uuid[], %(scores)b::float8[], %(confidences)b::float8[], %(metadata)b::text[])
         AS batch (pattern_id, quality_score, confidence, metadata)
 ORDER BY batch.pattern_id
 ON CONFLICT (pattern_id) DO UPDATE
