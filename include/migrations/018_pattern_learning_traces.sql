@@ -223,6 +223,10 @@ DROP INDEX IF EXISTS pattern_templates_ranking_idx;
 CREATE INDEX IF NOT EXISTS pattern_templates_top_idx
     ON pattern_templates (usage_count DESC NULLS LAST, success_rate DESC NULLS LAST, id)
     WHERE is_deprecated IS NOT TRUE;
+-- The order of lists that are filtered: without it, a condition that most templates meet sorts most of the table.
+CREATE INDEX IF NOT EXISTS pattern_templates_confidence_idx
+    ON pattern_templates (confidence_score DESC NULLS LAST, usage_count DESC NULLS LAST, pattern_name, id)
+    WHERE is_deprecated IS NOT TRUE;
 
 DROP INDEX IF EXISTS pattern_templates_search_idx;
 DO $trigram$

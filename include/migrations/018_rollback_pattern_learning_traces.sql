@@ -17,6 +17,7 @@ DROP FUNCTION IF EXISTS pattern_search_apart(text);
 DROP TABLE IF EXISTS pattern_learning_traces;
 
 DROP INDEX IF EXISTS pattern_templates_top_idx;
+DROP INDEX IF EXISTS pattern_templates_confidence_idx;
 CREATE INDEX IF NOT EXISTS pattern_templates_ranking_idx
     ON pattern_templates (usage_count DESC, success_rate DESC) WHERE NOT is_deprecated;
 

@@ -48,7 +48,8 @@ FROM asked
 CROSS JOIN pattern_template_search AS search
 JOIN pattern_templates AS template ON template.id = search.pattern_id
 WHERE
-    search.document @@ pattern_search_query($3::text)
+    -- In a SELECT of its own, so that it is made once and not for every row that is looked at again.
+    search.document @@ (SELECT pattern_search_query($3::text))
     AND NOT EXISTS (SELECT FROM unnest(asked.words) AS word WHERE position(word IN search.content) = 0)
     AND /* conditions */ true
 ORDER BY

@@ -87,8 +87,8 @@ def asyncpg_arguments(config: PostgresConfig) -> dict[str, Any]:
         # An empty password keeps asyncpg from looking for one in the environment and in ~/.pgpass.
         "password": config.password or "",
         "timeout": float(options.get("connect_timeout") or CONNECT_TIMEOUT_SECONDS),
-        # Compiling a plan takes longer than these statements run.
-        "server_settings": {"application_name": "pattern_learning", "jit": "off", **session},
+        # Compiling a plan takes longer than these statements run; 4 MB are too few for the rows a frequent word finds.
+        "server_settings": {"application_name": "pattern_learning", "jit": "off", "work_mem": "16MB", **session},
     }
     if "target_session_attrs" in options:
         arguments["target_session_attrs"] = options["target_session_attrs"]

