@@ -33,8 +33,9 @@ test: install ## Run every test and check
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n 2
 
-bench: install benchmarks/.venv-peers/.installed ## Measure the sync beside its limits and its peers; SIZE=large takes hours
-	@$(BIN)/python -m benchmarks --size $(or $(SIZE),small)
+bench: install benchmarks/.venv-peers/.installed ## Measure sync and scores beside their limits and peers; SIZE=large takes hours
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality
 
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 	@test -x $(@D)/bin/python || $(BIN)/python -m venv --without-pip $(@D)

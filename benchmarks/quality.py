@@ -1,0 +1,265 @@
+"""How fast patterns are scored and stored, and where the time goes.
+
+``PYTHONPATH=plugins python -m benchmarks.quality`` scores real functions of the standard library beside radon and
+lizard (in the peers' environment, where it is installed), stores scores in turns with COPY of the same rows, and runs
+whole backfills in processes of their own. It prints a Markdown table and writes ``results_quality.json``. Where
+PATTERNS_TEST_QDRANT_URL names a server the backfills read from it; an embedded storage gets a tenth of the points.
+"""
+
+import argparse
+import asyncio
+import cProfile
+import json
+import logging
+import os
+import platform
+import pstats
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from qdrant_client import QdrantClient, models
+
+from benchmarks.bed import PEERS_PYTHON, ROOT, Bed
+from benchmarks.clock import measured
+from benchmarks.jobs import blocking_client, postgres_of
+from benchmarks.place import QDRANT_API_KEY, Place
+from benchmarks.table import Row, markdown
+from code_patterns.postgres import connect
+from code_patterns.qdrant import QdrantConfig
+from code_patterns.quality import VERSION, score_pattern
+from code_patterns.quality.backfill import backfill
+from code_patterns.quality.points import Point, pattern_id_of
+from code_patterns.quality.settings import BackfillSettings
+from code_patterns.quality.store import ScoredPoint, ScoreStore, content_hash_of, metadata_of
+from code_patterns.sync.state import RunIdentity
+from tests.sync_bed import stdlib_functions
+
+RESULTS = Path(__file__).with_name("results_quality.json")
+OLD_ID = 1761955847246
+ROUNDS = 5
+STORED = 20_000
+BATCH = 1000
+POINTS = 100_000
+EMBEDDED_SHARE = 10
+COLUMNS = "pattern_id, quality_score, confidence, measurement_timestamp, version, metadata"
+PEERS = """
+import json, sys, time
+codes = json.load(sys.stdin)
+from radon.complexity import cc_visit
+import lizard
+def rate(score):
+    begun = time.process_time()
+    for code in codes:
+        score(code)
+    return len(codes) / (time.process_time() - begun)
+print(json.dumps([rate(cc_visit), rate(lambda code: lizard.analyze_file.analyze_source_code("x.py", code))]))
+"""
+
+
+def payloads() -> list[dict[str, Any]]:
+    """Real functions as the sync writes them, those that can stand alone."""
+    functions = [(name, path, textwrap.dedent(code)) for name, path, code in stdlib_functions()]
+    return [
+        {
+            "code": code,
+            "language": "python",
+            "file_path": path,
+            "pattern_name": name,
+            "pattern_type": "code",
+            "metadata": {"lines": code.count("\n"), "module": path.removesuffix(".py")},
+        }
+        for name, path, code in functions
+        # Text at the left margin inside a string keeps some methods from being dedented.
+        if not code[0].isspace()
+    ]
+
+
+def scoring() -> Iterator[Row]:
+    """Functions per second of one core: processor time, so that what else runs does not count."""
+    some = payloads()
+    rates = []
+    for _ in range(ROUNDS):
+        begun = time.process_time()
+        for payload in some:
+            score_pattern(payload)
+        rates.append(len(some) / (time.process_time() - begun))
+    rate = statistics.median(rates)
+    mean = sum(len(payload["code"]) for payload in some) / len(some)
+    note = f"{len(some):,} functions of {mean:,.0f} characters; the old script: 150"
+    yield Row("real Python functions scored on one core", rate, "per s", "≥ 3000", note)
+    if not PEERS_PYTHON.exists():
+        return
+    codes = json.dumps([payload["code"] for payload in some])
+    answer = subprocess.run([PEERS_PYTHON, "-c", PEERS], input=codes, capture_output=True, text=True, check=True)  # noqa: S603
+    for name, peer in zip(("radon", "lizard"), json.loads(answer.stdout), strict=True):
+        note = f"{rate:,.0f} per s, {peer:,.0f} per s; it measures complexity only"
+        yield Row(f"all five dimensions, beside {name}'s complexity", rate / peer, "times", "", note)
+
+
+def profile() -> dict[str, float]:
+    """Share of the time by function, the largest first."""
+    some = payloads()
+    recorded = cProfile.Profile()
+    recorded.enable()
+    for payload in some:
+        score_pattern(payload)
+    recorded.disable()
+    stats: dict[tuple[str, int, str], Any] = pstats.Stats(recorded).stats  # type: ignore[attr-defined]
+    total = sum(own for _, _, own, _, _ in stats.values())
+    largest = sorted(stats.items(), key=lambda item: -item[1][2])[:8]
+    return {f"{Path(file).name}:{name}": round(values[2] / total, 3) for (file, _, name), values in largest}
+
+
+async def storing(place: Place) -> list[Row]:
+    """Scores stored per second, in turns with COPY of the same rows into the same table, each time empty."""
+    config = postgres_of(place)
+    some = payloads()
+    scores = [(payload, score_pattern(payload), content_hash_of(payload)) for payload in some]
+    items = [
+        ScoredPoint(Point("bench", uuid.uuid4(), payload), digest, score)
+        for payload, score, digest in (scores[number % len(scores)] for number in range(STORED))
+    ]
+    rows = [
+        (
+            item.point.pattern_id,
+            item.score.composite,
+            item.score.confidence,
+            datetime.now(UTC),
+            VERSION,
+            metadata_of(item),
+        )
+        for item in items
+    ]
+    ratios, ours, copies, again = [], [], [], []
+    async with ScoreStore.open(config) as store, await connect(config, autocommit=True) as bare:
+        for number in range(ROUNDS):
+            taken = {}
+            for side in ("store", "copy") if number % 2 else ("copy", "store"):
+                await bare.execute("TRUNCATE pattern_quality_metrics")
+                begun = time.perf_counter()
+                if side == "store":
+                    for start in range(0, STORED, BATCH):
+                        await store.save(items[start : start + BATCH])
+                else:
+                    async with bare.cursor().copy(f"COPY pattern_quality_metrics ({COLUMNS}) FROM STDIN") as copy:
+                        for row in rows:
+                            await copy.write_row(row)
+                taken[side] = time.perf_counter() - begun
+            ratios.append(taken["copy"] / taken["store"])
+            ours.append(STORED / taken["store"])
+            copies.append(STORED / taken["copy"])
+        if not await _filled(bare):
+            for start in range(0, STORED, BATCH):
+                await store.save(items[start : start + BATCH])
+        begun = time.perf_counter()
+        for start in range(0, STORED, BATCH):
+            await store.save(items[start : start + BATCH])
+        again.append(STORED / (time.perf_counter() - begun))
+    rate, copied = statistics.median(ours), statistics.median(copies)
+    return [
+        Row(f"scores stored, {BATCH:,} per statement", rate, "per s", "≥ 10000", "the old script: 5 to 10"),
+        Row(
+            "storing, beside COPY of the same rows", statistics.median(ratios), "times", "≥ 0.4", f"{copied:,.0f} per s"
+        ),
+        Row("scores replaced", again[0], "per s", "", "every row exists already"),
+    ]
+
+
+async def _filled(connection: Any) -> bool:
+    cursor = await connection.execute("SELECT count(*) FROM pattern_quality_metrics")
+    return bool((await cursor.fetchone())[0] == STORED)
+
+
+def fill(place: Place) -> None:
+    """Fill a collection with points as the old writers made them."""
+    client: QdrantClient = blocking_client(place)
+    client.create_collection(
+        place.collection, vectors_config=models.VectorParams(size=2, distance=models.Distance.COSINE)
+    )
+    functions = stdlib_functions()
+    for start in range(0, place.count, 1000):
+        points = []
+        for number in range(start, min(start + 1000, place.count)):
+            name, path, code = functions[number % len(functions)]
+            payload = {"content_preview": code, "pattern_name": name, "file_path": path, "pattern_confidence": 0.5}
+            points.append(models.PointStruct(id=OLD_ID + number, vector=[1.0, 0.5], payload=payload))
+        client.upsert(place.collection, points, wait=True)
+    client.close()
+
+
+def backfill_job() -> None:
+    """Run one backfill in this process and print what it took."""
+    place = Place(**json.loads(sys.argv[2]))
+    qdrant = QdrantConfig("benchmark", url=place.qdrant_url, api_key=QDRANT_API_KEY, path=place.qdrant_path)
+    settings = BackfillSettings((place.collection,), False, place.count, 0.0, BATCH, 0.0, False, False)
+    with measured() as details:
+        result = asyncio.run(backfill(postgres_of(place), qdrant, settings, RunIdentity(uuid.uuid4())))
+        details["stored"] = result.stored
+
+
+def whole_runs(bed: Bed, points: int) -> Iterator[Row]:
+    """Whole backfills, a tenth first, each in a process of its own; peak memory side by side."""
+    peaks = {}
+    with bed.database(0) as empty, bed.collection(empty) as place:
+        place = Place(**(asdict(place) | {"count": points}))
+        fill(place)
+        for count in (points // 10, points):
+            some = Place(**(asdict(place) | {"count": count}))
+            command = [sys.executable, "-m", "benchmarks.quality", "--backfill", json.dumps(asdict(some))]
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])}
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)  # noqa: S603
+            seen = json.loads(done.stdout.splitlines()[-1])
+            with psycopg.connect(place.dsn) as connection:
+                found = connection.execute(
+                    "SELECT count(*), count(DISTINCT pattern_id) FROM pattern_quality_metrics "
+                    "WHERE pattern_id = ANY(%s)",
+                    [[pattern_id_of(OLD_ID + number) for number in range(count)]],
+                ).fetchone()
+            if found != (count, count) or seen["details"]["stored"] != count:
+                raise RuntimeError(f"{count} points gave {found} rows")
+            peaks[count] = seen["peak_bytes"] / 2**20
+            note = f"{seen['seconds']:.1f} s, processor {seen['cpu_seconds']:.1f} s, peak {peaks[count]:.0f} MiB"
+            yield Row(f"backfill of {count:,} points, end to end", count / seen["seconds"], "per s", "", note)
+    note = f"{peaks[points]:.0f} MiB, {peaks[points // 10]:.0f} MiB"
+    yield Row(
+        "peak memory of all, beside a tenth of them", peaks[points] / peaks[points // 10], "times", "≤ 1.15", note
+    )
+
+
+def main() -> None:
+    """Measure everything, print the table, write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("--points", type=int, default=POINTS, help="points of the whole run on a server")
+    points = parser.parse_args().points
+    lines = list(scoring())
+    shares = profile()
+    with Bed.running() as bed:
+        with bed.database(0) as place:
+            lines += asyncio.run(storing(place))
+        lines += whole_runs(bed, points if bed.qdrant_url else points // EMBEDDED_SHARE)
+        qdrant = bed.qdrant
+    machine = {
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "qdrant": qdrant,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    results = {"machine": machine, "profile": shares, "rows": [asdict(line) | {"holds": line.holds} for line in lines]}
+    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    print(f"{markdown(lines)}\n\nWhere scoring spends its time: {shares}")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    backfill_job() if sys.argv[1:2] == ["--backfill"] else main()
