@@ -7,14 +7,15 @@ from typing import Any
 from uuid import UUID
 
 from code_patterns.errors import PatternsError
+from code_patterns.quality.dimensions import TIERS, WEIGHTS
 from demo import HOME
 from demo.airflow_server import LOGS
-from demo.collection import compare, search
+from demo.collection import ALIAS, compare, search
 from demo.command import run
 from demo.installation import Burst, change, count_scores
 from demo.rest import AirflowApi, Run
 from demo.screen import Screen
-from demo.stack import FULL, INCREMENTAL, MIGRATION, Stack, Workplace, harvested, start
+from demo.stack import FULL, INCREMENTAL, MIGRATION, QUALITY, Stack, Workplace, harvested, start
 
 RUN_SECONDS = 120.0
 LOG_LINES = 25
@@ -51,6 +52,10 @@ def demo(place: Workplace, screen: Screen) -> None:
     found = _tell_sync(screen, stack, incremental)
     _check(found, burst)
     _tell_search(screen, rows.question, frozenset(row.id for row in rows.later))
+
+    with screen.step(f"5  {QUALITY}: a score for every pattern"):
+        scored = _run(stack.api, screen, QUALITY, collection=ALIAS, delay_seconds=0)
+    _tell_quality(screen, stack, scored, found=compare(stack.database).points)
 
 
 def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
@@ -111,6 +116,38 @@ def _tell_burst(screen: Screen, burst: Burst) -> None:
             ),
             (f"{burst.counted:>5,}", "usage counters raised, which is no change for the sync"),
         ]
+    )
+
+
+def _tell_quality(screen: Screen, stack: Stack, finished: Run, found: int) -> None:
+    """Write how many patterns were scored and how they spread over the tiers.
+
+    :param found: points in the collection
+    :raises PatternsError: a pattern has no score, or more than one
+    """
+    result: Mapping[str, Any] = stack.api.result(finished, "score")
+    _tell_seconds(screen, finished)
+    if result["stored"] != found:
+        raise PatternsError(f"{QUALITY} stored {result['stored']} scores for {found} patterns.")
+    scores, patterns = count_scores(stack.database)
+    if scores != patterns:
+        raise PatternsError(f"{patterns} patterns have {scores} scores; each may have one.")
+    screen.say(
+        f"{result['stored']:,} scores stored, {result['patterns_per_second']:,.0f} patterns/s, definitions "
+        f"{result['version']}"
+    )
+    screen.rows(
+        [
+            ("tier", "patterns", "average"),
+            *(
+                (name, f"{tier['patterns']:>8,}", "" if tier["average"] is None else f"{tier['average']:>7.3f}")
+                for name, _ in TIERS
+                for tier in [result["tiers"][name]]
+            ),
+        ]
+    )
+    screen.say(
+        "Averages: " + ", ".join(f"{name.replace('_', ' ')} {result['dimensions'][name]:.2f}" for name in WEIGHTS)
     )
 
 

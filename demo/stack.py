@@ -25,6 +25,7 @@ from demo.secrets_file import Secrets, secrets_of_this_demo
 MIGRATION = "schema_migration"
 FULL = "pattern_sync_full"
 INCREMENTAL = "pattern_sync_incremental"
+QUALITY = "quality_backfill"
 START_SECONDS = 180.0
 
 _LOADED = HOME / "loaded"
