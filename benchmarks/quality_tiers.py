@@ -2,7 +2,8 @@
 
 ``PYTHONPATH=plugins python -m benchmarks.quality_tiers`` scores the functions of the standard library as they are,
 minified, reduced to generated stubs, cut at 500 characters and with good fields beside them, and the stub files
-(``.pyi``) that ship with mypy. It writes the table of tier shares into ``docs/quality.md`` and the plot ``docs/quality-tiers.svg``.
+(``.pyi``) that ship with mypy. It writes the table of tier shares into ``docs/quality.md`` and the plot
+``docs/quality-tiers.svg``.
 """
 
 import ast
