@@ -7,7 +7,10 @@ SELECT
     pattern_version,
     pattern_data::text,
     metadata::text,
-    created_at,
+    -- Infinite times, and those before year 1 or after 9999, have no ISO 8601 form that readers could parse.
+    CASE
+        WHEN created_at >= '0001-01-02' AND created_at < '9999-12-31' THEN created_at
+    END AS created_at,
     file_path,
     language,
     sync_xid::text::bigint
