@@ -33,9 +33,10 @@ test: install ## Run every test and check
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n 2
 
-bench: install benchmarks/.venv-peers/.installed ## Measure sync and scores beside their limits and peers; SIZE=large takes hours
+bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and storage beside their limits and peers; SIZE=large takes hours
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning
 
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 	@test -x $(@D)/bin/python || $(BIN)/python -m venv --without-pip $(@D)

@@ -13,9 +13,10 @@ from demo.airflow_server import LOGS
 from demo.collection import ALIAS, compare, search
 from demo.command import run
 from demo.installation import Burst, change, count_scores
+from demo.learning import Learned, analyse, learn
 from demo.rest import AirflowApi, Run
 from demo.screen import Screen
-from demo.stack import FULL, INCREMENTAL, MIGRATION, QUALITY, Stack, Workplace, harvested, start
+from demo.stack import ANALYTICS, FULL, INCREMENTAL, MIGRATION, QUALITY, Stack, Workplace, harvested, start
 
 RUN_SECONDS = 120.0
 LOG_LINES = 25
@@ -56,6 +57,13 @@ def demo(place: Workplace, screen: Screen) -> None:
     with screen.step(f"5  {QUALITY}: a score for every pattern"):
         scored = _run(stack.api, screen, QUALITY, collection=ALIAS, delay_seconds=0)
     _tell_quality(screen, stack, scored, found=compare(stack.database).points)
+
+    with screen.step("6  Templates and a week of their use, through the storage layer"):
+        learned = learn(stack.database, rows.loaded)
+    screen.say(f"{learned.templates} templates stored, {learned.events} usage events recorded")
+    with screen.step(f"7  {ANALYTICS}: how they fared on {learned.day}"):
+        analysed = _run(stack.api, screen, ANALYTICS, day=learned.day.isoformat())
+    _tell_analytics(screen, stack, analysed, learned)
 
 
 def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
@@ -149,6 +157,39 @@ def _tell_quality(screen: Screen, stack: Stack, finished: Run, found: int) -> No
     screen.say(
         "Averages: " + ", ".join(f"{name.replace('_', ' ')} {result['dimensions'][name]:.2f}" for name in WEIGHTS)
     )
+
+
+def _tell_analytics(screen: Screen, stack: Stack, finished: Run, learned: Learned) -> None:
+    """Write the most used templates of a day and the trend of the days before it.
+
+    :raises PatternsError: the analytics count other events than were recorded
+    """
+    result: Mapping[str, Any] = stack.api.result(finished, "compute")
+    _tell_seconds(screen, finished)
+    if result["total_usage_count"] != learned.events_of_day:
+        raise PatternsError(f"{ANALYTICS} counted {result['total_usage_count']} events of {learned.events_of_day}.")
+    analysis = analyse(stack.database, learned.day)
+    totals = analysis.totals
+    screen.say(
+        f"{result['total_usage_count']} events of {result['pattern_rows']} templates, {result['success_count']} "
+        f"succeeded; {totals['trend_direction']} ({totals['trend_strength']:.0%} against the day before)"
+    )
+    screen.rows(
+        [
+            ("top templates", "uses", "succeeded", "quality", "trend"),
+            *(
+                (
+                    row["pattern_name"],
+                    f"{row['total_usage_count']:>4}",
+                    f"{row['success_count']:>9}",
+                    f"{row['average_quality_improvement']:>+7.3f}",
+                    f"{row['trend_direction']} {row['trend_strength']:.0%}",
+                )
+                for row in analysis.top
+            ),
+        ]
+    )
+    screen.say("Uses per day: " + ", ".join(f"{row['period'][5:10]} {row['usage_count']}" for row in analysis.trend))
 
 
 def _check(found: Mapping[str, Any], burst: Burst) -> None:

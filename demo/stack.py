@@ -26,6 +26,7 @@ MIGRATION = "schema_migration"
 FULL = "pattern_sync_full"
 INCREMENTAL = "pattern_sync_incremental"
 QUALITY = "quality_backfill"
+ANALYTICS = "pattern_analytics"
 START_SECONDS = 180.0
 
 _LOADED = HOME / "loaded"
@@ -36,6 +37,7 @@ _VARIABLES = {
     "patterns_collection": ("code_patterns", "Alias or collection in Qdrant that the sync writes"),
     "quality_backfill_batch_size": ("100", "Patterns that are scored together"),
     "quality_backfill_delay_seconds": ("0.5", "Pause between two batches of the quality backfill"),
+    "pattern_trace_retention_days": ("90", "Days for which traces of the storage layer are kept"),
 }
 
 
@@ -162,7 +164,7 @@ def _clear() -> None:
 def _wait_until_ready(server: AirflowServer, api: AirflowApi, programs: Programs, screen: Screen) -> None:
     """Wait until Airflow is healthy and has read the DAGs the demo runs."""
     deadline = time.monotonic() + START_SECONDS
-    needed = {MIGRATION, FULL, INCREMENTAL}
+    needed = {MIGRATION, FULL, INCREMENTAL, QUALITY, ANALYTICS}
     healthy = False
     while not (healthy and needed <= api.dag_ids()):
         if failed := programs.failed():

@@ -187,6 +187,7 @@ def test_the_variables_are_known_and_have_their_defaults() -> None:
         "patterns_collection": "code_patterns",
         "quality_backfill_batch_size": "100",
         "quality_backfill_delay_seconds": "0.5",
+        "pattern_trace_retention_days": "90",
     }
 
 
