@@ -18,12 +18,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from qdrant_client import QdrantClient
 
+from benchmarks import ROOT
 from benchmarks.jobs import blocking_client, postgres_of
 from benchmarks.patterns import load
 from benchmarks.place import Place
 from code_patterns.migrations.runner import apply
 
-ROOT = Path(__file__).resolve().parents[1]
 PEERS_PYTHON = ROOT / "benchmarks" / ".venv-peers" / "bin" / "python"
 JOB_SECONDS = 3600.0
 
@@ -145,11 +145,10 @@ def _measurement(output: str) -> Measurement:
 
 
 def _run(python: str, module: str, place: Place, *arguments: str) -> str:
-    command = [python, "-m", module, place.to_json(), *arguments]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])}
+    command = [python, "-W", "ignore", "-m", module, place.to_json(), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 (our own command)
-            command, stdout=subprocess.PIPE, env=environment, text=True, timeout=JOB_SECONDS, check=True
+            command, stdout=subprocess.PIPE, cwd=ROOT, text=True, timeout=JOB_SECONDS, check=True
         )
     except subprocess.SubprocessError as error:
         raise JobError(f"{module} {' '.join(arguments)}: {error}") from None
@@ -171,10 +170,9 @@ def _embedded_postgres() -> Iterator[str]:
 
 @contextmanager
 def _embedding_server() -> Iterator[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])}
     command = [sys.executable, "-m", "benchmarks.embedding_server"]
     with subprocess.Popen(  # noqa: S603 (our own command)
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
     ) as process:
         if process.stdout is None:
             raise JobError("the embedding server has no output")
