@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# httpx imports these with its first client, which would be in the middle of the measurement.
+import anyio._backends._asyncio  # noqa: F401
+import httpcore  # noqa: F401
+
 
 @contextmanager
 def measured(**details: object) -> Iterator[dict[str, object]]:

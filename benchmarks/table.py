@@ -61,7 +61,7 @@ def rows(seen: Measurements, size: Size) -> Iterator[Row]:
     shares = ", ".join(f"{name} {share:.0%}" for name, share in profile.items()) if isinstance(profile, dict) else ""
     yield Row(
         "hashing embedder",
-        size.patterns / seen.median("hashing", seconds),
+        size.patterns / seen.median("hashing", cpu_seconds),
         "texts/s per core",
         note=f"own time under the profiler: {shares}",
     )
@@ -94,10 +94,7 @@ def _against_peers(seen: Measurements, size: Size) -> Iterator[Row]:
     name = "re-run with nothing changed, beside {}"
     yield _ratio(seen, size, name.format("LangChain"), "langchain again", "sync again", "≥ 5")
     yield _ratio(seen, size, name.format("LlamaIndex"), "llamaindex again", "sync again", "≥ 5")
-    per_row = f"{1e6 * seen.median('sync again', seconds) / size.patterns:.0f} µs, "
-    per_row += f"{1e6 * seen.median('sync', seconds) / size.patterns:.0f} µs per row"
-    value = seen.ratio("sync again", "sync", seconds)
-    yield Row("full sync with nothing changed, of a first sync, per row", value, "share", "≤ 0.05", per_row)
+    yield _per_row(seen, size, "sync again", size.patterns)
 
 
 def _growth(seen: Measurements, size: Size) -> Iterator[Row]:
@@ -115,12 +112,18 @@ def _growth(seen: Measurements, size: Size) -> Iterator[Row]:
     kinds = ("first", "unchanged")
     large, small = (max(seen.median(f"{table} {kind}", peak) for kind in kinds) for table in ("large", "small"))
     yield Row(names[1], large / small, "times", "≤ 1.2", f"{large / MEBIBYTE:.0f} MiB, {small / MEBIBYTE:.0f} MiB")
-    first, again = seen.median("large first", seconds), seen.median("large unchanged", seconds)
-    yield Row(
-        f"full sync with nothing changed at {size.large:,} rows",
-        size.large / again,
-        "rows/s",
-        note=f"first sync with the hashing embedder: {size.large / first:.0f} rows/s",
+    yield _per_row(seen, size, "large unchanged", size.large)
+
+
+def _per_row(seen: Measurements, size: Size, name: str, count: int) -> Row:
+    again = seen.median(name, seconds) / count
+    first = seen.median("sync", seconds) / size.patterns
+    return Row(
+        f"full sync with nothing changed, of a first sync, per row of {count:,}",
+        again / first,
+        "share",
+        "≤ 0.05",
+        f"{1e6 * again:.0f} µs, {1e6 * first:.0f} µs per row",
     )
 
 
