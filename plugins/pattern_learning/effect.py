@@ -63,7 +63,8 @@ class PatternEffect:
             result = ModelResult(True, data, metadata=metadata)
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("%s done, correlation id %s", contract.operation, contract.correlation_id)
-        self._trace(contract, result, (time.perf_counter() - begun) * 1000)
+        if tracer := track2_integration.active_tracer():
+            self._trace(tracer, contract, result, (time.perf_counter() - begun) * 1000)
         return result
 
     def _connection(self) -> Borrowed:
@@ -96,10 +97,13 @@ class PatternEffect:
             exc_info=None if failure.expected else error,
         )
 
-    def _trace(self, contract: ModelContractEffect, result: ModelResult, duration_ms: float) -> None:
-        tracer = track2_integration.active_tracer()
-        if tracer is None:
-            return
+    def _trace(
+        self,
+        tracer: track2_integration.PatternTracer,
+        contract: ModelContractEffect,
+        result: ModelResult,
+        duration_ms: float,
+    ) -> None:
         usage = contract.usage_data if isinstance(contract.usage_data, Mapping) else {}
         tracer.record(
             self.pool,

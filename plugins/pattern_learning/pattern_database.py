@@ -16,7 +16,7 @@ from code_patterns.postgres import PostgresConfig
 from pattern_learning import track2_integration
 from pattern_learning.connection import asyncpg_arguments, config_from_airflow, config_from_url, connection_failure
 from pattern_learning.failures import explain
-from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, SessionConnection, SessionPool, take
+from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, SessionPool, take
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ _POOL_DEFAULTS: dict[str, Any] = {
     "init": None,
     "reset": None,
     "loop": None,
+    "connection_class": asyncpg.Connection,
     "record_class": asyncpg.Record,
 }
 
@@ -89,7 +90,6 @@ class PatternDatabaseManager:
                         **arguments,
                         min_size=self.min_pool_size,
                         max_size=self.max_pool_size,
-                        connection_class=SessionConnection,
                         **_POOL_DEFAULTS,
                     )
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

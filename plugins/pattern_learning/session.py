@@ -10,19 +10,6 @@ from code_patterns.errors import OutageError
 ACQUIRE_TIMEOUT_SECONDS = 30.0
 
 
-class SessionConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg carries no types
-    """A connection that knows whether its session has to be reset.
-
-    :ivar untouched: nothing was set in the session since the connection left the pool
-    """
-
-    untouched = False
-
-    def get_reset_query(self) -> str:
-        """Return the statement that resets the session, or nothing."""
-        return "" if self.untouched else str(super().get_reset_query())
-
-
 class SessionPool(asyncpg.Pool):  # type: ignore[misc] # asyncpg carries no types
     """A pool with a short way for statements that set nothing in the session.
 
@@ -35,22 +22,29 @@ class SessionPool(asyncpg.Pool):  # type: ignore[misc] # asyncpg carries no type
         """Whether a connection can be had without waiting for another to come back."""
         return not self._queue.empty()
 
-    async def give_back(self, connection: Any) -> None:
+    def put_back(self, connection: Any) -> bool:
         """Take back a connection whose statements succeeded and set nothing in the session.
 
-        :param connection: from ``acquire``, outside a transaction
+        This is what asyncpg 0.32 does at the end of ``Pool.release``, without the reset before it.
+
+        :param connection: from ``acquire``
+        :return: false where the connection needs more than that and has to be released
         """
-        raw = connection._con
-        if raw is None:  # it broke, and is out of the pool already
-            return
-        # As Pool.release does, but without the task that protects a reset from being cancelled: this one waits
-        # for nothing, except where asyncpg replaces a connection after 50,000 statements.
-        raw.untouched = True
-        try:
-            raw._on_release()
-            await connection._holder.release(None)
-        finally:
-            raw.untouched = False
+        raw, holder = connection._con, connection._holder
+        if (
+            raw is None
+            or raw.is_closed()
+            or raw.is_in_transaction()
+            or raw._protocol._is_cancelling()
+            or raw._protocol.queries_count >= holder._max_queries
+            or holder._generation != self._generation
+        ):
+            return False
+        raw._on_release()
+        holder._timeout = None
+        holder._release()
+        holder._setup_inactive_callback()
+        return True
 
 
 class Borrowed:
@@ -70,10 +64,9 @@ class Borrowed:
         return self._connection
 
     async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is None and isinstance(self._pool, SessionPool):
-            await self._pool.give_back(self._connection)
-        else:
-            await self._pool.release(self._connection)
+        pool = self._pool
+        if kind is not None or not isinstance(pool, SessionPool) or not pool.put_back(self._connection):
+            await pool.release(self._connection)
 
 
 async def take(pool: Any, timeout_seconds: float) -> Any:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -129,8 +130,11 @@ def test_a_password_is_never_guessed(
                 file.seek(0)
                 file.write(f"local all {role} scram-sha-256\n" + rules)
             admin.execute("SELECT pg_reload_conf()")
-    monkeypatch.setenv("PGPASSWORD", SECRET)
     try:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(url_of(migrated_database, user=role, password=None)).close()
+            pytest.skip("this server asks nobody for a password")
+        monkeypatch.setenv("PGPASSWORD", SECRET)
         with pytest.raises(ConfigurationError, match="password") as caught:
             asyncio.run(PatternDatabaseManager(url_of(migrated_database, user=role, password=None), 1).initialize())
         assert SECRET not in str(caught.value)
