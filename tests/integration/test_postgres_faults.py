@@ -87,13 +87,13 @@ def terminate(bed: SyncBed, which: str) -> list[tuple[Any, ...]]:
     )
 
 
-def sessions(bed: SyncBed) -> int:
-    """How many sessions the runs have open."""
+def is_waiting(bed: SyncBed) -> bool:
+    """Whether a run is waiting for the lock."""
     [(count,)] = bed.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND application_name = 'code_patterns' AND pid <> pg_backend_pid()"
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE %s AND state = 'idle'",
+        ["%pg_try_advisory_lock%"],
     )
-    return int(count)
+    return bool(count)
 
 
 def assert_the_next_run_repairs(bed: SyncBed, mode: str) -> None:
@@ -132,6 +132,8 @@ def restart(server: Any, how: str) -> None:
         bin_path=server.bin_path,
         user=server.system_user,
     )
+    # So that the fixture's end stops the new process.
+    server.ensure_postgres_running()
 
 
 @pytest.mark.parametrize("how", ["fast", "immediate"])
@@ -188,7 +190,7 @@ def test_a_run_that_lost_its_lock_writes_nothing_over_the_run_that_took_it(
         assert embedding.wait(60)
         bed.execute('UPDATE pattern_lineage_nodes SET pattern_data = \'{"code": "newer"}\'')
         second = threads.submit(bed.sync, settled=False)
-        while sessions(bed) < 4:
+        while not is_waiting(bed):
             assert not second.done()
         assert terminate(bed, "state") == [(True,)]
         assert second.result(60).counts["changed"] == 20
@@ -209,7 +211,7 @@ def test_a_waiting_run_whose_session_is_ended_says_so(bed: SyncBed) -> None:
         physical = bed.points() and bed.execute("SELECT collection FROM pattern_sync_state")[0][0]
         other.execute("SELECT pg_advisory_lock(hashtext('code_patterns sync'), hashtext(%s))", [physical])
         waiting = threads.submit(bed.sync, settled=False)
-        while sessions(bed) < 2:
+        while not is_waiting(bed):
             assert not waiting.done()
         terminate(bed, "both")
         with pytest.raises(OutageError, match="'patterns_postgres'"):
