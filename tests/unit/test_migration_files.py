@@ -25,10 +25,13 @@ def test_the_projects_own_migrations_keep_the_rules() -> None:
         "014_add_pattern_quality_unique_constraint",
         "015_pattern_sync",
         "016_pattern_sync_index",
+        "017_quality",
+        "018_pattern_learning_traces",
+        "019_pattern_search_index",
     ]
     assert migrations[1].rollback.name == "013_rollback_pattern_quality_fk"
-    assert [migration.version for migration in migrations if not migration.forward.transactional] == [16]
-    assert [migration.version for migration in migrations if not migration.rollback.transactional] == [16]
+    assert [migration.version for migration in migrations if not migration.forward.transactional] == [16, 19]
+    assert [migration.version for migration in migrations if not migration.rollback.transactional] == [16, 19]
 
 
 @pytest.mark.parametrize(
