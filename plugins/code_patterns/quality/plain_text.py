@@ -32,6 +32,7 @@ _HEAD = re.compile(
     r"(?P<name>[\w.$]*)[^\n({;:]*",
     re.MULTILINE,
 )
+_DOCUMENTING = ('"""', "'''", "/**", "///")
 _TYPES = {"class", "struct", "interface", "module"}
 _ASYNC = re.compile(r"\basync\b")
 _DECORATOR = re.compile(r"^[ \t]*@[\w.]+", re.MULTILINE)
@@ -64,9 +65,10 @@ def read(code: str, language: str | None, reason: str) -> CodeFacts:
     real = sum(value for value in judged if value is not None)
     stubs = sum(value == 0 for value in judged)
     rest = MOST * real / (real + STUB_WEIGHT * stubs) if real else 0.0
-    # Which comment belongs to which function is not known: the first one stands for the documentation of all.
-    first, *others = [comment_words(comment) for comment in comments] or [0]
-    doc_words = first if real else 0
+    words = [comment_words(comment) for comment in comments]
+    # Which comment belongs to which function is not known: the first that looks like one documents them all.
+    documents = bool(comments) and (comments[0].startswith(_DOCUMENTING) or text.lstrip().startswith(comments[0]))
+    doc_words = words[0] if documents and real else 0
     cyclomatic = 1 + len(_DECISION.findall(bare))
     is_type = [head["kind"] in _TYPES for head in heads]
     return CodeFacts(
@@ -81,7 +83,8 @@ def read(code: str, language: str | None, reason: str) -> CodeFacts:
         ),
         rest=rest,
         doc_words=doc_words,
-        comment_words=sum(others),
+        hints=0.0,
+        comment_words=sum(words[documents:]),
         statements=max(sum(value is not None for value in judged), 1),
         cyclomatic=cyclomatic,
     )
