@@ -392,9 +392,7 @@ def test_a_point_deleted_between_comparison_and_write_is_written_by_the_next_try
 ) -> None:
     work(bed)
     seen = qdrant_server.requests["payload"]
-    [victim] = bed.execute("SELECT id FROM pattern_lineage_nodes WHERE metadata = '{\"k\": null}' LIMIT 1")[
-        0
-    ]
+    [victim] = bed.execute("SELECT id FROM pattern_lineage_nodes WHERE metadata = '{\"k\": null}' LIMIT 1")[0]
 
     async def delete() -> None:
         client = await open_client(bed.qdrant)
