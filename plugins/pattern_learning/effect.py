@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-from uuid import UUID
 
 from pattern_learning import track2_integration, values
 from pattern_learning.contract import ModelContractEffect, ModelResult
@@ -105,35 +104,21 @@ class PatternEffect:
         duration_ms: float,
     ) -> None:
         usage = contract.usage_data if isinstance(contract.usage_data, Mapping) else {}
+        pattern_id: Any = contract.pattern_id
+        if pattern_id is None and isinstance(result.data, dict):
+            pattern_id = result.data.get("pattern_id") or result.data.get("source_pattern_id")
         tracer.record(
             self.pool,
             track2_integration.Trace(
                 datetime.now(UTC),
                 self.name,
-                str(contract.operation),
-                _pattern_of(contract, result),
-                str(contract.correlation_id),
+                contract.operation,
+                pattern_id,
+                result.metadata["correlation_id"],
                 result.success,
                 duration_ms,
                 result.error,
-                _number_or_none(usage.get("quality_before")),
-                _number_or_none(usage.get("quality_after")),
+                usage.get("quality_before"),
+                usage.get("quality_after"),
             ),
         )
-
-
-def _pattern_of(contract: ModelContractEffect, result: ModelResult) -> UUID | None:
-    given = contract.pattern_id
-    if given is None and isinstance(result.data, dict):
-        given = result.data.get("pattern_id") or result.data.get("source_pattern_id")
-    try:
-        return None if given is None else values.identity("pattern_id", given)
-    except Refusal:
-        return None
-
-
-def _number_or_none(value: Any) -> float | None:
-    try:
-        return None if value is None else values.number("quality", value)
-    except Refusal:
-        return None

@@ -94,7 +94,7 @@ class PatternDatabaseManager:
                     )
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     raise connection_failure(config, error) from None
-                track2_integration.attach(pool, partial(asyncpg.connect, **asyncpg_arguments(config)))
+                track2_integration.attach(pool, partial(_connect_for_traces, config))
                 self.pool = pool
                 log.info("Opened a pool of %d to %d connections", self.min_pool_size, self.max_pool_size)
         return True
@@ -173,6 +173,14 @@ class PatternDatabaseManager:
                 # In a thread: importing Airflow and asking for a connection would hold up the event loop.
                 self._config = await asyncio.to_thread(config_from_airflow)
         return self._config
+
+
+async def _connect_for_traces(config: PostgresConfig) -> Any:
+    arguments = asyncpg_arguments(config)
+    # A crash of the server may cost the traces of its last second; in return they do not wait for the disk, on
+    # which the operations themselves wait.
+    settings = {**arguments.pop("server_settings"), "synchronous_commit": "off"}
+    return await asyncpg.connect(**arguments, server_settings=settings)
 
 
 _managers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PatternDatabaseManager] = weakref.WeakKeyDictionary()

@@ -14,16 +14,18 @@ from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from opentelemetry import trace as telemetry
+
+from pattern_learning import values
+from pattern_learning.values import Refusal
 
 log = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 10_000
 """Most traces that wait to be written; further ones are dropped and counted."""
 
-LINGER_SECONDS = 0.05
+LINGER_SECONDS = 0.2
 BATCH = 1000
 WRITE_TIMEOUT_SECONDS = 10.0
 _WARN_SECONDS = 60.0
@@ -33,7 +35,7 @@ Connect = Callable[[], Awaitable[Any]]
 
 
 class Trace(NamedTuple):
-    """One operation; the fields are columns of ``pattern_learning_traces``.
+    """One operation; the fields are columns of ``pattern_learning_traces``, the values as the caller gave them.
 
     :param recorded_at: end of the operation
     :param node: which node
@@ -49,14 +51,14 @@ class Trace(NamedTuple):
 
     recorded_at: datetime
     node: str
-    operation: str
-    pattern_id: UUID | None
+    operation: Any
+    pattern_id: Any
     correlation_id: str
     success: bool
     duration_ms: float
     error: str | None
-    quality_before: float | None
-    quality_after: float | None
+    quality_before: Any
+    quality_after: Any
 
 
 class _Beside(NamedTuple):
@@ -201,17 +203,36 @@ class _Writer:
 
 async def _copy(connection: Any, actor: str | None, batch: list[Trace]) -> None:
     columns = list(Trace._fields)
-    records: list[Any] = [row._replace(error=row.error and row.error[:_LONGEST_ERROR]) for row in batch]
+    records: list[Any] = [_storable(trace) for trace in batch]
     if actor is not None:
         columns.append("actor")
         records = [(*record, actor) for record in records]
     await connection.copy_records_to_table("pattern_learning_traces", records=records, columns=columns)
 
 
+def _storable(trace: Trace) -> Trace:
+    """Return what the table can hold of a trace: the caller may have given anything."""
+    return trace._replace(
+        operation=str(trace.operation),
+        pattern_id=_or_none(values.identity, trace.pattern_id),
+        error=trace.error and trace.error[:_LONGEST_ERROR],
+        quality_before=_or_none(values.number, trace.quality_before),
+        quality_after=_or_none(values.number, trace.quality_after),
+    )
+
+
+def _or_none(parse: Callable[[str, Any], Any], value: Any) -> Any:
+    try:
+        return None if value is None else parse("", value)
+    except Refusal:
+        return None
+
+
 def _emit_span(trace: Trace, actor: str | None) -> None:
     if isinstance(telemetry.get_tracer_provider(), telemetry.ProxyTracerProvider):
         return
     end = int(trace.recorded_at.timestamp() * 1e9)
+    trace = _storable(trace)
     attributes: dict[str, Any] = {
         "db.system.name": "postgresql",
         "pattern_learning.node": trace.node,
