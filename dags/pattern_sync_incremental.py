@@ -16,6 +16,9 @@ interval with Qdrant and repairs what differs; the position of the hourly runs s
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
 (`code_patterns`).
 
+**Deadline**: with `PATTERNS_HOURLY_DEADLINE_MINUTES` in the environment, a run that is not done so long after it was
+queued is reported in the triggerer's log, in the UI and in the metric `deadline_alerts.deadline_missed`.
+
 **A re-run** finds what is already done unchanged and writes nothing. Killed at any moment, the next try goes on from
 the last recorded batch. Runs of this DAG and of `pattern_sync_full` wait for each other.
 
@@ -35,6 +38,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.deadline import deadline_alert
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 
 with DAG(
@@ -45,6 +49,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
+    deadline=deadline_alert(os.environ.get("PATTERNS_HOURLY_DEADLINE_MINUTES")),
     tags=["code-patterns", "sync", "qdrant"],
     render_template_as_native_obj=True,
     default_args={

@@ -145,6 +145,7 @@ def _environment() -> dict[str, str]:
     environment = {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         "PATTERNS_POOL": POOL,
+        "PATTERNS_HOURLY_DEADLINE_MINUTES": "50",
         # On this path the API server finds the connection types of the bundle, for its forms.
         "PYTHONPATH": str(PLUGINS),
         # The components talk to one another on loopback, never through a proxy.

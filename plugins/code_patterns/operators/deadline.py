@@ -1,0 +1,50 @@
+"""What happens when a run is not done in time."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from code_patterns.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "PATTERNS_HOURLY_DEADLINE_MINUTES"
+
+
+def deadline_alert(minutes: str | None) -> DeadlineAlert | None:
+    """Alert when a run is not done so many minutes after it was queued; no alert without a number.
+
+    :param minutes: what the environment variable ``PATTERNS_HOURLY_DEADLINE_MINUTES`` holds
+    :raises ConfigurationError: it holds no positive number
+    """
+    if not minutes:
+        return None
+    try:
+        interval = timedelta(minutes=float(minutes))
+    except (ValueError, OverflowError):
+        interval = timedelta(0)
+    if interval <= timedelta(0):
+        raise ConfigurationError(
+            f"The environment variable {VARIABLE} is {minutes!r}; it must be a positive number of minutes."
+        )
+    # By its name: the triggerer runs it, which has this package but not the DAG files.
+    callback = AsyncCallback(f"{__name__}.{report_missed_deadline.__name__}")
+    return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=interval, callback=callback)
+
+
+async def report_missed_deadline(context: dict[str, Any]) -> str:
+    """Say in the triggerer's log which run is late, and where to look; Airflow counts the miss in its metrics.
+
+    :param context: the run and its deadline, from Airflow
+    """
+    run = context["dag_run"]
+    message = (
+        f"{run['dag_id']} was not done in time: run {run['dag_run_id']}, {run['state']}, was due by "
+        f"{context['deadline']['deadline_time']}. Its task log says what it does or waits for: another run on the same "
+        "collection, a free slot of its pool, or a slow embedding server."
+    )
+    log.error(message)
+    return message
