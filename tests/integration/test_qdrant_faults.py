@@ -96,7 +96,7 @@ def test_passing_trouble_is_retried(
     bed: SyncBed, qdrant_server: QdrantServer, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One batch at a time: beside others, one request could meet five faults in a row and rightly give up.
-    monkeypatch.setattr("code_patterns.sync.runs.READ_AHEAD_BATCHES", 0)
+    monkeypatch.setattr("code_patterns.sync.runs.context.READ_AHEAD_BATCHES", 0)
     bed.embedding = replace(bed.embedding, concurrency=1)
     work(bed)
     trouble = [

@@ -1,0 +1,74 @@
+"""Before a run: finding out whether the three servers work, and waiting for its turn."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from code_patterns.embeddings import open_embedder
+from code_patterns.embeddings.base import Embedder, EmbeddingConfig
+from code_patterns.errors import ConfigurationError
+from code_patterns.postgres import PostgresConfig
+from code_patterns.qdrant import Qdrant, QdrantConfig
+from code_patterns.sync.collection import Collection, Destination, resolve
+from code_patterns.sync.pattern import recipe_of
+from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.settings import SyncSettings
+from code_patterns.sync.source import PatternSource
+from code_patterns.sync.state import RunIdentity, SyncState
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_run(
+    postgres: PostgresConfig,
+    qdrant: QdrantConfig,
+    embedding: EmbeddingConfig,
+    settings: SyncSettings,
+    identity: RunIdentity,
+) -> AsyncIterator[RunContext]:
+    """Connect everything a run needs and wait until no other run is in its way; nothing is written yet.
+
+    :raises ConfigurationError: when a person must change something first
+    :raises OutageError: when a server went away
+    """
+    while True:
+        async with AsyncExitStack() as stack:
+            source = await stack.enter_async_context(PatternSource.open(postgres))
+            opened = await stack.enter_async_context(Qdrant.open(qdrant))
+            collection = await resolve(opened, settings.collection, embedding, _destination(settings))
+            embedder = open_embedder(collection.embedding)
+            stack.push_async_callback(embedder.aclose)
+            await _check(embedder, collection, embedding)
+            state = await stack.enter_async_context(SyncState.open(postgres))
+            if settings.dry_run:
+                await state.look_at(collection.physical)
+            else:
+                await state.lock(collection.physical)
+                physical = collection.physical
+                collection = await resolve(opened, settings.collection, embedding, _destination(settings))
+                if collection.physical != physical:
+                    log.info("'%s' came to mean another collection meanwhile; starting again.", settings.collection)
+                    continue
+            yield RunContext(source, opened, collection, embedder, state, settings, identity)
+            return
+
+
+def _destination(settings: SyncSettings) -> Destination:
+    if settings.rollback:
+        return Destination.PREVIOUS
+    return Destination.CONNECTION if settings.mode == "full" else Destination.PUBLISHED
+
+
+async def _check(embedder: Embedder, collection: Collection, connection: EmbeddingConfig) -> None:
+    """Prove that the embedding server works; see :meth:`~code_patterns.embeddings.base.Embedder.check`."""
+    try:
+        await embedder.check()
+    except ConfigurationError as error:
+        if collection.recipe == recipe_of(connection):
+            raise
+        raise ConfigurationError(
+            f"{error} Readers of '{collection.name}' still see '{collection.physical}', made with the model "
+            f"'{collection.embedding.model}': until pattern_sync_full has built the new collection, changes reach them "
+            "only while that model is served too. Nothing is lost: the next run takes all that was missed."
+        ) from None
