@@ -1,7 +1,8 @@
 """The operator behind both sync DAGs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.operators.failures import task_errors
+from code_patterns.operators.lineage import sync_lineage
 from code_patterns.operators.metrics import emit
 from code_patterns.sync.runs import sync
 from code_patterns.sync.settings import Mode, choose, interval_of
@@ -18,6 +20,8 @@ from code_patterns.sync.state import RunIdentity
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from code_patterns.operators.lineage import Lineage
 
 
 class QdrantUpsertOperator(BaseOperator):
@@ -83,6 +87,7 @@ class QdrantUpsertOperator(BaseOperator):
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
         self.embedding_conn_id = embedding_conn_id
+        self._lineage: Callable[[], Lineage] | None = None
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the sync and return its counts."""
@@ -90,10 +95,12 @@ class QdrantUpsertOperator(BaseOperator):
         with task_errors():
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.plan_only}
             interval = interval_of(run.run_type, run.data_interval_start, run.data_interval_end, run.run_after)
+            postgres = PatternsPostgresHook(self.postgres_conn_id).config
+            qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
             result = asyncio.run(
                 sync(
-                    PatternsPostgresHook(self.postgres_conn_id).config,
-                    PatternsQdrantHook(self.qdrant_conn_id).config,
+                    postgres,
+                    qdrant,
                     EmbeddingHook(self.embedding_conn_id).config,
                     choose(self.mode, params, interval, lambda name: Variable.get(name, default=None)),
                     RunIdentity(uuid4(), run.dag_id, run.run_id, try_number),
@@ -101,4 +108,9 @@ class QdrantUpsertOperator(BaseOperator):
             )
         if not result.dry_run:
             emit(result)
+        self._lineage = partial(sync_lineage, postgres, qdrant, result)
         return result.as_xcom()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> "Lineage | None":
+        """Tell OpenLineage what this task has read and written."""
+        return self._lineage() if self._lineage else None

@@ -1,7 +1,8 @@
 """The operator behind the quality backfill."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -10,12 +11,15 @@ from airflow.sdk import BaseOperator, Variable
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.operators.failures import task_errors
+from code_patterns.operators.lineage import quality_lineage
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.settings import choose
 from code_patterns.sync.state import RunIdentity
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from code_patterns.operators.lineage import Lineage
 
 
 class QualityScoreOperator(BaseOperator):
@@ -72,18 +76,26 @@ class QualityScoreOperator(BaseOperator):
         self.only_missing = only_missing
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
+        self._lineage: Callable[[], Lineage] | None = None
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the backfill and return its counts and averages."""
         run, try_number = context["dag_run"], context["ti"].try_number
         with task_errors():
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.plan_only}
+            postgres = PatternsPostgresHook(self.postgres_conn_id).config
+            qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
             result = asyncio.run(
                 backfill(
-                    PatternsPostgresHook(self.postgres_conn_id).config,
-                    PatternsQdrantHook(self.qdrant_conn_id).config,
+                    postgres,
+                    qdrant,
                     choose(params, str(run.run_type), lambda name: Variable.get(name, default=None)),
                     RunIdentity(uuid4(), run.dag_id, run.run_id, try_number),
                 )
             )
+        self._lineage = partial(quality_lineage, postgres, qdrant, result)
         return result.as_xcom()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> "Lineage | None":
+        """Tell OpenLineage what this task has read and written."""
+        return self._lineage() if self._lineage else None

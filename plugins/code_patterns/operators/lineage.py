@@ -1,0 +1,71 @@
+"""What a task has read and written, as OpenLineage datasets with row counts.
+
+Only OpenLineage's provider asks for it, so its classes are imported only then: an installation without it never does.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
+
+from code_patterns.postgres import PostgresConfig
+from code_patterns.qdrant import QdrantConfig
+from code_patterns.quality.report import BackfillResult
+from code_patterns.sync.report import SyncResult
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from openlineage.client.event_v2 import Dataset
+    from openlineage.client.facet_v2 import RunFacet
+
+    Lineage: TypeAlias = OperatorLineage[Dataset, RunFacet]
+
+Name = tuple[str, str]
+"""Namespace and name of a dataset, as OpenLineage's naming convention has them."""
+
+
+def sync_lineage(postgres: PostgresConfig, qdrant: QdrantConfig, result: SyncResult) -> "Lineage":
+    """Rows read from ``pattern_lineage_nodes``; points written into the collection, deletions not among them."""
+    counts = result.counts
+    written = counts["new"] + counts["changed"] + counts["payload_only"]
+    points = _collection(qdrant, result.collection)
+    return _lineage(
+        {_table(postgres, "pattern_lineage_nodes"): counts["examined"]},
+        {} if result.dry_run or (result.kind == "verify" and not written) else {points: written},
+    )
+
+
+def quality_lineage(postgres: PostgresConfig, qdrant: QdrantConfig, result: BackfillResult) -> "Lineage":
+    """Points read from each collection; scores stored in ``pattern_quality_metrics``."""
+    return _lineage(
+        {_collection(qdrant, name): found for name, found in result.found.items()},
+        {} if result.dry_run else {_table(postgres, "pattern_quality_metrics"): result.stored},
+    )
+
+
+def _lineage(inputs: Mapping[Name, int], outputs: Mapping[Name, int]) -> "Lineage":
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from openlineage.client.event_v2 import InputDataset, OutputDataset
+    from openlineage.client.facet_v2 import input_statistics_input_dataset, output_statistics_output_dataset
+
+    read = input_statistics_input_dataset.InputStatisticsInputDatasetFacet
+    written = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
+    return OperatorLineage(
+        inputs=[
+            InputDataset(namespace, name, inputFacets={"inputStatistics": read(rowCount=count)})
+            for (namespace, name), count in inputs.items()
+        ],
+        outputs=[
+            OutputDataset(namespace, name, outputFacets={"outputStatistics": written(rowCount=count)})
+            for (namespace, name), count in outputs.items()
+        ],
+    )
+
+
+def _table(postgres: PostgresConfig, table: str) -> Name:
+    return f"postgres://{postgres.host}:{postgres.port}", f"{postgres.database}.public.{table}"
+
+
+def _collection(qdrant: QdrantConfig, name: str) -> Name:
+    if qdrant.path:
+        return "file", f"{qdrant.path}/collection/{name}"
+    return f"qdrant://{urlsplit(qdrant.url).netloc}", name

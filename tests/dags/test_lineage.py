@@ -1,0 +1,73 @@
+"""What OpenLineage hears of a run, asked for as its provider asks."""
+
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.openlineage.extractors import ExtractorManager, OperatorLineage
+from airflow.utils.state import TaskInstanceState
+
+from tests.conftest import ROOT
+from tests.sync_bed import SyncBed, rows
+
+
+@pytest.fixture
+def lineage_of(metadata_database: None) -> Any:
+    """Run a task of a DAG, and extract its lineage afterwards."""
+
+    def run(dag_id: str, task_id: str, **params: Any) -> OperatorLineage:
+        dag = DagBag(ROOT / "dags").dags[dag_id]
+        ran: dict[str, Any] = {}
+        operator = type(dag.get_task(task_id))
+        execute = operator.execute
+
+        def remember(self: Any, context: Any) -> Any:
+            ran[self.task_id] = self
+            return execute(self, context)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(operator, "execute", remember)
+            dag_run = dag.test(run_conf=params)
+        instance = dag_run.get_task_instance(task_id)
+        assert instance.state == "success"
+        return ExtractorManager().extract_metadata(dag_run, ran[task_id], TaskInstanceState.SUCCESS, instance)
+
+    return run
+
+
+def counts(lineage: OperatorLineage) -> tuple[dict[str, int], dict[str, int]]:
+    read = {f"{item.namespace} {item.name}": item.inputFacets["inputStatistics"].rowCount for item in lineage.inputs}
+    written = {
+        f"{item.namespace} {item.name}": item.outputFacets["outputStatistics"].rowCount for item in lineage.outputs
+    }
+    return read, written
+
+
+def names(bed: SyncBed) -> tuple[str, str]:
+    """The source table and the collection, as OpenLineage names them."""
+    table = f"postgres://{bed.postgres.host}:{bed.postgres.port} {bed.postgres.database}.public"
+    if bed.qdrant.path:
+        return table, f"file {bed.qdrant.path}/collection/{bed.collection}"
+    return table, f"qdrant://{bed.qdrant.url.split('//')[1]} {bed.collection}"
+
+
+def test_a_sync_reads_rows_and_writes_points(connected: SyncBed, lineage_of: Any) -> None:
+    connected.insert(rows(11))
+    table, collection = names(connected)
+    read, written = counts(lineage_of("pattern_sync_full", "sync"))
+    assert (read, written) == ({f"{table}.pattern_lineage_nodes": 11}, {collection: 11})
+
+
+def test_a_dry_run_writes_nothing(connected: SyncBed, lineage_of: Any) -> None:
+    connected.insert(rows(4))
+    table, _ = names(connected)
+    read, written = counts(lineage_of("pattern_sync_full", "sync", dry_run=True))
+    assert (read, written) == ({f"{table}.pattern_lineage_nodes": 4}, {})
+
+
+def test_a_backfill_reads_points_and_writes_scores(connected: SyncBed, lineage_of: Any) -> None:
+    connected.insert(rows(6))
+    lineage_of("pattern_sync_full", "sync")
+    table, collection = names(connected)
+    read, written = counts(lineage_of("quality_backfill", "score", collection=connected.collection, delay_seconds=0))
+    assert (read, written) == ({collection: 6}, {f"{table}.pattern_quality_metrics": 6})
