@@ -63,10 +63,10 @@ def test_metrics_say_what_the_history_says(
 ) -> None:
     from airflow.sdk.observability import stats
 
-    sent: dict[tuple[str, str], float] = {}
+    sent: dict[tuple[str, str, str], float] = {}
 
     def receive(stat: str, value: float = 1, *args: object, tags: dict[str, str], **kwargs: object) -> None:
-        sent[stat, tags.get("outcome", "")] = value
+        sent[stat, tags["kind"], tags.get("outcome", "")] = value
 
     for kind in ("incr", "timing", "gauge"):
         monkeypatch.setattr(stats, kind, receive)
@@ -77,12 +77,10 @@ def test_metrics_say_what_the_history_says(
     [history] = connected.execute(
         "SELECT created, changed, payload_only, unchanged, deleted, failed FROM pattern_sync_runs WHERE kind = 'full'"
     )
-    # The verification runs last, so its metrics are the last ones sent.
     assert history == (9, 0, 0, 0, 0, 2)
-    assert {name: sent["code_patterns.sync.rows", name] for name in counters} == {
-        **dict.fromkeys(counters, 0),
-        "unchanged": 9,
-    }
-    assert sent["code_patterns.sync.failures_open", ""] == 2
-    assert sent["code_patterns.sync.lag_seconds", ""] >= 0
-    assert sent["code_patterns.sync.duration", ""] > 0
+    assert tuple(sent["code_patterns.sync.rows", "full", name] for name in counters) == history
+    assert sent["code_patterns.sync.rows", "verify", "unchanged"] == 9
+    assert sent["code_patterns.sync.failures_open", "full", ""] == 2
+    assert sent["code_patterns.sync.lag_seconds", "full", ""] >= 0
+    assert all(sent[f"code_patterns.sync.{name}", "full", ""] > 0 for name in ("duration", "embed", "upsert"))
+    assert sent["code_patterns.sync.upsert", "verify", ""] == 0

@@ -52,6 +52,8 @@ def test_result_is_numbers_in_xcom_and_a_table_in_the_log() -> None:
         dry_run=False,
         counts=Counts(examined=200, new=150, unchanged=50).as_dict(),
         seconds=4.0,
+        embed_seconds=1.0,
+        upsert_seconds=0.5,
         parity="proven",
         open_failures=0,
         lag_seconds=0.0,

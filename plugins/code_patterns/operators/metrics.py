@@ -11,14 +11,17 @@ def emit(result: SyncResult) -> None:
     """Send one run's metrics.
 
     ``code_patterns.sync.rows`` (counter, by ``outcome``), ``code_patterns.sync.embedded_texts`` (counter),
-    ``code_patterns.sync.duration`` (timing, milliseconds), ``code_patterns.sync.failures_open`` (gauge) and
-    ``code_patterns.sync.lag_seconds`` (gauge: age of the oldest change that this run had to leave to the next one, 0
-    without any). All carry the tags ``collection`` and ``kind``.
+    ``code_patterns.sync.duration`` (timing, milliseconds), ``code_patterns.sync.embed`` and
+    ``code_patterns.sync.upsert`` (timings, milliseconds that batches waited, added up),
+    ``code_patterns.sync.failures_open`` (gauge) and ``code_patterns.sync.lag_seconds`` (gauge: age of the oldest change
+    that this run had to leave to the next one, 0 without any). All carry the tags ``collection`` and ``kind``.
     """
     tags = {"collection": result.collection, "kind": result.kind}
     for outcome in OUTCOMES:
         stats.incr("code_patterns.sync.rows", result.counts[outcome], tags={**tags, "outcome": outcome})
     stats.incr("code_patterns.sync.embedded_texts", result.counts["embedded_texts"], tags=tags)
     stats.timing("code_patterns.sync.duration", result.seconds * 1000, tags=tags)
+    stats.timing("code_patterns.sync.embed", result.embed_seconds * 1000, tags=tags)
+    stats.timing("code_patterns.sync.upsert", result.upsert_seconds * 1000, tags=tags)
     stats.gauge("code_patterns.sync.failures_open", result.open_failures, tags=tags)
     stats.gauge("code_patterns.sync.lag_seconds", result.lag_seconds, tags=tags)

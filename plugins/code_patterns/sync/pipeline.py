@@ -6,6 +6,7 @@ read, so that the watermark never passes a batch that is not done.
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -19,7 +20,7 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.sync.embed import DistinctEmbedder, bisect
 from code_patterns.sync.pattern import Pattern
 from code_patterns.sync.plan import EMBEDS, WRITES, Action, Change, Watermark
-from code_patterns.sync.report import Counts, Progress
+from code_patterns.sync.report import Counts, Progress, Waits
 from code_patterns.sync.state import Failure, SyncState
 from code_patterns.sync.target import PatternTarget, PointRejectedError
 
@@ -85,6 +86,7 @@ class Pipeline:
     :param state: where batches are recorded
     :param settings: how to stream
     :param counts: what is counted, updated in place
+    :param waits: what servers took, updated in place
     """
 
     def __init__(
@@ -94,12 +96,14 @@ class Pipeline:
         state: SyncState,
         settings: PipelineSettings,
         counts: Counts,
+        waits: Waits,
     ) -> None:
         self._target = target
         self._embedder = embedder
         self._state = state
         self._settings = settings
         self._counts = counts
+        self._waits = waits
 
     async def run(self, changes: AsyncGenerator[Change], progress: Progress) -> None:
         """Work through all changes.
@@ -150,7 +154,10 @@ class Pipeline:
             return failures
         patterns = [change.pattern for change in batch.of(EMBEDS) if change.pattern]
         vectors: dict[UUID, Vectors] = {}
-        for pattern, result in zip(patterns, await self._embedder.embed(patterns), strict=True):
+        started = time.monotonic()
+        embedded = await self._embedder.embed(patterns)
+        self._waits.embed += time.monotonic() - started
+        for pattern, result in zip(patterns, embedded, strict=True):
             if isinstance(result, RejectedInputError):
                 failures.append(Failure(pattern.id, "embed", str(result)))
             else:
@@ -162,10 +169,12 @@ class Pipeline:
         async def upsert(some: Sequence[Pattern]) -> None:
             await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
 
+        started = time.monotonic()
         failures += await self._write([pattern for pattern in patterns if pattern.id in vectors], upsert)
         payloads = [change.pattern for change in batch.of({Action.PAYLOAD_ONLY}) if change.pattern]
         failures += await self._write(payloads, self._target.overwrite_payloads)
         await self._target.delete([change.id for change in batch.of({Action.DELETE})])
+        self._waits.upsert += time.monotonic() - started
         return failures
 
     async def _write(

@@ -44,6 +44,18 @@ class Counts:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
+@dataclass(slots=True)
+class Waits:
+    """Seconds that batches waited for a server, added up: several batches wait at the same time.
+
+    :param embed: for vectors
+    :param upsert: for writes to Qdrant
+    """
+
+    embed: float = 0.0
+    upsert: float = 0.0
+
+
 @dataclass(frozen=True)
 class SyncResult:
     """The outcome of one run.
@@ -54,6 +66,8 @@ class SyncResult:
     :param dry_run: whether it only looked
     :param counts: patterns by outcome
     :param seconds: duration
+    :param embed_seconds: what batches waited for vectors, added up
+    :param upsert_seconds: what batches waited for writes to Qdrant, added up
     :param parity: whether both sides were shown to agree: ``proven``, ``not proven`` (a run that does not look at
         everything) or ``broken``
     :param open_failures: rows parked as failed when the run ended, earlier ones included
@@ -67,6 +81,8 @@ class SyncResult:
     dry_run: bool
     counts: Mapping[str, int]
     seconds: float
+    embed_seconds: float
+    upsert_seconds: float
     parity: Parity
     open_failures: int
     lag_seconds: float
@@ -87,6 +103,8 @@ class SyncResult:
             **self.counts,
             "seconds": round(self.seconds, 3),
             "patterns_per_second": round(self.patterns_per_second, 1),
+            "embed_seconds": round(self.embed_seconds, 3),
+            "upsert_seconds": round(self.upsert_seconds, 3),
             "parity": self.parity,
             "open_failures": self.open_failures,
             "lag_seconds": round(self.lag_seconds, 1),

@@ -11,7 +11,7 @@ from code_patterns.sync.collection import Collection
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
 from code_patterns.sync.plan import Watermark
-from code_patterns.sync.report import Counts, Kind, Parity, SyncResult
+from code_patterns.sync.report import Counts, Kind, Parity, SyncResult, Waits
 from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import Horizon, PatternSource
 from code_patterns.sync.state import RunIdentity, SyncState
@@ -50,6 +50,7 @@ class RunContext:
         self.state = state
         self.settings = settings
         self.counts = Counts()
+        self.waits = Waits()
         self.kind: Kind = "interval" if settings.interval else settings.mode
         self.parity: Parity = "not proven"
         self.watermark: Watermark | None = None
@@ -72,6 +73,7 @@ class RunContext:
                 system_identifier=horizon.system_identifier,
             ),
             self.counts,
+            self.waits,
         )
 
     async def move_watermark(self, horizon: Horizon) -> None:
@@ -119,6 +121,8 @@ class RunContext:
             dry_run=self.settings.dry_run,
             counts=self.counts.as_dict(),
             seconds=time.monotonic() - self._started,
+            embed_seconds=self.waits.embed,
+            upsert_seconds=self.waits.upsert,
             parity=self.parity,
             open_failures=len(self.state.failed_ids),
             lag_seconds=await self.source.lag_seconds(horizon),
