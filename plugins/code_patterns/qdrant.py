@@ -23,6 +23,7 @@ from tenacity import (
 
 from code_patterns.embeddings.retry import retry_after_seconds
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.tls import tls_context
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
             grpc_port=config.grpc_port,
             timeout=config.timeout,
             check_compatibility=False,
+            verify=tls_context(config.url),
         )
     deadline = time.monotonic() + wait_seconds
     announced = False

@@ -14,6 +14,7 @@ from code_patterns.embeddings.faults import RefusedRequestError, TemporaryError,
 from code_patterns.embeddings.retry import retry_after_seconds
 from code_patterns.embeddings.vectors import checked_vectors
 from code_patterns.errors import ConfigurationError
+from code_patterns.tls import tls_context
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MESSAGE_CHARACTERS = 300
@@ -70,6 +71,7 @@ class EmbeddingClient:
             headers=headers,
             timeout=httpx.Timeout(config.timeout, connect=connect, pool=None),
             limits=httpx.Limits(max_connections=config.concurrency),
+            verify=tls_context(config.base_url),
         )
 
     async def aclose(self) -> None:
