@@ -1,7 +1,8 @@
 """What the storage layer for pattern learning adds to the statements it runs.
 
 ``python -m benchmarks.learning`` fills a database with templates and usage events and calls each operation in turns
-with the same statement on a bare asyncpg connection, so that neither side has the quieter machine. It prints a Markdown
+with the same statement on a bare asyncpg connection with the same settings, its command_timeout included, so that
+neither side has the quieter machine. It prints a Markdown
 table and writes ``results_learning.json``.
 """
 
@@ -44,6 +45,7 @@ from pattern_learning.arguments import Period
 from pattern_learning.connection import asyncpg_arguments
 from pattern_learning.fields import CHANGEABLE, TEMPLATE, USAGE
 from pattern_learning.jobs import compute_period
+from pattern_learning.pattern_database import COMMAND_TIMEOUT_SECONDS
 from pattern_learning.statements import filtered, insert, statement, update
 from pattern_learning.track2_integration import get_pattern_tracer
 
@@ -298,7 +300,7 @@ async def run(config: PostgresConfig, count: int, events: int) -> list[Row]:
 
 @asynccontextmanager
 async def _bare(config: PostgresConfig) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(**asyncpg_arguments(config))
+    connection = await asyncpg.connect(**asyncpg_arguments(config), command_timeout=COMMAND_TIMEOUT_SECONDS)
     try:
         yield connection
     finally:

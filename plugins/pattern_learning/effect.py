@@ -15,29 +15,28 @@ from pattern_learning.values import Refusal, refuse
 
 log = logging.getLogger(__name__)
 
-Operation = Callable[[ModelContractEffect], Awaitable[Any]]
+Operation = Callable[[Any, ModelContractEffect], Awaitable[Any]]
+"""Method of a node."""
 
 
 class PatternEffect:
     """Carries operations out, each in one transaction, and never raises.
 
     An operation checks its arguments before it takes a connection. One that is a single statement is a transaction
-    by itself.
+    by itself. A node names itself and its operations.
 
     :param pool: an asyncpg pool
     :param acquire_timeout: longest wait for a connection of it, in seconds
+    :cvar name: of the node, in messages and traces
+    :cvar operations: methods by the names of the operations
     """
 
     name: ClassVar[str]
+    operations: ClassVar[Mapping[str, Operation]]
 
     def __init__(self, pool: Any, *, acquire_timeout: float = ACQUIRE_TIMEOUT_SECONDS) -> None:
         self.pool = pool
         self._acquire_timeout = acquire_timeout
-
-    @property
-    def operations(self) -> Mapping[str, Operation]:
-        """The operations of this node by their names."""
-        raise NotImplementedError
 
     async def execute_effect(self, contract: ModelContractEffect) -> ModelResult:
         """Carry out one operation.
@@ -48,7 +47,7 @@ class PatternEffect:
         begun = time.perf_counter()
         metadata: dict[str, Any] = {"correlation_id": str(contract.correlation_id)}
         try:
-            data = await self._carry_out(contract)
+            data = await self._operation(contract)(self, contract)
         except Exception as error:
             failure = explain(error)
             metadata["retryable"] = failure.retryable
@@ -78,12 +77,12 @@ class PatternEffect:
         async with self._connection() as connection, connection.transaction():
             yield connection
 
-    async def _carry_out(self, contract: ModelContractEffect) -> Any:
+    def _operation(self, contract: ModelContractEffect) -> Operation:
         values.identity("correlation_id", contract.correlation_id)
         operation = self.operations.get(contract.operation) if isinstance(contract.operation, str) else None
         if operation is None:
             refuse("operation", contract.operation, f"one of {', '.join(self.operations)} for the {self.name} node")
-        return await operation(contract)
+        return operation
 
     def _log_failure(self, contract: ModelContractEffect, failure: Failure, error: Exception) -> None:
         log.log(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import dropwhile
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 
@@ -27,17 +27,6 @@ class NodePatternAnalyticsEffect(PatternEffect):
     """Reads ``pattern_usage_events`` and keeps ``pattern_analytics``."""
 
     name = "analytics"
-
-    @property
-    def operations(self) -> Mapping[str, Operation]:
-        """The operations of this node by their names."""
-        return {
-            "compute_analytics": self._compute_analytics,
-            "get_usage_trends": self._get_usage_trends,
-            "get_quality_trends": self._get_quality_trends,
-            "get_effectiveness": self._get_effectiveness,
-            "get_global_stats": self._get_global_stats,
-        }
 
     async def _compute_analytics(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.optional_pattern_id(contract)
@@ -89,3 +78,11 @@ class NodePatternAnalyticsEffect(PatternEffect):
             totals = await connection.fetchrow(statements.statement("learning_global_stats"))
             ranked = await connection.fetch(top, _TOP, 0, *parameters)
         return {**dict(totals), "top_patterns": as_rows(ranked)}
+
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "compute_analytics": _compute_analytics,
+        "get_usage_trends": _get_usage_trends,
+        "get_quality_trends": _get_quality_trends,
+        "get_effectiveness": _get_effectiveness,
+        "get_global_stats": _get_global_stats,
+    }

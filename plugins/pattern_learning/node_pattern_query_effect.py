@@ -1,7 +1,7 @@
 """Find templates: by id, by words, by conditions, by relationship, by rank and by type."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pattern_learning import arguments, fields, statements, values
 from pattern_learning.arguments import Page
@@ -18,18 +18,6 @@ class NodePatternQueryEffect(PatternEffect):
     """Reads ``pattern_templates`` and ``pattern_relationships``."""
 
     name = "query"
-
-    @property
-    def operations(self) -> Mapping[str, Operation]:
-        """The operations of this node by their names."""
-        return {
-            "get_by_id": self._get_by_id,
-            "search": self._search,
-            "filter": self._filter,
-            "get_related": self._get_related,
-            "get_top": self._get_top,
-            "get_by_type": self._get_by_type,
-        }
 
     async def _get_by_id(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.pattern_id(contract)
@@ -82,6 +70,15 @@ class NodePatternQueryEffect(PatternEffect):
         statement, parameters = statements.filtered(name, conditions, 3 + len(further))
         async with self._connection() as connection:
             return as_rows(await connection.fetch(statement, page.limit, page.offset, *further, *parameters))
+
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "get_by_id": _get_by_id,
+        "search": _search,
+        "filter": _filter,
+        "get_related": _get_related,
+        "get_top": _get_top,
+        "get_by_type": _get_by_type,
+    }
 
 
 def _conditions(contract: ModelContractEffect) -> dict[str, Any]:

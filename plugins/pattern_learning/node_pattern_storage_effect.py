@@ -1,7 +1,7 @@
 """Store templates: insert, update, delete, and insert in batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -26,16 +26,6 @@ class NodePatternStorageEffect(PatternEffect):
     """Writes ``pattern_templates``."""
 
     name = "storage"
-
-    @property
-    def operations(self) -> Mapping[str, Operation]:
-        """The operations of this node by their names."""
-        return {
-            "insert": self._insert,
-            "update": self._update,
-            "delete": self._delete,
-            "batch_insert": self._batch_insert,
-        }
 
     async def _insert(self, contract: ModelContractEffect) -> dict[str, Any]:
         data = _template("data", contract.data)
@@ -96,6 +86,13 @@ class NodePatternStorageEffect(PatternEffect):
             at = next((number for number, row in enumerate(rows) if str(row.get(column)) == key), "")
             raise _explained(f"patterns[{at}]", {}, error) from None
         return {"pattern_ids": [str(identity) for identity in ids], "count": len(ids)}
+
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "insert": _insert,
+        "update": _update,
+        "delete": _delete,
+        "batch_insert": _batch_insert,
+    }
 
 
 def _template(name: str, given: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Record what happens to templates: usage events, statistics, relationships."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 
@@ -22,16 +22,6 @@ class NodePatternUpdateEffect(PatternEffect):
     """Writes ``pattern_usage_events`` and ``pattern_relationships``; the database keeps the templates' counters."""
 
     name = "update"
-
-    @property
-    def operations(self) -> Mapping[str, Operation]:
-        """The operations of this node by their names."""
-        return {
-            "record_usage": self._record_usage,
-            "update_stats": self._update_stats,
-            "create_relationship": self._create_relationship,
-            "update_relationship": self._update_relationship,
-        }
 
     async def _record_usage(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.pattern_id(contract)
@@ -87,6 +77,13 @@ class NodePatternUpdateEffect(PatternEffect):
             named = ", ".join(f"{name} {given[name]}" for name in ("relationship_id", *_ENDS) if given.get(name))
             raise Refusal(f"relationship_data names no relationship: there is none with {named}.")
         return {**as_text(row, id="relationship_id"), "fields_updated": changed}
+
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "record_usage": _record_usage,
+        "update_stats": _update_stats,
+        "create_relationship": _create_relationship,
+        "update_relationship": _update_relationship,
+    }
 
 
 def _relationship(contract: ModelContractEffect) -> dict[str, Any]:

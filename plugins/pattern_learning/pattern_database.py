@@ -16,25 +16,12 @@ from code_patterns.postgres import PostgresConfig
 from pattern_learning import track2_integration
 from pattern_learning.connection import asyncpg_arguments, config_from_airflow, config_from_url, connection_failure
 from pattern_learning.failures import explain
-from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, SessionPool, take
+from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, Borrowed, end_leases, idle_leases, lend
 
 log = logging.getLogger(__name__)
 
 COMMAND_TIMEOUT_SECONDS = 60.0
 CLOSE_TIMEOUT_SECONDS = 10.0
-
-# What asyncpg.create_pool() fills in.
-_POOL_DEFAULTS: dict[str, Any] = {
-    "max_queries": 50_000,
-    "max_inactive_connection_lifetime": 300.0,
-    "connect": None,
-    "setup": None,
-    "init": None,
-    "reset": None,
-    "loop": None,
-    "connection_class": asyncpg.Connection,
-    "record_class": asyncpg.Record,
-}
 
 
 class PatternDatabaseManager:
@@ -85,16 +72,13 @@ class PatternDatabaseManager:
                 config = await self._resolve()
                 arguments = {**asyncpg_arguments(config), "command_timeout": self._command_timeout}
                 try:
-                    pool = await SessionPool(
-                        arguments.pop("dsn"),
-                        **arguments,
-                        min_size=self.min_pool_size,
-                        max_size=self.max_pool_size,
-                        **_POOL_DEFAULTS,
+                    pool = await asyncpg.create_pool(
+                        **arguments, min_size=self.min_pool_size, max_size=self.max_pool_size
                     )
                 except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     raise connection_failure(config, error) from None
                 track2_integration.attach(pool, partial(_connect_for_traces, config))
+                lend(pool)
                 self.pool = pool
                 log.info("Opened a pool of %d to %d connections", self.min_pool_size, self.max_pool_size)
         return True
@@ -111,6 +95,7 @@ class PatternDatabaseManager:
             await track2_integration.detach(pool)
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                    await end_leases(pool)
                     await pool.close()
             except TimeoutError:
                 log.warning("Connections were still in use %g s after closing began; cut", CLOSE_TIMEOUT_SECONDS)
@@ -135,12 +120,8 @@ class PatternDatabaseManager:
         :raises ConfigurationError: the pool was not open and cannot be opened
         """
         await self.initialize()
-        pool = self.pool
-        connection = await take(pool, self._acquire_timeout)
-        try:
+        async with Borrowed(self.pool, self._acquire_timeout, reset=True) as connection:
             yield connection
-        finally:
-            await pool.release(connection)
 
     async def initialize_schema(self) -> bool:
         """Bring the database to the newest schema, as ``schema_migration`` does; tables that exist keep their rows.
@@ -155,7 +136,7 @@ class PatternDatabaseManager:
     async def get_pool_stats(self) -> dict[str, Any]:
         """Return ``initialized``, ``pool_size``, ``idle_connections``, ``active_connections`` and the two limits."""
         size = self.pool.get_size() if self.pool else 0
-        idle = self.pool.get_idle_size() if self.pool else 0
+        idle = self.pool.get_idle_size() + idle_leases(self.pool) if self.pool else 0
         return {
             "initialized": self.pool is not None,
             "pool_size": size,

@@ -34,10 +34,13 @@ def as_text(record: Mapping[str, Any], **names: str) -> dict[str, Any]:
 
 def as_json(value: Any) -> Any:
     """Return a value, or whatever stands in it, with ids and times as text."""
-    if isinstance(value, Mapping):
-        return {name: as_json(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [as_json(each) for each in value]
+    if value is None or isinstance(value, (str, float, int)):
+        return value
     if isinstance(value, UUID):
         return str(value)
-    return value.isoformat() if isinstance(value, date) else value
+    if isinstance(value, date):
+        return value.isoformat()
+    # Last, because asking an abstract class takes longest.
+    if isinstance(value, Mapping):
+        return {name: as_json(each) for name, each in value.items()}
+    return [as_json(each) for each in value] if isinstance(value, list) else value

@@ -229,6 +229,52 @@ def test_a_full_pool(learning: LearningBed) -> None:
     learning.use(work, max_pool_size=1, acquire_timeout=0.2)
 
 
+def test_many_operations_and_others_share_a_small_pool(learning: LearningBed) -> None:
+    """Connections that operations keep among themselves are there for everybody else soon, whoever gave up waiting."""
+
+    async def work(layer: Layer) -> None:
+        pattern = await layer.store()
+        pool = layer.manager.pool
+        hurried = NodePatternUpdateEffect(pool, acquire_timeout=0.001)
+        use = ModelContractEffect("record_usage", pattern_id=pattern, usage_data={})
+
+        async def other() -> None:
+            for _ in range(5):
+                async with pool.acquire() as connection:
+                    await connection.execute("SET search_path = pg_catalog")
+                await asyncio.sleep(0.01)
+
+        async def impatient() -> int:
+            done = 0
+            for _ in range(20):
+                task = asyncio.create_task(layer.run("record_usage", pattern_id=pattern, usage_data={}))
+                await asyncio.sleep(0)
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+                done += (await hurried.execute_effect(use)).success
+            return done
+
+        async def write() -> int:
+            return sum([(await layer.run(use.operation, pattern_id=pattern, usage_data={})).success for _ in range(20)])
+
+        async with asyncio.timeout(30):
+            done = await asyncio.gather(*(write() for _ in range(10)), *(impatient() for _ in range(4)))
+            others = asyncio.gather(*(other() for _ in range(6)))
+            done += await asyncio.gather(*(write() for _ in range(10)))
+            await others
+        assert [*done[:10], *done[14:]] == [20] * 20
+        # A cancelled one may have been done before it heard of it.
+        stored = (await layer.do("update_stats", pattern_id=pattern))["usage_count"]
+        assert sum(done) <= stored <= sum(done) + 80
+        # All of them are in the pool again, for whoever asks it.
+        async with asyncio.timeout(10):
+            held = [await pool.acquire() for _ in range(2)]
+            await asyncio.gather(*(pool.release(connection) for connection in held))
+
+    learning.use(work, max_pool_size=2)
+
+
 def test_a_statement_that_takes_too_long(learning: LearningBed) -> None:
     async def work(layer: Layer) -> None:
         with psycopg.connect(learning.dsn) as other:
