@@ -3,17 +3,15 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from qdrant_client import AsyncQdrantClient, models
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from qdrant_client import models
 
-from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.qdrant import QdrantConfig, explain, open_client
+from code_patterns.errors import ConfigurationError
+from code_patterns.qdrant import Qdrant, QdrantConfig, explain
 from code_patterns.quality.payload import confidence_of
-
-READ_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +45,13 @@ def pattern_id_of(point_id: Any) -> UUID:
 class PointSource:
     """Collections as the backfill reads them.
 
-    :param config: where Qdrant is
-    :param client: an open client
+    :param qdrant: where they are
     :param collections: what to read, in this order
     """
 
-    def __init__(self, config: QdrantConfig, client: AsyncQdrantClient, collections: Sequence[str]) -> None:
-        self._config = config
-        self._client = client
+    def __init__(self, qdrant: Qdrant, collections: Sequence[str]) -> None:
+        self._qdrant = qdrant
+        self._client = qdrant.client
         self.collections = tuple(collections)
 
     @classmethod
@@ -67,11 +64,12 @@ class PointSource:
         :param only_existing: leave out those that do not exist
         :raises ConfigurationError: Qdrant cannot be reached, or there is nothing to read
         """
-        client = await open_client(config)
-        try:
+        async with Qdrant.open(config) as qdrant:
             try:
-                present = {item.name for item in (await client.get_collections()).collections}
-                aliases = {item.alias_name: item.collection_name for item in (await client.get_aliases()).aliases}
+                present = {item.name for item in (await qdrant.client.get_collections()).collections}
+                aliases = {
+                    item.alias_name: item.collection_name for item in (await qdrant.client.get_aliases()).aliases
+                }
             except Exception as error:
                 # At the start of a run nothing is lost by asking a person first, and waiting would hide the reason.
                 raise ConfigurationError(str(explain(config, "listing the collections", error))) from None
@@ -84,15 +82,14 @@ class PointSource:
                     f"{', '.join(sorted(known)) or 'none at all'}. Choose one of these with the Param 'collection', "
                     "or correct the connection."
                 )
-            yield cls(config, client, [name for name in names if name in found.values()])
-        finally:
-            await client.close()
+            yield cls(qdrant, [name for name in names if name in found.values()])
 
     async def count(self) -> int:
         """How many points there are, whatever their confidence."""
         total = 0
         for name in self.collections:
-            total += (await self._call("counting", self._client.count, name, exact=True)).count
+            counted = await self._qdrant.call(f"counting in '{name}'", partial(self._client.count, name, exact=True))
+            total += counted.count
         return total
 
     async def batches(self, size: int, min_confidence: float, limit: int | None) -> AsyncIterator[list[Point]]:
@@ -122,8 +119,7 @@ class PointSource:
     async def _pages(self, name: str, size: int, min_confidence: float) -> AsyncIterator[list[Point]]:
         offset: Any = None
         while True:
-            records, offset = await self._call(
-                "scrolling",
+            page = partial(
                 self._client.scroll,
                 name,
                 scroll_filter=_surely_not_below(min_confidence),
@@ -132,6 +128,7 @@ class PointSource:
                 with_payload=True,
                 with_vectors=False,
             )
+            records, offset = await self._qdrant.call(f"scrolling in '{name}'", page)
             yield [
                 Point(name, pattern_id_of(record.id), record.payload)
                 for record in records
@@ -139,20 +136,6 @@ class PointSource:
             ]
             if offset is None:
                 return
-
-    async def _call(self, doing: str, method: Any, name: str, **arguments: Any) -> Any:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(OutageError),
-            stop=stop_after_attempt(READ_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.5, max=20),
-            reraise=True,
-        ):
-            with attempt:
-                try:
-                    return await method(name, **arguments)
-                except Exception as error:
-                    raise explain(self._config, f"{doing} in '{name}'", error) from None
-        raise AssertionError("unreachable")
 
 
 def _surely_not_below(confidence: float) -> models.Filter | None:
