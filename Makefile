@@ -33,7 +33,7 @@ test: install ## Run every test and check
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -n 2
 
-bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and storage beside their limits and peers; SIZE=large takes hours
+bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and storage beside their limits and peers; SIZE=large takes an hour
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning

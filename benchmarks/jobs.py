@@ -29,6 +29,7 @@ from code_patterns.sync.runs import sync
 from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.state import RunIdentity
+from code_patterns.tls import tls_context
 
 SETTLE_SECONDS = 900.0
 
@@ -156,12 +157,14 @@ def one_request_each(place: Place) -> None:
     """One request and one connection per pattern, as the old script worked, and an upsert of 100 points."""
     texts = [(pattern.id, pattern.text) for pattern in patterns(place)]
     vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
+    # A connection for each pattern, but no certificates: they are httpx's cost, not the old script's.
+    certificates = tls_context(place.embedding_url)
     with measured(), closing(blocking_client(place)) as client:
         client.create_collection(place.collection, vectors_config=vectors)
         waiting: list[models.PointStruct] = []
         for number, (node_id, text) in enumerate(texts, 1):
             request = {"model": MODEL, "input": text}
-            answer = httpx.post(f"{place.embedding_url}/api/embed", json=request, timeout=60)
+            answer = httpx.post(f"{place.embedding_url}/api/embed", json=request, timeout=60, verify=certificates)
             [vector] = answer.json()["embeddings"]
             waiting.append(models.PointStruct(id=str(node_id), vector=vector, payload={"text": text}))
             if len(waiting) == BATCH or number == len(texts):
@@ -184,6 +187,14 @@ def hashing(place: Place) -> None:
     total = sum(own for _, _, own, _, _ in stats.values())
     largest = sorted(stats.items(), key=lambda item: -item[1][2])[:5]
     details["profile"] = {f"{name}": round(values[2] / total, 2) for (_, _, name), values in largest}
+
+
+def unindexed(place: Place) -> None:
+    """Create the collection without an index over its vectors, which the server would build for hours."""
+    vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
+    never = models.OptimizersConfigDiff(indexing_threshold=0)
+    with closing(blocking_client(place)) as client:
+        client.create_collection(place.collection, vectors_config=vectors, optimizers_config=never)
 
 
 def settle(place: Place) -> None:

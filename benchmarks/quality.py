@@ -2,7 +2,7 @@
 
 ``PYTHONPATH=plugins python -m benchmarks.quality`` scores real functions of the standard library beside radon and
 lizard (in the peers' environment, where it is installed), stores scores in turns with COPY of the same rows, and runs
-whole backfills in processes of their own. It prints a Markdown table and writes ``results_quality.json``. Where
+whole backfills in processes of their own. It prints a Markdown table and keeps it in ``results.json``. Where
 PATTERNS_TEST_QDRANT_URL names a server the backfills read from it; an embedded storage gets a tenth of the points.
 """
 
@@ -12,7 +12,6 @@ import cProfile
 import json
 import logging
 import os
-import platform
 import pstats
 import statistics
 import subprocess
@@ -33,7 +32,8 @@ from benchmarks.bed import PEERS_PYTHON, ROOT, Bed
 from benchmarks.clock import measured
 from benchmarks.jobs import blocking_client, postgres_of
 from benchmarks.place import QDRANT_API_KEY, Place
-from benchmarks.table import Row, markdown
+from benchmarks.results import save
+from benchmarks.table import Row
 from code_patterns.postgres import connect
 from code_patterns.qdrant import QdrantConfig
 from code_patterns.quality import VERSION, score_pattern
@@ -44,7 +44,6 @@ from code_patterns.quality.store import ScoredPoint, ScoreStore, content_hash_of
 from code_patterns.sync.state import RunIdentity
 from tests.sync_bed import stdlib_functions
 
-RESULTS = Path(__file__).with_name("results_quality.json")
 OLD_ID = 1761955847246
 ROUNDS = 5
 STORED = 20_000
@@ -248,16 +247,8 @@ def main() -> None:
             lines += asyncio.run(storing(place))
         lines += whole_runs(bed, points if bed.qdrant_url else points // EMBEDDED_SHARE)
         qdrant = bed.qdrant
-    machine = {
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "qdrant": qdrant,
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    results = {"machine": machine, "profile": shares, "rows": [asdict(line) | {"holds": line.holds} for line in lines]}
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    print(f"{markdown(lines)}\n\nWhere scoring spends its time: {shares}")
+    save("quality", qdrant, lines, profile=shares)
+    print(f"\nWhere scoring spends its time: {shares}")
 
 
 if __name__ == "__main__":
