@@ -19,6 +19,9 @@ interval with Qdrant and repairs what differs; the position of the hourly runs s
 **Deadline**: with `PATTERNS_HOURLY_DEADLINE_MINUTES` in the environment, a run that is not done so long after it was
 queued is reported in the triggerer's log, in the UI and in the metric `deadline_alerts.deadline_missed`.
 
+**Asset**: every run that succeeds updates `code_patterns_changes`; the proven whole is `code_patterns`, from
+`pattern_sync_full`.
+
 **A re-run** finds what is already done unchanged and writes nothing. Killed at any moment, the next try goes on from
 the last recorded batch. Runs of this DAG and of `pattern_sync_full` wait for each other.
 
@@ -33,7 +36,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
@@ -78,5 +81,6 @@ with DAG(
         collection="{{ params.collection }}",
         # Backfills ignore max_active_runs; one task at a time keeps waiting runs from filling the workers.
         max_active_tis_per_dag=1,
+        outlets=[Asset("code_patterns_changes")],
         pool=os.environ.get("PATTERNS_POOL", "default_pool"),
     )

@@ -23,6 +23,8 @@ try starts over and ends with the same rows. Runs wait for each other.
 just that. A collection that does not exist is an error that names those that do. A score that the database refuses does
 not fail the run: it is counted with its reason. A run that finds no pattern says so in words.
 
+**Asset**: a run that succeeds updates `pattern_quality_metrics`.
+
 **Afterwards**, in psql: `SELECT * FROM v_quality_distribution;` and `SELECT * FROM v_quality_worst_patterns LIMIT 20;`.
 """
 
@@ -79,5 +81,6 @@ with DAG(
         plan_only="{{ params.dry_run }}",
         only_missing="{{ params.only_missing }}",
         max_active_tis_per_dag=1,
+        outlets=[Asset("pattern_quality_metrics")],
         pool=os.environ.get("PATTERNS_POOL", "default_pool"),
     )
