@@ -6,8 +6,8 @@ that no pattern stands behind, and then proves that both sides agree.
 **Schedule**: 02:00 UTC.
 
 **Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. `allow_mass_delete` lets this one run
-delete more than `pattern_sync_max_delete_fraction` of the points; `rollback` is told below. A Param that is left
-empty falls back to its Variable, then to the default. A run with `limit` deletes and proves nothing.
+delete more than `pattern_sync_max_delete_fraction` of the points; `rollback` and `shards` are told below. A Param that
+is left empty falls back to its Variable, then to the default. A run with `limit` deletes and proves nothing.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
@@ -18,6 +18,10 @@ collection beside the first, prove it, and then let the alias name the new one. 
 meanwhile, as long as its model is served too. The old collection is kept: `rollback` brings it up to date, proves it
 and lets the alias name it again; later runs stay there until the connection names yet another model, or until
 `rollback` is used once more.
+
+**Shards**: where there is much to write, 20,000 patterns or more, `plan` cuts the ids into ranges and `shard` is mapped
+over them, so that several workers share the work; `sync` then does the rest. `shards` sets how many, 1 means none. A
+shard that fails is retried alone; when it fails for good, `sync` does not run, and the next run goes on from there.
 
 `verify` then reads both sides whole, payloads and vectors included, and finds what hashes hide: see `pattern_verify`.
 
@@ -40,6 +44,7 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.qdrant_shards import QdrantShardsOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 
 with DAG(
@@ -57,6 +62,13 @@ with DAG(
         "retries": 2,
         "retry_delay": timedelta(minutes=5),
         "execution_timeout": timedelta(hours=24),
+        "pool": os.environ.get("PATTERNS_POOL", "default_pool"),
+        # Of the operators below each takes those that it knows.
+        "batch_size": "{{ params.batch_size }}",
+        "delay_seconds": "{{ params.delay_seconds }}",
+        "limit": "{{ params.limit }}",
+        "plan_only": "{{ params.dry_run }}",
+        "collection": "{{ params.collection }}",
     },
     params={
         "batch_size": Param(
@@ -71,31 +83,27 @@ with DAG(
         "rollback": Param(
             False, type="boolean", description="Go back to the collection that was in use before a change of model"
         ),
+        "shards": Param(
+            None, type=["null", "integer"], minimum=1, maximum=100, description="Tasks to share the writing; 1: none"
+        ),
         "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
     },
 ):
+    plan = QdrantShardsOperator(task_id="plan", shards="{{ params.shards }}", rollback="{{ params.rollback }}")
+    shard = QdrantUpsertOperator.partial(
+        task_id="shard", mode="full", map_index_template="from {{ task.id_range['first'] }}"
+    ).expand(id_range=plan.output)
     sync = QdrantUpsertOperator(
         task_id="sync",
         mode="full",
-        batch_size="{{ params.batch_size }}",
-        delay_seconds="{{ params.delay_seconds }}",
-        limit="{{ params.limit }}",
-        plan_only="{{ params.dry_run }}",
-        allow_mass_delete="{{ params.allow_mass_delete }}",
         rollback="{{ params.rollback }}",
-        collection="{{ params.collection }}",
+        allow_mass_delete="{{ params.allow_mass_delete }}",
+        points_before="{{ ti.xcom_pull(task_ids='plan', key='points') }}",
+        trigger_rule="none_failed",
         max_active_tis_per_dag=1,
-        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
     )
+    # Skipped after a dry or limited run, which is nothing to build on.
     verify = QdrantUpsertOperator(
-        task_id="verify",
-        mode="verify",
-        limit="{{ params.limit }}",
-        plan_only="{{ params.dry_run }}",
-        collection="{{ params.collection }}",
-        max_active_tis_per_dag=1,
-        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
-        # Skipped after a dry or limited run, which is nothing to build on.
-        outlets=[Asset("code_patterns")],
+        task_id="verify", mode="verify", max_active_tis_per_dag=1, outlets=[Asset("code_patterns")]
     )
-    sync >> verify
+    shard >> sync >> verify

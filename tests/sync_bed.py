@@ -22,6 +22,7 @@ from code_patterns.qdrant import QdrantConfig, open_client
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, recipe_of
 from code_patterns.sync.report import SyncResult
 from code_patterns.sync.runs import sync
+from code_patterns.sync.runs.shards import ShardPlan, plan_shards
 from code_patterns.sync.settings import Interval, SyncSettings
 from code_patterns.sync.state import RunIdentity
 
@@ -106,7 +107,18 @@ class SyncBed:
         """Run a sync; ``settled=False`` where the test itself holds a transaction open or races."""
         if settled:
             self.settle()
-        chosen = SyncSettings(
+        chosen = self.chosen(mode, interval=Interval(*interval) if interval else None, **settings)
+        return asyncio.run(
+            sync(self.postgres, self.qdrant, self.embedding, chosen, RunIdentity(uuid.uuid4(), "dag", "run", 1))
+        )
+
+    def plan(self, **settings: Any) -> ShardPlan:
+        """Cut a full sync into shards."""
+        return asyncio.run(plan_shards(self.postgres, self.qdrant, self.embedding, self.chosen("full", **settings)))
+
+    def chosen(self, mode: str, **settings: Any) -> SyncSettings:
+        """What the runs of this bed choose, with exceptions."""
+        return SyncSettings(
             **{
                 "mode": mode,
                 "collection": self.collection,
@@ -118,13 +130,9 @@ class SyncBed:
                 "allow_mass_delete": False,
                 "rollback": False,
                 "heal": False,
-                "interval": Interval(*interval) if interval else None,
                 **self.settings,
                 **settings,
             }
-        )
-        return asyncio.run(
-            sync(self.postgres, self.qdrant, self.embedding, chosen, RunIdentity(uuid.uuid4(), "dag", "run", 1))
         )
 
     def points(self, name: str | None = None) -> dict[Any, dict[str, Any]]:

@@ -153,7 +153,8 @@ class Airflow:
         tasks = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         parts = []
         for task in self.call("GET", tasks, params={"state": "failed"}).json()["task_instances"]:
-            log = self.call("GET", f"{tasks}/{task['task_id']}/logs/{task['try_number']}").json()["content"]
+            path, number = f"{tasks}/{task['task_id']}/logs/{task['try_number']}", {"map_index": task["map_index"]}
+            log = self.call("GET", path, params=number).json()["content"]
             lines = [text for entry in log if not (text := in_words(entry)).startswith("::")]
             parts.append(f"End of the log of task '{task['task_id']}':\n" + "\n".join(lines[-LOG_LINES:]))
         return "\n".join(parts)

@@ -1,4 +1,5 @@
--- Close runs that were killed: whoever holds the collection's lock knows that none of them is alive.
+-- Close runs that were killed. Whoever has the collection for itself knows that none of them is alive; a shard knows
+-- it of those that would want the collection for themselves, and of earlier tries of its own range.
 UPDATE pattern_sync_runs
 SET
     status = 'abandoned',
@@ -6,4 +7,9 @@ SET
     error = 'the process ended without a word; the next run took over'
 WHERE
     collection = %(collection)s
-    AND status = 'running';
+    AND status = 'running'
+    AND (
+        %(first_id)s::uuid IS NULL
+        OR kind <> 'shard'
+        OR (first_id = %(first_id)s::uuid AND last_id = %(last_id)s::uuid)
+    );

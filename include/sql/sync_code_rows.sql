@@ -18,5 +18,6 @@ FROM pattern_lineage_nodes
 WHERE
     pattern_type = 'code'
     AND id >= %(from_id)s::uuid
+    AND id <= %(last_id)s::uuid
 ORDER BY id
 LIMIT %(page)s;

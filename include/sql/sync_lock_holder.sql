@@ -1,4 +1,4 @@
--- Who holds the lock of a collection, and since when its session runs.
+-- Who holds an advisory lock, and since when each session runs.
 SELECT
     activity.pid,
     activity.application_name,
@@ -9,6 +9,7 @@ WHERE
     pg_locks.locktype = 'advisory'
     AND pg_locks.granted
     AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND pg_locks.classid = ((hashtext('code_patterns sync')::bigint + 4294967296) %% 4294967296)::oid
-    AND pg_locks.objid = ((hashtext(%(collection)s)::bigint + 4294967296) %% 4294967296)::oid
-    AND pg_locks.objsubid = 2;
+    AND pg_locks.classid = ((hashtext(%(space)s)::bigint + 4294967296) %% 4294967296)::oid
+    AND pg_locks.objid = ((hashtext(%(key)s)::bigint + 4294967296) %% 4294967296)::oid
+    AND pg_locks.objsubid = 2
+ORDER BY activity.backend_start;

@@ -10,7 +10,8 @@ FROM
         ('pattern_sync_tombstones', NULL),
         ('pattern_sync_state', NULL),
         ('pattern_sync_failures', NULL),
-        ('pattern_sync_runs', NULL)) AS needed (table_name, column_name)
+        ('pattern_sync_runs', NULL),
+        ('pattern_sync_runs', 'first_id')) AS needed (table_name, column_name)
 WHERE
     to_regclass(needed.table_name) IS NULL
     OR (

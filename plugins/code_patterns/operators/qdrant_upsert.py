@@ -1,7 +1,7 @@
 """The operator behind both sync DAGs."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -39,6 +39,9 @@ class QdrantUpsertOperator(BaseOperator):
     :param allow_mass_delete: let this run delete more than ``pattern_sync_max_delete_fraction`` (default 0.2)
     :param rollback: bring the collection that readers saw before a change of model up to date, and swap it back
     :param heal: write anew what mode ``verify`` finds wrong
+    :param id_range: be a shard: write what differs in this range only, ``{"first": id, "last": id}``, and leave the
+        rest to the full sync that follows
+    :param points_before: how many points there were before shards added theirs
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     :param embedding_conn_id: connection of the embedding server
@@ -53,6 +56,8 @@ class QdrantUpsertOperator(BaseOperator):
         "allow_mass_delete",
         "rollback",
         "heal",
+        "id_range",
+        "points_before",
     )
     ui_color = "#dc244c"
     ui_fgcolor = "#ffffff"
@@ -69,6 +74,8 @@ class QdrantUpsertOperator(BaseOperator):
         allow_mass_delete: bool | str = False,
         rollback: bool | str = False,
         heal: bool | str = False,
+        id_range: Mapping[str, str] | None = None,
+        points_before: int | str | None = None,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
         embedding_conn_id: str = EmbeddingHook.default_conn_name,
@@ -84,6 +91,8 @@ class QdrantUpsertOperator(BaseOperator):
         self.allow_mass_delete = allow_mass_delete
         self.rollback = rollback
         self.heal = heal
+        self.id_range = id_range
+        self.points_before = points_before
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
         self.embedding_conn_id = embedding_conn_id

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from code_patterns.sync.orphans import Points
 from code_patterns.sync.pattern import SourceRow
-from code_patterns.sync.plan import Action, Change, Fingerprint, Watermark, decide
+from code_patterns.sync.plan import ALL_IDS, Action, Change, Fingerprint, IdRange, Watermark, decide
 from code_patterns.sync.settings import Interval
 from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
 from code_patterns.sync.streams import joined, prefetched
@@ -57,16 +57,19 @@ class ChangeReader:
             async for change in changes:
                 yield change
 
-    async def everything(self, points: Points, limit: int | None = None) -> AsyncGenerator[Change]:
+    async def everything(
+        self, points: Points, limit: int | None = None, within: IdRange | None = None
+    ) -> AsyncGenerator[Change]:
         """All code patterns beside all points, both in id order.
 
         :param points: filled with the orphans on the way; they are not part of the result
         :param limit: most rows to give; orphans are then incomplete
+        :param within: look at this id range only
         """
         given = 0
         async with (
-            aclosing(prefetched(self._source.code_pages())) as row_pages,
-            aclosing(prefetched(self._point_pages(points))) as point_pages,
+            aclosing(prefetched(self._source.code_pages(within or ALL_IDS))) as row_pages,
+            aclosing(prefetched(self._point_pages(points, within))) as point_pages,
         ):
             async for rows, fingerprints in joined(row_pages, point_pages):
                 by_id = {point.id: point for point in fingerprints}
@@ -78,15 +81,29 @@ class ChangeReader:
                 for node_id in by_id:
                     points.add_orphan(node_id)
 
-    async def _point_pages(self, points: Points) -> AsyncIterator[list[Fingerprint]]:
+    async def _point_pages(self, points: Points, within: IdRange | None) -> AsyncIterator[list[Fingerprint]]:
         """The points that a row may stand behind; what has an integer for an id is noted as an orphan at once."""
-        async for page in self._target.pages():
+        async for page in self._target.pages(within):
             points.seen += len(page)
             if isinstance(page[0].id, int):
                 points.foreign += [point.id for point in page if isinstance(point.id, int)]
                 page = [point for point in page if not isinstance(point.id, int)]
             if page:
                 yield page
+
+    async def sampled(self, count: int) -> list[Change]:
+        """What some code patterns need, picked evenly over the id order, in that order.
+
+        :param count: how many to look at
+        """
+        ids = await self._source.sample_ids(count)
+        found: list[Change] = []
+        for start in range(0, len(ids), PAGE_ROWS):
+            part = ids[start : start + PAGE_ROWS]
+            rows = await self._source.rows_by_id(part)
+            points = await self._target.fingerprints(part)
+            found += [decide(node_id, rows.get(node_id), points.get(node_id), self._recipe) for node_id in part]
+        return found
 
     async def mends(self, wrong: Sequence[Difference]) -> AsyncGenerator[Change]:
         """Whole writes for points that a verification found wrong, whatever their hashes claim."""

@@ -51,7 +51,9 @@ def refuse_mass_delete(points: Points, examined: int, settings: SyncSettings) ->
     if settings.allow_mass_delete or not points.orphans:
         return
     empty = examined == 0
-    if empty or points.orphans > settings.max_delete_fraction * points.seen:
+    # What shards have just added must not make the share of what goes look small.
+    before = points.seen if settings.points_before is None else min(points.seen, settings.points_before)
+    if empty or points.orphans > settings.max_delete_fraction * before:
         why = (
             "PostgreSQL holds no code pattern at all"
             if empty
@@ -59,7 +61,7 @@ def refuse_mass_delete(points: Points, examined: int, settings: SyncSettings) ->
             "pattern_sync_max_delete_fraction allows"
         )
         raise ConfigurationError(
-            f"Refusing to delete {points.orphans} of {points.seen} points from '{settings.collection}': "
+            f"Refusing to delete {points.orphans} of {before} points from '{settings.collection}': "
             f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
             "the right database; if the deletion is meant, run pattern_sync_full once with allow_mass_delete."
         )

@@ -43,7 +43,23 @@ class Watermark:
     id: UUID
 
 
+FIRST_ID = UUID(int=0)
 LAST_ID = UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """A stretch of the id order.
+
+    :param first: its first id, included
+    :param last: its last id, included
+    """
+
+    first: UUID
+    last: UUID
+
+
+ALL_IDS = IdRange(FIRST_ID, LAST_ID)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 log = logging.getLogger(__name__)
 
 Parity = Literal["proven", "not proven", "broken"]
-Kind = Literal["incremental", "full", "interval", "verify"]
+Kind = Literal["incremental", "full", "interval", "verify", "shard"]
 
 FIRST_PROGRESS_SECONDS = 10.0
 PROGRESS_SECONDS = 30.0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
+from uuid import UUID
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.settings import (
@@ -14,6 +15,7 @@ from code_patterns.settings import (
     choose_whole_number,
     chosen,
 )
+from code_patterns.sync.plan import IdRange
 
 Mode = Literal["incremental", "full", "verify"]
 
@@ -42,6 +44,9 @@ class SyncSettings:
     :param rollback: bring the collection that readers saw before this one up to date and let them see it again
     :param heal: write anew what ``verify`` finds wrong
     :param interval: re-sync the rows created or updated in this span instead, and leave the watermark alone
+    :param id_range: be a shard: do only the writing of a full sync, and only for these ids
+    :param shards: into how many id ranges a full sync is to be cut; ``None`` decides by the work there is
+    :param points_before: how many points there were before shards added theirs; ``None`` where none did
     """
 
     mode: Mode
@@ -55,6 +60,9 @@ class SyncSettings:
     rollback: bool = False
     heal: bool = False
     interval: Interval | None = None
+    id_range: IdRange | None = None
+    shards: int | None = None
+    points_before: int | None = None
 
 
 def choose(
@@ -68,6 +76,7 @@ def choose(
     :param read_variable: reads an Airflow Variable
     :raises ConfigurationError: naming the Param or Variable that makes no sense, and its value
     """
+    id_range = params.get("id_range")
     batch_size = choose_whole_number(
         "batch_size", params.get("batch_size"), "pattern_sync_batch_size", 100, read_variable
     )
@@ -85,6 +94,9 @@ def choose(
         rollback=choose_flag("rollback", params.get("rollback")),
         heal=choose_flag("heal", params.get("heal")),
         interval=interval,
+        id_range=IdRange(UUID(id_range["first"]), UUID(id_range["last"])) if id_range else None,
+        shards=choose_whole_number("shards", params.get("shards"), None, None, read_variable),
+        points_before=params.get("points_before"),
     )
 
 

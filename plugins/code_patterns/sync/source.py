@@ -15,7 +15,7 @@ from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.postgres import PostgresConfig, connect
 from code_patterns.sql import query
 from code_patterns.sync.pattern import SourceRow
-from code_patterns.sync.plan import LAST_ID, Watermark
+from code_patterns.sync.plan import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 
 PAGE_ROWS = 500
 """Rows a reading statement returns at most."""
@@ -141,14 +141,14 @@ class PatternSource:
                 return
             after = Watermark(rows[-1][1], rows[-1][0])
 
-    async def code_pages(self) -> AsyncIterator[list[SourceRow]]:
-        """All code patterns, in id order."""
-        async for rows in self._pages_by_id("sync_code_rows"):
+    async def code_pages(self, within: IdRange = ALL_IDS) -> AsyncIterator[list[SourceRow]]:
+        """The code patterns of an id range, by default all, in id order."""
+        async for rows in self._pages_by_id("sync_code_rows", within.first, last_id=within.last):
             yield rows
 
     async def interval_pages(self, start: datetime, end: datetime) -> AsyncIterator[list[SourceRow]]:
         """Rows of any type created or updated in ``[start, end)``, in id order."""
-        async for rows in self._pages_by_id("sync_interval_rows", start=start, end=end):
+        async for rows in self._pages_by_id("sync_interval_rows", FIRST_ID, start=start, end=end):
             yield rows
 
     async def rows_by_id(self, ids: Sequence[UUID]) -> dict[UUID, SourceRow]:
@@ -168,23 +168,27 @@ class PatternSource:
         """How many rows :meth:`changed_pages` will give."""
         return await self._count("sync_changed_count", after_xid=after.xid, after_id=after.id, horizon=horizon.xid)
 
-    async def count_code(self) -> int:
-        """How many code patterns there are."""
-        return await self._count("sync_code_count")
+    async def count_code(self, within: IdRange = ALL_IDS) -> int:
+        """How many code patterns there are in an id range, by default in all."""
+        return await self._count("sync_code_count", first_id=within.first, last_id=within.last)
+
+    async def sample_ids(self, count: int) -> list[UUID]:
+        """Ids of code patterns with about equally many others between them, in order; fewer where there are fewer."""
+        places = [(place + 0.5) / count for place in range(count)]
+        return [row[0] for row in await self._fetch("sync_sample_ids", places=places)]
 
     async def count_interval(self, start: datetime, end: datetime) -> int:
         """How many rows :meth:`interval_pages` will give."""
         return await self._count("sync_interval_count", start=start, end=end)
 
-    async def _pages_by_id(self, name: str, **parameters: Any) -> AsyncIterator[list[SourceRow]]:
-        start = UUID(int=0)
+    async def _pages_by_id(self, name: str, from_id: UUID, /, **parameters: Any) -> AsyncIterator[list[SourceRow]]:
         while True:
-            rows = await self._rows(name, from_id=start, page=PAGE_ROWS, **parameters)
+            rows = await self._rows(name, from_id=from_id, page=PAGE_ROWS, **parameters)
             if rows:
                 yield rows
             if len(rows) < PAGE_ROWS or rows[-1].id == LAST_ID:
                 return
-            start = UUID(int=rows[-1].id.int + 1)
+            from_id = UUID(int=rows[-1].id.int + 1)
 
     async def _rows(self, name: str, **parameters: Any) -> list[SourceRow]:
         async with (

@@ -1,10 +1,10 @@
-"""What a sync remembers between runs: watermark, failures, run history; and the lock that makes it the only one."""
+"""What a sync remembers between runs: watermark, failures, run history; and the locks that keep others out."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import psycopg
 from code_patterns.errors import OutageError
 from code_patterns.postgres import PostgresConfig, connect
 from code_patterns.sql import query
-from code_patterns.sync.plan import Watermark
+from code_patterns.sync.plan import IdRange, Watermark
 from code_patterns.sync.source import Horizon, database_errors
 
 log = logging.getLogger(__name__)
@@ -54,11 +54,42 @@ class RunIdentity:
     task_try: int | None = None
 
 
+@dataclass(frozen=True)
+class Lock:
+    """A PostgreSQL advisory lock of a session.
+
+    :param space: what kind of thing is locked
+    :param key: which one
+    :param shared: whether others may hold it too, all of them shared
+    """
+
+    space: str
+    key: str
+    shared: bool = False
+
+
+def locks_of(collection: str, id_range: IdRange | None) -> tuple[Lock, ...]:
+    """What a run must hold to write a collection, in the order in which it is taken.
+
+    A shard takes its range before its share of the collection: whoever holds the collection never waits for anything,
+    so runs cannot block each other for ever.
+
+    :param collection: the real collection's name in Qdrant
+    :param id_range: what a shard writes; ``None`` for any other run, which has the collection for itself
+    """
+    if id_range is None:
+        return (Lock("code_patterns sync", collection),)
+    return (
+        Lock("code_patterns shard", f"{collection} {id_range.first} {id_range.last}"),
+        Lock("code_patterns sync", collection, shared=True),
+    )
+
+
 class SyncState:
     """State of one collection, in tables beside the patterns.
 
-    Everything is written on one connection, the one that holds the collection's advisory lock: when that session
-    dies, nothing more can be recorded in its name.
+    Everything is written on one connection, the one that holds the run's advisory locks: when that session dies,
+    nothing more can be recorded in its name.
 
     :param config: the database
     :param connection: an open connection in autocommit mode
@@ -69,6 +100,8 @@ class SyncState:
         self._connection = connection
         self._collection = ""
         self._failed: set[UUID] = set()
+        self._locks: tuple[Lock, ...] = ()
+        self._id_range: IdRange | None = None
 
     @classmethod
     @asynccontextmanager
@@ -90,37 +123,40 @@ class SyncState:
         self._collection = collection
         self._failed = {row[0] for row in await self._fetch("sync_failed_ids")}
 
-    async def lock(self, collection: str) -> None:
-        """Become the only sync run of a collection, however long another one takes.
+    async def lock(self, collection: str, id_range: IdRange | None = None) -> None:
+        """Become the only sync run of a collection, or of an id range of it, however long another one takes.
 
-        The lock ends with the session, so a killed run never leaves it behind.
+        The locks end with the session, so a killed run never leaves them behind.
 
         :param collection: the real collection's name in Qdrant
+        :param id_range: what a shard writes, beside shards of other ranges; ``None`` shuts all others out
         """
-        self._collection = collection
-        waited = 0.0
-        while not (await self._fetch("sync_lock"))[0][0]:
-            if waited % LOCK_LOG_SECONDS == 0:
-                holders = await self._fetch("sync_lock_holder")
-                who = f"pid {holders[0][0]} ({holders[0][1]}, for {holders[0][2]:.0f} s)" if holders else "another run"
-                log.info("Waiting: %s is syncing '%s' now.", who, collection)
-            await asyncio.sleep(LOCK_POLL_SECONDS)
-            waited += LOCK_POLL_SECONDS
+        self._locks, self._id_range = locks_of(collection, id_range), id_range
+        for lock in self._locks:
+            waited = 0.0
+            while not (await self._fetch("sync_lock_shared" if lock.shared else "sync_lock", lock))[0][0]:
+                if waited % LOCK_LOG_SECONDS == 0:
+                    holders = await self._fetch("sync_lock_holder", lock)
+                    who = ", ".join(f"pid {pid} ({name}, for {age:.0f} s)" for pid, name, age in holders)
+                    log.info("Waiting: %s is syncing '%s' now.", who or "another run", collection)
+                await asyncio.sleep(LOCK_POLL_SECONDS)
+                waited += LOCK_POLL_SECONDS
         await self.look_at(collection)
 
     async def assert_locked(self) -> None:
-        """Make sure that this run still is the only one of the collection; called before every write to Qdrant.
+        """Make sure that this run still keeps others out; called before every write to Qdrant.
 
         Without it a run that lost its session would overwrite what the next one, which no longer waits, has written.
 
-        :raises OutageError: the session, or the lock in it, is gone
+        :raises OutageError: the session, or a lock in it, is gone
         """
-        if not (await self._fetch("sync_lock_held"))[0][0]:
-            raise OutageError(
-                f"The session of {self._config.place} that held the lock of '{self._collection}' was exchanged for "
-                "another one, as poolers in transaction mode do. Connect to PostgreSQL itself; the next try goes on "
-                "from there."
-            )
+        for lock in self._locks:
+            if not (await self._fetch("sync_lock_held", lock))[0][0]:
+                raise OutageError(
+                    f"The session of {self._config.place} that held the lock of '{self._collection}' was exchanged for "
+                    "another one, as poolers in transaction mode do. Connect to PostgreSQL itself; the next try goes "
+                    "on from there."
+                )
 
     async def watermark(self, target_identity: str, horizon: Horizon) -> Watermark | str:
         """Where the last run stopped, or in words why that cannot be used.
@@ -192,7 +228,11 @@ class SyncState:
         :param name: the collection, as users write it
         """
         async with database_errors(self._config), self._connection.transaction():
-            await self._execute("sync_abandon_runs")
+            id_range = {
+                "first_id": self._id_range.first if self._id_range else None,
+                "last_id": self._id_range.last if self._id_range else None,
+            }
+            await self._execute("sync_abandon_runs", **id_range)
             await self._execute(
                 "sync_start_run",
                 id=run.id,
@@ -202,6 +242,7 @@ class SyncState:
                 dag_run_id=run.dag_run_id,
                 task_try=run.task_try,
                 watermark_from=watermark.xid if watermark else None,
+                **id_range,
             )
 
     async def finish_run(self, run: RunIdentity, outcome: Mapping[str, Any]) -> None:
@@ -229,9 +270,10 @@ class SyncState:
     async def _execute(self, name: str, /, **parameters: Any) -> None:
         await self._connection.execute(query(name), {"collection": self._collection, **parameters})
 
-    async def _fetch(self, name: str) -> list[tuple[Any, ...]]:
+    async def _fetch(self, name: str, lock: Lock | None = None) -> list[tuple[Any, ...]]:
+        parameters = asdict(lock) if lock else {"collection": self._collection}
         async with database_errors(self._config):
-            cursor = await self._connection.execute(query(name), {"collection": self._collection})
+            cursor = await self._connection.execute(query(name), parameters)
             return await cursor.fetchall()
 
 

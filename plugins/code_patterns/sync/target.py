@@ -16,7 +16,7 @@ from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.qdrant import Qdrant, RefusedRequestError
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, Pattern
-from code_patterns.sync.plan import Fingerprint, PointId
+from code_patterns.sync.plan import Fingerprint, IdRange, PointId
 
 SCROLL_POINTS = 1000
 WHOLE_POINTS = 200
@@ -69,9 +69,12 @@ class PatternTarget:
         )
         return {UUID(str(record.id)): _fingerprint(record) for record in records}
 
-    async def pages(self) -> AsyncIterator[list[Fingerprint]]:
-        """All points, in id order: integers first, then UUIDs."""
-        offset: Any = None
+    async def pages(self, within: IdRange | None = None) -> AsyncIterator[list[Fingerprint]]:
+        """Points in id order.
+
+        :param within: those whose UUID lies in this range; ``None`` gives all, integers first, then UUIDs
+        """
+        offset: Any = str(within.first) if within else None
         while self.collection.exists:
             start = offset
             records, offset = await self._qdrant.call(
@@ -84,9 +87,11 @@ class PatternTarget:
                     with_vectors=False,
                 ),
             )
-            if records:
-                yield [_fingerprint(record) for record in records]
-            if offset is None:
+            page = [_fingerprint(record) for record in records]
+            wanted = [point for point in page if within is None or _is_within(point.id, within)]
+            if wanted:
+                yield wanted
+            if offset is None or len(wanted) < len(page):
                 return
 
     async def whole_pages(self) -> AsyncIterator[list[StoredPoint]]:
@@ -220,6 +225,10 @@ class PatternTarget:
 def _fingerprint(record: models.Record) -> Fingerprint:
     payload = record.payload or {}
     return Fingerprint(_point_id(record), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH))
+
+
+def _is_within(node_id: PointId, within: IdRange) -> bool:
+    return isinstance(node_id, UUID) and within.first <= node_id <= within.last
 
 
 def _stored_point(record: models.Record, dimension: int) -> StoredPoint:

@@ -1,4 +1,4 @@
-"""The kinds of run: what changed since the last one, everything, the rows of a span of time, or verification."""
+"""The kinds of run: what changed since the last one, everything, a range of ids, a span of time, or verification."""
 
 import logging
 
@@ -12,6 +12,7 @@ from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.full import sync_everything
 from code_patterns.sync.runs.incremental import sync_changes, sync_interval
 from code_patterns.sync.runs.opening import open_run
+from code_patterns.sync.runs.shards import sync_range
 from code_patterns.sync.runs.verification import verify_everything
 from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import Horizon
@@ -73,6 +74,9 @@ async def _work(run: RunContext, horizon: Horizon) -> None:
     if run.settings.interval:
         await run.open_history(None)
         await sync_interval(run, run.settings.interval, horizon)
+    elif run.settings.id_range:
+        await run.open_history(None)
+        await sync_range(run, run.settings.id_range, horizon)
     elif run.kind == "full":
         await run.open_history(None)
         await sync_everything(run, horizon)

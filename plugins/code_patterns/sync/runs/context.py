@@ -51,7 +51,7 @@ class RunContext:
         self.settings = settings
         self.counts = Counts()
         self.waits = Waits()
-        self.kind: Kind = "interval" if settings.interval else settings.mode
+        self.kind: Kind = "interval" if settings.interval else "shard" if settings.id_range else settings.mode
         self.parity: Parity = "not proven"
         self.watermark: Watermark | None = None
         self.replaced: str | None = None

@@ -44,7 +44,7 @@ async def open_run(
             if settings.dry_run:
                 await state.look_at(collection.physical)
             else:
-                await state.lock(collection.physical)
+                await state.lock(collection.physical, settings.id_range)
                 physical = collection.physical
                 collection = await resolve(opened, settings.collection, embedding, _destination(settings))
                 if collection.physical != physical:

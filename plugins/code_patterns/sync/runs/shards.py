@@ -1,0 +1,108 @@
+"""A full sync in shards: how its writing is cut into id ranges, and the run over one of them.
+
+Shards only write what differs. The full sync that follows them finds it done, and does the rest as ever: orphans,
+proof, watermark. So its result is the same with shards, without them, and when one of them is lost.
+"""
+
+import logging
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from uuid import UUID, uuid4
+
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.postgres import PostgresConfig
+from code_patterns.qdrant import QdrantConfig
+from code_patterns.sync.collection import prepare
+from code_patterns.sync.orphans import Points
+from code_patterns.sync.plan import FIRST_ID, LAST_ID, WRITES, Change, IdRange
+from code_patterns.sync.report import Progress
+from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.opening import open_run
+from code_patterns.sync.settings import SyncSettings
+from code_patterns.sync.source import Horizon
+from code_patterns.sync.state import RunIdentity
+
+log = logging.getLogger(__name__)
+
+SHARD_WRITES = 10_000
+"""Patterns to be written that make one shard worth its while: ten seconds or more, beside which starting a task is
+little. Patterns that are only compared take a twentieth of that time, and the full sync compares them anyway."""
+MOST_SHARDS = 4
+"""Shards that are made unasked: each sends the embedding server as many requests at once as a whole run does."""
+SAMPLED_PATTERNS = 1_000
+"""Patterns looked at to find out how much there is to write, and where."""
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """How a full sync is cut.
+
+    :param ranges: what each shard is to look at, all ids together; empty where one task does better
+    :param points: how many points there were before any shard began; ``None`` without shards
+    """
+
+    ranges: Sequence[IdRange] = ()
+    points: int | None = None
+
+
+async def plan_shards(
+    postgres: PostgresConfig, qdrant: QdrantConfig, embedding: EmbeddingConfig, settings: SyncSettings
+) -> ShardPlan:
+    """Find out whether a full sync has enough to write for several workers, and cut it into id ranges.
+
+    The collection is created here, once, so that no two shards try to.
+
+    :raises ConfigurationError: when a person must change something first
+    :raises OutageError: when a server went away
+    """
+    if settings.dry_run or settings.limit or settings.rollback or settings.shards == 1:
+        return ShardPlan()
+    if qdrant.path:
+        log.info("No shards: Qdrant's embedded storage of %s can be opened by one process only.", qdrant.place)
+        return ShardPlan()
+    async with open_run(postgres, qdrant, embedding, settings, RunIdentity(uuid4())) as run:
+        total = await run.source.count_code()
+        sample = await run.reader.sampled(SAMPLED_PATTERNS)
+        writes = round(total * sum(map(_writes, sample)) / len(sample)) if sample else 0
+        wanted = settings.shards or min(writes // SHARD_WRITES, MOST_SHARDS)
+        ranges = cut(sample, wanted)
+        log.info(
+            "About %s of %s patterns are to be written: %s.",
+            f"{writes:,}",
+            f"{total:,}",
+            f"{len(ranges)} shards" if ranges else "one task does it all",
+        )
+        if not ranges:
+            return ShardPlan()
+        points = await run.target.count()
+        await prepare(run.qdrant, run.target.collection)
+        return ShardPlan(ranges, points)
+
+
+def cut(sample: Sequence[Change], wanted: int) -> list[IdRange]:
+    """Cut all ids into ranges with about equally much to write; with equally many patterns, where nothing is.
+
+    :param sample: what patterns need that are spread evenly over the id order, in that order
+    :param wanted: how many ranges; a small sample may give fewer
+    :return: ranges that leave no id out, or nothing where it would be a single one
+    """
+    weights = [_writes(change) for change in sample]
+    done = list(accumulate(weights if any(weights) else [True] * len(sample)))
+    # The first sampled pattern beyond a share of the writes begins the next range.
+    starts = {sample[bisect_right(done, number * done[-1] / wanted)].id for number in range(1, wanted) if sample}
+    bounds = [FIRST_ID, *sorted(starts - {FIRST_ID})]
+    ranges = [IdRange(first, UUID(int=following.int - 1)) for first, following in pairwise(bounds)]
+    return [*ranges, IdRange(bounds[-1], LAST_ID)] if ranges else []
+
+
+async def sync_range(run: RunContext, within: IdRange, horizon: Horizon) -> None:
+    """Write what differs in an id range; orphans, proof and watermark are left to the full sync."""
+    total = await run.source.count_code(within)
+    log.info("Syncing %s patterns from id %s to %s.", f"{total:,}", within.first, within.last)
+    await run.pipeline(horizon).run(run.reader.everything(Points(), within=within), Progress(total))
+
+
+def _writes(change: Change) -> bool:
+    return change.pattern is not None and change.action in WRITES
