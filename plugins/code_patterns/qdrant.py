@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import grpc
 import httpx
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
@@ -34,6 +35,19 @@ LONGEST_ASKED_WAIT_SECONDS = 30.0
 """No wait is longer, whatever ``Retry-After`` says."""
 EMBEDDED_WAIT_SECONDS = 600.0
 """How long a run waits for another process that has the embedded storage open."""
+
+HTTP_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+}
+"""The HTTP status of the same meaning; what is missing here is the server's failure."""
 
 Result = TypeVar("Result")
 
@@ -149,27 +163,11 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
         return error
     where = f"Qdrant at {config.place}, {doing}"
     if isinstance(error, UnexpectedResponse):
-        status = error.status_code or 0
-        answer = error.content.decode("utf-8", "replace")[:500]
-        if status in (401, 403):
-            return ConfigurationError(
-                f"{where}: the server refused with status {status}: {answer} Give the connection's password (its API "
-                "key) the right to read and write this collection."
-            )
-        if status == 429 or status >= 500:
-            remedy = "Give Qdrant fewer writers, or raise its limits." if status == 429 else "Look at its log and disk."
-            message = f"{where}: the server answered {status}: {answer} {remedy}"
-            return BusyError(message, retry_after_seconds(error.headers.get("Retry-After")))
-        if status in (408, 425):
-            return OutageError(f"{where}: the server answered {status}: {answer}")
-        if status == 404:
-            return CollectionLostError(
-                f"{where}: the server answered 404: {answer} It was there a moment ago: something else deletes or "
-                "renames in Qdrant. The next try looks again and repairs what is missing."
-            )
-        if status in (400, 413, 422):
-            return RefusedRequestError(f"{where}: the server answered {status}: {answer}")
-        return ConfigurationError(f"{where}: the server answered {status}: {answer}")
+        answer = error.content.decode("utf-8", "replace")
+        asked = retry_after_seconds(error.headers.get("Retry-After"))
+        return _answered(where, error.status_code or 0, answer, asked)
+    if isinstance(error, grpc.RpcError):
+        return _called(config, where, error)
     if isinstance(error, QdrantException):
         # What the client makes of a 429 with Retry-After; a date there, which it cannot read, gives the base class.
         seconds = float(error.retry_after_s) if isinstance(error, ResourceExhaustedResponse) else None
@@ -177,6 +175,38 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     if isinstance(error, ResponseHandlingException):
         return _broken(config, where, error.source)
     return ConfigurationError(f"{where}: {error}")
+
+
+def _answered(where: str, status: int, answer: str, retry_after: float | None = None) -> PatternsError:
+    """Say what an HTTP status means here, and what to do about it."""
+    said = f"{where}: the server answered {status}: {answer[:500]}"
+    if status in (401, 403):
+        return ConfigurationError(
+            f"{where}: the server refused with status {status}: {answer[:500]} Give the connection's password (its API "
+            "key) the right to read and write this collection."
+        )
+    if status == 429 or status >= 500:
+        remedy = "Give Qdrant fewer writers, or raise its limits." if status == 429 else "Look at its log and disk."
+        return BusyError(f"{said} {remedy}", retry_after)
+    if status in (408, 425):
+        return OutageError(said)
+    if status == 404:
+        return CollectionLostError(
+            f"{said} It was there a moment ago: something else deletes or renames in Qdrant. The next try looks again "
+            "and repairs what is missing."
+        )
+    return RefusedRequestError(said) if status in (400, 413, 422) else ConfigurationError(said)
+
+
+def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsError:
+    """Say what a gRPC status means, mostly by the HTTP status that Qdrant's REST interface gives for the same."""
+    code, details = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        remedy = f"Check host and gRPC port ({config.grpc_port}) of '{config.conn_id}'."
+        return UnreachableError(f"{where}: cannot connect ({details}). {remedy}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return OutageError(f"{where}: no answer within {config.timeout} s.")
+    return _answered(where, HTTP_STATUS.get(code, 500), details)
 
 
 def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsError:
