@@ -14,10 +14,23 @@ SELECT
     file_path,
     language,
     sync_xid::text::bigint
-FROM pattern_lineage_nodes
-WHERE
-    pattern_type = 'code'
-    AND id >= %(from_id)s::uuid
-    AND id <= %(last_id)s::uuid
-ORDER BY id
-LIMIT %(page)s;
+FROM (
+    SELECT
+        *,
+        row_number() OVER in_order AS sync_place,
+        -- As stored, so that nothing is unpacked only to be measured.
+        sum(pg_column_size(pattern_data) + coalesce(pg_column_size(metadata), 0)) OVER in_order AS sync_bytes
+    FROM (
+        SELECT *
+        FROM pattern_lineage_nodes
+        WHERE
+            pattern_type = 'code'
+            AND id >= %(from_id)s::uuid
+            AND id <= %(last_id)s::uuid
+        ORDER BY id
+        LIMIT %(page)s
+    ) AS page
+    WINDOW in_order AS (ORDER BY id)
+) AS measured
+WHERE sync_place = 1 OR sync_bytes <= %(page_bytes)s
+ORDER BY id;

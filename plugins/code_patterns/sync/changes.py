@@ -9,7 +9,7 @@ from code_patterns.sync.orphans import Points
 from code_patterns.sync.pattern import SourceRow
 from code_patterns.sync.plan import ALL_IDS, Action, Change, Fingerprint, IdRange, Watermark, decide
 from code_patterns.sync.settings import Interval
-from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
+from code_patterns.sync.source import LOOKUP_ROWS, PAGE_ROWS, Horizon, PatternSource
 from code_patterns.sync.streams import joined, prefetched
 from code_patterns.sync.target import PatternTarget
 from code_patterns.sync.verify import Difference, Flaw
@@ -92,25 +92,26 @@ class ChangeReader:
                 yield page
 
     async def sampled(self, count: int) -> list[Change]:
-        """What some code patterns need, picked evenly over the id order, in that order.
+        """What some code patterns need, picked evenly over the id order, in that order; without the patterns.
 
         :param count: how many to look at
         """
         ids = await self._source.sample_ids(count)
         found: list[Change] = []
-        for start in range(0, len(ids), PAGE_ROWS):
-            part = ids[start : start + PAGE_ROWS]
+        for start in range(0, len(ids), LOOKUP_ROWS):
+            part = ids[start : start + LOOKUP_ROWS]
             rows = await self._source.rows_by_id(part)
             points = await self._target.fingerprints(part)
-            found += [decide(node_id, rows.get(node_id), points.get(node_id), self._recipe) for node_id in part]
+            changes = (decide(node_id, rows.get(node_id), points.get(node_id), self._recipe) for node_id in part)
+            found += [replace(change, pattern=None) for change in changes]
         return found
 
     async def mends(self, wrong: Sequence[Difference]) -> AsyncGenerator[Change]:
         """Whole writes for points that a verification found wrong, whatever their hashes claim."""
         flaws = {difference.id: difference.flaw for difference in wrong if isinstance(difference.id, UUID)}
         ids = sorted(flaws)
-        for start in range(0, len(ids), PAGE_ROWS):
-            part = ids[start : start + PAGE_ROWS]
+        for start in range(0, len(ids), LOOKUP_ROWS):
+            part = ids[start : start + LOOKUP_ROWS]
             rows = await self._source.rows_by_id(part)
             for node_id in part:
                 change = decide(node_id, rows.get(node_id), None, self._recipe)
@@ -119,18 +120,20 @@ class ChangeReader:
 
     async def _looked_up(self, ids: Sequence[UUID], watermark: Watermark, horizon: Horizon) -> AsyncIterator[Change]:
         """Compare single ids as they are now, but leave out rows that come with the changed rows anyway."""
-        rows = await self._source.rows_by_id(ids)
         points = await self._target.fingerprints(ids)
-        for node_id in ids:
-            row = rows.get(node_id)
-            comes_later = (
-                row is not None
-                and row.sync_xid is not None
-                and row.sync_xid < horizon.xid
-                and Watermark(row.sync_xid, row.id) > watermark
-            )
-            if not comes_later:
-                yield decide(node_id, row, points.get(node_id), self._recipe)
+        for start in range(0, len(ids), LOOKUP_ROWS):
+            part = ids[start : start + LOOKUP_ROWS]
+            rows = await self._source.rows_by_id(part)
+            for node_id in part:
+                row = rows.get(node_id)
+                comes_later = (
+                    row is not None
+                    and row.sync_xid is not None
+                    and row.sync_xid < horizon.xid
+                    and Watermark(row.sync_xid, row.id) > watermark
+                )
+                if not comes_later:
+                    yield decide(node_id, row, points.get(node_id), self._recipe)
 
     async def _compared(
         self, pages: AsyncIterator[list[SourceRow]], limit: int | None, *, moves: bool

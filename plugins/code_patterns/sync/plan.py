@@ -108,5 +108,6 @@ def decide(
     elif point.content_hash != pattern.content_hash:
         action = Action.PAYLOAD_ONLY
     else:
-        action = Action.UNCHANGED
+        # Without the pattern, which may be large: there is nothing to write.
+        return Change(node_id, Action.UNCHANGED, watermark=watermark)
     return Change(node_id, action, pattern, watermark=watermark)

@@ -19,6 +19,10 @@ from code_patterns.sync.plan import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Waterma
 
 PAGE_ROWS = 500
 """Rows a reading statement returns at most."""
+PAGE_BYTES = 8 * 1024 * 1024
+"""Bytes of code and metadata, as PostgreSQL stores them, that a page holds at most unless its first row is larger."""
+LOOKUP_ROWS = 50
+"""Rows that are asked for by their ids at a time: their size is not known before."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +126,11 @@ class PatternSource:
                 after_id=after.id,
                 horizon=horizon.xid,
                 page=PAGE_ROWS,
+                page_bytes=PAGE_BYTES,
             )
-            if rows:
-                yield rows
-            if len(rows) < PAGE_ROWS:
+            if not rows:
                 return
+            yield rows
             after = Watermark(rows[-1].sync_xid or 0, rows[-1].id)
 
     async def tombstone_pages(self, after: Watermark, horizon: Horizon) -> AsyncIterator[list[UUID]]:
@@ -183,10 +187,11 @@ class PatternSource:
 
     async def _pages_by_id(self, name: str, from_id: UUID, /, **parameters: Any) -> AsyncIterator[list[SourceRow]]:
         while True:
-            rows = await self._rows(name, from_id=from_id, page=PAGE_ROWS, **parameters)
-            if rows:
-                yield rows
-            if len(rows) < PAGE_ROWS or rows[-1].id == LAST_ID:
+            rows = await self._rows(name, from_id=from_id, page=PAGE_ROWS, page_bytes=PAGE_BYTES, **parameters)
+            if not rows:
+                return
+            yield rows
+            if rows[-1].id == LAST_ID:
                 return
             from_id = UUID(int=rows[-1].id.int + 1)
 

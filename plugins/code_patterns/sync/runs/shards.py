@@ -16,7 +16,7 @@ from code_patterns.postgres import PostgresConfig
 from code_patterns.qdrant import QdrantConfig
 from code_patterns.sync.collection import prepare
 from code_patterns.sync.orphans import Points
-from code_patterns.sync.plan import FIRST_ID, LAST_ID, WRITES, Change, IdRange
+from code_patterns.sync.plan import FIRST_ID, LAST_ID, WRITES, Action, Change, IdRange
 from code_patterns.sync.report import Progress
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.opening import open_run
@@ -105,4 +105,4 @@ async def sync_range(run: RunContext, within: IdRange, horizon: Horizon) -> None
 
 
 def _writes(change: Change) -> bool:
-    return change.pattern is not None and change.action in WRITES
+    return change.action in WRITES - {Action.DELETE}
