@@ -89,7 +89,12 @@ with DAG(
         "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
     },
 ):
-    plan = QdrantShardsOperator(task_id="plan", shards="{{ params.shards }}", rollback="{{ params.rollback }}")
+    plan = QdrantShardsOperator(
+        task_id="plan",
+        shards="{{ params.shards }}",
+        rollback="{{ params.rollback }}",
+        max_active_tis_per_dag=1,
+    )
     shard = QdrantUpsertOperator.partial(
         task_id="shard", mode="full", map_index_template="from {{ task.id_range['first'] }}"
     ).expand(id_range=plan.output)

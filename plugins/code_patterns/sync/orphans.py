@@ -51,17 +51,19 @@ def refuse_mass_delete(points: Points, examined: int, settings: SyncSettings) ->
     if settings.allow_mass_delete or not points.orphans:
         return
     empty = examined == 0
-    # What shards have just added must not make the share of what goes look small.
+    # What shards have just added must not make the share of what goes look small; nor is it among the points that a
+    # person would miss, should its rows have been deleted since.
     before = points.seen if settings.points_before is None else min(points.seen, settings.points_before)
-    if empty or points.orphans > settings.max_delete_fraction * before:
+    allowed = settings.max_delete_fraction
+    if empty or points.orphans > allowed * points.seen or min(points.orphans, before) > allowed * before:
+        among = f" of the {before} points that there were before the shards" if before < points.seen else ""
         why = (
             "PostgreSQL holds no code pattern at all"
             if empty
-            else f"that is more than the share of {settings.max_delete_fraction:g} that "
-            "pattern_sync_max_delete_fraction allows"
+            else f"that is more than the share of {allowed:g} that pattern_sync_max_delete_fraction allows{among}"
         )
         raise ConfigurationError(
-            f"Refusing to delete {points.orphans} of {before} points from '{settings.collection}': "
+            f"Refusing to delete {points.orphans} of {points.seen} points from '{settings.collection}': "
             f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
             "the right database; if the deletion is meant, run pattern_sync_full once with allow_mass_delete."
         )
