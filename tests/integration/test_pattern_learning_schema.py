@@ -1,5 +1,6 @@
 """What the database does by itself for the pattern learning tables."""
 
+import random
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +10,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+
+from code_patterns.migrations.runner import apply
+from tests.conftest import config_of
 
 Connection = psycopg.Connection[dict[str, Any]]
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -99,6 +103,23 @@ def test_events_of_one_statement_count_together(database: Connection) -> None:
     assert [stats(database, pattern) for pattern in patterns] == [(10, 0.5, DAY)] * 3
 
 
+def counted(connection: Connection) -> list[tuple[Any, ...]]:
+    """What every template's events say of it, by name: count, rate and last use."""
+    found = connection.execute(
+        "SELECT template.pattern_name, count(event.id) AS n, "
+        "count(*) FILTER (WHERE success)::double precision / nullif(count(success), 0) AS rate, max(used_at) AS last "
+        "FROM pattern_templates AS template LEFT JOIN pattern_usage_events AS event ON event.pattern_id = template.id "
+        "GROUP BY template.id ORDER BY 1"
+    )
+    return [tuple(row.values()) for row in found]
+
+
+def shown(connection: Connection) -> list[tuple[Any, ...]]:
+    """What every template says of its events."""
+    names = "pattern_name, usage_count, success_rate, last_used_at"
+    return [tuple(r.values()) for r in connection.execute(f"SELECT {names} FROM pattern_templates ORDER BY 1".encode())]
+
+
 def test_update_pattern_stats_counts_anew(database: Connection) -> None:
     pattern, unused = (
         template(database),
@@ -106,32 +127,163 @@ def test_update_pattern_stats_counts_anew(database: Connection) -> None:
     )
     for success in (True, True, False, False):
         use(database, pattern, success=success, used_at=DAY)
+    database.execute("ALTER TABLE pattern_usage_events DISABLE TRIGGER USER")
     database.execute("DELETE FROM pattern_usage_events WHERE NOT success")
+    database.execute("ALTER TABLE pattern_usage_events ENABLE TRIGGER USER")
     assert stats(database, pattern) == (4, 0.5, DAY)
     for identity in (pattern, unused, uuid4()):
         database.execute("SELECT update_pattern_stats(%s)", [identity])
     assert stats(database, pattern) == (2, 1.0, DAY)
     # Without events nothing is known but their number.
     assert stats(database, unused) == (0, 0.9, DAY)
+    use(database, pattern, success=False, used_at=DAY)
+    assert stats(database, pattern) == (3, pytest.approx(2 / 3), DAY)
 
 
-def test_concurrent_events_are_all_counted(database: Connection, migrated_database: str) -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM pattern_usage_events WHERE NOT success",
+        "DELETE FROM pattern_usage_events WHERE used_at > '2026-03-01Z'",
+        "DELETE FROM pattern_usage_events WHERE success IS NULL",
+        "UPDATE pattern_usage_events SET success = NOT success",
+        "UPDATE pattern_usage_events SET success = NULL WHERE success",
+        "UPDATE pattern_usage_events SET used_at = used_at - interval '1 day'",
+        "UPDATE pattern_usage_events SET used_at = '2026-04-01Z' WHERE NOT success",
+        "UPDATE pattern_usage_events SET pattern_id = (SELECT max(id::text)::uuid FROM pattern_templates)",
+        """
+        INSERT INTO pattern_usage_events (id, pattern_id, success, used_at)
+        SELECT id, pattern_id, false, '2026-05-01Z' FROM pattern_usage_events
+        UNION ALL SELECT gen_random_uuid(), pattern_id, true, used_at FROM pattern_usage_events
+        ON CONFLICT (id) DO UPDATE SET success = excluded.success, used_at = excluded.used_at
+        """,
+        """
+        WITH gone AS (
+            DELETE FROM pattern_usage_events WHERE success RETURNING pattern_id
+        ), changed AS (
+            UPDATE pattern_usage_events SET success = true WHERE NOT success
+        )
+        INSERT INTO pattern_usage_events (pattern_id, success) SELECT pattern_id, false FROM gone
+        """,
+        """
+        MERGE INTO pattern_usage_events AS event
+        USING (SELECT id, success FROM pattern_usage_events UNION ALL SELECT NULL, true) AS given ON given.id = event.id
+        WHEN MATCHED AND given.success THEN DELETE
+        WHEN MATCHED THEN UPDATE SET success = true
+        WHEN NOT MATCHED THEN INSERT (pattern_id, success)
+            VALUES ((SELECT min(id::text)::uuid FROM pattern_templates), given.success)
+        """,
+        "DELETE FROM pattern_templates WHERE pattern_name = 'p0'",
+    ],
+)
+def test_templates_follow_whatever_happens_to_their_events(database: Connection, statement: str) -> None:
+    for number in range(3):
+        pattern = template(database, f"p{number}")
+        for use_number in range(2 + number):
+            outcome = (True, False, None, True, None)[use_number]
+            use(database, pattern, success=outcome, used_at=DAY + timedelta(hours=use_number))
+    database.execute("UPDATE pattern_usage_events SET quality_after = 1")
+    assert shown(database) == counted(database)
+    database.execute(statement.encode())
+    found = shown(database)
+    # Without a known outcome the rate stays, and without an event the last use.
+    for said, true in zip(found, counted(database), strict=True):
+        assert said[1] == true[1]
+        assert true[2] is None or said[2] == true[2]
+        assert true[3] is None or said[3] == true[3]
+    database.execute("SELECT update_pattern_stats(id) FROM pattern_templates")
+    assert shown(database) == found
+
+
+def test_truncated_events_are_counted_no_more(database: Connection) -> None:
+    pattern, unused = template(database), template(database, "unused", usage_count=7)
+    for success in (True, False):
+        use(database, pattern, success=success, used_at=DAY)
+    database.execute("TRUNCATE pattern_usage_events")
+    assert (stats(database, pattern), stats(database, unused)) == ((0, 0.5, DAY), (7, 0.5, None))
+    use(database, pattern, success=False, used_at=DAY)
+    assert stats(database, pattern) == (1, 0.0, DAY)
+
+
+def test_an_event_that_was_never_counted_can_go(database: Connection) -> None:
     pattern = template(database)
+    database.execute("ALTER TABLE pattern_usage_events DISABLE TRIGGER USER")
+    for success in (True, True, False):
+        use(database, pattern, success=success, used_at=DAY)
+    database.execute("ALTER TABLE pattern_usage_events ENABLE TRIGGER USER")
+    database.execute("DELETE FROM pattern_usage_events WHERE success")
+    assert stats(database, pattern) == (0, 0.5, DAY)
+    database.execute("SELECT update_pattern_stats(%s)", [pattern])
+    assert stats(database, pattern) == (1, 0.0, DAY)
 
-    def work() -> None:
-        with psycopg.connect(migrated_database) as connection:
-            for _ in range(20):
-                connection.execute(
-                    "INSERT INTO pattern_usage_events (pattern_id, success) VALUES (%s, true)", [pattern]
-                )
-                connection.commit()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+def test_counts_that_never_agreed_stay_until_the_next_event(empty_database: str) -> None:
+    config = config_of(empty_database)
+    apply(config, "up", 19, "run")
+    with psycopg.connect(empty_database, autocommit=True, row_factory=dict_row) as database:
+        patterns = [template(database, name) for name in ("used", "unused")]
+        for success in (True, False, None):
+            use(database, patterns[0], success=success, used_at=DAY)
+        columns = "usage_count = 99, success_rate = 0.25, last_used_at = '2030-01-01Z'"
+        database.execute(f"UPDATE pattern_templates SET {columns}".encode())
+        apply(config, "up", None, "run")
+        other = (99, 0.25, datetime(2030, 1, 1, tzinfo=UTC))
+        assert [stats(database, pattern) for pattern in patterns] == [other, other]
+        for pattern in patterns:
+            use(database, pattern, success=True, used_at=DAY)
+        assert [stats(database, pattern) for pattern in patterns] == [(4, pytest.approx(2 / 3), DAY), (1, 1.0, DAY)]
+
+
+def test_concurrent_changes_of_events_are_all_counted(database: Connection, migrated_database: str) -> None:
+    """Statements about several templates at once, in any order, and some that are rolled back."""
+    patterns = [template(database, f"p{number}") for number in range(3)]
+    some = "(SELECT id FROM pattern_usage_events ORDER BY random() LIMIT 4 FOR UPDATE SKIP LOCKED)"
+    statements = (
+        """
+        INSERT INTO pattern_usage_events (pattern_id, success, used_at)
+        SELECT id, (ARRAY[true, false, NULL])[1 + floor(random() * 3)::int], now() - random() * interval '9 days'
+        FROM pattern_templates, generate_series(1, 3)
+        """,
+        f"DELETE FROM pattern_usage_events WHERE id IN {some}",
+        f"UPDATE pattern_usage_events SET success = NOT success, used_at = used_at - interval '1 day' "
+        f"WHERE id IN {some}",
+        f"""
+        UPDATE pattern_usage_events SET pattern_id = (SELECT id FROM pattern_templates ORDER BY random() LIMIT 1)
+        WHERE id IN {some}
+        """,
+    )
+    failures: list[Exception] = []
+
+    def work(worker: int) -> None:
+        chance = random.Random(worker)
+        try:
+            with psycopg.connect(migrated_database) as connection:
+                for number in range(12):
+                    chosen = statements[0] if number < 2 else chance.choice(statements)
+                    try:
+                        connection.execute(chosen.encode())
+                    except psycopg.errors.DeadlockDetected:
+                        connection.rollback()
+                        continue
+                    if chance.random() < 0.8:
+                        connection.commit()
+                    else:
+                        connection.rollback()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=[worker]) for worker in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert stats(database, pattern)[:2] == (80, 1.0)
+    assert not failures
+    found = shown(database)
+    assert found == counted(database)
+    assert sum(row[1] for row in found) > 100
+    for pattern in patterns:
+        database.execute("SELECT update_pattern_stats(%s)", [pattern])
+    assert shown(database) == found
 
 
 @pytest.mark.parametrize(
