@@ -52,6 +52,7 @@ from pattern_learning.track2_integration import get_pattern_tracer
 RESULTS = Path(__file__).with_name("results_learning.json")
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 BATCH = 10_000
+CROWD = 100_000
 ROUNDS = 5
 _WORDS = [
     *("async", "retry", "queue", "cache", "parser", "token", "writer", "reader", "client", "server", "pool", "batch"),
@@ -240,6 +241,25 @@ async def tracing(manager: PatternDatabaseManager, ids: list[UUID]) -> Row:
     )
 
 
+async def crowded(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> Row:
+    """What an event takes on a template that has many already, beside templates that have few."""
+    node = NodePatternUpdateEffect(manager.pool)
+    chance = random.Random(4)  # noqa: S311 (test data)
+    events = [(ids[0], number % 3 > 0, DAY + timedelta(milliseconds=number)) for number in range(CROWD)]
+    columns = ("pattern_id", "success", "used_at")
+    await connection.copy_records_to_table("pattern_usage_events", records=events, columns=columns)
+
+    async def use(pattern: UUID) -> None:
+        result = await node.execute_effect(ModelContractEffect("record_usage", pattern_id=pattern, usage_data={}))
+        if not result.success:
+            raise RuntimeError(result.error)
+
+    pair = Pair("record_usage", "", lambda: use(ids[0]), lambda: use(chance.choice(ids)), 500)
+    many, few = (statistics.median(side) for side in await measure(pair))
+    name = f"record_usage on a template with {CROWD:,} events, of one with few"
+    return Row(name, many / few, "times", "≤ 1.3", f"{many:.3f} ms, {few:.3f} ms")
+
+
 async def batches(manager: PatternDatabaseManager, connection: Any) -> Row:
     """Templates per second by ``batch_insert``, beside COPY of the same rows."""
     node = NodePatternStorageEffect(manager.pool)
@@ -292,6 +312,7 @@ async def run(config: PostgresConfig, count: int, events: int) -> list[Row]:
                 note = f"p50 {p50:.3f} ms, p99 {p99:.3f} ms, bare {other:.3f} ms; published {pair.published} ms"
                 lines.append(Row(f"{pair.name}, of the bare statement", p50 / other, "times", "≤ 1.3", note))
             lines.append(await tracing(manager, ids))
+            lines.append(await crowded(manager, connection, ids))
             lines.append(await batches(manager, connection))
         finally:
             await manager.close()

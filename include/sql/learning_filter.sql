@@ -1,29 +1,5 @@
--- asyncpg: templates that meet conditions, which come in at the mark; the most trusted first.
-SELECT
-    template.id,
-    template.pattern_name,
-    template.pattern_type,
-    template.language,
-    template.category,
-    template.template_code,
-    template.description,
-    template.example_usage,
-    template.source,
-    template.confidence_score,
-    template.usage_count,
-    template.success_rate,
-    template.complexity_score,
-    template.maintainability_score,
-    template.performance_score,
-    template.parent_pattern_id,
-    template.is_deprecated,
-    template.deprecated_by_id,
-    template.discovered_at,
-    template.last_used_at,
-    template.updated_at,
-    template.created_by,
-    template.tags,
-    template.context::text AS context
+-- asyncpg: templates that meet conditions, the most trusted first. Columns and conditions come in at the marks.
+SELECT template.id /* template columns */
 FROM pattern_templates AS template
 WHERE /* conditions */ true
 ORDER BY

@@ -1,34 +1,11 @@
--- asyncpg: templates with every word of a query in their name or description, best first. Conditions come in at the
--- mark. The index finds what may have them; whether the words stand there as they were asked for is seen in the text.
+-- asyncpg: templates with every word of a query in their name or description, best first. Columns and conditions come
+-- in at the marks. The index finds what may have the words; whether they stand there as asked for is seen in the text.
 WITH asked AS (
     SELECT lower($3::text) AS whole, ARRAY(SELECT lower(word) FROM unnest($4::text[]) AS word) AS words
 )
 
 SELECT
-    template.id,
-    template.pattern_name,
-    template.pattern_type,
-    template.language,
-    template.category,
-    template.template_code,
-    template.description,
-    template.example_usage,
-    template.source,
-    template.confidence_score,
-    template.usage_count,
-    template.success_rate,
-    template.complexity_score,
-    template.maintainability_score,
-    template.performance_score,
-    template.parent_pattern_id,
-    template.is_deprecated,
-    template.deprecated_by_id,
-    template.discovered_at,
-    template.last_used_at,
-    template.updated_at,
-    template.created_by,
-    template.tags,
-    template.context::text AS context,
+    template.id /* template columns */,
     CASE
         WHEN lower(template.pattern_name) = asked.whole THEN 1.0
         WHEN starts_with(lower(template.pattern_name), asked.whole) THEN 0.9

@@ -57,6 +57,9 @@ TEMPLATE = _by_name(
 )
 """Columns of ``pattern_templates`` that may be given; ``updated_at`` is the database's own."""
 
+COLUMNS = (*TEMPLATE.values(), Field("updated_at", _TIME, values.moment))
+"""Columns of ``pattern_templates`` that are read."""
+
 CHANGEABLE = {name: field for name, field in TEMPLATE.items() if name != "id"}
 """Columns of a template that ``update`` may change."""
 
@@ -86,9 +89,8 @@ RELATIONSHIP = _by_name(
 """Fields of ``relationship_data``."""
 
 FILTERS = {
-    **TEMPLATE,
     **_by_name(
-        Field("updated_at", _TIME, values.moment),
+        *COLUMNS,
         Field("min_confidence_score", _NUMBER, values.share, nullable=False),
         Field("min_success_rate", _NUMBER, values.share, nullable=False),
     ),

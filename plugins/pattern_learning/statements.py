@@ -9,17 +9,23 @@ from functools import cache, lru_cache
 from typing import Any
 
 from code_patterns.sql import query
-from pattern_learning.fields import FILTERS, TEMPLATE, Field
+from pattern_learning.fields import COLUMNS, FILTERS, TEMPLATE, Field
 
 _CAST = {"jsonb": "text::jsonb"}
 # unnest() would take an array of arrays apart: lists and documents travel as text.
 _ARRAY = {"jsonb": "text", "text[]": "text"}
+# Documents are read as text too, so that they mean the same on a pool that decodes them.
+_TEMPLATE_COLUMNS = "".join(
+    f", template.{field.name}::text AS {field.name}" if field.sql_type == "jsonb" else f", template.{field.name}"
+    for field in COLUMNS
+    if field.name != "id"
+)
 
 
 @cache
 def statement(name: str) -> str:
-    """Return the text of ``include/sql/<name>.sql``."""
-    return query(name).decode()
+    """Return the text of ``include/sql/<name>.sql``, with the columns of a template where it asks for them."""
+    return query(name).decode().replace("/* template columns */", _TEMPLATE_COLUMNS)
 
 
 @lru_cache(256)
