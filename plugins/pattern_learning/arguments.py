@@ -56,7 +56,7 @@ def optional_pattern_id(contract: ModelContractEffect) -> UUID | None:
 def page(contract: ModelContractEffect) -> Page:
     """Return which rows are wanted.
 
-    :raises Refusal: limit or offset is no whole number of 0 or more
+    :raises Refusal: limit or offset is no whole number from 0 on
     """
     return Page(values.count("limit", contract.limit), values.count("offset", contract.offset))
 

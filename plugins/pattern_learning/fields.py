@@ -108,6 +108,8 @@ def read_object(name: str, given: Any, known: Mapping[str, Field], *, drop_nulls
     :return: in the order given; null stays ``None``
     :raises Refusal: it is no object, has an unknown field, or a value that makes no sense
     """
+    if given is None:
+        raise Refusal(f"{name} is missing.")
     if not isinstance(given, Mapping):
         refuse(name, given, "an object of fields and values")
     found: dict[str, Any] = {}

@@ -150,5 +150,5 @@ def _number(name: str, value: Any, rule: str) -> float:
 
 def _whole_number(name: str, value: Any, largest: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) <= largest:
-        refuse(name, value, "a whole number of 0 or more")
+        refuse(name, value, f"a whole number from 0 to {largest}")
     return int(value)

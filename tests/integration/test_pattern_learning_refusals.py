@@ -2,21 +2,25 @@
 
 import asyncio
 import math
+import os
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pattern_learning import fields
 from pattern_learning.contract import ModelContractEffect
+from tests.conftest import ROOT
 from tests.learning_bed import OPERATIONS, Layer, LearningBed, template
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
-UNKNOWN = uuid4()
+UNKNOWN = UUID(int=7)
+TABLE = ROOT / "docs" / "pattern_learning_refusals.md"
 
 # operation, arguments, words of the message
 BAD = [
@@ -145,6 +149,31 @@ BAD = [
 ]
 
 
+def table(answers: list[tuple[str, dict[str, Any], str]]) -> str:
+    """What was refused and how, as documentation."""
+
+    def cell(text: str) -> str:
+        # Where an object is in memory is another place every time.
+        return "`" + re.sub("0x[0-9a-f]+", "0x...", text).replace("|", "\\|") + "`"
+
+    lines = [
+        "# What the storage layer answers to what it refuses",
+        "",
+        "Every row is a call and the `error` of its result; nothing is written by any of them. `...` stands for a",
+        "template that exists, or for what a valid call has there. A test compares each row with the real answer, and",
+        "writes this file anew with `UPDATE_REFUSALS=1 pytest tests/integration/test_pattern_learning_refusals.py`.",
+        "",
+        "| operation | given | answer |",
+        "|---|---|---|",
+    ]
+    for operation, arguments, message in answers:
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items()) or "nothing"
+        given = given.replace("Ellipsis", "...").replace("'ends': ...", "...")
+        given = given if len(given) <= 120 else given[:117] + "..."
+        lines.append(f"| {operation} | {cell(given)} | {cell(message)} |")
+    return "\n".join([*lines, ""])
+
+
 def test_every_bad_argument_is_refused_by_name(learning: LearningBed) -> None:
     async def work(layer: Layer) -> None:
         kept, other = await layer.store("kept"), await layer.store("other")
@@ -156,12 +185,18 @@ def test_every_bad_argument_is_refused_by_name(learning: LearningBed) -> None:
             return kept if value is ... else value
 
         before = learning.counts()
+        answers = []
         for operation, arguments, words in BAD:
             given = {name: filled(name, value) for name, value in arguments.items()}
             message = await layer.refused(operation, **given)
             for word in words:
                 assert word in message, f"{operation} {arguments}: {message}"
+            answers.append((operation, arguments, message.replace(kept, "...").replace(other, "...")))
         assert learning.counts() == before
+        shown = table(answers)
+        if os.environ.get("UPDATE_REFUSALS"):
+            TABLE.write_text(shown, "utf-8")
+        assert TABLE.read_text("utf-8") == shown
         stats = await layer.manager.get_pool_stats()
         assert stats["active_connections"] == 0
 
