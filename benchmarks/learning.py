@@ -157,7 +157,7 @@ def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> 
     update_sql = update(tuple(CHANGEABLE[name] for name in change))
     event = {"execution_time_ms": 12, "quality_before": 0.5, "quality_after": 0.75}
     usage_sql = insert("learning_record_usage", tuple(USAGE[name] for name in event), 4)
-    search_sql, _ = filtered("learning_search", {}, 5)
+    search_sql, _ = filtered("learning_search", {}, 6)
     top_sql, _ = filtered("learning_top", {}, 3)
     get_sql = statement("learning_get")
     period = {"period_start": DAY, "period_end": DAY + timedelta(days=1)}
@@ -168,8 +168,9 @@ def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> 
             await connection.fetchrow(statement("learning_analytics_row"), row)
 
     async def bare_search() -> None:
-        words = f"{chance.randrange(len(ids)):x}"
-        await connection.fetch(search_sql, 10, 0, f"0x{words}", [f"0x{words}"])
+        word = f"0x{chance.randrange(len(ids)):x}"
+        if len(await connection.fetch(search_sql, 10, 0, word, [word], True)) < 10:
+            await connection.fetch(search_sql, 10, 0, word, [word], False)
 
     return [
         Pair(

@@ -1,5 +1,6 @@
 -- asyncpg: templates with every word of a query in their name or description, best first. Columns and conditions come
 -- in at the marks. The index finds what may have the words; whether they stand there as asked for is seen in the text.
+-- Templates with every word in their name come before all others and are far fewer: parameter 5 asks for them alone.
 WITH asked AS (
     SELECT lower($3::text) AS whole, ARRAY(SELECT lower(word) FROM unnest($4::text[]) AS word) AS words
 )
@@ -26,8 +27,18 @@ CROSS JOIN pattern_template_search AS search
 JOIN pattern_templates AS template ON template.id = search.pattern_id
 WHERE
     -- In a SELECT of its own, so that it is made once and not for every row that is looked at again.
-    search.document @@ (SELECT pattern_search_query($3::text))
+    search.document @@ (
+        SELECT CASE WHEN $5::boolean THEN (
+            SELECT string_agg($$'$$ || replace(replace(gram, '\', '\\'), $$'$$, $$''$$) || $$'$$, ' & ')::tsquery
+            FROM unnest($4::text[]) AS word
+            CROSS JOIN LATERAL unnest(pattern_search_grams(word)) AS gram
+        ) ELSE pattern_search_query($3::text) END
+    )
     AND NOT EXISTS (SELECT FROM unnest(asked.words) AS word WHERE position(word IN search.content) = 0)
+    AND (
+        NOT $5::boolean
+        OR NOT EXISTS (SELECT FROM unnest(asked.words) AS word WHERE position(word IN lower(template.pattern_name)) = 0)
+    )
     AND /* conditions */ true
 ORDER BY
     relevance DESC,

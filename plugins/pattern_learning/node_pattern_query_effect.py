@@ -32,12 +32,18 @@ class NodePatternQueryEffect(PatternEffect):
             raise Refusal("search_query is missing; search needs it.")
         query = values.filled_text("search_query", contract.search_query).strip()
         conditions, page = _conditions(contract), arguments.page(contract)
-        exact, parameters = statements.filtered("learning_search", conditions, 5)
+        exact, parameters = statements.filtered("learning_search", conditions, 6)
         words = query.split()
         async with self._connection() as connection:
-            found = await connection.fetch(exact, page.limit, page.offset, query, words, *parameters)
+            # Where names fill the page, the far more texts that have the words elsewhere need not be ranked.
+            found = await connection.fetch(exact, page.limit, page.offset, query, words, True, *parameters)
+            if len(found) == page.limit:
+                return as_rows(found)
+            found = await connection.fetch(exact, page.limit, page.offset, query, words, False, *parameters)
             # Misspelt words count only where no text has the words as they are, on this page or an earlier one.
-            if not found and (not page.offset or not await connection.fetch(exact, 1, 0, query, words, *parameters)):
+            if not found and (
+                not page.offset or not await connection.fetch(exact, 1, 0, query, words, False, *parameters)
+            ):
                 similar, parameters = statements.filtered("learning_search_similar", conditions, 4)
                 found = await connection.fetch(similar, page.limit, page.offset, query, *parameters)
         return as_rows(found)

@@ -1,5 +1,6 @@
 """Searching templates: words and parts of names, ranking, filters, and the index."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -79,6 +80,29 @@ def test_search(learning: LearningBed) -> None:
     learning.use(work)
 
 
+def test_pages_of_any_size_have_the_same_order(learning: LearningBed) -> None:
+    """Whether names alone fill a page or texts are needed as well."""
+    words = ("Async", "Retry", "Queue", "Cache", "queue_", "retry.", " io ")
+    batch = [
+        template(f"{first}{second}{number}", description=f"{third} of {first}", confidence_score=number % 7 / 7)
+        for number, (first, second, third) in enumerate(itertools.product(words, words, words[2:6]))
+    ]
+
+    async def work(layer: Layer) -> None:
+        await layer.do("batch_insert", patterns=batch)
+        for query in ("retry", "queue cache", "CacheRetry", "async of", "ue_", "io", "q", "retry. queue", "_"):
+            whole = await found(layer, query, limit=1000)
+            assert whole
+            for size in (1, 7, len(whole)):
+                # A page beyond the last one is empty.
+                offsets = [0, size, 5 * size, len(whole) // size * size, len(whole)]
+                for offset in offsets:
+                    page = await found(layer, query, limit=size, offset=offset)
+                    assert page == whole[offset : offset + size], (query, size, offset)
+
+    learning.use(work)
+
+
 def test_misspelt_words_are_found_where_pg_trgm_is(learning: LearningBed) -> None:
     if not learning.rows("SELECT name FROM pg_available_extensions WHERE name = 'pg_trgm'"):
 
@@ -109,14 +133,17 @@ def test_misspelt_words_are_found_where_pg_trgm_is(learning: LearningBed) -> Non
 def test_the_search_uses_the_index(learning: LearningBed) -> None:
     from pattern_learning.statements import filtered
 
-    async def work(layer: Layer) -> str:
+    async def work(layer: Layer) -> list[str]:
         many = [template(f"template {number:x}", description=f"does {number * 7919:x}") for number in range(5000)]
         await layer.do("batch_insert", patterns=many)
         async with layer.manager.acquire() as connection:
             await connection.execute("ANALYZE")
-            statement, _ = filtered("learning_search", {}, 5)
+            statement, _ = filtered("learning_search", {}, 6)
             text = "\n".join(line for line in statement.splitlines() if not line.startswith("--"))
-            plan = await connection.fetch(f"EXPLAIN {text}", 10, 0, "1b2c", ["1b2c"])
-        return "\n".join(row[0] for row in plan)
+            plans = [
+                await connection.fetch(f"EXPLAIN {text}", 10, 0, "1b2c", ["1b2c"], names) for names in (True, False)
+            ]
+        return ["\n".join(row[0] for row in plan) for plan in plans]
 
-    assert "pattern_template_search_document_idx" in learning.use(work)
+    for plan in learning.use(work):
+        assert "pattern_template_search_document_idx" in plan
