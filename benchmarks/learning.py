@@ -35,6 +35,7 @@ from code_patterns.migrations.runner import apply
 from code_patterns.postgres import PostgresConfig
 from pattern_learning import (
     ModelContractEffect,
+    ModelResult,
     NodePatternAnalyticsEffect,
     NodePatternQueryEffect,
     NodePatternStorageEffect,
@@ -121,8 +122,10 @@ async def measure(pair: Pair) -> tuple[list[float], list[float]]:
             ((pair.ours, ours), (pair.bare, bare)) if number % 2 else ((pair.bare, bare), (pair.ours, ours))
         ):
             begun = time.perf_counter()
-            await call()
+            result = await call()
             times.append((time.perf_counter() - begun) * 1000)
+            if isinstance(result, ModelResult) and not result.success:
+                raise RuntimeError(result.error)
     return ours[50:], bare[50:]
 
 
@@ -131,11 +134,6 @@ def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> 
     storage, query = NodePatternStorageEffect(manager.pool), NodePatternQueryEffect(manager.pool)
     usage, analytics = NodePatternUpdateEffect(manager.pool), NodePatternAnalyticsEffect(manager.pool)
     chance = random.Random(2)  # noqa: S311 (test data)
-
-    async def must(node: Any, operation: str, **arguments: Any) -> None:
-        result = await node.execute_effect(ModelContractEffect(operation, **arguments))
-        if not result.success:
-            raise RuntimeError(result.error)
 
     def some() -> UUID:
         return chance.choice(ids)
@@ -176,45 +174,53 @@ def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> 
         Pair(
             "insert",
             "15 to 25",
-            lambda: must(storage, "insert", data=data()),
+            lambda: storage.execute_effect(ModelContractEffect("insert", data=data())),
             lambda: connection.fetchrow(insert_sql, *data().values()),
         ),
         Pair(
             "update",
             "12 to 20",
-            lambda: must(storage, "update", pattern_id=some(), data=change),
+            lambda: storage.execute_effect(ModelContractEffect("update", pattern_id=some(), data=change)),
             lambda: connection.fetchrow(update_sql, some(), *change.values()),
         ),
         Pair(
             "record_usage",
             "12 to 20",
-            lambda: must(usage, "record_usage", pattern_id=some(), usage_data=event),
+            lambda: usage.execute_effect(ModelContractEffect("record_usage", pattern_id=some(), usage_data=event)),
             lambda: connection.fetchrow(usage_sql, some(), uuid4(), True, *event.values()),
         ),
         Pair(
             "get_by_id",
             "8 to 15",
-            lambda: must(query, "get_by_id", pattern_id=some()),
+            lambda: query.execute_effect(ModelContractEffect("get_by_id", pattern_id=some())),
             lambda: connection.fetchrow(get_sql, some()),
         ),
         Pair(
             "search",
             "8 to 15",
-            lambda: must(query, "search", search_query=f"0x{chance.randrange(len(ids)):x}"),
+            lambda: query.execute_effect(
+                ModelContractEffect("search", search_query=f"0x{chance.randrange(len(ids)):x}")
+            ),
             bare_search,
             500,
         ),
-        Pair("get_top", "8 to 15", lambda: must(query, "get_top"), lambda: connection.fetch(top_sql, 10, 0), 500),
+        Pair(
+            "get_top",
+            "8 to 15",
+            lambda: query.execute_effect(ModelContractEffect("get_top")),
+            lambda: connection.fetch(top_sql, 10, 0),
+            500,
+        ),
         Pair(
             "get_effectiveness",
             "45 to 80",
-            lambda: must(analytics, "get_effectiveness", pattern_id=some()),
+            lambda: analytics.execute_effect(ModelContractEffect("get_effectiveness", pattern_id=some())),
             lambda: connection.fetchrow(statement("learning_effectiveness"), some()),
         ),
         Pair(
             "compute_analytics",
             "45 to 80",
-            lambda: must(analytics, "compute_analytics", pattern_id=some(), **period),
+            lambda: analytics.execute_effect(ModelContractEffect("compute_analytics", pattern_id=some(), **period)),
             bare_compute,
             1000,
         ),
@@ -250,10 +256,8 @@ async def crowded(manager: PatternDatabaseManager, connection: Any, ids: list[UU
     columns = ("pattern_id", "success", "used_at")
     await connection.copy_records_to_table("pattern_usage_events", records=events, columns=columns)
 
-    async def use(pattern: UUID) -> None:
-        result = await node.execute_effect(ModelContractEffect("record_usage", pattern_id=pattern, usage_data={}))
-        if not result.success:
-            raise RuntimeError(result.error)
+    def use(pattern: UUID) -> Awaitable[Any]:
+        return node.execute_effect(ModelContractEffect("record_usage", pattern_id=pattern, usage_data={}))
 
     pair = Pair("record_usage", "", lambda: use(ids[0]), lambda: use(chance.choice(ids)), 500)
     many, few = (statistics.median(side) for side in await measure(pair))
