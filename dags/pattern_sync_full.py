@@ -19,7 +19,7 @@ meanwhile, as long as its model is served too. The old collection is kept: `roll
 and lets the alias name it again; later runs stay there until the connection names yet another model, or until
 `rollback` is used once more.
 
-**Shards**: where there is much to write, 20,000 patterns or more, `plan` cuts the ids into ranges and `shard` is mapped
+**Shards**: where there is much to write, 50,000 patterns or more, `plan` cuts the ids into ranges and `shard` is mapped
 over them, so that several workers share the work; `sync` then does the rest. `shards` sets how many, 1 means none. A
 shard that fails is retried alone; when it fails for good, `sync` does not run, and the next run goes on from there.
 

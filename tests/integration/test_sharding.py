@@ -248,13 +248,20 @@ def started(work: Callable[[], Any]) -> Any:
     return process
 
 
-def test_two_processes_share_the_work(bed: SyncBed) -> None:
+def test_two_processes_share_the_work(bed: SyncBed, qdrant_server: QdrantServer) -> None:
     bed.insert(rows(300))
     plan = bed.plan(shards=2)
-    processes = [
-        started(lambda part=part: bed.sync("full", id_range=part, batch_size=5, delay_seconds=0.02, settled=False))
-        for part in plan.ranges
-    ]
+    both = threading.Event()
+
+    def hold(operation: str, _: int) -> None:
+        deadline = time.monotonic() + 60
+        while operation == "upsert" and not both.is_set():
+            assert time.monotonic() < deadline, "the shards do not run side by side"
+            if bed.execute("SELECT count(*) FROM pattern_sync_runs WHERE status = 'running'") == [(2,)]:
+                both.set()
+
+    qdrant_server.before = hold
+    processes = [started(lambda part=part: bed.sync("full", id_range=part, settled=False)) for part in plan.ranges]
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]

@@ -26,9 +26,10 @@ from code_patterns.sync.state import RunIdentity
 
 log = logging.getLogger(__name__)
 
-SHARD_WRITES = 10_000
-"""Patterns to be written that make one shard worth its while: ten seconds or more, beside which starting a task is
-little. Patterns that are only compared take a twentieth of that time, and the full sync compares them anyway."""
+SHARD_WRITES = 25_000
+"""Patterns to be written that make one shard worth its while: ten seconds' work on one core with the hashing embedder,
+the fastest there is, beside which starting a task is little. Patterns that are only compared do not count: they take a
+twentieth of an embedding server's time, and the full sync compares them anyway."""
 MOST_SHARDS = 4
 """Shards that are made unasked: each sends the embedding server as many requests at once as a whole run does."""
 SAMPLED_PATTERNS = 1_000
