@@ -5,6 +5,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from benchmarks.bed import Bed, Measurement, measure, measure_peer
 from benchmarks.jobs import unindexed
@@ -71,7 +72,7 @@ class Measurements:
         ]
         return statistics.median(read(first) / read(second) for first, second in pairs)
 
-    def details(self, name: str) -> dict[str, object]:
+    def details(self, name: str) -> dict[str, Any]:
         """What the last of one name had to say."""
         return list(self._of[name].values())[-1].details
 

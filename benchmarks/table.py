@@ -58,7 +58,7 @@ def rows(seen: Measurements, size: Size) -> Iterator[Row]:
     yield from _against_peers(seen, size)
     yield from _growth(seen, size)
     profile = seen.details("hashing")["profile"]
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in profile.items()) if isinstance(profile, dict) else ""
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in profile.items())
     yield Row(
         "hashing embedder",
         size.patterns / seen.median("hashing", cpu_seconds),
