@@ -34,6 +34,7 @@ from benchmarks.jobs import blocking_client, postgres_of
 from benchmarks.place import QDRANT_API_KEY, Place
 from benchmarks.results import save
 from benchmarks.table import Row
+from code_patterns.identity import RunIdentity
 from code_patterns.postgres import connect
 from code_patterns.qdrant import QdrantConfig
 from code_patterns.quality import VERSION, score_pattern
@@ -41,7 +42,6 @@ from code_patterns.quality.backfill import backfill
 from code_patterns.quality.points import Point, pattern_id_of
 from code_patterns.quality.settings import BackfillSettings
 from code_patterns.quality.store import ScoredPoint, ScoreStore, content_hash_of, metadata_of
-from code_patterns.sync.state import RunIdentity
 from tests.sync_bed import stdlib_functions
 
 OLD_ID = 1761955847246

@@ -17,6 +17,7 @@ import psycopg
 from qdrant_client import AsyncQdrantClient
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.identity import RunIdentity
 from code_patterns.postgres import PostgresConfig
 from code_patterns.qdrant import QdrantConfig, open_client
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, recipe_of
@@ -24,7 +25,6 @@ from code_patterns.sync.report import SyncResult
 from code_patterns.sync.runs import sync
 from code_patterns.sync.runs.shards import ShardPlan, plan_shards
 from code_patterns.sync.settings import Interval, SyncSettings
-from code_patterns.sync.state import RunIdentity
 
 INSERT = """
 INSERT INTO pattern_lineage_nodes

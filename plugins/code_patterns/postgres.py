@@ -1,10 +1,12 @@
 """How to reach the PostgreSQL database that holds the patterns."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg import errors as pg_errors
 from psycopg.conninfo import make_conninfo
 
 from code_patterns.errors import ConfigurationError, OutageError
@@ -95,3 +97,31 @@ def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psy
         return psycopg.connect(config.conninfo, autocommit=autocommit)
     except psycopg.OperationalError as error:
         raise connection_failure(config, error) from None
+
+
+@asynccontextmanager
+async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
+    """Turn PostgreSQL's errors into ones that name the connection and the remedy."""
+    try:
+        yield
+    except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn) as error:
+        raise ConfigurationError(
+            f"The database of {config.place} lacks what this run needs ({error.diag.message_primary}). "
+            "Run schema_migration first."
+        ) from None
+    except pg_errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"The role '{config.user}' of {config.place} may not do this: {error.diag.message_primary}. "
+            "Grant it the right, or use another login."
+        ) from None
+    except pg_errors.ReadOnlySqlTransaction as error:
+        raise ConfigurationError(
+            f"The database of {config.place} cannot be written ({error.diag.message_primary}), as on a replica. "
+            "Name the primary server: what runs remember is kept beside the patterns."
+        ) from None
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise OutageError(
+            f"PostgreSQL at {config.place} went away during the run: {reason}. "
+            "What was recorded stands; the next try goes on from there."
+        ) from None

@@ -15,13 +15,13 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 
 from code_patterns.errors import ConfigurationError
+from code_patterns.identity import RunIdentity
 from code_patterns.quality import VERSION, score_pattern
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.points import PointSource, pattern_id_of
 from code_patterns.quality.report import BackfillResult
 from code_patterns.quality.settings import BackfillSettings
 from code_patterns.quality.store import ScoreStore, content_hash_of
-from code_patterns.sync.state import RunIdentity
 from tests.conftest import ROOT
 from tests.sync_bed import SyncBed, rows, stdlib_functions
 

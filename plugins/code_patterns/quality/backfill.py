@@ -6,7 +6,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 
+from code_patterns.bisection import bisect
 from code_patterns.errors import ConfigurationError, PatternsError
+from code_patterns.identity import RunIdentity
 from code_patterns.postgres import PostgresConfig
 from code_patterns.qdrant import QdrantConfig
 from code_patterns.quality.points import Point, PointSource
@@ -14,8 +16,6 @@ from code_patterns.quality.report import BackfillResult, Progress, Tally
 from code_patterns.quality.score import score_pattern
 from code_patterns.quality.settings import BackfillSettings
 from code_patterns.quality.store import ScoredPoint, ScoreRefusedError, ScoreStore, content_hash_of
-from code_patterns.sync.embed import bisect
-from code_patterns.sync.state import RunIdentity
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,10 @@ from uuid import UUID
 
 import numpy as np
 
+from code_patterns.bisection import bisect
 from code_patterns.embeddings.base import RejectedInputError, Vectors
 from code_patterns.errors import ConfigurationError
-from code_patterns.sync.embed import DistinctEmbedder, bisect
+from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pattern import Pattern
 from code_patterns.sync.plan import EMBEDS, WRITES, Action, Change, Watermark
 from code_patterns.sync.report import Counts, Progress, Waits

@@ -8,11 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import errors as pg_errors
 from psycopg.rows import args_row
 
-from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.postgres import PostgresConfig, connect
+from code_patterns.errors import ConfigurationError
+from code_patterns.postgres import PostgresConfig, connect, database_errors
 from code_patterns.sql import query
 from code_patterns.sync.pattern import SourceRow
 from code_patterns.sync.plan import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
@@ -49,34 +48,6 @@ class OpenTransaction:
     pid: int
     age_seconds: float
     application: str
-
-
-@asynccontextmanager
-async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
-    """Turn PostgreSQL's errors into ones that name the connection and the remedy."""
-    try:
-        yield
-    except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn) as error:
-        raise ConfigurationError(
-            f"The database of {config.place} lacks what the sync needs ({error.diag.message_primary}). "
-            "Run schema_migration first."
-        ) from None
-    except pg_errors.InsufficientPrivilege as error:
-        raise ConfigurationError(
-            f"The role '{config.user}' of {config.place} may not do this: {error.diag.message_primary}. "
-            "Grant it the right, or use another login."
-        ) from None
-    except pg_errors.ReadOnlySqlTransaction as error:
-        raise ConfigurationError(
-            f"The database of {config.place} cannot be written ({error.diag.message_primary}), as on a replica. "
-            "Name the primary server: the sync keeps its state beside the patterns."
-        ) from None
-    except psycopg.OperationalError as error:
-        reason = " ".join(str(error).split())
-        raise OutageError(
-            f"PostgreSQL at {config.place} went away during the run: {reason}. "
-            "What was recorded stands; the next try goes on from there."
-        ) from None
 
 
 class PatternSource:

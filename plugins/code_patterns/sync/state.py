@@ -11,10 +11,11 @@ from uuid import UUID
 import psycopg
 
 from code_patterns.errors import OutageError
-from code_patterns.postgres import PostgresConfig, connect
+from code_patterns.identity import RunIdentity
+from code_patterns.postgres import PostgresConfig, connect, database_errors
 from code_patterns.sql import query
 from code_patterns.sync.plan import IdRange, Watermark
-from code_patterns.sync.source import Horizon, database_errors
+from code_patterns.sync.source import Horizon
 
 log = logging.getLogger(__name__)
 
@@ -36,22 +37,6 @@ class Failure:
     id: UUID
     stage: Stage
     error: str
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """Which run this is, for the history.
-
-    :param id: its own id
-    :param dag_id: the DAG it belongs to, if any
-    :param dag_run_id: the DAG run
-    :param task_try: which try of the task
-    """
-
-    id: UUID
-    dag_id: str | None = None
-    dag_run_id: str | None = None
-    task_try: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import logging
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.identity import RunIdentity
 from code_patterns.postgres import PostgresConfig
 from code_patterns.qdrant import QdrantConfig
 from code_patterns.sync.collection import confirm, prepare
@@ -16,7 +17,6 @@ from code_patterns.sync.runs.shards import sync_range
 from code_patterns.sync.runs.verification import verify_everything
 from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import Horizon
-from code_patterns.sync.state import RunIdentity
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from itertools import accumulate, pairwise
 from uuid import UUID, uuid4
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.identity import RunIdentity
 from code_patterns.postgres import PostgresConfig
 from code_patterns.qdrant import QdrantConfig
 from code_patterns.sync.collection import prepare
@@ -22,7 +23,6 @@ from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.opening import open_run
 from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import Horizon
-from code_patterns.sync.state import RunIdentity
 
 log = logging.getLogger(__name__)
 
