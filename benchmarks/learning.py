@@ -2,16 +2,13 @@
 
 ``python -m benchmarks.learning`` fills a database with templates and usage events and calls each operation in turns
 with the same statement on a bare asyncpg connection with the same settings, its command_timeout included, so that
-neither side has the quieter machine. It prints a Markdown
-table and writes ``results_learning.json``.
+neither side has the quieter machine. It prints a Markdown table and keeps it in ``results.json``.
 """
 
 import argparse
 import asyncio
-import json
 import logging
 import os
-import platform
 import random
 import statistics
 import tempfile
@@ -19,9 +16,8 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,7 +26,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from benchmarks.table import Row, markdown
+from benchmarks.results import save
+from benchmarks.table import Row
 from code_patterns.migrations.runner import apply
 from code_patterns.postgres import PostgresConfig
 from pattern_learning import (
@@ -50,11 +47,10 @@ from pattern_learning.pattern_database import COMMAND_TIMEOUT_SECONDS
 from pattern_learning.statements import filtered, insert, statement, update
 from pattern_learning.track2_integration import get_pattern_tracer
 
-RESULTS = Path(__file__).with_name("results_learning.json")
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 BATCH = 10_000
 CROWD = 100_000
-ROUNDS = 5
+ROUNDS = 7
 _WORDS = [
     *("async", "retry", "queue", "cache", "parser", "token", "writer", "reader", "client", "server", "pool", "batch"),
     *("stream", "index", "vector", "graph", "schema", "config", "event", "handler", "worker", "lock", "timer"),
@@ -73,14 +69,14 @@ class Pair:
     :param published: what the old storage layer stated for it, in milliseconds
     :param ours: calls the node
     :param bare: runs the same statement on a connection
-    :param calls: how often each
+    :param calls: how often each in a round
     """
 
     name: str
     published: str
     ours: Call
     bare: Call
-    calls: int = 2000
+    calls: int = 500
 
 
 def templates(count: int, seed: int) -> Iterator[tuple[Any, ...]]:
@@ -202,14 +198,14 @@ def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> 
                 ModelContractEffect("search", search_query=f"0x{chance.randrange(len(ids)):x}")
             ),
             bare_search,
-            500,
+            100,
         ),
         Pair(
             "get_top",
             "8 to 15",
             lambda: query.execute_effect(ModelContractEffect("get_top")),
             lambda: connection.fetch(top_sql, 10, 0),
-            500,
+            200,
         ),
         Pair(
             "get_effectiveness",
@@ -222,7 +218,7 @@ def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> 
             "45 to 80",
             lambda: analytics.execute_effect(ModelContractEffect("compute_analytics", pattern_id=some(), **period)),
             bare_compute,
-            1000,
+            200,
         ),
     ]
 
@@ -259,7 +255,7 @@ async def crowded(manager: PatternDatabaseManager, connection: Any, ids: list[UU
     def use(pattern: UUID) -> Awaitable[Any]:
         return node.execute_effect(ModelContractEffect("record_usage", pattern_id=pattern, usage_data={}))
 
-    pair = Pair("record_usage", "", lambda: use(ids[0]), lambda: use(chance.choice(ids)), 500)
+    pair = Pair("record_usage", "", lambda: use(ids[0]), lambda: use(chance.choice(ids)))
     many, few = (statistics.median(side) for side in await measure(pair))
     name = f"record_usage on a template with {CROWD:,} events, of one with few"
     return Row(name, many / few, "times", "≤ 1.3", f"{many:.3f} ms, {few:.3f} ms")
@@ -301,21 +297,47 @@ async def a_day(config: PostgresConfig, events: int) -> Row:
     return Row(f"a day's analytics over {events:,} events", statistics.median(seconds), "s", "", note)
 
 
+async def operations(config: PostgresConfig, ids: list[UUID]) -> list[Row]:
+    """Each operation beside its statement, in rounds of fresh connections: some sit better on the machine's cores."""
+    seen: dict[str, tuple[list[float], list[float], list[float]]] = {}
+    published: dict[str, str] = {}
+    for _ in range(ROUNDS):
+        manager = PatternDatabaseManager(config=config)
+        await manager.initialize()
+        try:
+            async with _bare(config) as connection:
+                for pair in pairs(manager, connection, ids):
+                    ours, bare = await measure(pair)
+                    ratios, all_ours, all_bare = seen.setdefault(pair.name, ([], [], []))
+                    ratios.append(statistics.median(ours) / statistics.median(bare))
+                    all_ours += ours
+                    all_bare += bare
+                    published[pair.name] = pair.published
+        finally:
+            await manager.close()
+    return [
+        Row(
+            f"{name}, of the bare statement",
+            statistics.median(ratios),
+            "times",
+            "≤ 1.3",
+            f"p50 {statistics.median(ours):.3f} ms, p99 {statistics.quantiles(ours, n=100)[98]:.3f} ms, "
+            f"bare {statistics.median(bare):.3f} ms; published {published[name]} ms",
+        )
+        for name, (ratios, ours, bare) in seen.items()
+    ]
+
+
 async def run(config: PostgresConfig, count: int, events: int) -> list[Row]:
     """Fill the database and measure everything."""
     lines: list[Row] = []
     async with _bare(config) as connection:
         ids = await load(connection, count, events)
         lines.append(await a_day(config, events))
+        lines += await operations(config, ids)
         manager = PatternDatabaseManager(config=config)
         await manager.initialize()
         try:
-            for pair in pairs(manager, connection, ids):
-                ours, bare = await measure(pair)
-                p50, other = statistics.median(ours), statistics.median(bare)
-                p99 = statistics.quantiles(ours, n=100)[98]
-                note = f"p50 {p50:.3f} ms, p99 {p99:.3f} ms, bare {other:.3f} ms; published {pair.published} ms"
-                lines.append(Row(f"{pair.name}, of the bare statement", p50 / other, "times", "≤ 1.3", note))
             lines.append(await tracing(manager, ids))
             lines.append(await crowded(manager, connection, ids))
             lines.append(await batches(manager, connection))
@@ -382,21 +404,7 @@ def main() -> None:
         with psycopg.connect(config.conninfo) as connection:
             version = connection.info.server_version // 10_000
         lines = asyncio.run(run(config, sizes.templates, sizes.events))
-    machine = {
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "python": platform.python_version(),
-        "postgresql": version,
-        "templates": sizes.templates,
-        "events": sizes.events,
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    results = {"machine": machine, "rows": [asdict(line) | {"holds": line.holds} for line in lines]}
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    print(
-        f"{machine['cores']} cores, Python {machine['python']}, PostgreSQL {version} on this machine, "
-        f"{sizes.templates:,} templates, {sizes.events:,} events.\n\n{markdown(lines)}"
-    )
+    save("learning", f"PostgreSQL {version}, {sizes.templates:,} templates, {sizes.events:,} usage events", lines)
 
 
 if __name__ == "__main__":
