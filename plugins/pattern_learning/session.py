@@ -58,16 +58,20 @@ class Leases:
         """Connections on loan that nobody uses."""
         return len(self._idle)
 
-    async def take(self, timeout_seconds: float) -> Lease:
-        """Take a connection.
-
-        :raises OutageError: none became free in that time, or the server cannot be reached
-        """
+    def take_idle(self) -> Lease | None:
+        """Take a connection that nobody uses; ``None`` where there is none and :meth:`take` has to be awaited."""
         while self._idle:
             lease = self._idle.pop()
             if not lease.connection.is_closed():
                 return lease
             self._send_back(lease)
+        return None
+
+    async def take(self, timeout_seconds: float) -> Lease:
+        """Wait for a connection.
+
+        :raises OutageError: none became free in that time, or the server cannot be reached
+        """
         try:
             async with asyncio.timeout(timeout_seconds):
                 self._waiting += 1
@@ -79,21 +83,30 @@ class Leases:
         except (TimeoutError, OSError, asyncpg.PostgresError) as error:
             raise _unavailable(self.pool, timeout_seconds, error) from None
 
-    async def give_back(self, lease: Lease, *, as_it_was: bool) -> None:
-        """Give a connection back.
+    def keep(self, lease: Lease) -> bool:
+        """Keep a connection whose statements succeeded and set nothing in the session.
 
-        :param lease: from :meth:`take`
-        :param as_it_was: whether its statements succeeded and set nothing in the session
+        :return: false where it is time to give it back
         """
-        if not as_it_was or self._asking or self._closed or self.loop.time() >= lease.until:
-            await self._return(lease)
-            return
+        if self._asking or self._closed or self.loop.time() >= lease.until:
+            return False
         if self._waiting:
             self._places.put_nowait(lease)
         else:
             self._idle.append(lease)
         if self._timer is None:
             self._timer = self.loop.call_later(LEASE_SECONDS, self._end)
+        return True
+
+    async def give_back(self, lease: Lease) -> None:
+        """Give a connection back to the pool, which resets its session."""
+        try:
+            await self.pool.release(lease.connection)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # The pool drops it and opens another when one is wanted; what ran on it has ended already.
+            log.debug("A connection broke on its way back to the pool: %s", error)
+        finally:
+            self._places.put_nowait(None)
 
     async def close(self) -> None:
         """Return what is idle to the pool, now and from now on."""
@@ -129,18 +142,9 @@ class Leases:
         self._idle.clear()
 
     def _send_back(self, lease: Lease) -> None:
-        task = self.loop.create_task(self._return(lease))
+        task = self.loop.create_task(self.give_back(lease))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
-
-    async def _return(self, lease: Lease) -> None:
-        try:
-            await self.pool.release(lease.connection)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            # The pool drops it and opens another when one is wanted; what ran on it has ended already.
-            log.debug("A connection broke on its way back to the pool: %s", error)
-        finally:
-            self._places.put_nowait(None)
 
 
 class Borrowed:
@@ -163,7 +167,7 @@ class Borrowed:
         :raises OutageError: none became free in that time, or the server cannot be reached
         """
         if self._leases is not None:
-            self._lease = await self._leases.take(self._timeout_seconds)
+            self._lease = self._leases.take_idle() or await self._leases.take(self._timeout_seconds)
             return self._lease.connection
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -173,10 +177,10 @@ class Borrowed:
         return self._connection
 
     async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if self._leases is not None:
-            await self._leases.give_back(self._lease, as_it_was=kind is None and not self._reset)
-        else:
+        if self._leases is None:
             await self._pool.release(self._connection)
+        elif kind is not None or self._reset or not self._leases.keep(self._lease):
+            await self._leases.give_back(self._lease)
 
 
 _leases: dict[int, Leases] = {}
