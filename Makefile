@@ -35,8 +35,8 @@ test: install ## Run every test and check
 
 bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and storage beside their limits and peers; SIZE=large takes an hour
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
-	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality
-	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality --size $(or $(SIZE),small)
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning --size $(or $(SIZE),small)
 
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 	@test -x $(@D)/bin/python || $(BIN)/python -m venv --without-pip $(@D)

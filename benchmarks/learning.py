@@ -48,6 +48,8 @@ from pattern_learning.statements import filtered, insert, statement, update
 from pattern_learning.track2_integration import get_pattern_tracer
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
+SIZES = {"small": (20_000, 200_000), "large": (100_000, 1_000_000)}
+"""Templates and usage events."""
 BATCH = 10_000
 CROWD = 100_000
 ROUNDS = 7
@@ -396,15 +398,14 @@ def _server() -> Iterator[str]:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
-    parser.add_argument("--templates", type=int, default=100_000)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    sizes = parser.parse_args()
+    parser.add_argument("--size", choices=SIZES, default="small")
+    templates, events = SIZES[parser.parse_args().size]
     logging.basicConfig(level=logging.WARNING)
     with _database() as config:
         with psycopg.connect(config.conninfo) as connection:
             version = connection.info.server_version // 10_000
-        lines = asyncio.run(run(config, sizes.templates, sizes.events))
-    save("learning", f"PostgreSQL {version}, {sizes.templates:,} templates, {sizes.events:,} usage events", lines)
+        lines = asyncio.run(run(config, templates, events))
+    save("learning", f"PostgreSQL {version}, {templates:,} templates, {events:,} usage events", lines)
 
 
 if __name__ == "__main__":

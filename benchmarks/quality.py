@@ -48,7 +48,8 @@ OLD_ID = 1761955847246
 ROUNDS = 5
 STORED = 20_000
 BATCH = 1000
-POINTS = 100_000
+POINTS = {"small": 20_000, "large": 100_000}
+"""Points of the whole run on a server."""
 EMBEDDED_SHARE = 10
 COLUMNS = "pattern_id, quality_score, confidence, measurement_timestamp, version, metadata"
 PEERS = """
@@ -238,8 +239,8 @@ def whole_runs(bed: Bed, points: int) -> Iterator[Row]:
 def main() -> None:
     """Measure everything, print the table, write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
-    parser.add_argument("--points", type=int, default=POINTS, help="points of the whole run on a server")
-    points = parser.parse_args().points
+    parser.add_argument("--size", choices=POINTS, default="small")
+    points = POINTS[parser.parse_args().size]
     lines = list(scoring())
     shares = profile()
     with Bed.running() as bed:

@@ -36,7 +36,7 @@ class Size:
 
 
 SIZES = {
-    "small": Size(patterns=5_000, singles=500, rounds=3, slow_rounds=1, small=10_000, large=100_000),
+    "small": Size(patterns=5_000, singles=500, rounds=2, slow_rounds=1, small=10_000, large=50_000),
     "large": Size(patterns=5_000, singles=1_000, rounds=3, slow_rounds=2, small=10_000, large=1_000_000),
 }
 
