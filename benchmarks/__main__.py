@@ -5,6 +5,7 @@ import signal
 import sys
 
 from benchmarks.bed import Bed, JobError
+from benchmarks.place import AT_ONCE
 from benchmarks.results import save
 from benchmarks.scenarios import SIZES, Measurements, first_syncs, growth
 from benchmarks.table import rows
@@ -29,7 +30,7 @@ def main() -> None:
         sys.exit(f"The benchmark stopped: {error}")
     conditions = (
         f"{qdrant}; {size.patterns:,} patterns, medians of {size.rounds} rounds. Where two numbers stand behind a "
-        "ratio, the first is the sync's."
+        f"ratio, the first is the sync's. The sync's connection says concurrency {AT_ONCE + 2}."
     )
     save("sync", conditions, list(rows(seen, size)), size=size_name)
 

@@ -74,7 +74,8 @@ def run_sync(place: Place, mode: str, api: str) -> None:
         model=MODEL,
         dimension=DIMENSION,
         base_url=place.embedding_url if api == "ollama" else "",
-        concurrency=AT_ONCE,
+        # As docs/sync.md advises: with requests that wait there already, the server never waits for the next one.
+        concurrency=AT_ONCE + 2,
     )
     settings = SyncSettings(
         mode=mode,  # type: ignore[arg-type]
