@@ -246,6 +246,34 @@ def test_full_sync_refuses_a_mass_delete_unless_allowed_once(bed: SyncBed, left:
     bed.assert_equal_sides()
 
 
+@pytest.mark.parametrize("adopted", [False, True])
+def test_what_a_refused_run_has_added_does_not_let_the_next_one_delete(bed: SyncBed, adopted: bool) -> None:
+    """As with a connection to the wrong database, one with far more patterns."""
+    if adopted:
+        vectors = models.VectorParams(size=bed.embedding.dimension, distance=models.Distance.COSINE)
+        vector = [1.0] * bed.embedding.dimension
+        points = [models.PointStruct(id=str(uuid.uuid4()), vector=vector, payload={}) for _ in range(30)]
+
+        async def create(client: AsyncQdrantClient) -> None:
+            await client.create_collection(bed.collection, vectors_config=vectors)
+            await client.upsert(bed.collection, points, wait=True)
+
+        bed.with_client(create)
+    else:
+        bed.insert(rows(30))
+        bed.sync("full")
+        bed.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
+        bed.execute("DELETE FROM pattern_lineage_nodes")
+        bed.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
+    bed.insert(rows(200, start=50))
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match=r"Refusing to delete 30 of .*allow_mass_delete"):
+            bed.sync("full")
+    assert len(bed.points()) == 230
+    assert bed.sync("full", allow_mass_delete=True).counts["deleted"] == 30
+    bed.assert_equal_sides()
+
+
 def test_the_share_that_may_be_deleted_is_inclusive(bed: SyncBed) -> None:
     patterns = rows(50)
     bed.insert(patterns)

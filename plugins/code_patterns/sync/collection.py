@@ -41,12 +41,14 @@ class Description:
     :param recipe: how its vectors were made, from :func:`~code_patterns.sync.pattern.recipe_of`
     :param previous: the collection that readers saw before this one
     :param left: recipe that somebody went back from, to this collection
+    :param points: how many points it held when it was adopted, or last proven to agree with PostgreSQL
     """
 
     identity: str | None = None
     recipe: str | None = None
     previous: str | None = None
     left: str | None = None
+    points: int | None = None
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,23 @@ async def prepare(qdrant: Qdrant, collection: Collection) -> Collection:
             f"creating the collection '{physical}'", lambda: _create(qdrant, physical, vectors, description)
         )
     elif collection.description.identity is None:
-        await _describe(qdrant, physical, description)
+        counted = await qdrant.call(f"counting '{physical}'", lambda: qdrant.client.count(physical, exact=True))
+        await _describe(qdrant, physical, replace(description, points=counted.count))
     info = await qdrant.call(f"reading the collection '{physical}'", lambda: qdrant.client.get_collection(physical))
     collection = replace(collection, exists=True, description=_description(info))
     return collection if collection.outdated else await publish(qdrant, collection)
+
+
+async def remember_points(qdrant: Qdrant, collection: Collection, points: int) -> Collection:
+    """Note how many points are proven to agree with PostgreSQL: a later mass delete is measured by them.
+
+    It stands in Qdrant, because a run on the wrong database would ask that one.
+    """
+    if collection.description.points == points:
+        return collection
+    description = replace(collection.description, points=points)
+    await _describe(qdrant, collection.physical, description)
+    return replace(collection, description=description)
 
 
 async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = False) -> Collection:

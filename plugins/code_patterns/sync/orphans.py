@@ -40,23 +40,24 @@ class Points:
             yield [UUID(bytes=bytes(part[at : at + 16])) for at in range(0, len(part), 16)]
 
 
-def refuse_mass_delete(points: Points, examined: int, settings: SyncSettings) -> None:
+def refuse_mass_delete(points: Points, examined: int, proven: int | None, settings: SyncSettings) -> None:
     """Stop before more points go than a person would expect.
 
     :param points: what was seen in Qdrant, orphans among it
     :param examined: code patterns in PostgreSQL
+    :param proven: how many points there were when the collection was adopted or last proven, if that is known
     :param settings: how much may go
     :raises ConfigurationError: PostgreSQL is empty, or too large a share of the points would go
     """
     if settings.allow_mass_delete or not points.orphans:
         return
     empty = examined == 0
-    # What shards have just added must not make the share of what goes look small; nor is it among the points that a
-    # person would miss, should its rows have been deleted since.
-    before = points.seen if settings.points_before is None else min(points.seen, settings.points_before)
+    # What shards, or a run that was refused, have added must not make the share of what goes look small; nor is it
+    # among the points that a person would miss, should its rows have been deleted since.
+    before = min(count for count in (points.seen, settings.points_before, proven) if count is not None)
     allowed = settings.max_delete_fraction
     if empty or points.orphans > allowed * points.seen or min(points.orphans, before) > allowed * before:
-        among = f" of the {before} points that there were before the shards" if before < points.seen else ""
+        among = f" of the {before} points that there were before" if before < points.seen else ""
         why = (
             "PostgreSQL holds no code pattern at all"
             if empty

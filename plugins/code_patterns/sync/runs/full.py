@@ -5,7 +5,7 @@ from uuid import UUID
 
 from code_patterns.errors import ParityError
 from code_patterns.sync.changes import is_difference
-from code_patterns.sync.collection import publish
+from code_patterns.sync.collection import publish, remember_points
 from code_patterns.sync.orphans import Points, refuse_mass_delete
 from code_patterns.sync.plan import PointId
 from code_patterns.sync.report import Progress
@@ -32,7 +32,8 @@ async def sync_everything(run: RunContext, horizon: Horizon) -> None:
     if limit is not None and total > limit:
         log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
         return
-    refuse_mass_delete(points, run.counts.examined, run.settings)
+    proven = run.target.collection.description.points
+    refuse_mass_delete(points, run.counts.examined, proven, run.settings)
     await delete_orphans(run, points)
     if run.settings.dry_run:
         return
@@ -41,7 +42,8 @@ async def sync_everything(run: RunContext, horizon: Horizon) -> None:
         # Nothing was written since both sides were compared: another look would show the same.
         _note_proof(run, points, moving=0)
     else:
-        await _prove(run, horizon)
+        points = await _prove(run, horizon)
+    run.target.collection = await remember_points(run.qdrant, run.target.collection, points.seen)
     await run.move_watermark(horizon)
     await _publish(run)
 
@@ -74,7 +76,7 @@ async def _recover_vanished(run: RunContext) -> None:
         await run.state.clear_failures(gone)
 
 
-async def _prove(run: RunContext, horizon: Horizon) -> None:
+async def _prove(run: RunContext, horizon: Horizon) -> Points:
     """Compare both sides once more, and fail unless they agree.
 
     Rows parked as failed, and rows that changed while this run was going, are not held against it: the
@@ -101,6 +103,7 @@ async def _prove(run: RunContext, horizon: Horizon) -> None:
             "collection? The next full sync repairs what it finds."
         )
     _note_proof(run, points, len(moving))
+    return points
 
 
 def _note_proof(run: RunContext, points: Points, moving: int) -> None:

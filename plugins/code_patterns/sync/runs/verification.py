@@ -48,7 +48,7 @@ async def _heal(run: RunContext, wrong: Sequence[Difference], horizon: Horizon) 
     for difference in wrong:
         if difference.flaw is Flaw.FOREIGN:
             points.add_orphan(difference.id)
-    refuse_mass_delete(points, run.counts.examined, run.settings)
+    refuse_mass_delete(points, run.counts.examined, run.target.collection.description.points, run.settings)
     mends = run.reader.mends([difference for difference in wrong if difference.flaw is not Flaw.FOREIGN])
     await run.pipeline(horizon).run(mends, Progress(len(wrong)))
     await delete_orphans(run, points)
