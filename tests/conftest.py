@@ -1,6 +1,8 @@
 """Real servers for the tests: PostgreSQL, embedded or named; Qdrant, the client's local mode or a named server."""
 
+import atexit
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from pathlib import Path
 # Airflow reads these when it is first imported, so they come before everything else.
 ROOT = Path(__file__).resolve().parents[1]
 _HOME = Path(tempfile.mkdtemp(prefix="code-patterns-tests-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ.update(
     AIRFLOW_HOME=str(_HOME),
     AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "dags"),
