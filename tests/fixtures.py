@@ -11,6 +11,7 @@ import pytest
 from code_patterns.qdrant import QdrantConfig, open_client
 from tests.conftest import config_of
 from tests.learning_bed import LearningBed
+from tests.qdrant_server import QdrantServer, running
 from tests.sync_bed import SyncBed
 
 
@@ -33,6 +34,13 @@ def bed(migrated_database: str, qdrant: QdrantConfig) -> Iterator[SyncBed]:
     yield SyncBed(config_of(migrated_database), qdrant, name)
     if qdrant.url:
         asyncio.run(_drop(qdrant, name))
+
+
+@pytest.fixture
+def qdrant_server() -> Iterator[QdrantServer]:
+    """A Qdrant over HTTP that several processes reach, and that misbehaves on demand."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -9,15 +9,8 @@ import pytest
 from code_patterns.qdrant import QdrantConfig
 from tests.conftest import config_of
 from tests.dags.conftest import Outcome
-from tests.qdrant_server import STRICT, QdrantServer, running
+from tests.qdrant_server import STRICT, QdrantServer
 from tests.sync_bed import SyncBed, rows
-
-
-@pytest.fixture
-def qdrant_server() -> Iterator[QdrantServer]:
-    """A Qdrant that is no embedded storage, and refuses on demand."""
-    with running() as server:
-        yield server
 
 
 @pytest.fixture

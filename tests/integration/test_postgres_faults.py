@@ -18,7 +18,7 @@ from code_patterns.qdrant import QdrantConfig
 from tests import embedding_server as embedding_faults
 from tests.conftest import config_of
 from tests.embedding_server import EmbeddingServer
-from tests.qdrant_server import Operation, QdrantServer, running
+from tests.qdrant_server import Operation, QdrantServer
 from tests.sync_bed import SyncBed, rows
 
 ROWS = 1200
@@ -35,13 +35,6 @@ SESSIONS = {
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for the lock often."""
     monkeypatch.setattr("code_patterns.sync.state.LOCK_POLL_SECONDS", 0.05)
-
-
-@pytest.fixture
-def qdrant_server() -> Iterator[QdrantServer]:
-    """A Qdrant that several runs reach, and that tells when it is written to."""
-    with running() as server:
-        yield server
 
 
 @pytest.fixture

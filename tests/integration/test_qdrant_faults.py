@@ -14,7 +14,7 @@ from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.qdrant import Qdrant, QdrantConfig, open_client
 from tests import qdrant_server as faults
 from tests.conftest import config_of
-from tests.qdrant_server import MAX_BODY_BYTES, Fault, Operation, QdrantServer, running
+from tests.qdrant_server import MAX_BODY_BYTES, Fault, Operation, QdrantServer
 from tests.sync_bed import SyncBed, rows
 
 on_a_server = pytest.mark.skipif(
@@ -26,13 +26,6 @@ on_a_server = pytest.mark.skipif(
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry as usual, only sooner."""
     monkeypatch.setattr("code_patterns.qdrant.FIRST_WAIT_SECONDS", 0.01)
-
-
-@pytest.fixture
-def qdrant_server() -> Iterator[QdrantServer]:
-    """A Qdrant that misbehaves on demand."""
-    with running() as server:
-        yield server
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from code_patterns.sync.report import SyncResult
 from code_patterns.sync.state import SyncState
 from tests.conftest import config_of
 from tests.integration.test_model_change import names_behind
-from tests.qdrant_server import QdrantServer, running
+from tests.qdrant_server import QdrantServer
 from tests.sync_bed import SyncBed, rows
 
 FORK = multiprocessing.get_context("fork")
@@ -36,13 +36,6 @@ COUNTS = ("new", "changed", "payload_only", "deleted", "failed")
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for the lock often."""
     monkeypatch.setattr("code_patterns.sync.state.LOCK_POLL_SECONDS", 0.05)
-
-
-@pytest.fixture
-def qdrant_server() -> Iterator[QdrantServer]:
-    """A Qdrant that several processes reach."""
-    with running() as server:
-        yield server
 
 
 @pytest.fixture
