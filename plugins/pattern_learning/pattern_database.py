@@ -136,7 +136,8 @@ class PatternDatabaseManager:
     async def get_pool_stats(self) -> dict[str, Any]:
         """Return ``initialized``, ``pool_size``, ``idle_connections``, ``active_connections`` and the two limits."""
         size = self.pool.get_size() if self.pool else 0
-        idle = self.pool.get_idle_size() + idle_leases(self.pool) if self.pool else 0
+        # A connection that has just come back to the pool is counted on both sides for a moment.
+        idle = min(size, self.pool.get_idle_size() + idle_leases(self.pool)) if self.pool else 0
         return {
             "initialized": self.pool is not None,
             "pool_size": size,

@@ -48,6 +48,7 @@ class Leases:
         for _ in range(pool.get_max_size()):
             self._places.put_nowait(None)
         self._waiting = 0
+        self._handed_on = 0
         self._asking = 0
         self._timer: asyncio.TimerHandle | None = None
         self._returning: set[asyncio.Task[None]] = set()
@@ -55,8 +56,8 @@ class Leases:
 
     @property
     def idle(self) -> int:
-        """Connections on loan that nobody uses."""
-        return len(self._idle)
+        """Connections on loan that nobody uses: kept, handed on to who waits, or on their way back."""
+        return len(self._idle) + self._handed_on + len(self._returning)
 
     def take_idle(self) -> Lease | None:
         """Take a connection that nobody uses; ``None`` where there is none and :meth:`take` has to be awaited."""
@@ -79,6 +80,8 @@ class Leases:
                     place = await self._places.get()
                 finally:
                     self._waiting -= 1
+                if place is not None:
+                    self._handed_on -= 1
                 return await self._fill(place)
         except (TimeoutError, OSError, asyncpg.PostgresError) as error:
             raise _unavailable(self.pool, timeout_seconds, error) from None
@@ -92,6 +95,7 @@ class Leases:
             return False
         if self._waiting:
             self._places.put_nowait(lease)
+            self._handed_on += 1
         else:
             self._idle.append(lease)
         if self._timer is None:
@@ -134,6 +138,7 @@ class Leases:
             self._timer = None
         # Whoever a connection was put into the queue for may have given up.
         free = [self._places.get_nowait() for _ in range(self._places.qsize())]
+        self._handed_on = 0
         for place in (*free, *self._idle):
             if place is None:
                 self._places.put_nowait(None)
