@@ -23,14 +23,14 @@ from benchmarks.clock import measured
 from benchmarks.place import AT_ONCE, BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Place
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
-from code_patterns.identity import RunIdentity
-from code_patterns.postgres import PostgresConfig
-from code_patterns.qdrant import QdrantConfig
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.tls import tls_context
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern, pattern_of
 from code_patterns.sync.runs import sync
-from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import PatternSource
-from code_patterns.tls import tls_context
+from code_patterns.sync.sync_settings import SyncSettings
 
 SETTLE_SECONDS = 900.0
 

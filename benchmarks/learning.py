@@ -29,7 +29,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from benchmarks.results import save
 from benchmarks.table import Row
 from code_patterns.migrations.runner import apply
-from code_patterns.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig
 from pattern_learning import (
     ModelContractEffect,
     ModelResult,

@@ -34,15 +34,15 @@ from benchmarks.jobs import blocking_client, postgres_of
 from benchmarks.place import QDRANT_API_KEY, Place
 from benchmarks.results import save
 from benchmarks.table import Row
-from code_patterns.identity import RunIdentity
-from code_patterns.postgres import connect
-from code_patterns.qdrant import QdrantConfig
 from code_patterns.quality import VERSION, score_pattern
 from code_patterns.quality.backfill import backfill
+from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.quality.points import Point, pattern_id_of
-from code_patterns.quality.settings import BackfillSettings
 from code_patterns.quality.store import ScoredPoint, ScoreStore, content_hash_of, metadata_of
-from tests.sync_bed import stdlib_functions
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import connect
+from code_patterns.servers.qdrant import QdrantConfig
+from tests.support.two_sides import stdlib_functions
 
 OLD_ID = 1761955847246
 ROUNDS = 5

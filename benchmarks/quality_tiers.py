@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.bed import ROOT
 from code_patterns.quality import QualityScore, score_pattern
 from code_patterns.quality.dimensions import TIERS, WEIGHTS
-from tests.sync_bed import stdlib_functions
+from tests.support.two_sides import stdlib_functions
 
 PAGE, PLOT = ROOT / "docs" / "quality.md", ROOT / "docs" / "quality-tiers.svg"
 BEGIN, END = "<!-- tiers: begin -->", "<!-- tiers: end -->"

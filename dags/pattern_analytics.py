@@ -31,7 +31,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
-from code_patterns.operators.pattern_analytics import PatternAnalyticsOperator, PatternTracePruneOperator
+from pattern_learning.operators.analytics import PatternAnalyticsOperator, PatternTracePruneOperator
 
 with DAG(
     dag_id="pattern_analytics",

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from code_patterns.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig
 from demo import HOME, PLUGINS, ROOT
 from demo.processes import Programs, inherited_environment
 from demo.secrets_file import Secrets, write_private

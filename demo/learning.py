@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from code_patterns.errors import PatternsError
-from code_patterns.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig
 from demo.harvest import Pattern
 from pattern_learning import (
     ModelContractEffect,

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from code_patterns.errors import PatternsError
-from code_patterns.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig
 from demo import HOME
 from demo.processes import Programs, free_port, inherited_environment
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from code_patterns.errors import OutageError, PatternsError
-from code_patterns.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig
 from demo import HOME
 from demo.airflow_server import LOGS, POOL, USER, AirflowServer
 from demo.collection import DIMENSION, STORAGE

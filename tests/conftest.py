@@ -30,10 +30,10 @@ from psycopg import sql  # noqa: E402
 from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: E402
 
 from code_patterns.migrations.runner import apply  # noqa: E402
-from code_patterns.postgres import PostgresConfig  # noqa: E402
-from tests.embedding_server import EmbeddingServer, running  # noqa: E402
+from code_patterns.servers.postgres import PostgresConfig  # noqa: E402
+from tests.support.faulty_embeddings import EmbeddingServer, running  # noqa: E402
 
-pytest_plugins = ("tests.fixtures",)
+pytest_plugins = ("tests.support.fixtures",)
 
 
 def config_of(dsn: str) -> PostgresConfig:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.postgres import CONNECT_TIMEOUT_SECONDS, PostgresConfig
+from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, PostgresConfig
 
 URL_NAME = "connection_url"
 """How messages call a connection that was given as a URL."""

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.settings import choose_whole_number
+from code_patterns.params import choose_whole_number
 from pattern_learning.arguments import Period
 
 RETENTION_VARIABLE = "pattern_trace_retention_days"

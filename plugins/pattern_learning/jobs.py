@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
-from code_patterns.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig
 from pattern_learning.arguments import Period
 from pattern_learning.connection import asyncpg_arguments, connection_failure
 from pattern_learning.contract import ModelContractEffect

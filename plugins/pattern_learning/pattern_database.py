@@ -12,7 +12,7 @@ import asyncpg
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.runner import apply
-from code_patterns.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig
 from pattern_learning import track2_integration
 from pattern_learning.connection import asyncpg_arguments, config_from_airflow, config_from_url, connection_failure
 from pattern_learning.failures import explain

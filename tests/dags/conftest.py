@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.sync_bed import SyncBed
+from tests.support.two_sides import TwoSides
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +38,9 @@ class Outcome:
 
 
 @pytest.fixture
-def connected(bed: SyncBed, monkeypatch: pytest.MonkeyPatch) -> SyncBed:
-    """The bed, with connections and Variables that name it."""
-    postgres, qdrant = bed.postgres, bed.qdrant
+def connected(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> TwoSides:
+    """The sides, with connections and Variables that name it."""
+    postgres, qdrant = sides.postgres, sides.qdrant
     set_connection(
         monkeypatch,
         "patterns_postgres",
@@ -53,10 +53,10 @@ def connected(bed: SyncBed, monkeypatch: pytest.MonkeyPatch) -> SyncBed:
     )
     extra = {"path": qdrant.path} if qdrant.path else {"url": qdrant.url}
     set_connection(monkeypatch, "patterns_qdrant", conn_type="qdrant", extra=extra, password=qdrant.api_key)
-    embedding = {"api": "hashing", "dimension": bed.embedding.dimension}
+    embedding = {"api": "hashing", "dimension": sides.embedding.dimension}
     set_connection(monkeypatch, "patterns_embeddings", conn_type="embedding", extra=embedding)
-    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", bed.collection)
-    return bed
+    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", sides.collection)
+    return sides
 
 
 def set_connection(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import config_of
 from tests.dags.conftest import Outcome, set_connection
-from tests.sync_bed import SyncBed, rows
+from tests.support.two_sides import TwoSides, rows
 
 SECRET = "s3cret-Passw0rd"
 
@@ -33,18 +33,18 @@ class Case:
 class Workbench:
     """What a case may break."""
 
-    bed: SyncBed
+    sides: TwoSides
     monkeypatch: pytest.MonkeyPatch
     empty_database: str
 
     def postgres(self, **changes: Any) -> None:
         fields = {
             "conn_type": "postgres",
-            "host": self.bed.postgres.host,
-            "port": self.bed.postgres.port,
-            "schema": self.bed.postgres.database,
-            "login": self.bed.postgres.user,
-            "password": self.bed.postgres.password,
+            "host": self.sides.postgres.host,
+            "port": self.sides.postgres.port,
+            "schema": self.sides.postgres.database,
+            "login": self.sides.postgres.user,
+            "password": self.sides.postgres.password,
         }
         set_connection(self.monkeypatch, "patterns_postgres", **{**fields, **changes})
 
@@ -65,8 +65,8 @@ def closed_port() -> int:
 
 
 def wrong_dimension(bench: Workbench) -> None:
-    bench.bed.sync("full")
-    name = bench.bed.collection
+    bench.sides.sync("full")
+    name = bench.sides.collection
 
     async def make_real(client: Any) -> None:
         from qdrant_client import models
@@ -74,7 +74,7 @@ def wrong_dimension(bench: Workbench) -> None:
         vectors = models.VectorParams(size=7, distance=models.Distance.COSINE)
         await client.create_collection(f"{name}_real", vectors_config=vectors)
 
-    bench.bed.with_client(make_real)
+    bench.sides.with_client(make_real)
     bench.variable("patterns_collection", f"{name}_real")
 
 
@@ -144,7 +144,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_clear_message(
     case: Case,
-    connected: SyncBed,
+    connected: TwoSides,
     empty_database: str,
     monkeypatch: pytest.MonkeyPatch,
     run_dag: Callable[..., Outcome],
@@ -164,7 +164,7 @@ def test_one_clear_message(
 
 
 def test_wrong_password(
-    connected: SyncBed, postgres_server: str, monkeypatch: pytest.MonkeyPatch, run_dag: Callable[..., Outcome]
+    connected: TwoSides, postgres_server: str, monkeypatch: pytest.MonkeyPatch, run_dag: Callable[..., Outcome]
 ) -> None:
     role = f"{connected.postgres.database}_reader"
     with psycopg.connect(postgres_server, autocommit=True) as admin:
@@ -218,7 +218,7 @@ def forbidding_qdrant() -> Iterator[int]:
 
 
 def test_missing_permission_on_the_collection(
-    connected: SyncBed, forbidding_qdrant: int, monkeypatch: pytest.MonkeyPatch, run_dag: Callable[..., Outcome]
+    connected: TwoSides, forbidding_qdrant: int, monkeypatch: pytest.MonkeyPatch, run_dag: Callable[..., Outcome]
 ) -> None:
     server = {"conn_type": "qdrant", "host": "127.0.0.1", "port": forbidding_qdrant, "password": SECRET}
     set_connection(monkeypatch, "patterns_qdrant", **server)

@@ -8,7 +8,7 @@ from airflow.providers.openlineage.extractors import ExtractorManager, OperatorL
 from airflow.utils.state import TaskInstanceState
 
 from tests.conftest import ROOT
-from tests.sync_bed import SyncBed, rows
+from tests.support.two_sides import TwoSides, rows
 
 
 @pytest.fixture
@@ -43,29 +43,29 @@ def counts(lineage: OperatorLineage) -> tuple[dict[str, int], dict[str, int]]:
     return read, written
 
 
-def names(bed: SyncBed) -> tuple[str, str]:
+def names(sides: TwoSides) -> tuple[str, str]:
     """The source table and the collection, as OpenLineage names them."""
-    table = f"postgres://{bed.postgres.host}:{bed.postgres.port} {bed.postgres.database}.public"
-    if bed.qdrant.path:
-        return table, f"file {bed.qdrant.path}/collection/{bed.collection}"
-    return table, f"qdrant://{bed.qdrant.url.split('//')[1]} {bed.collection}"
+    table = f"postgres://{sides.postgres.host}:{sides.postgres.port} {sides.postgres.database}.public"
+    if sides.qdrant.path:
+        return table, f"file {sides.qdrant.path}/collection/{sides.collection}"
+    return table, f"qdrant://{sides.qdrant.url.split('//')[1]} {sides.collection}"
 
 
-def test_a_sync_reads_rows_and_writes_points(connected: SyncBed, lineage_of: Any) -> None:
+def test_a_sync_reads_rows_and_writes_points(connected: TwoSides, lineage_of: Any) -> None:
     connected.insert(rows(11))
     table, collection = names(connected)
     read, written = counts(lineage_of("pattern_sync_full", "sync"))
     assert (read, written) == ({f"{table}.pattern_lineage_nodes": 11}, {collection: 11})
 
 
-def test_a_dry_run_writes_nothing(connected: SyncBed, lineage_of: Any) -> None:
+def test_a_dry_run_writes_nothing(connected: TwoSides, lineage_of: Any) -> None:
     connected.insert(rows(4))
     table, _ = names(connected)
     read, written = counts(lineage_of("pattern_sync_full", "sync", dry_run=True))
     assert (read, written) == ({f"{table}.pattern_lineage_nodes": 4}, {})
 
 
-def test_a_backfill_reads_points_and_writes_scores(connected: SyncBed, lineage_of: Any) -> None:
+def test_a_backfill_reads_points_and_writes_scores(connected: TwoSides, lineage_of: Any) -> None:
     connected.insert(rows(6))
     lineage_of("pattern_sync_full", "sync")
     table, collection = names(connected)

@@ -10,10 +10,10 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from code_patterns.operators.pattern_learning import PatternLearningOperator
+from pattern_learning.operators.operation import PatternLearningOperator
 from tests.conftest import ROOT, config_of
 from tests.dags.conftest import Outcome, set_connection
-from tests.learning_bed import Layer, LearningBed, template
+from tests.support.learning_database import Layer, LearningDatabase, template
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 NUMBERS = (
@@ -23,7 +23,7 @@ NUMBERS = (
 
 
 @pytest.fixture
-def connected_learning(learning: LearningBed, monkeypatch: pytest.MonkeyPatch) -> LearningBed:
+def connected_learning(learning: LearningDatabase, monkeypatch: pytest.MonkeyPatch) -> LearningDatabase:
     """The storage layer's database as the Airflow connection."""
     config = config_of(learning.dsn)
     set_connection(
@@ -39,7 +39,7 @@ def connected_learning(learning: LearningBed, monkeypatch: pytest.MonkeyPatch) -
     return learning
 
 
-def fill(learning: LearningBed, start: datetime = DAY) -> list[str]:
+def fill(learning: LearningDatabase, start: datetime = DAY) -> list[str]:
     """Templates and three days of events: the first and the last day, and one that only the first day used."""
 
     async def work(layer: Layer) -> list[str]:
@@ -58,7 +58,7 @@ def fill(learning: LearningBed, start: datetime = DAY) -> list[str]:
     return list(learning.use(work))
 
 
-def analytics(learning: LearningBed) -> list[dict[str, Any]]:
+def analytics(learning: LearningDatabase) -> list[dict[str, Any]]:
     return learning.rows(f"SELECT {NUMBERS} FROM pattern_analytics ORDER BY period_start, pattern_id NULLS FIRST")
 
 
@@ -70,7 +70,7 @@ def run_day(day: datetime) -> Any:
 
 
 def test_each_day_of_a_backfill_is_what_the_node_computes(
-    metadata_database: None, connected_learning: LearningBed, run_dag: Callable[..., Outcome]
+    metadata_database: None, connected_learning: LearningDatabase, run_dag: Callable[..., Outcome]
 ) -> None:
     ids = fill(connected_learning)
     for day in (2, 0, 1):
@@ -97,7 +97,7 @@ def test_each_day_of_a_backfill_is_what_the_node_computes(
 
 
 def test_late_and_deleted_events_are_made_good_by_a_re_run(
-    metadata_database: None, connected_learning: LearningBed, run_dag: Callable[..., Outcome]
+    metadata_database: None, connected_learning: LearningDatabase, run_dag: Callable[..., Outcome]
 ) -> None:
     ids = fill(connected_learning)
     first = run_dag("pattern_analytics", "compute", day="2026-03-02")
@@ -120,7 +120,7 @@ def test_late_and_deleted_events_are_made_good_by_a_re_run(
     assert found["None"]["total_usage_count"] == second.xcom["total_usage_count"]
 
 
-def test_without_a_day_it_is_yesterday(connected_learning: LearningBed, run_dag: Callable[..., Outcome]) -> None:
+def test_without_a_day_it_is_yesterday(connected_learning: LearningDatabase, run_dag: Callable[..., Outcome]) -> None:
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     fill(connected_learning, start=today - timedelta(days=1))
     outcome = run_dag("pattern_analytics", "compute")
@@ -129,7 +129,7 @@ def test_without_a_day_it_is_yesterday(connected_learning: LearningBed, run_dag:
 
 
 def test_old_traces_are_forgotten(
-    connected_learning: LearningBed, run_dag: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    connected_learning: LearningDatabase, run_dag: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def remember(*ages: int) -> None:
         for age in ages:
@@ -164,7 +164,7 @@ def test_old_traces_are_forgotten(
     ("day", "words"), [("yesterday", "such as 2026-03-01"), ("2999-01-01", "not over"), ("2026-02-30", "such as")]
 )
 def test_a_day_that_makes_no_sense(
-    connected_learning: LearningBed, run_dag: Callable[..., Outcome], day: str, words: str
+    connected_learning: LearningDatabase, run_dag: Callable[..., Outcome], day: str, words: str
 ) -> None:
     outcome = run_dag("pattern_analytics", "compute", day=day)
     assert outcome.state == "failed"
@@ -173,7 +173,7 @@ def test_a_day_that_makes_no_sense(
 
 
 def test_a_database_that_is_not_ready(
-    connected_learning: LearningBed,
+    connected_learning: LearningDatabase,
     empty_database: str,
     run_dag: Callable[..., Outcome],
     monkeypatch: pytest.MonkeyPatch,
@@ -197,7 +197,7 @@ def task(operation: str, **arguments: Any) -> PatternLearningOperator:
         return PatternLearningOperator(task_id="any_task", operation=operation, arguments=arguments)
 
 
-def test_the_operator_runs_any_operation_with_templated_arguments(connected_learning: LearningBed) -> None:
+def test_the_operator_runs_any_operation_with_templated_arguments(connected_learning: LearningDatabase) -> None:
     with DAG("any_dag", schedule=None, render_template_as_native_obj=True) as dag:
         operator = PatternLearningOperator(
             task_id="any_task",
@@ -233,7 +233,7 @@ def test_the_operator_runs_any_operation_with_templated_arguments(connected_lear
 
 
 def test_the_operator_fails_at_once_for_mistakes_and_tries_again_for_outages(
-    connected_learning: LearningBed, monkeypatch: pytest.MonkeyPatch
+    connected_learning: LearningDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for operation, arguments, words in (
         ("fly", {}, "operation is 'fly'"),
@@ -260,7 +260,7 @@ def test_the_operator_fails_at_once_for_mistakes_and_tries_again_for_outages(
     assert not isinstance(caught.value, AirflowFailException)
 
 
-def test_two_computations_of_one_day_at_the_same_moment(learning: LearningBed) -> None:
+def test_two_computations_of_one_day_at_the_same_moment(learning: LearningDatabase) -> None:
     from pattern_learning.arguments import Period
     from pattern_learning.jobs import compute_period
 

@@ -10,8 +10,8 @@ from airflow.sdk import Asset
 
 from tests.conftest import ROOT
 from tests.dags.conftest import Outcome, set_connection
-from tests.integration.test_quality_backfill import put, real_points, stored
-from tests.sync_bed import SyncBed, rows
+from tests.integration.quality.test_quality_backfill import put, real_points, stored
+from tests.support.two_sides import TwoSides, rows
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def score(run_dag: Callable[..., Outcome]) -> Callable[..., Outcome]:
     return run
 
 
-def test_scores_are_stored_logged_and_returned(connected: SyncBed, score: Callable[..., Outcome]) -> None:
+def test_scores_are_stored_logged_and_returned(connected: TwoSides, score: Callable[..., Outcome]) -> None:
     name = put(connected, "archon_vectors", real_points(60))
     outcome = score(collection=name, batch_size=25)
     assert outcome.state == "success", outcome.log[-3000:]
@@ -34,7 +34,7 @@ def test_scores_are_stored_logged_and_returned(connected: SyncBed, score: Callab
     assert connected.execute("SELECT dag_id, status FROM pattern_quality_runs") == [("quality_backfill", "succeeded")]
 
 
-def test_params_reach_the_run(connected: SyncBed, score: Callable[..., Outcome]) -> None:
+def test_params_reach_the_run(connected: TwoSides, score: Callable[..., Outcome]) -> None:
     name = put(connected, "archon_vectors", real_points(30))
     assert score(collection=name, dry_run=True).xcom["stored"] == 0
     assert stored(connected) == {}
@@ -44,7 +44,7 @@ def test_params_reach_the_run(connected: SyncBed, score: Callable[..., Outcome])
     assert score(collection=name, min_confidence=0.7).xcom["found"] == 0
 
 
-def test_a_full_sync_wakes_it(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_a_full_sync_wakes_it(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     dags = DagBag(ROOT / "dags").dags
     [outlet] = [outlet for task in dags["pattern_sync_full"].tasks for outlet in task.outlets]
     assert outlet == Asset("code_patterns")
@@ -57,7 +57,7 @@ def test_a_full_sync_wakes_it(connected: SyncBed, run_dag: Callable[..., Outcome
 
 
 def test_no_pattern_is_said_in_words(
-    connected: SyncBed, score: Callable[..., Outcome], caplog: pytest.LogCaptureFixture
+    connected: TwoSides, score: Callable[..., Outcome], caplog: pytest.LogCaptureFixture
 ) -> None:
     name = put(connected, "archon_vectors", {})
     outcome = score(collection=name)
@@ -70,32 +70,32 @@ def test_no_pattern_is_said_in_words(
 @pytest.mark.parametrize(
     ("breaks", "words"),
     [
-        (lambda bed, patch: None, ("no collection 'archon_vectors'", "Param 'collection'")),
+        (lambda sides, patch: None, ("no collection 'archon_vectors'", "Param 'collection'")),
         (
-            lambda bed, patch: bed.execute("DROP TABLE pattern_quality_metrics CASCADE"),
+            lambda sides, patch: sides.execute("DROP TABLE pattern_quality_metrics CASCADE"),
             ("'patterns_postgres'", "lacks the table pattern_quality_metrics", "schema_migration"),
         ),
         (
-            lambda bed, patch: bed.execute(
+            lambda sides, patch: sides.execute(
                 "ALTER TABLE pattern_quality_metrics DROP CONSTRAINT pattern_quality_metrics_pattern_id_unique"
             ),
             ("unique constraint", "014", "schema_migration"),
         ),
         (
-            lambda bed, patch: set_connection(patch, "patterns_qdrant", conn_type="qdrant", host="127.0.0.1", port=9),
+            lambda sides, patch: set_connection(patch, "patterns_qdrant", conn_type="qdrant", host="127.0.0.1", port=9),
             ("'patterns_qdrant'", "cannot connect"),
         ),
         (
-            lambda bed, patch: patch.setenv("AIRFLOW_VAR_QUALITY_BACKFILL_BATCH_SIZE", "0"),
+            lambda sides, patch: patch.setenv("AIRFLOW_VAR_QUALITY_BACKFILL_BATCH_SIZE", "0"),
             ("Variable 'quality_backfill_batch_size'", "'0'"),
         ),
     ],
 )
 def test_one_clear_message_before_anything_is_scored(
-    connected: SyncBed,
+    connected: TwoSides,
     score: Callable[..., Outcome],
     monkeypatch: pytest.MonkeyPatch,
-    breaks: Callable[[SyncBed, pytest.MonkeyPatch], Any],
+    breaks: Callable[[TwoSides, pytest.MonkeyPatch], Any],
     words: tuple[str, ...],
 ) -> None:
     put(connected, "some", {1: {}})

@@ -6,36 +6,36 @@ from typing import Any
 
 import pytest
 
-from code_patterns.qdrant import QdrantConfig
+from code_patterns.servers.qdrant import QdrantConfig
 from tests.conftest import config_of
 from tests.dags.conftest import Outcome
-from tests.qdrant_server import STRICT, QdrantServer
-from tests.sync_bed import SyncBed, rows
+from tests.support.faulty_qdrant import STRICT, QdrantServer
+from tests.support.two_sides import TwoSides, rows
 
 
 @pytest.fixture
-def bed(migrated_database: str, qdrant_server: QdrantServer) -> Iterator[SyncBed]:
+def sides(migrated_database: str, qdrant_server: QdrantServer) -> Iterator[TwoSides]:
     """A migrated, empty database and a collection in that Qdrant."""
     qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
-    bed = SyncBed(config_of(migrated_database), qdrant, f"test_{uuid.uuid4().hex[:12]}")
-    yield bed
+    sides = TwoSides(config_of(migrated_database), qdrant, f"test_{uuid.uuid4().hex[:12]}")
+    yield sides
     qdrant_server.heal()
 
     async def drop(client: Any) -> None:
         for item in (await client.get_collections()).collections:
-            if item.name.startswith(bed.collection):
+            if item.name.startswith(sides.collection):
                 await client.delete_collection(item.name)
 
-    bed.with_client(drop)
+    sides.with_client(drop)
 
 
-def history(bed: SyncBed) -> list[tuple[Any, ...]]:
-    return bed.execute(
+def history(sides: TwoSides) -> list[tuple[Any, ...]]:
+    return sides.execute(
         "SELECT kind, status, count(*)::int, sum(created)::int FROM pattern_sync_runs GROUP BY 1, 2 ORDER BY 1, 2"
     )
 
 
-def test_little_work_is_done_by_one_task(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_little_work_is_done_by_one_task(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(30))
     outcome = run_dag("pattern_sync_full")
     assert (outcome.state, outcome.xcom["new"], outcome.xcom["parity"]) == ("success", 30, "proven")
@@ -43,7 +43,7 @@ def test_little_work_is_done_by_one_task(connected: SyncBed, run_dag: Callable[.
     connected.assert_equal_sides()
 
 
-def test_shards_share_the_writing(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_shards_share_the_writing(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(90))
     outcome = run_dag("pattern_sync_full", shards=3)
     assert (outcome.state, outcome.xcom["unchanged"], outcome.xcom["parity"]) == ("success", 90, "proven")
@@ -56,7 +56,7 @@ def test_shards_share_the_writing(connected: SyncBed, run_dag: Callable[..., Out
     connected.assert_equal_sides()
 
 
-def test_ranges_and_counts_are_all_that_xcom_holds(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_ranges_and_counts_are_all_that_xcom_holds(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(20))
     ranges = run_dag("pattern_sync_full", task_id="plan", shards=2).xcom
     assert len(ranges) == 2
@@ -64,7 +64,7 @@ def test_ranges_and_counts_are_all_that_xcom_holds(connected: SyncBed, run_dag: 
     assert [set(part) for part in ranges] == [{"first", "last"}] * 2
 
 
-def test_what_shards_add_does_not_hide_a_mass_delete(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_what_shards_add_does_not_hide_a_mass_delete(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(20))
     run_dag("pattern_sync_full")
     connected.execute("DELETE FROM pattern_lineage_nodes")
@@ -75,7 +75,7 @@ def test_what_shards_add_does_not_hide_a_mass_delete(connected: SyncBed, run_dag
 
 
 def test_after_a_shard_that_fails_for_good_nothing_is_claimed(
-    connected: SyncBed, run_dag: Callable[..., Outcome], qdrant_server: QdrantServer
+    connected: TwoSides, run_dag: Callable[..., Outcome], qdrant_server: QdrantServer
 ) -> None:
     patterns = rows(90)
     connected.insert(patterns)
@@ -98,7 +98,7 @@ def test_after_a_shard_that_fails_for_good_nothing_is_claimed(
 
 @pytest.mark.parametrize("param", [{"limit": 10}, {"dry_run": True}])
 def test_dry_and_limited_runs_are_never_cut(
-    connected: SyncBed, run_dag: Callable[..., Outcome], param: dict[str, Any]
+    connected: TwoSides, run_dag: Callable[..., Outcome], param: dict[str, Any]
 ) -> None:
     connected.insert(rows(30))
     outcome = run_dag("pattern_sync_full", shards=3, **param)

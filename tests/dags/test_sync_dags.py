@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.dags.conftest import Outcome
-from tests.sync_bed import SyncBed, rows
+from tests.support.two_sides import TwoSides, rows
 
 
-def test_full_then_incremental(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_full_then_incremental(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(30))
     connected.settle()
     full = run_dag("pattern_sync_full")
@@ -26,7 +26,7 @@ def test_full_then_incremental(connected: SyncBed, run_dag: Callable[..., Outcom
     ]
 
 
-def test_params_reach_the_run(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_params_reach_the_run(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(20))
     planned = run_dag("pattern_sync_full", dry_run=True)
     assert (planned.xcom["new"], planned.xcom["dry_run"]) == (20, True)
@@ -37,14 +37,14 @@ def test_params_reach_the_run(connected: SyncBed, run_dag: Callable[..., Outcome
     assert len(connected.points()) == 5
 
 
-def test_xcom_holds_numbers_and_ids_only(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_xcom_holds_numbers_and_ids_only(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(3))
     xcom = run_dag("pattern_sync_full").xcom
     assert all(isinstance(value, int | float | str | None) for value in xcom.values())
     assert not any(isinstance(value, str) and len(value) > 60 for value in xcom.values())
 
 
-def test_verify_follows_the_full_sync_and_runs_alone(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_verify_follows_the_full_sync_and_runs_alone(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(12))
     full = run_dag("pattern_sync_full", task_id="verify")
     assert (full.state, full.xcom["kind"], full.xcom["parity"]) == ("success", "verify", "proven")
@@ -52,14 +52,14 @@ def test_verify_follows_the_full_sync_and_runs_alone(connected: SyncBed, run_dag
     assert (alone.state, alone.xcom["examined"], alone.xcom["unchanged"]) == ("success", 12, 12)
 
 
-def test_a_dry_run_skips_the_verification(connected: SyncBed, run_dag: Callable[..., Outcome]) -> None:
+def test_a_dry_run_skips_the_verification(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(3))
     outcome = run_dag("pattern_sync_full", task_id="verify", dry_run=True)
     assert (outcome.state, outcome.xcom) == ("success", None)
 
 
 def test_metrics_say_what_the_history_says(
-    connected: SyncBed, run_dag: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    connected: TwoSides, run_dag: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.sdk.observability import stats
 

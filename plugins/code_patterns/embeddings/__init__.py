@@ -5,7 +5,7 @@ from code_patterns.embeddings.hashing import HashingEmbedder
 from code_patterns.embeddings.ollama import Ollama
 from code_patterns.embeddings.openai import OpenAI
 from code_patterns.embeddings.remote import RemoteEmbedder
-from code_patterns.embeddings.retry import RetryPolicy
+from code_patterns.servers.retry import RetryPolicy
 
 
 def open_embedder(config: EmbeddingConfig, *, retry: RetryPolicy | None = None) -> Embedder:

@@ -11,10 +11,10 @@ import orjson
 
 from code_patterns.embeddings.base import EmbeddingConfig, Vectors
 from code_patterns.embeddings.faults import RefusedRequestError, TemporaryError, Trouble
-from code_patterns.embeddings.retry import retry_after_seconds
 from code_patterns.embeddings.vectors import checked_vectors
 from code_patterns.errors import ConfigurationError
-from code_patterns.tls import tls_context
+from code_patterns.servers.retry import retry_after_seconds
+from code_patterns.servers.tls import tls_context
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MESSAGE_CHARACTERS = 300

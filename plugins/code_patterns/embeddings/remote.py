@@ -11,9 +11,9 @@ from code_patterns.embeddings.base import EmbeddingConfig, RejectedInputError, V
 from code_patterns.embeddings.faults import RefusedRequestError, TemporaryError, Trouble, UnusableVectorsError
 from code_patterns.embeddings.http import Dialect, EmbeddingClient
 from code_patterns.embeddings.limit import AdaptiveLimit
-from code_patterns.embeddings.retry import RetryPolicy
 from code_patterns.embeddings.texts import prepare
 from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.servers.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 

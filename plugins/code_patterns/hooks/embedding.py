@@ -6,11 +6,11 @@ from typing import cast
 
 from airflow.sdk import BaseHook
 
-from code_patterns.connections import Extras, server_url
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Api, EmbeddingConfig
 from code_patterns.errors import PatternsError
-from code_patterns.hooks.connection import get_connection
+from code_patterns.hooks.airflow_connection import get_connection
+from code_patterns.servers.connection_fields import Extras, server_url
 
 OLLAMA_PORT = 11434
 _EXTRAS = ("api", "model", "dimension", "document_prefix", "query_prefix", "concurrency", "timeout", "max_characters")

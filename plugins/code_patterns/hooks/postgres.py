@@ -5,10 +5,10 @@ from functools import cached_property
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from psycopg import pq
 
-from code_patterns.connections import Extras
 from code_patterns.errors import ConfigurationError
-from code_patterns.hooks.connection import get_connection
-from code_patterns.postgres import PostgresConfig
+from code_patterns.hooks.airflow_connection import get_connection
+from code_patterns.servers.connection_fields import Extras
+from code_patterns.servers.postgres import PostgresConfig
 
 _FIELDS = {"host": "host", "port": "port", "dbname": "schema", "user": "login", "password": "password"}
 _CREATE = (
@@ -18,7 +18,7 @@ _CREATE = (
 
 
 class PatternsPostgresHook(PostgresHook):
-    """The provider's hook, with the connection also as a :class:`~code_patterns.postgres.PostgresConfig`.
+    """The provider's hook, with the connection also as a :class:`~code_patterns.servers.postgres.PostgresConfig`.
 
     :param postgres_conn_id: Airflow connection of type ``postgres``. Its extra may hold any parameter of libpq
         (``sslmode``, ``options``, ...); what the provider keeps for itself, such as ``cursor``, is left out. IAM

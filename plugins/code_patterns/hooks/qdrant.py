@@ -6,10 +6,10 @@ from functools import cached_property
 from airflow.providers.qdrant.hooks.qdrant import QdrantHook
 from qdrant_client import QdrantClient
 
-from code_patterns.connections import Extras, server_url
 from code_patterns.errors import PatternsError
-from code_patterns.hooks.connection import get_connection
-from code_patterns.qdrant import QdrantConfig, explain, open_client
+from code_patterns.hooks.airflow_connection import get_connection
+from code_patterns.servers.connection_fields import Extras, server_url
+from code_patterns.servers.qdrant import QdrantConfig, explain, open_client
 
 REST_PORT = 6333
 _CREATE = "--conn-type qdrant --conn-host HOST --conn-port 6333 --conn-password API_KEY"

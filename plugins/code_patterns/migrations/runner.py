@@ -13,7 +13,7 @@ from code_patterns.migrations import ledger, schema
 from code_patterns.migrations.files import MIGRATIONS, Script, read_migrations
 from code_patterns.migrations.planning import Direction, Plan, Step, check_unchanged, make_plan
 from code_patterns.migrations.session import LOCK_WAIT_SECONDS, check, check_lock, explained, migrating, reading
-from code_patterns.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.postgres import PostgresConfig, connect_blocking
+from code_patterns.servers.postgres import PostgresConfig, connect_blocking
 from code_patterns.sql import query
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
-from code_patterns.postgres import PostgresConfig
-from code_patterns.qdrant import QdrantConfig
-from code_patterns.quality.report import BackfillResult
-from code_patterns.sync.report import SyncResult
+from code_patterns.quality.backfill_result import BackfillResult
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.sync.sync_result import SyncResult
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

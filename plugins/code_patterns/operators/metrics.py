@@ -2,7 +2,7 @@
 
 from airflow.sdk.observability import stats
 
-from code_patterns.sync.report import Counts, SyncResult
+from code_patterns.sync.sync_result import Counts, SyncResult
 
 OUTCOMES = tuple(name for name in Counts().as_dict() if name not in ("examined", "embedded_texts"))
 

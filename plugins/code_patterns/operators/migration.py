@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.migrations import runner
 from code_patterns.migrations.request import MigrationRequest, read_request
-from code_patterns.operators.failures import task_errors
+from code_patterns.operators.task_errors import task_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

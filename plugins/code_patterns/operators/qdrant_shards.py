@@ -9,9 +9,9 @@ from airflow.sdk import BaseOperator, Variable
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
-from code_patterns.operators.failures import task_errors
+from code_patterns.operators.task_errors import task_errors
 from code_patterns.sync.runs.shards import plan_shards
-from code_patterns.sync.settings import choose
+from code_patterns.sync.sync_settings import choose
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

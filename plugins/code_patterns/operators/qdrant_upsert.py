@@ -11,12 +11,12 @@ from airflow.sdk import BaseOperator, Variable
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
-from code_patterns.identity import RunIdentity
-from code_patterns.operators.failures import task_errors
 from code_patterns.operators.lineage import sync_lineage
 from code_patterns.operators.metrics import emit
+from code_patterns.operators.task_errors import task_errors
+from code_patterns.run_identity import RunIdentity
 from code_patterns.sync.runs import sync
-from code_patterns.sync.settings import Mode, choose, interval_of
+from code_patterns.sync.sync_settings import Mode, choose, interval_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -10,11 +10,11 @@ from airflow.sdk import BaseOperator, Variable
 
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
-from code_patterns.identity import RunIdentity
-from code_patterns.operators.failures import task_errors
 from code_patterns.operators.lineage import quality_lineage
+from code_patterns.operators.task_errors import task_errors
 from code_patterns.quality.backfill import backfill
-from code_patterns.quality.settings import choose
+from code_patterns.quality.backfill_settings import choose
+from code_patterns.run_identity import RunIdentity
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 
 from code_patterns.bisection import bisect
 from code_patterns.errors import ConfigurationError, PatternsError
-from code_patterns.identity import RunIdentity
-from code_patterns.postgres import PostgresConfig
-from code_patterns.qdrant import QdrantConfig
+from code_patterns.quality.backfill_result import BackfillResult, Progress, Tally
+from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.quality.points import Point, PointSource
-from code_patterns.quality.report import BackfillResult, Progress, Tally
 from code_patterns.quality.score import score_pattern
-from code_patterns.quality.settings import BackfillSettings
 from code_patterns.quality.store import ScoredPoint, ScoreRefusedError, ScoreStore, content_hash_of
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import QdrantConfig
 
 log = logging.getLogger(__name__)
 

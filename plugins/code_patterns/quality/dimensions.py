@@ -2,7 +2,7 @@
 
 import re
 
-from code_patterns.quality.facts import ClassFacts, CodeFacts, FunctionFacts, count_words
+from code_patterns.quality.code_analysis import ClassFacts, CodeFacts, FunctionFacts, count_words
 from code_patterns.quality.payload import NODE_TYPES, PatternPayload
 
 WEIGHTS = {

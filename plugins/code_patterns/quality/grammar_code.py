@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
-from code_patterns.quality.facts import (
+from code_patterns.quality.code_analysis import (
     ClassFacts,
     CodeFacts,
     FunctionFacts,

@@ -2,7 +2,7 @@
 
 import re
 
-from code_patterns.quality.facts import ClassFacts, CodeFacts, FunctionFacts, Reading, comment_words
+from code_patterns.quality.code_analysis import ClassFacts, CodeFacts, FunctionFacts, Reading, comment_words
 from code_patterns.quality.stubs import statement_substance
 
 MAX_CHARACTERS = 256 * 1024

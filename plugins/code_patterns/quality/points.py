@@ -10,8 +10,8 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from qdrant_client import models
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.qdrant import Qdrant, QdrantConfig, explain
 from code_patterns.quality.payload import confidence_of
+from code_patterns.servers.qdrant import Qdrant, QdrantConfig, explain
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from code_patterns.quality.facts import (
+from code_patterns.quality.code_analysis import (
     ClassFacts,
     CodeFacts,
     FunctionFacts,

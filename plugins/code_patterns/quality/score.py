@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from code_patterns.quality import dimensions
+from code_patterns.quality.code_analysis import Reading
 from code_patterns.quality.dimensions import WEIGHTS
-from code_patterns.quality.facts import Reading
+from code_patterns.quality.parsing import read_code
 from code_patterns.quality.payload import read_payload
-from code_patterns.quality.reading import read_code
 
 VERSION = "2.0.0"
 """Version of the definitions; it changes whenever one of them does."""

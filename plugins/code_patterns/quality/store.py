@@ -16,11 +16,11 @@ from psycopg.errors import RaiseException
 from psycopg.types.json import Jsonb
 
 from code_patterns.errors import ConfigurationError, PatternsError
-from code_patterns.identity import RunIdentity
-from code_patterns.postgres import PostgresConfig, connect, database_errors
 from code_patterns.quality.payload import UNNAMED
 from code_patterns.quality.points import Point
 from code_patterns.quality.score import VERSION, QualityScore
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
 from code_patterns.sql import query
 
 log = logging.getLogger(__name__)

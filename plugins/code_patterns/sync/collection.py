@@ -12,7 +12,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
-from code_patterns.qdrant import CollectionLostError, Qdrant, UnreachableError
+from code_patterns.servers.qdrant import CollectionLostError, Qdrant, UnreachableError
 from code_patterns.sync.pattern import embedding_of, recipe_of
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.sync.plan import PointId
-from code_patterns.sync.settings import SyncSettings
+from code_patterns.sync.diff import PointId
+from code_patterns.sync.sync_settings import SyncSettings
 
 
 @dataclass(slots=True)

@@ -18,11 +18,11 @@ import numpy as np
 from code_patterns.bisection import bisect
 from code_patterns.embeddings.base import RejectedInputError, Vectors
 from code_patterns.errors import ConfigurationError
+from code_patterns.sync.diff import EMBEDS, WRITES, Action, Change, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pattern import Pattern
-from code_patterns.sync.plan import EMBEDS, WRITES, Action, Change, Watermark
-from code_patterns.sync.report import Counts, Progress, Waits
 from code_patterns.sync.state import Failure, SyncState
+from code_patterns.sync.sync_result import Counts, Progress, Waits
 from code_patterns.sync.target import PatternTarget, PointRejectedError
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ import psycopg
 from psycopg.rows import args_row
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.postgres import PostgresConfig, connect, database_errors
+from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
 from code_patterns.sql import query
+from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 from code_patterns.sync.pattern import SourceRow
-from code_patterns.sync.plan import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 
 PAGE_ROWS = 500
 """Rows a reading statement returns at most."""

@@ -11,10 +11,10 @@ from uuid import UUID
 import psycopg
 
 from code_patterns.errors import OutageError
-from code_patterns.identity import RunIdentity
-from code_patterns.postgres import PostgresConfig, connect, database_errors
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
 from code_patterns.sql import query
-from code_patterns.sync.plan import IdRange, Watermark
+from code_patterns.sync.diff import IdRange, Watermark
 from code_patterns.sync.source import Horizon
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
-from code_patterns.sync.plan import PointId
+from code_patterns.sync.diff import PointId
 
 
 class HasId(Protocol):

@@ -13,10 +13,10 @@ from qdrant_client import models
 
 from code_patterns.embeddings.base import Vectors
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
-from code_patterns.qdrant import Qdrant, RefusedRequestError
+from code_patterns.servers.qdrant import Qdrant, RefusedRequestError
 from code_patterns.sync.collection import Collection
+from code_patterns.sync.diff import Fingerprint, IdRange, PointId
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, Pattern
-from code_patterns.sync.plan import Fingerprint, IdRange, PointId
 
 SCROLL_POINTS = 1000
 WHOLE_POINTS = 200

@@ -15,8 +15,8 @@ from uuid import UUID
 import orjson
 
 from code_patterns.errors import ConfigurationError
+from code_patterns.sync.diff import PointId, Watermark
 from code_patterns.sync.pattern import SourceRow, UnreadableRowError, pattern_of
-from code_patterns.sync.plan import PointId, Watermark
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.streams import joined, prefetched
 from code_patterns.sync.target import PatternTarget, StoredPoint

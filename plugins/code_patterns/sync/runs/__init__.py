@@ -3,20 +3,20 @@
 import logging
 
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.identity import RunIdentity
-from code_patterns.postgres import PostgresConfig
-from code_patterns.qdrant import QdrantConfig
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.sync.collection import confirm, prepare
-from code_patterns.sync.plan import Watermark
-from code_patterns.sync.report import SyncResult
+from code_patterns.sync.diff import Watermark
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.full import sync_everything
 from code_patterns.sync.runs.incremental import sync_changes, sync_interval
 from code_patterns.sync.runs.opening import open_run
 from code_patterns.sync.runs.shards import sync_range
 from code_patterns.sync.runs.verification import verify_everything
-from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import Horizon
+from code_patterns.sync.sync_result import SyncResult
+from code_patterns.sync.sync_settings import SyncSettings
 
 log = logging.getLogger(__name__)
 

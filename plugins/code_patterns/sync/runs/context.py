@@ -5,17 +5,17 @@ import time
 
 from code_patterns.embeddings.base import Embedder
 from code_patterns.errors import PatternsError
-from code_patterns.identity import RunIdentity
-from code_patterns.qdrant import Qdrant
-from code_patterns.sync.changes import ChangeReader
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.change_detection import ChangeReader
 from code_patterns.sync.collection import Collection
+from code_patterns.sync.diff import Watermark
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
-from code_patterns.sync.plan import Watermark
-from code_patterns.sync.report import Counts, Kind, Parity, SyncResult, Waits
-from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import Horizon, PatternSource
 from code_patterns.sync.state import SyncState
+from code_patterns.sync.sync_result import Counts, Kind, Parity, SyncResult, Waits
+from code_patterns.sync.sync_settings import SyncSettings
 from code_patterns.sync.target import PatternTarget
 
 READ_AHEAD_BATCHES = 2

@@ -4,13 +4,13 @@ import logging
 from uuid import UUID
 
 from code_patterns.errors import ParityError
-from code_patterns.sync.changes import is_difference
+from code_patterns.sync.change_detection import is_difference
 from code_patterns.sync.collection import publish, remember_points
+from code_patterns.sync.diff import PointId
 from code_patterns.sync.orphans import Points, refuse_mass_delete
-from code_patterns.sync.plan import PointId
-from code_patterns.sync.report import Progress
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.source import PAGE_ROWS, Horizon
+from code_patterns.sync.sync_result import Progress
 
 log = logging.getLogger(__name__)
 

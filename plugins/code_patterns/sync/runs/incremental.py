@@ -2,11 +2,11 @@
 
 import logging
 
-from code_patterns.sync.plan import Watermark
-from code_patterns.sync.report import Progress
+from code_patterns.sync.diff import Watermark
 from code_patterns.sync.runs.context import RunContext
-from code_patterns.sync.settings import Interval
 from code_patterns.sync.source import Horizon
+from code_patterns.sync.sync_result import Progress
+from code_patterns.sync.sync_settings import Interval
 
 log = logging.getLogger(__name__)
 

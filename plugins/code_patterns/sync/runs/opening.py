@@ -7,15 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.errors import ConfigurationError
-from code_patterns.identity import RunIdentity
-from code_patterns.postgres import PostgresConfig
-from code_patterns.qdrant import Qdrant, QdrantConfig
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import Qdrant, QdrantConfig
 from code_patterns.sync.collection import Collection, Destination, resolve
 from code_patterns.sync.pattern import recipe_of
 from code_patterns.sync.runs.context import RunContext
-from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.state import SyncState
+from code_patterns.sync.sync_settings import SyncSettings
 
 log = logging.getLogger(__name__)
 

@@ -12,17 +12,17 @@ from itertools import accumulate, pairwise
 from uuid import UUID, uuid4
 
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.identity import RunIdentity
-from code_patterns.postgres import PostgresConfig
-from code_patterns.qdrant import QdrantConfig
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.sync.collection import prepare
+from code_patterns.sync.diff import FIRST_ID, LAST_ID, WRITES, Action, Change, IdRange
 from code_patterns.sync.orphans import Points
-from code_patterns.sync.plan import FIRST_ID, LAST_ID, WRITES, Action, Change, IdRange
-from code_patterns.sync.report import Progress
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.opening import open_run
-from code_patterns.sync.settings import SyncSettings
 from code_patterns.sync.source import Horizon
+from code_patterns.sync.sync_result import Progress
+from code_patterns.sync.sync_settings import SyncSettings
 
 log = logging.getLogger(__name__)
 

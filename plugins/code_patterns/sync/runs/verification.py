@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from code_patterns.errors import ConfigurationError, NothingToDoError
+from code_patterns.sync.diff import Watermark
 from code_patterns.sync.orphans import Points, refuse_mass_delete
-from code_patterns.sync.plan import Watermark
-from code_patterns.sync.report import Progress
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.full import delete_orphans
 from code_patterns.sync.source import Horizon
+from code_patterns.sync.sync_result import Progress
 from code_patterns.sync.verify import Difference, Flaw, verify, wrong_points
 
 

@@ -1,0 +1,60 @@
+"""When to ask a server again, and how long to wait before."""
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from tenacity import RetryCallState
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How patient one batch is; all times in seconds.
+
+    :param attempts: requests at most
+    :param total: no new attempt begins after this long; the second is always made, so that a timeout longer
+        than this is retried as well
+    :param first_wait: wait before the second attempt; doubles with each one
+    :param longest_wait: no wait is longer, whatever ``Retry-After`` says
+    """
+
+    attempts: int = 5
+    total: float = 60.0
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+    def wait(self, state: RetryCallState) -> float:
+        """Exponential backoff with jitter, at least what the server asked for; a tenacity ``wait``."""
+        backoff = self.first_wait * 2.0 ** (state.attempt_number - 1)
+        error = state.outcome.exception() if state.outcome else None
+        asked: float | None = getattr(error, "retry_after", None)
+        # Full jitter would undercut Retry-After, so the random part comes on top of the larger of the two.
+        jitter = random.uniform(0, backoff / 2)  # noqa: S311 (spreads requests, guards no secret)
+        return min(self.longest_wait, max(backoff / 2, asked or 0) + jitter)
+
+    def stop(self, state: RetryCallState) -> bool:
+        """Whether to give up; a tenacity ``stop``."""
+        if state.attempt_number >= self.attempts:
+            return True
+        elapsed = state.seconds_since_start or 0
+        return state.attempt_number >= 2 and elapsed + state.upcoming_sleep > self.total
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Read a ``Retry-After`` header, which holds seconds or an HTTP date (RFC 9110, section 10.2.3).
+
+    :return: seconds from now, at least 0, or ``None`` when there is no such header or it cannot be read
+    """
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
+    return max(0.0, seconds) if seconds < float("inf") else None

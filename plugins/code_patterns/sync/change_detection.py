@@ -1,0 +1,155 @@
+"""Finding out what to do: reading both sides page by page and comparing them. Nothing here writes."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from uuid import UUID
+
+from code_patterns.sync.diff import ALL_IDS, Action, Change, Fingerprint, IdRange, Watermark, decide
+from code_patterns.sync.orphans import Points
+from code_patterns.sync.pattern import SourceRow
+from code_patterns.sync.source import LOOKUP_ROWS, PAGE_ROWS, Horizon, PatternSource
+from code_patterns.sync.streams import joined, prefetched
+from code_patterns.sync.sync_settings import Interval
+from code_patterns.sync.target import PatternTarget
+from code_patterns.sync.verify import Difference, Flaw
+
+
+class ChangeReader:
+    """Compares rows with points.
+
+    :param source: the rows
+    :param target: the points
+    """
+
+    def __init__(self, source: PatternSource, target: PatternTarget) -> None:
+        self._source = source
+        self._target = target
+        self._recipe = target.collection.recipe
+
+    async def since(
+        self, watermark: Watermark, horizon: Horizon, failed: Collection[UUID], limit: int | None
+    ) -> AsyncGenerator[Change]:
+        """What changed after the watermark and before the horizon.
+
+        Parked failures come first, then deletions, then rows: only rows move the watermark, so it never passes
+        a deletion that is not done.
+
+        :param failed: rows parked by earlier runs, which are tried again
+        :param limit: most changed rows to give
+        """
+        parked = sorted(failed)
+        for start in range(0, len(parked), PAGE_ROWS):
+            async for change in self._looked_up(parked[start : start + PAGE_ROWS], watermark, horizon):
+                yield change
+        async for ids in self._source.tombstone_pages(watermark, horizon):
+            async for change in self._looked_up([*dict.fromkeys(ids)], watermark, horizon):
+                yield change
+        pages = self._source.changed_pages(watermark, horizon)
+        async with aclosing(self._compared(pages, limit, moves=True)) as changes:
+            async for change in changes:
+                yield change
+
+    async def within(self, interval: Interval, limit: int | None) -> AsyncGenerator[Change]:
+        """The rows created or updated in a span of time."""
+        pages = self._source.interval_pages(interval.start, interval.end)
+        async with aclosing(self._compared(pages, limit, moves=False)) as changes:
+            async for change in changes:
+                yield change
+
+    async def everything(
+        self, points: Points, limit: int | None = None, within: IdRange | None = None
+    ) -> AsyncGenerator[Change]:
+        """All code patterns beside all points, both in id order.
+
+        :param points: filled with the orphans on the way; they are not part of the result
+        :param limit: most rows to give; orphans are then incomplete
+        :param within: look at this id range only
+        """
+        given = 0
+        async with (
+            aclosing(prefetched(self._source.code_pages(within or ALL_IDS))) as row_pages,
+            aclosing(prefetched(self._point_pages(points, within))) as point_pages,
+        ):
+            async for rows, fingerprints in joined(row_pages, point_pages):
+                by_id = {point.id: point for point in fingerprints}
+                for row in rows:
+                    if given == limit:
+                        return
+                    given += 1
+                    yield decide(row.id, row, by_id.pop(row.id, None), self._recipe)
+                for node_id in by_id:
+                    points.add_orphan(node_id)
+
+    async def _point_pages(self, points: Points, within: IdRange | None) -> AsyncIterator[list[Fingerprint]]:
+        """The points that a row may stand behind; what has an integer for an id is noted as an orphan at once."""
+        async for page in self._target.pages(within):
+            points.seen += len(page)
+            if isinstance(page[0].id, int):
+                points.foreign += [point.id for point in page if isinstance(point.id, int)]
+                page = [point for point in page if not isinstance(point.id, int)]
+            if page:
+                yield page
+
+    async def sampled(self, count: int) -> list[Change]:
+        """What some code patterns need, picked evenly over the id order, in that order; without the patterns.
+
+        :param count: how many to look at
+        """
+        ids = await self._source.sample_ids(count)
+        found: list[Change] = []
+        for start in range(0, len(ids), LOOKUP_ROWS):
+            part = ids[start : start + LOOKUP_ROWS]
+            rows = await self._source.rows_by_id(part)
+            points = await self._target.fingerprints(part)
+            changes = (decide(node_id, rows.get(node_id), points.get(node_id), self._recipe) for node_id in part)
+            found += [replace(change, pattern=None) for change in changes]
+        return found
+
+    async def mends(self, wrong: Sequence[Difference]) -> AsyncGenerator[Change]:
+        """Whole writes for points that a verification found wrong, whatever their hashes claim."""
+        flaws = {difference.id: difference.flaw for difference in wrong if isinstance(difference.id, UUID)}
+        ids = sorted(flaws)
+        for start in range(0, len(ids), LOOKUP_ROWS):
+            part = ids[start : start + LOOKUP_ROWS]
+            rows = await self._source.rows_by_id(part)
+            for node_id in part:
+                change = decide(node_id, rows.get(node_id), None, self._recipe)
+                rewrites = change.action is Action.NEW and flaws[node_id] is not Flaw.MISSING
+                yield replace(change, action=Action.CHANGED) if rewrites else change
+
+    async def _looked_up(self, ids: Sequence[UUID], watermark: Watermark, horizon: Horizon) -> AsyncIterator[Change]:
+        """Compare single ids as they are now, but leave out rows that come with the changed rows anyway."""
+        points = await self._target.fingerprints(ids)
+        for start in range(0, len(ids), LOOKUP_ROWS):
+            part = ids[start : start + LOOKUP_ROWS]
+            rows = await self._source.rows_by_id(part)
+            for node_id in part:
+                row = rows.get(node_id)
+                comes_later = (
+                    row is not None
+                    and row.sync_xid is not None
+                    and row.sync_xid < horizon.xid
+                    and Watermark(row.sync_xid, row.id) > watermark
+                )
+                if not comes_later:
+                    yield decide(node_id, row, points.get(node_id), self._recipe)
+
+    async def _compared(
+        self, pages: AsyncIterator[list[SourceRow]], limit: int | None, *, moves: bool
+    ) -> AsyncGenerator[Change]:
+        given = 0
+        async with aclosing(prefetched(pages)) as fetched:
+            async for rows in fetched:
+                points = await self._target.fingerprints([row.id for row in rows])
+                for row in rows:
+                    if given == limit:
+                        return
+                    given += 1
+                    mark = Watermark(row.sync_xid, row.id) if moves and row.sync_xid is not None else None
+                    yield decide(row.id, row, points.get(row.id), self._recipe, mark)
+
+
+def is_difference(change: Change) -> bool:
+    """Whether both sides disagree about a pattern."""
+    return change.action not in (Action.UNCHANGED, Action.ABSENT)

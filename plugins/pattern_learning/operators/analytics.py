@@ -1,0 +1,80 @@
+"""The operators behind the analytics DAG."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, Variable
+
+from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.operators.task_errors import task_errors
+from pattern_learning.daily import choose_day, choose_retention
+from pattern_learning.jobs import compute_period, prune_traces
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+
+class PatternAnalyticsOperator(BaseOperator):
+    """Compute a day's analytics, over all templates and for each one used; returns counts and the global row's id.
+
+    :param day: the day in UTC, as ``2026-03-01``; empty means the data interval of the run, or yesterday where the
+        run has none
+    :param postgres_conn_id: connection of the patterns' database
+    """
+
+    template_fields: Sequence[str] = ("day", "postgres_conn_id")
+    ui_color = "#4b8bbe"
+    ui_fgcolor = "#ffffff"
+
+    def __init__(
+        self,
+        *,
+        day: str | None = None,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.day = day
+        self.postgres_conn_id = postgres_conn_id
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Compute the day and return its counts."""
+        run = context["dag_run"]
+        with task_errors():
+            period = choose_day(self.day, run.data_interval_start, run.data_interval_end)
+            done = asyncio.run(compute_period(PatternsPostgresHook(self.postgres_conn_id).config, period))
+        log.info(
+            "%s to %s: %d events, %d templates used.",
+            done.period_start,
+            done.period_end,
+            done.total_usage_count,
+            done.pattern_rows,
+        )
+        return done.as_xcom()
+
+
+class PatternTracePruneOperator(BaseOperator):
+    """Forget traces older than the Variable ``pattern_trace_retention_days``, 90 by default; returns how many.
+
+    :param postgres_conn_id: connection of the patterns' database
+    """
+
+    template_fields: Sequence[str] = ("postgres_conn_id",)
+    ui_color = "#4b8bbe"
+    ui_fgcolor = "#ffffff"
+
+    def __init__(self, *, postgres_conn_id: str = PatternsPostgresHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.postgres_conn_id = postgres_conn_id
+
+    def execute(self, context: "Context") -> int:
+        """Forget old traces and return how many there were."""
+        with task_errors():
+            days = choose_retention(lambda name: Variable.get(name, default=None))
+            pruned = asyncio.run(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, days))
+        log.info("Forgot %d traces older than %d days.", pruned, days)
+        return pruned

@@ -1,0 +1,57 @@
+"""One operation of the pattern learning storage layer as a task."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.operators.task_errors import task_errors
+from pattern_learning import ModelContractEffect
+from pattern_learning.jobs import run_operation
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+
+class PatternLearningOperator(BaseOperator):
+    """Carry out any operation of the four nodes; returns its data, with ids and times as text.
+
+    The operation is traced in the name of the task. An argument that is refused fails the task at once; an outage is
+    left to the task's retries. In a DAG without ``render_template_as_native_obj`` a template gives text: give numbers
+    there as they are.
+
+    :param operation: name of the operation, such as ``record_usage``
+    :param arguments: the other fields of :class:`pattern_learning.ModelContractEffect`, such as ``pattern_id``
+    :param postgres_conn_id: connection of the patterns' database
+    """
+
+    template_fields: Sequence[str] = ("operation", "arguments", "postgres_conn_id")
+    ui_color = "#4b8bbe"
+    ui_fgcolor = "#ffffff"
+
+    def __init__(
+        self,
+        *,
+        operation: str,
+        arguments: dict[str, Any] | None = None,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.operation = operation
+        self.arguments = arguments
+        self.postgres_conn_id = postgres_conn_id
+
+    def execute(self, context: "Context") -> Any:
+        """Carry the operation out and return its data."""
+        with task_errors():
+            contract = ModelContractEffect.of(self.operation, self.arguments or {})
+            actor = f"{self.dag_id}.{self.task_id}"
+            data = asyncio.run(run_operation(PatternsPostgresHook(self.postgres_conn_id).config, contract, actor))
+        log.info("%s done, correlation id %s", self.operation, contract.correlation_id)
+        return data

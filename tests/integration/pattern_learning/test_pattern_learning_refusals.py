@@ -1,0 +1,350 @@
+"""What the storage layer refuses: one sentence that names the field, and nothing written."""
+
+import asyncio
+import math
+import os
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pattern_learning import fields
+from pattern_learning.contract import ModelContractEffect
+from tests.conftest import ROOT
+from tests.support.learning_database import OPERATIONS, Layer, LearningDatabase, template
+
+DAY = datetime(2026, 3, 2, tzinfo=UTC)
+UNKNOWN = UUID(int=7)
+TABLE = ROOT / "docs" / "pattern_learning_refusals.md"
+
+# operation, arguments, words of the message
+BAD = [
+    ("insert", {}, ["data"]),
+    ("insert", {"data": "x"}, ["data", "object"]),
+    ("insert", {"data": {}}, ["data lacks pattern_name and pattern_type"]),
+    ("insert", {"data": {"pattern_name": "x"}}, ["data lacks pattern_type"]),
+    ("insert", {"data": template(None)}, ["data lacks pattern_name"]),
+    ("insert", {"data": template("  ")}, ["data.pattern_name", "not empty"]),
+    ("insert", {"data": template(7)}, ["data.pattern_name", "text"]),
+    ("insert", {"data": template("nul\x00")}, ["data.pattern_name", "NUL"]),
+    ("insert", {"data": template("\ud800")}, ["data.pattern_name", "surrogates"]),
+    ("insert", {"data": template(confidence_score=1.5)}, ["data.confidence_score is 1.5", "from 0 to 1"]),
+    ("insert", {"data": template(confidence_score=-0.01)}, ["data.confidence_score"]),
+    ("insert", {"data": template(confidence_score=math.nan)}, ["data.confidence_score"]),
+    ("insert", {"data": template(confidence_score="0.5")}, ["data.confidence_score"]),
+    ("insert", {"data": template(confidence_score=True)}, ["data.confidence_score"]),
+    ("insert", {"data": template(success_rate=Decimal("Infinity"))}, ["data.success_rate"]),
+    ("insert", {"data": template(complexity_score=10**400)}, ["data.complexity_score"]),
+    ("insert", {"data": template(usage_count=-1)}, ["data.usage_count"]),
+    ("insert", {"data": template(usage_count=1.5)}, ["data.usage_count"]),
+    ("insert", {"data": template(usage_count=2**63)}, ["data.usage_count"]),
+    ("insert", {"data": template(is_deprecated="yes")}, ["data.is_deprecated", "true or false"]),
+    ("insert", {"data": template(parent_pattern_id="not-a-uuid")}, ["data.parent_pattern_id", "UUID"]),
+    ("insert", {"data": template(parent_pattern_id=UNKNOWN)}, ["data.parent_pattern_id", str(UNKNOWN), "no template"]),
+    ("insert", {"data": template(tags=[1])}, ["data.tags"]),
+    ("insert", {"data": template(tags=7)}, ["data.tags"]),
+    ("insert", {"data": template(tags=["\x00"])}, ["data.tags", "NUL"]),
+    ("insert", {"data": template(context={"x": math.inf})}, ["data.context"]),
+    ("insert", {"data": template(context={"x": object()})}, ["data.context"]),
+    ("insert", {"data": template(context={"x": "\x00"})}, ["data.context", "NUL"]),
+    ("insert", {"data": template(context="\udfff")}, ["data.context", "surrogates"]),
+    ("insert", {"data": template(last_used_at="yesterday")}, ["data.last_used_at"]),
+    ("insert", {"data": template(last_used_at=20260301)}, ["data.last_used_at"]),
+    ("insert", {"data": template(updated_at=DAY)}, ["data has the unknown field 'updated_at'"]),
+    ("insert", {"data": template("kept")}, ["'kept' of type 'code' in language 'python' already exists"]),
+    ("insert", {"data": template(), "correlation_id": "zzz"}, ["correlation_id is 'zzz'"]),
+    ("update", {"data": {"category": "x"}}, ["pattern_id is missing"]),
+    ("update", {"pattern_id": "zzz", "data": {"category": "x"}}, ["pattern_id is 'zzz'", "UUID"]),
+    ("update", {"pattern_id": 7, "data": {"category": "x"}}, ["pattern_id is 7"]),
+    ("update", {"pattern_id": UNKNOWN, "data": {"category": "x"}}, ["pattern_id", str(UNKNOWN), "not found"]),
+    ("update", {"pattern_id": ..., "data": {}}, ["data is empty"]),
+    ("update", {"pattern_id": ...}, ["data"]),
+    ("update", {"pattern_id": ..., "data": {"id": UNKNOWN}}, ["data has the unknown field 'id'"]),
+    ("update", {"pattern_id": ..., "data": {"usage_count": None}}, ["data.usage_count is null"]),
+    ("update", {"pattern_id": ..., "data": {"success_rate": 2}}, ["data.success_rate"]),
+    ("update", {"pattern_id": ..., "data": {"pattern_name": "other"}}, ["pattern_name", "already exists"]),
+    ("update", {"pattern_id": ..., "data": {"deprecated_by_id": UNKNOWN}}, ["data.deprecated_by_id", "no template"]),
+    ("delete", {}, ["pattern_id is missing"]),
+    ("delete", {"pattern_id": UNKNOWN}, ["not found"]),
+    ("batch_insert", {}, ["patterns is missing or empty"]),
+    ("batch_insert", {"patterns": []}, ["patterns is missing or empty"]),
+    ("batch_insert", {"patterns": [template("x"), {"pattern_name": "y"}]}, ["patterns[1] lacks pattern_type"]),
+    ("batch_insert", {"patterns": [template("x"), "y"]}, ["patterns[1]", "object"]),
+    ("batch_insert", {"patterns": [template("x", strength=1)]}, ["patterns[0] has the unknown field 'strength'"]),
+    ("batch_insert", {"patterns": [template("x", confidence_score=2)]}, ["patterns[0].confidence_score"]),
+    (
+        "batch_insert",
+        {"patterns": [template("x"), template("y", parent_pattern_id=UNKNOWN)]},
+        ["patterns[1].parent_pattern_id", str(UNKNOWN)],
+    ),
+    ("get_by_id", {}, ["pattern_id is missing"]),
+    ("get_by_id", {"pattern_id": UNKNOWN}, ["not found"]),
+    ("search", {}, ["search_query is missing"]),
+    ("search", {"search_query": " "}, ["search_query"]),
+    ("search", {"search_query": 7}, ["search_query"]),
+    ("search", {"search_query": "x", "limit": -1}, ["limit is -1"]),
+    ("search", {"search_query": "x", "filters": {"nonsense": 1}}, ["filters has the unknown field 'nonsense'"]),
+    ("filter", {}, ["filters is missing or empty"]),
+    ("filter", {"filters": {}}, ["filters is missing or empty"]),
+    ("filter", {"filters": ["x"]}, ["filters", "object"]),
+    ("filter", {"filters": {"min_confidence_score": 1.5}}, ["filters.min_confidence_score is 1.5"]),
+    ("filter", {"filters": {"min_success_rate": None}}, ["filters.min_success_rate is null"]),
+    ("filter", {"filters": {"is_deprecated": "no"}}, ["filters.is_deprecated"]),
+    ("filter", {"filters": {"language": "x"}, "limit": -1}, ["limit is -1"]),
+    ("filter", {"filters": {"language": "x"}, "limit": None}, ["limit is None"]),
+    ("filter", {"filters": {"language": "x"}, "limit": 2**70}, ["limit"]),
+    ("filter", {"filters": {"language": "x"}, "offset": -5}, ["offset is -5"]),
+    ("get_related", {}, ["pattern_id is missing"]),
+    ("get_related", {"pattern_id": UNKNOWN}, ["not found"]),
+    ("get_top", {"limit": True}, ["limit is True"]),
+    ("get_top", {"filters": {"usage_events": 1}}, ["filters has the unknown field"]),
+    ("get_by_type", {}, ["filters lacks pattern_type"]),
+    ("record_usage", {"usage_data": {}}, ["pattern_id is missing"]),
+    ("record_usage", {"pattern_id": ...}, ["usage_data"]),
+    ("record_usage", {"pattern_id": UNKNOWN, "usage_data": {}}, ["not found"]),
+    (
+        "record_usage",
+        {"pattern_id": ..., "usage_data": {"execution_time_ms": -1}},
+        ["usage_data.execution_time_ms is -1"],
+    ),
+    ("record_usage", {"pattern_id": ..., "usage_data": {"execution_time_ms": 2**31}}, ["usage_data.execution_time_ms"]),
+    ("record_usage", {"pattern_id": ..., "usage_data": {"success": 1}}, ["usage_data.success"]),
+    ("record_usage", {"pattern_id": ..., "usage_data": {"quality_after": math.nan}}, ["usage_data.quality_after"]),
+    ("record_usage", {"pattern_id": ..., "usage_data": {"project_id": "x"}}, ["usage_data.project_id"]),
+    ("record_usage", {"pattern_id": ..., "usage_data": {"quality_improvement": 1}}, ["'quality_improvement'"]),
+    ("update_stats", {}, ["pattern_id is missing"]),
+    ("update_stats", {"pattern_id": UNKNOWN}, ["not found"]),
+    ("create_relationship", {}, ["relationship_data is missing"]),
+    ("create_relationship", {"relationship_data": {"strength": 1}}, ["lacks source_pattern_id and target_pattern_id"]),
+    ("create_relationship", {"relationship_data": {"ends": ..., "strength": 2}}, ["relationship_data.strength is 2"]),
+    ("create_relationship", {"relationship_data": {"ends": ..., "weight": 1}}, ["unknown field 'weight'"]),
+    ("create_relationship", {"relationship_data": {"ends": ..., "target_pattern_id": ...}}, ["with itself"]),
+    (
+        "create_relationship",
+        {"relationship_data": {"ends": ..., "target_pattern_id": UNKNOWN}},
+        ["relationship_data.target_pattern_id", str(UNKNOWN)],
+    ),
+    ("create_relationship", {"relationship_data": {"ends": ..., "relationship_type": ""}}, ["relationship_type"]),
+    ("update_relationship", {}, ["relationship_data is missing"]),
+    ("update_relationship", {"relationship_data": {"ends": ...}}, ["changes nothing"]),
+    ("update_relationship", {"relationship_data": {"ends": ..., "strength": 0.1}}, ["names no relationship"]),
+    ("update_relationship", {"relationship_data": {"relationship_id": UNKNOWN, "strength": -1}}, ["strength is -1"]),
+    ("update_relationship", {"relationship_data": {"relationship_id": UNKNOWN, "strength": 1}}, [str(UNKNOWN)]),
+    ("compute_analytics", {"pattern_id": UNKNOWN}, ["not found"]),
+    ("compute_analytics", {"period_start": DAY, "period_end": DAY}, ["period_start", "before period_end"]),
+    ("compute_analytics", {"period_start": "soon"}, ["period_start is 'soon'"]),
+    ("compute_analytics", {"period_end": "0001-01-01"}, ["period_end"]),
+    ("get_usage_trends", {"aggregate_by": "hour"}, ["aggregate_by is 'hour'"]),
+    ("get_usage_trends", {"aggregate_by": None}, ["aggregate_by is None"]),
+    ("get_usage_trends", {"pattern_id": UNKNOWN}, ["not found"]),
+    ("get_usage_trends", {"period_start": "1800-01-01"}, ["period_start", "10000 days"]),
+    ("get_quality_trends", {"aggregate_by": "day'; DROP TABLE pattern_templates; --"}, ["aggregate_by"]),
+    ("get_effectiveness", {}, ["pattern_id is missing"]),
+    ("get_effectiveness", {"pattern_id": UNKNOWN}, ["not found"]),
+]
+
+
+def table(answers: list[tuple[str, dict[str, Any], str]]) -> str:
+    """What was refused and how, as documentation."""
+
+    def cell(text: str) -> str:
+        # Where an object is in memory is another place every time.
+        return "`" + re.sub("0x[0-9a-f]+", "0x...", text).replace("|", "\\|") + "`"
+
+    lines = [
+        "# What the storage layer answers to what it refuses",
+        "",
+        "Every row is a call and the `error` of its result; nothing is written by any of them. `...` stands for a",
+        "template that exists, or for what a valid call has there. A test compares each row with the real answer, and",
+        "writes this file anew with `UPDATE_REFUSALS=1 pytest tests/integration/test_pattern_learning_refusals.py`.",
+        "",
+        "| operation | given | answer |",
+        "|---|---|---|",
+    ]
+    for operation, arguments, message in answers:
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items()) or "nothing"
+        given = given.replace("Ellipsis", "...").replace("'ends': ...", "...")
+        given = given if len(given) <= 120 else given[:117] + "..."
+        lines.append(f"| {operation} | {cell(given)} | {cell(message)} |")
+    return "\n".join([*lines, ""])
+
+
+def test_every_bad_argument_is_refused_by_name(learning: LearningDatabase) -> None:
+    async def work(layer: Layer) -> None:
+        kept, other = await layer.store("kept"), await layer.store("other")
+        ends = {"source_pattern_id": kept, "target_pattern_id": other, "relationship_type": "similar"}
+
+        def filled(name: str, value: Any) -> Any:
+            if isinstance(value, dict) and value.get("ends") is ...:
+                value = {**ends, **{key: filled(key, each) for key, each in value.items() if key != "ends"}}
+            return kept if value is ... else value
+
+        before = learning.counts()
+        answers = []
+        for operation, arguments, words in BAD:
+            given = {name: filled(name, value) for name, value in arguments.items()}
+            message = await layer.refused(operation, **given)
+            for word in words:
+                assert word in message, f"{operation} {arguments}: {message}"
+            answers.append((operation, arguments, message.replace(kept, "...").replace(other, "...")))
+        assert learning.counts() == before
+        shown = table(answers)
+        if os.environ.get("UPDATE_REFUSALS"):
+            TABLE.write_text(shown, "utf-8")
+        assert TABLE.read_text("utf-8") == shown
+        stats = await layer.manager.get_pool_stats()
+        assert stats["active_connections"] == 0
+
+    learning.use(work)
+
+
+def test_an_operation_of_another_node_is_refused(learning: LearningDatabase) -> None:
+    async def work(layer: Layer) -> None:
+        for node, own in OPERATIONS.items():
+            foreign = [name for other, names in OPERATIONS.items() if other != node for name in names]
+            for name in [*foreign, "drop", "", "INSERT", "__init__", None, 7, ["insert"]]:
+                result = await layer.run(name, node=node)  # type: ignore[arg-type]
+                assert not result.success
+                assert f"operation is {name!r}" in str(result.error)
+                assert ", ".join(own) in str(result.error)
+                assert set(result.metadata) == {"correlation_id", "retryable"}
+
+    learning.use(work)
+
+
+HOSTILE = [
+    'pattern_name"; DROP TABLE pattern_templates; --',
+    "pattern_name = 'x' --",
+    "confidence_score /* */",
+    "1=1) OR (1",
+    "PATTERN_NAME",
+    " pattern_name",
+    "pattern_name ",
+    "pаttern_name",  # noqa: RUF001 -- a Cyrillic a
+    "pattern_name\u200b",
+    "ｐattern_name",  # noqa: RUF001 -- a full-width p
+    "template.id",
+    "strength",
+    "used_at",
+    "total_usage_count",
+    "sync_xid",
+    "ctid",
+    "$1",
+    "",
+    "tags[1]",
+    "min_usage_count",
+    "/* columns */",
+]
+known = set(fields.FILTERS) | set(fields.TEMPLATE)
+
+
+async def _attack(layer: Layer, pattern: str, name: Any, value: Any) -> None:
+    for operation, arguments in (
+        ("insert", {"data": {**template("attack"), name: value}}),
+        ("update", {"pattern_id": pattern, "data": {name: value}}),
+        ("batch_insert", {"patterns": [{**template("attack"), name: value}]}),
+        ("filter", {"filters": {name: value}}),
+        ("search", {"search_query": "x", "filters": {name: value}}),
+        ("get_top", {"filters": {name: value}}),
+        ("get_related", {"pattern_id": pattern, "filters": {name: value}}),
+    ):
+        assert "unknown field" in await layer.refused(operation, **arguments), (operation, name)
+
+
+def test_no_key_reaches_sql(learning: LearningDatabase) -> None:
+    async def work(layer: Layer) -> None:
+        pattern = await layer.store("kept")
+        for name in HOSTILE:
+            await _attack(layer, pattern, name, "x")
+        for name in (None, 7, ("pattern_name",), b"pattern_name"):
+            await _attack(layer, pattern, name, "x")
+
+    learning.use(work)
+    assert learning.counts()["pattern_templates"] == 1
+
+
+names = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.text(max_size=30),
+    st.builds(lambda name, tail: name + tail, st.sampled_from(sorted(known)), st.text(min_size=1, max_size=5)),
+)
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=40),
+    st.sampled_from(["'; DROP TABLE pattern_templates; --", "\\", "%_", "{}", '{"a"}', "$1", "NaN", "now()"]),
+    st.lists(st.text(max_size=5), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+)
+
+
+def test_any_names_and_values_either_work_or_are_refused(learning: LearningDatabase) -> None:
+    """Keys beside the known ones are always refused; values of known ones come back as they went in, or are refused."""
+    loop = asyncio.new_event_loop()
+
+    def run(work: Callable[[], Awaitable[Any]]) -> Any:
+        return loop.run_until_complete(work())
+
+    opened = learning.open()
+    layer: Layer = run(opened.__aenter__)
+
+    @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(name=names.filter(lambda name: name not in known), known_name=st.sampled_from(sorted(known)), value=values)
+    def attack(name: str, known_name: str, value: Any) -> None:
+        async def work() -> None:
+            pattern = (await layer.do("insert", data=template(str(uuid4()))))["pattern_id"]
+            await _attack(layer, pattern, name, value)
+            changed = await layer.run("update", pattern_id=pattern, data={known_name: value})
+            if changed.success:
+                found = await layer.do("get_by_id", pattern_id=pattern)
+                if isinstance(value, str) and not known_name.endswith(("_at", "_id", "tags")):
+                    assert found[known_name] == value
+            else:
+                assert known_name in str(changed.error)
+            chosen = await layer.run("filter", filters={known_name: value})
+            assert chosen.success or f"filters.{known_name}" in str(chosen.error), chosen.error
+            await layer.do("delete", pattern_id=pattern)
+
+        run(work)
+
+    try:
+        attack()
+        assert set(learning.counts().values()) == {0}
+    finally:
+        run(lambda: opened.__aexit__(None, None, None))
+        loop.close()
+
+
+def test_a_failure_in_the_middle_of_a_batch_leaves_nothing(learning: LearningDatabase) -> None:
+    """The second statement of a transaction fails: the first is taken back."""
+
+    async def work(layer: Layer) -> None:
+        batch = [template(f"ok {number}") for number in range(2500)] + [template("bad", parent_pattern_id=UNKNOWN)]
+        assert str(UNKNOWN) in await layer.refused("batch_insert", patterns=batch)
+
+    learning.use(work)
+    assert set(learning.counts().values()) == {0}
+
+
+def test_the_correlation_id_comes_back_as_it_was(learning: LearningDatabase) -> None:
+    async def work(layer: Layer) -> None:
+        for given_id in ("not-a-uuid", 7, ""):
+            result = await layer.run("get_top", correlation_id=given_id)
+            assert not result.success
+            assert result.metadata["correlation_id"] == str(given_id)
+
+    learning.use(work)
+
+
+def test_a_node_without_a_pool_says_so() -> None:
+    from pattern_learning import NodePatternQueryEffect
+
+    result = asyncio.run(NodePatternQueryEffect(None).execute_effect(ModelContractEffect("get_top")))
+    assert "has no pool" in str(result.error)

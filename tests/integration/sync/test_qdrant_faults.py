@@ -1,0 +1,409 @@
+"""The sync beside a Qdrant that is down, slow, full, strict or exchanged: no row lost, none blamed, nothing wrong."""
+
+import asyncio
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from qdrant_client import AsyncQdrantClient, models
+
+from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.servers.qdrant import Qdrant, QdrantConfig, open_client
+from tests import qdrant_server as faults
+from tests.conftest import config_of
+from tests.support.faulty_qdrant import MAX_BODY_BYTES, Fault, Operation, QdrantServer
+from tests.support.two_sides import TwoSides, rows
+
+on_a_server = pytest.mark.skipif(
+    "PATTERNS_TEST_QDRANT_URL" not in os.environ, reason="the local mode has no limits of its own"
+)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry as usual, only sooner."""
+    monkeypatch.setattr("code_patterns.servers.qdrant.FIRST_WAIT_SECONDS", 0.01)
+
+
+@pytest.fixture
+def sides(migrated_database: str, qdrant_server: QdrantServer) -> Iterator[TwoSides]:
+    """A migrated, empty database and a collection in that Qdrant."""
+    qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url, timeout=10)
+    sides = TwoSides(config_of(migrated_database), qdrant, f"test_{uuid.uuid4().hex[:12]}")
+    yield sides
+    qdrant_server.heal()
+    sides.with_client(lambda client: drop(client, sides.collection))
+
+
+async def drop(client: AsyncQdrantClient, prefix: str) -> None:
+    for item in (await client.get_collections()).collections:
+        if item.name.startswith(prefix):
+            await client.delete_collection(item.name)
+
+
+def work(sides: TwoSides) -> None:
+    """Fill both sides, and leave something of every kind for the next run: new, changed, payload only, deleted."""
+    patterns = rows(60)
+    sides.insert(patterns)
+    sides.sync("full")
+    ids = [row["id"] for row in patterns]
+    sides.insert(rows(60, start=100))
+    sides.execute(
+        "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_build_object('code', id::text) WHERE id = ANY(%s)",
+        [ids[:20]],
+    )
+    sides.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"k\": null}' WHERE id = ANY(%s)", [ids[20:40]])
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [ids[50:]])
+
+
+def assert_nothing_recorded_beyond_the_points(sides: TwoSides) -> None:
+    """The watermark has passed no row that Qdrant does not hold as it is, and no row is blamed."""
+    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    passed = sides.execute(
+        "SELECT id, pattern_data ->> 'code', metadata FROM pattern_lineage_nodes AS row, pattern_sync_state AS state "
+        "WHERE (row.sync_xid, row.id) <= (state.watermark_xid, state.watermark_id)"
+    )
+    points = sides.points()
+    for node_id, code, metadata in passed:
+        assert points[node_id]["code"] == code
+        assert points[node_id]["metadata"] == metadata
+
+
+def assert_the_next_run_repairs(sides: TwoSides, server: QdrantServer, mode: str = "incremental") -> None:
+    server.heal()
+    assert sides.sync(mode, batch_size=10).open_failures == 0
+    sides.assert_equal_sides()
+    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    again = sides.sync(mode)
+    assert again.counts["embedded_texts"] == again.counts["payload_only"] == again.counts["deleted"] == 0
+
+
+WRITES: list[Operation] = ["upsert", "payload", "delete"]
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+def test_passing_trouble_is_retried(
+    sides: TwoSides, qdrant_server: QdrantServer, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One batch at a time: beside others, one request could meet five faults in a row and rightly give up.
+    monkeypatch.setattr("code_patterns.sync.runs.context.READ_AHEAD_BATCHES", 0)
+    sides.embedding = replace(sides.embedding, concurrency=1)
+    work(sides)
+    trouble = [
+        faults.BUSY,
+        Fault(429, retry_after="0"),
+        Fault(429, retry_after="Fri, 01 Jan 2100 00:00:00 GMT") if mode == "full" else faults.UNAVAILABLE,
+        Fault(503, retry_after="0"),
+        Fault(500, "Service internal error: task panicked"),
+        Fault(408, "Operation 'write' timed out after 60s"),
+        faults.LOST_ANSWER,
+        faults.BROKEN_REQUEST,
+        faults.ACKNOWLEDGED,
+    ]
+    operations: list[Operation] = [*WRITES, "scroll" if mode == "full" else "retrieve"]
+    for operation in operations:
+        qdrant_server.meet(operation, *[fault for one in trouble for fault in (one, faults.NONE)])
+    result = sides.sync(mode, batch_size=5)
+    assert (result.counts["failed"], result.counts["deleted"], result.counts["new"]) == (0, 10, 60)
+    assert all(len(qdrant_server.faults[operation]) < 2 * len(trouble) for operation in operations)
+    assert_the_next_run_repairs(sides, qdrant_server, mode)
+
+
+def test_first_requests_whose_answer_is_lost_are_no_conflict(sides: TwoSides, qdrant_server: QdrantServer) -> None:
+    sides.insert(rows(10))
+    qdrant_server.meet("manage", faults.LOST_ANSWER, faults.NONE, faults.LOST_ANSWER)
+    assert sides.sync().parity == "proven"
+    assert len(qdrant_server.faults["manage"]) == 0
+    sides.assert_equal_sides()
+
+
+def test_down_before_the_run_is_one_clear_error(sides: TwoSides, qdrant_server: QdrantServer) -> None:
+    work(sides)
+    qdrant_server.go_down()
+    with pytest.raises(ConfigurationError, match=r"patterns_qdrant.*cannot connect.*Check host and port"):
+        sides.sync()
+    qdrant_server.heal()
+    assert_nothing_recorded_beyond_the_points(sides)
+    assert_the_next_run_repairs(sides, qdrant_server)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_busy_before_the_run_may_be_tried_again(sides: TwoSides, qdrant_server: QdrantServer, status: int) -> None:
+    work(sides)
+    qdrant_server.meet("read", Fault(status, retry_after="1"))
+    with pytest.raises(OutageError, match="patterns_qdrant"):
+        sides.sync()
+    assert_the_next_run_repairs(sides, qdrant_server)
+
+
+def take_down_at(server: QdrantServer, wanted: Operation, number: int) -> Callable[[Operation, int], None]:
+    seen = server.requests[wanted]
+
+    def hook(operation: Operation, count: int) -> None:
+        if operation == wanted and count == seen + number:
+            server.go_down()
+
+    return hook
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+@pytest.mark.parametrize(("operation", "number"), [("upsert", 0), ("upsert", 3), ("payload", 0), ("delete", 0)])
+def test_going_down_in_mid_run_stops_it_and_it_is_resumed(
+    sides: TwoSides, qdrant_server: QdrantServer, mode: str, operation: Operation, number: int
+) -> None:
+    work(sides)
+    qdrant_server.before = take_down_at(qdrant_server, operation, number)
+    with pytest.raises(OutageError, match="patterns_qdrant"):
+        sides.sync(mode, batch_size=10)
+    assert sides.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at DESC LIMIT 1") == [("failed",)]
+    qdrant_server.heal()
+    assert_nothing_recorded_beyond_the_points(sides)
+    assert_the_next_run_repairs(sides, qdrant_server, mode)
+
+
+@pytest.mark.parametrize("operation", WRITES)
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (faults.LOST_ANSWER, "broke in the middle"),
+        (faults.BROKEN_REQUEST, "broke in the middle"),
+        (faults.ACKNOWLEDGED, "'acknowledged' instead of 'completed'"),
+        (faults.DISK_FULL, "No space left on device"),
+        (faults.UNAVAILABLE, "503"),
+        (faults.BUSY, "429"),
+        (Fault(delay_answer=1.5), "no answer within 1 s"),
+    ],
+    ids=["lost-answer", "broken-request", "acknowledged", "disk-full", "503", "429", "timeout"],
+)
+def test_lasting_trouble_stops_the_run_and_blames_no_row(
+    sides: TwoSides,
+    qdrant_server: QdrantServer,
+    operation: Operation,
+    fault: Fault,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if fault.delay_answer:
+        monkeypatch.setitem(Qdrant.call.__kwdefaults__, "attempts", 2)
+        sides.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url, timeout=1)
+    work(sides)
+    qdrant_server.always[operation] = fault
+    with pytest.raises(OutageError, match=told) as stopped:
+        sides.sync(batch_size=10)
+    assert "patterns_qdrant" in str(stopped.value)
+    qdrant_server.heal()
+    assert_nothing_recorded_beyond_the_points(sides)
+    assert_the_next_run_repairs(sides, qdrant_server)
+
+
+def test_retry_after_is_honoured(sides: TwoSides, qdrant_server: QdrantServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("asyncio.sleep", note)
+    sides.insert(rows(3))
+    qdrant_server.meet("upsert", Fault(429, retry_after="7"), Fault(503, retry_after="3600"))
+    assert sides.sync().counts["new"] == 3
+    assert [seconds for seconds in waits if seconds >= 1] == [7.0, 30.0]
+
+
+@pytest.mark.parametrize("changed", [1, 40])
+def test_strict_mode_that_refuses_every_write_is_one_error_and_no_row_is_blamed(
+    sides: TwoSides, qdrant_server: QdrantServer, changed: int
+) -> None:
+    work(sides)
+    sides.sync()
+    sides.execute(
+        "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_build_object('code', 'new ' || id) WHERE id IN "
+        "(SELECT id FROM pattern_lineage_nodes LIMIT %s)",
+        [changed],
+    )
+    qdrant_server.always["upsert"] = faults.STRICT
+    before = qdrant_server.requests["upsert"]
+    with pytest.raises(ConfigurationError, match=r"Max points count limit.*refuses a harmless point too"):
+        sides.sync()
+    assert qdrant_server.requests["upsert"] == before + 2
+    qdrant_server.heal()
+    assert_nothing_recorded_beyond_the_points(sides)
+    assert_the_next_run_repairs(sides, qdrant_server)
+
+
+def test_a_server_that_refuses_all_but_a_harmless_point_blames_no_row(
+    sides: TwoSides, qdrant_server: QdrantServer
+) -> None:
+    work(sides)
+    qdrant_server.markers[b"sync_timestamp"] = Fault(400, "Wrong input: not this")
+    with pytest.raises(ConfigurationError, match=r"refused every one of 30 patterns.*patterns_qdrant.*not this"):
+        sides.sync(batch_size=40)
+    qdrant_server.heal()
+    assert_nothing_recorded_beyond_the_points(sides)
+    assert_the_next_run_repairs(sides, qdrant_server)
+
+
+async def limit_strictly(client: AsyncQdrantClient, name: str, **limits: int) -> None:
+    """Set limits, or take them away where there are none."""
+    await client.update_collection(name, strict_mode_config=models.StrictModeConfig(enabled=bool(limits), **limits))
+
+
+@on_a_server
+def test_limits_of_a_real_server_name_themselves(sides: TwoSides, qdrant_server: QdrantServer) -> None:
+    work(sides)
+    physical = sides.with_client(lambda client: client.get_aliases()).aliases
+    [name] = [alias.collection_name for alias in physical if alias.alias_name == sides.collection]
+    # The server looks at its own size only now and then, so that a few batches pass before the limit is felt.
+    sides.with_client(lambda client: limit_strictly(client, name, max_points_count=20))
+
+    def fill() -> None:
+        for start in range(200, 600, 40):
+            sides.insert(rows(40, start=start))
+            sides.sync(batch_size=5)
+
+    with pytest.raises(ConfigurationError, match="Max points count limit of 20 reached"):
+        fill()
+    assert_nothing_recorded_beyond_the_points(sides)
+    sides.with_client(lambda client: limit_strictly(client, name))
+    assert_the_next_run_repairs(sides, qdrant_server)
+
+
+@on_a_server
+def test_smaller_batches_than_chosen_are_found_by_halving(sides: TwoSides, qdrant_server: QdrantServer) -> None:
+    sides.insert(rows(5))
+    sides.sync("full")
+    [name] = [
+        alias.collection_name
+        for alias in sides.with_client(lambda client: client.get_aliases()).aliases
+        if alias.alias_name == sides.collection
+    ]
+    sides.with_client(lambda client: limit_strictly(client, name, upsert_max_batchsize=10))
+    sides.insert(rows(90, start=10))
+    assert sides.sync(batch_size=100).counts["new"] == 90
+    assert_the_next_run_repairs(sides, qdrant_server)
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+def test_a_batch_beyond_the_largest_request_is_cut(sides: TwoSides, qdrant_server: QdrantServer, mode: str) -> None:
+    sides.insert(rows(3))
+    sides.sync("full")
+    # A megabyte each as JSON, in code and once more in text, in so few characters that they make one batch.
+    large = rows(30, start=10)
+    for number, row in enumerate(large):
+        row["pattern_data"] = json.dumps({"code": f"# {number} " + "\x01" * 180_000})
+    sides.insert(large)
+    assert sides.sync(mode, batch_size=100).counts["new"] == 30
+    assert MAX_BODY_BYTES / 2 < qdrant_server.largest_body < MAX_BODY_BYTES
+    sides.assert_equal_sides()
+
+    sides.execute('UPDATE pattern_lineage_nodes SET metadata = \'{"only": "payload"}\'')
+    assert sides.sync(mode, batch_size=100).counts["payload_only"] == 33
+    assert qdrant_server.largest_body < MAX_BODY_BYTES
+    assert_the_next_run_repairs(sides, qdrant_server, mode)
+
+
+@pytest.mark.parametrize("neighbours", [0, 20])
+def test_a_pattern_that_no_request_can_carry_is_parked_alone(
+    sides: TwoSides, qdrant_server: QdrantServer, neighbours: int
+) -> None:
+    sides.insert(rows(3))
+    sides.sync("full")
+    giant, *others = rows(1 + neighbours, start=10)
+    # Code and text both hold it.
+    giant["pattern_data"] = json.dumps({"code": "y" * 17_000_000})
+    sides.insert([*others[:7], giant, *others[7:]])
+    result = sides.sync()
+    assert (result.counts["new"], result.counts["failed"]) == (neighbours, 1)
+    [(node_id, stage, error)] = sides.execute("SELECT node_id, stage, error FROM pattern_sync_failures")
+    assert (node_id, stage) == (giant["id"], "write")
+    assert "larger than allowed (limit: 33554432 bytes)" in error
+    assert len(sides.points()) == 3 + neighbours
+
+    sides.execute('UPDATE pattern_lineage_nodes SET pattern_data = \'{"code": "small"}\' WHERE id = %s', [giant["id"]])
+    assert_the_next_run_repairs(sides, qdrant_server)
+
+
+async def exchange(client: AsyncQdrantClient, name: str, how: str) -> None:
+    """Do to the collection behind a name what people do."""
+    [physical] = [item.collection_name for item in (await client.get_aliases()).aliases if item.alias_name == name]
+    if how != "other-alias":
+        await client.delete_collection(physical)
+    if how == "recreated":
+        await create(client, physical)
+    if how in ("other-alias", "recreated-behind-alias"):
+        await create(client, f"{name}_other")
+    if how == "recreated":
+        await client.update_collection_aliases([alias(name, physical)])
+    if how == "other-alias":
+        forget = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name))
+        await client.update_collection_aliases([forget, alias(name, f"{name}_other")])
+    if how == "recreated-behind-alias":
+        await client.update_collection_aliases([alias(name, f"{name}_other")])
+
+
+async def create(client: AsyncQdrantClient, name: str) -> None:
+    await client.create_collection(name, vectors_config=models.VectorParams(size=64, distance=models.Distance.COSINE))
+
+
+def alias(name: str, collection: str) -> models.CreateAliasOperation:
+    return models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=name))
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+@pytest.mark.parametrize(("operation", "number"), [("upsert", 4), ("delete", 0)], ids=["middle", "last"])
+@pytest.mark.parametrize("how", ["deleted", "recreated", "recreated-behind-alias", "other-alias"])
+def test_a_collection_exchanged_in_mid_run_is_never_a_success_with_wrong_content(
+    sides: TwoSides, qdrant_server: QdrantServer, how: str, mode: str, operation: Operation, number: int
+) -> None:
+    work(sides)
+    seen = qdrant_server.requests[operation]
+
+    def hook(current: Operation, count: int) -> None:
+        if current == operation and count == seen + number:
+            qdrant_server.before = None
+            asyncio.run(act())
+
+    async def act() -> None:
+        client = await open_client(sides.qdrant)
+        try:
+            await exchange(client, sides.collection, how)
+        finally:
+            await client.close()
+
+    qdrant_server.before = hook
+    with pytest.raises(Exception, match=r"patterns_qdrant|differ between PostgreSQL and") as stopped:
+        sides.sync(mode, batch_size=10)
+    assert getattr(stopped.value, "retryable", False), stopped.value
+    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    qdrant_server.heal()
+    result = sides.sync(batch_size=10)
+    assert (result.kind, result.parity) == ("full", "proven")
+    sides.assert_equal_sides()
+
+
+def test_a_point_deleted_between_comparison_and_write_is_written_by_the_next_try(
+    sides: TwoSides, qdrant_server: QdrantServer
+) -> None:
+    work(sides)
+    seen = qdrant_server.requests["payload"]
+    [victim] = sides.execute("SELECT id FROM pattern_lineage_nodes WHERE metadata = '{\"k\": null}' LIMIT 1")[0]
+
+    async def delete() -> None:
+        client = await open_client(sides.qdrant)
+        try:
+            await client.delete(sides.collection, models.PointIdsList(points=[str(victim)]))
+        finally:
+            await client.close()
+
+    def hook(current: Operation, count: int) -> None:
+        if current == "payload" and count == seen:
+            asyncio.run(delete())
+
+    qdrant_server.before = hook
+    with pytest.raises(OutageError, match=f"No point with id.*{victim}"):
+        sides.sync(batch_size=1000)
+    assert_the_next_run_repairs(sides, qdrant_server)

@@ -1,0 +1,199 @@
+"""The sync while others write, beside itself, and killed at any instant: nothing is lost, nothing is doubled."""
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.two_sides import INSERT, TwoSides, rows
+
+FORK = multiprocessing.get_context("fork")
+
+
+class Writer(threading.Thread):
+    """Inserts, updates and deletes its own rows; holds some transactions open and rolls some back."""
+
+    def __init__(self, sides: TwoSides, seed: int, stop: threading.Event) -> None:
+        super().__init__()
+        self.sides, self.random, self.stop = sides, random.Random(seed), stop
+        self.commits = 0
+        self.new = iter(rows(2000, start=1 + seed * 300))
+        self.mine: list[uuid.UUID] = []
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with psycopg.connect(self.sides.postgres.conninfo) as connection:
+                while not self.stop.is_set():
+                    kept = self._write(connection)
+                    if self.random.random() < 0.15:
+                        time.sleep(self.random.uniform(0.05, 0.4))
+                    if self.random.random() < 0.1:
+                        connection.rollback()
+                    else:
+                        connection.commit()
+                        self.mine = kept
+                        self.commits += 1
+        except BaseException as error:
+            self.error = error
+
+    def _write(self, connection: psycopg.Connection[Any]) -> list[uuid.UUID]:
+        choice = self.random.random()
+        if choice < 0.5 or len(self.mine) < 5:
+            row = {**next(self.new), "id": uuid.uuid4(), "pattern_id": uuid.uuid4().hex}
+            connection.execute(INSERT, row)
+            return [*self.mine, row["id"]]
+        victim = self.random.choice(self.mine)
+        if choice < 0.7:
+            connection.execute(
+                "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_build_object('code', %s::text) WHERE id = %s",
+                [f"x = {self.random.random()}", victim],
+            )
+        elif choice < 0.8:
+            connection.execute(
+                "UPDATE pattern_lineage_nodes SET metadata = jsonb_build_object('n', %s::int) WHERE id = %s",
+                [self.random.randrange(10**6), victim],
+            )
+        elif choice < 0.85:
+            kind = self.random.choice(["code", "config"])
+            connection.execute("UPDATE pattern_lineage_nodes SET pattern_type = %s WHERE id = %s", [kind, victim])
+        else:
+            connection.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [victim])
+            return [node_id for node_id in self.mine if node_id != victim]
+        return self.mine
+
+
+def test_nothing_is_lost_while_eight_writers_race_the_incremental_runs(
+    sides: TwoSides, record_property: Callable[[str, object], None]
+) -> None:
+    sides.insert(rows(1))
+    sides.sync()
+    stop = threading.Event()
+    writers = [Writer(sides, seed, stop) for seed in range(8)]
+    for writer in writers:
+        writer.start()
+    kinds, deadline = [], time.monotonic() + 12
+    while time.monotonic() < deadline:
+        kinds.append(sides.sync(batch_size=7, settled=False).kind)
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert [writer.error for writer in writers] == [None] * 8
+    sides.sync()
+
+    assert set(kinds) == {"incremental"}
+    assert sides.execute("SELECT count(*) FROM pattern_sync_runs WHERE kind = 'full'") == [(1,)]
+    sides.assert_equal_sides()
+    commits = sum(writer.commits for writer in writers)
+    record_property("commits", commits)
+    assert commits > 200
+    assert len(kinds) > 3
+
+
+def test_rows_changed_while_a_full_sync_reads_do_not_break_its_proof(sides: TwoSides) -> None:
+    sides.insert(rows(400))
+    stop = threading.Event()
+    writers = [Writer(sides, seed, stop) for seed in range(1, 4)]
+    for writer in writers:
+        writer.start()
+    results = [
+        sides.sync("full", batch_size=20, delay_seconds=0.02, allow_mass_delete=True, settled=False) for _ in range(2)
+    ]
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert [writer.error for writer in writers] == [None] * 3
+    assert [result.parity for result in results] == ["proven", "proven"]
+    sides.sync()
+    sides.assert_equal_sides()
+
+
+def in_process(work: Callable[[], Any]) -> Any:
+    """Start work in a forked process of its own."""
+
+    def run() -> None:
+        work()
+        os._exit(0)
+
+    process = FORK.Process(target=run)
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental"])
+def test_killed_at_twenty_instants_and_retried_ends_in_the_same_content(sides: TwoSides, mode: str) -> None:
+    patterns = rows(200)
+    sides.insert(patterns[:80])
+    sides.sync("full")
+    sides.insert(patterns[80:])
+    ids = [row["id"] for row in patterns]
+    sides.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"k\": 1}' WHERE id = ANY(%s)", [ids[:20]])
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [ids[20:30]])
+    instants = random.Random(7)
+    killed = 0
+    for number in range(20):
+        # A change before each kill, so that there is always work to be killed in.
+        sides.execute(
+            "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_build_object('code', %s::text) WHERE id = ANY(%s)",
+            [f"x = {number}", ids[30 + number * 5 : 60 + number * 5]],
+        )
+        process = in_process(lambda: sides.sync(mode, batch_size=4, delay_seconds=0.02, settled=False))
+        time.sleep(instants.uniform(0.02, 0.5))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    assert killed >= 15
+    result = sides.sync(mode)
+    sides.assert_equal_sides()
+    assert result.counts["failed"] == 0
+    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    statuses = dict(sides.execute("SELECT status, count(*) FROM pattern_sync_runs GROUP BY status"))
+    assert statuses.keys() <= {"succeeded", "abandoned"}
+    assert statuses["abandoned"] > 0
+    assert sides.sync(mode).counts["embedded_texts"] == 0
+
+
+def test_killed_first_sync_is_finished_by_the_next(sides: TwoSides) -> None:
+    sides.insert(rows(150))
+    for delay in (0.05, 0.2, 0.4):
+        process = in_process(lambda: sides.sync("full", batch_size=5, delay_seconds=0.03, settled=False))
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert sides.sync().parity == "proven"
+    sides.assert_equal_sides()
+
+
+def test_runs_at_the_same_time_wait_for_each_other(sides: TwoSides) -> None:
+    sides.insert(rows(100))
+    sides.sync("full")
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    sides.insert(rows(60, start=200))
+    intervals = [(hour - timedelta(hours=n), hour - timedelta(hours=n - 1)) for n in (-1, 0, 1)]
+    processes = [
+        in_process(lambda: sides.sync(batch_size=5, delay_seconds=0.01, settled=False)),
+        in_process(lambda: sides.sync("full", batch_size=5, delay_seconds=0.01, settled=False)),
+        *[in_process(lambda span=span: sides.sync(interval=span, batch_size=5, settled=False)) for span in intervals],
+    ]
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 5
+    sides.assert_equal_sides()
+    counts = sides.execute(
+        "SELECT sum(created), bool_and(status = 'succeeded'), count(*) FROM pattern_sync_runs WHERE created > 0"
+    )
+    assert (counts[0][0], counts[0][1]) == (160, True)
+    overlaps = sides.execute(
+        "SELECT count(*) FROM pattern_sync_runs AS one JOIN pattern_sync_runs AS other ON one.id <> other.id "
+        "AND one.started_at < other.started_at AND one.finished_at > other.started_at"
+    )
+    assert overlaps == [(0,)]

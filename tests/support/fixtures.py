@@ -1,0 +1,59 @@
+"""Both sides of the sync as fixtures, for integration and DAG tests alike."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from code_patterns.servers.qdrant import QdrantConfig, open_client
+from tests.conftest import config_of
+from tests.support.faulty_qdrant import QdrantServer, running
+from tests.support.learning_database import LearningDatabase
+from tests.support.two_sides import TwoSides
+
+
+@pytest.fixture
+def qdrant(tmp_path: Path) -> QdrantConfig:
+    """The server that PATTERNS_TEST_QDRANT_URL names, or an embedded storage."""
+    url = os.environ.get("PATTERNS_TEST_QDRANT_URL", "")
+    return QdrantConfig(
+        conn_id="patterns_qdrant",
+        url=url,
+        api_key=os.environ.get("PATTERNS_TEST_QDRANT_API_KEY"),
+        path="" if url else str(tmp_path / "qdrant"),
+    )
+
+
+@pytest.fixture
+def sides(migrated_database: str, qdrant: QdrantConfig) -> Iterator[TwoSides]:
+    """A migrated, empty database and a collection name of this test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield TwoSides(config_of(migrated_database), qdrant, name)
+    if qdrant.url:
+        asyncio.run(_drop(qdrant, name))
+
+
+@pytest.fixture
+def qdrant_server() -> Iterator[QdrantServer]:
+    """A Qdrant over HTTP that several processes reach, and that misbehaves on demand."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def learning(migrated_database: str) -> LearningDatabase:
+    """A migrated, empty database under the storage layer."""
+    return LearningDatabase(migrated_database)
+
+
+async def _drop(qdrant: QdrantConfig, prefix: str) -> None:
+    client = await open_client(qdrant)
+    try:
+        for item in (await client.get_collections()).collections:
+            if item.name.startswith(prefix):
+                await client.delete_collection(item.name)
+    finally:
+        await client.close()

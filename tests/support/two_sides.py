@@ -1,0 +1,194 @@
+"""A database with patterns, a Qdrant collection, and the sync between them, for tests to play with."""
+
+import ast
+import asyncio
+import functools
+import json
+import sysconfig
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from qdrant_client import AsyncQdrantClient
+
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import QdrantConfig, open_client
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, recipe_of
+from code_patterns.sync.runs import sync
+from code_patterns.sync.runs.shards import ShardPlan, plan_shards
+from code_patterns.sync.sync_result import SyncResult
+from code_patterns.sync.sync_settings import Interval, SyncSettings
+
+INSERT = """
+INSERT INTO pattern_lineage_nodes
+    (id, pattern_id, pattern_name, pattern_type, pattern_data, metadata, file_path, language)
+VALUES (%(id)s, %(pattern_id)s, %(pattern_name)s, %(pattern_type)s, %(pattern_data)s, %(metadata)s,
+    %(file_path)s, %(language)s)
+"""
+
+HASHING = EmbeddingConfig(conn_id="patterns_embeddings", api="hashing", model="hashing-v1", dimension=64)
+
+
+@functools.cache
+def stdlib_functions() -> tuple[tuple[str, str, str], ...]:
+    """(name, path, source) of functions of the standard library, a few thousand."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found = []
+    for path in sorted([*root.glob("*.py"), *root.glob("asyncio/*.py"), *root.glob("email/*.py")]):
+        text = path.read_text("utf-8", "replace")
+        lines = text.splitlines(keepends=True)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                source = "".join(lines[node.lineno - 1 : node.end_lineno])
+                found.append((node.name, str(path.relative_to(root)), source))
+    return tuple(found)
+
+
+def rows(count: int, start: int = 0, **overrides: Any) -> list[dict[str, Any]]:
+    """Rows of real functions, ready for INSERT."""
+    return [
+        {
+            "id": uuid.uuid4(),
+            "pattern_id": f"{path}:{name}:{index}",
+            "pattern_name": name[:255],
+            "pattern_type": "code",
+            "pattern_data": json.dumps({"code": code}),
+            "metadata": json.dumps({"lines": code.count("\n") + 1}),
+            "file_path": path,
+            "language": "python",
+            **overrides,
+        }
+        for index, (name, path, code) in enumerate(stdlib_functions()[start : start + count], start)
+    ]
+
+
+@dataclass
+class TwoSides:
+    """Both sides and the way between them."""
+
+    postgres: PostgresConfig
+    qdrant: QdrantConfig
+    collection: str
+    embedding: EmbeddingConfig = HASHING
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.postgres.conninfo, autocommit=True) as connection:
+            cursor = connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def insert(self, new: Iterable[Mapping[str, Any]]) -> None:
+        with psycopg.connect(self.postgres.conninfo) as connection, connection.cursor() as cursor:
+            cursor.executemany(INSERT, list(new))
+
+    def settle(self) -> None:
+        """Wait until nothing older than this moment is open: on a shared server other tests hold transactions too."""
+        [(now,)] = self.execute("SELECT pg_current_xact_id()::text::bigint")
+        deadline = time.monotonic() + 60
+        while self.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")[0][0] <= now:
+            assert time.monotonic() < deadline, "a transaction of another test stays open"
+            time.sleep(0.02)
+
+    def sync(
+        self,
+        mode: str = "incremental",
+        interval: tuple[datetime, datetime] | None = None,
+        *,
+        settled: bool = True,
+        **settings: Any,
+    ) -> SyncResult:
+        """Run a sync; ``settled=False`` where the test itself holds a transaction open or races."""
+        if settled:
+            self.settle()
+        chosen = self.chosen(mode, interval=Interval(*interval) if interval else None, **settings)
+        return asyncio.run(
+            sync(self.postgres, self.qdrant, self.embedding, chosen, RunIdentity(uuid.uuid4(), "dag", "run", 1))
+        )
+
+    def plan(self, **settings: Any) -> ShardPlan:
+        """Cut a full sync into shards."""
+        return asyncio.run(plan_shards(self.postgres, self.qdrant, self.embedding, self.chosen("full", **settings)))
+
+    def chosen(self, mode: str, **settings: Any) -> SyncSettings:
+        """What the runs of this sides choose, with exceptions."""
+        return SyncSettings(
+            **{
+                "mode": mode,
+                "collection": self.collection,
+                "batch_size": 100,
+                "delay_seconds": 0.0,
+                "limit": None,
+                "dry_run": False,
+                "max_delete_fraction": 0.2,
+                "allow_mass_delete": False,
+                "rollback": False,
+                "heal": False,
+                **self.settings,
+                **settings,
+            }
+        )
+
+    def points(self, name: str | None = None) -> dict[Any, dict[str, Any]]:
+        """Payload by id of everything in the collection, with the vector under ``vector``."""
+
+        async def read(client: AsyncQdrantClient) -> dict[Any, dict[str, Any]]:
+            found: dict[Any, dict[str, Any]] = {}
+            offset = None
+            while True:
+                records, offset = await client.scroll(
+                    name or self.collection, limit=500, offset=offset, with_payload=True, with_vectors=True
+                )
+                for record in records:
+                    key = record.id if isinstance(record.id, int) else uuid.UUID(str(record.id))
+                    found[key] = {**(record.payload or {}), "vector": record.vector}
+                if offset is None:
+                    return found
+
+        return self.with_client(read)
+
+    def with_client(self, use: Any) -> Any:
+        async def run() -> Any:
+            client = await open_client(self.qdrant)
+            try:
+                return await use(client)
+            finally:
+                await client.close()
+
+        return asyncio.run(run())
+
+    def assert_equal_sides(self) -> None:
+        """Qdrant holds exactly the code patterns of PostgreSQL, content included, read without the sync's help."""
+        expected = {
+            row[0]: row
+            for row in self.execute(
+                "SELECT id, pattern_name, pattern_data::text, metadata, file_path, pattern_id, language "
+                "FROM pattern_lineage_nodes WHERE pattern_type = 'code'"
+            )
+        }
+        points = self.points()
+        assert points.keys() == expected.keys()
+        for node_id, point in points.items():
+            _, name, data, metadata, file_path, pattern_id, language = expected[node_id]
+            value = json.loads(data)
+            value = json.loads(value) if isinstance(value, str) else value
+            assert point["code"] == (value.get("code") or "")
+            assert point["text"].endswith("\n\nCode:\n" + point["code"])
+            assert (point["pattern_name"], point["file_path"]) == (name, file_path)
+            assert (point["pattern_id"], point["language"]) == (pattern_id, language)
+            assert point["metadata"] == (metadata or {})
+            assert len(point["vector"]) == self.embedding.dimension
+            assert {EMBEDDING_HASH, CONTENT_HASH, SYNC_TIMESTAMP, "created_at", "pattern_type"} <= point.keys()
+
+    def with_embedding(self, **changes: Any) -> "TwoSides":
+        return replace(self, embedding=replace(self.embedding, **changes))
+
+    @property
+    def recipe(self) -> str:
+        return recipe_of(self.embedding)

@@ -1,0 +1,39 @@
+"""What errors of Qdrant's gRPC interface become."""
+
+import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
+
+from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.servers.qdrant import (
+    BusyError,
+    CollectionLostError,
+    QdrantConfig,
+    RefusedRequestError,
+    UnreachableError,
+    explain,
+)
+
+CONFIG = QdrantConfig("patterns_qdrant", url="http://qdrant:6333", api_key="a-secret", prefer_grpc=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "says"),
+    [
+        (StatusCode.UNAVAILABLE, UnreachableError, "Check host and gRPC port (6334) of 'patterns_qdrant'"),
+        (StatusCode.DEADLINE_EXCEEDED, OutageError, "no answer within 30 s"),
+        (StatusCode.UNAUTHENTICATED, ConfigurationError, "API key"),
+        (StatusCode.PERMISSION_DENIED, ConfigurationError, "API key"),
+        (StatusCode.NOT_FOUND, CollectionLostError, "something else deletes or renames"),
+        (StatusCode.INVALID_ARGUMENT, RefusedRequestError, "what the server said"),
+        (StatusCode.RESOURCE_EXHAUSTED, BusyError, "fewer writers"),
+        (StatusCode.INTERNAL, BusyError, "Look at its log and disk"),
+        (StatusCode.UNKNOWN, BusyError, "Look at its log and disk"),
+    ],
+)
+def test_error_names_the_connection_and_the_remedy(code: StatusCode, kind: type[PatternsError], says: str) -> None:
+    error = explain(CONFIG, "upserting points", AioRpcError(code, Metadata(), Metadata(), "what the server said"))
+    assert type(error) is kind
+    assert says in str(error)
+    assert "Qdrant at connection 'patterns_qdrant' (http://qdrant:6333), upserting points: " in str(error)
+    assert "a-secret" not in str(error)

@@ -1,0 +1,93 @@
+"""A Param beats the Variable, the Variable beats the default, and nonsense is refused by name."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.sync.sync_settings import Interval, choose, interval_of
+
+HOUR = timedelta(hours=1)
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def test_defaults() -> None:
+    chosen = choose("full", {}, None, {}.get)
+    assert (chosen.batch_size, chosen.delay_seconds, chosen.limit, chosen.dry_run) == (100, 0.0, None, False)
+    assert (chosen.collection, chosen.max_delete_fraction, chosen.allow_mass_delete) == ("code_patterns", 0.2, False)
+
+
+def test_param_beats_variable_beats_default() -> None:
+    variables = {"pattern_sync_batch_size": "50", "pattern_sync_delay_seconds": "1.5", "patterns_collection": "other"}
+    from_variables = choose(
+        "full", {"batch_size": None, "delay_seconds": "", "collection": "None"}, None, variables.get
+    )
+    assert (from_variables.batch_size, from_variables.delay_seconds, from_variables.collection) == (50, 1.5, "other")
+    params = {"batch_size": 7, "delay_seconds": 0, "collection": "mine", "limit": "3", "dry_run": "True"}
+    chosen = choose("full", params, None, variables.get)
+    assert (chosen.batch_size, chosen.delay_seconds, chosen.collection) == (7, 0.0, "mine")
+    assert (chosen.limit, chosen.dry_run) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("batch_size", "pattern_sync_batch_size"),
+        ("delay_seconds", "pattern_sync_delay_seconds"),
+    ],
+)
+@pytest.mark.parametrize("value", ["-1", "many", "nan", "inf", "0x10", "1,5", True])
+def test_nonsense_names_its_place_and_value(name: str, variable: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError) as by_param:
+        choose("full", {name: value}, None, {}.get)
+    assert f"Param '{name}'" in str(by_param.value)
+    assert repr(value) in str(by_param.value)
+    with pytest.raises(ConfigurationError) as by_variable:
+        choose("full", {}, None, {variable: value}.get)
+    assert f"Variable '{variable}'" in str(by_variable.value)
+
+
+@given(st.text())
+def test_any_text_is_a_number_or_refused(value: str) -> None:
+    try:
+        chosen = choose("full", {}, None, {"pattern_sync_batch_size": value}.get)
+    except ConfigurationError:
+        return
+    assert chosen.batch_size >= 1
+
+
+@pytest.mark.parametrize("name", ["execution_patterns", "archon_vectors", "quality_vectors", " ", "a/b"])
+def test_collections_of_others_are_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="patterns_collection"):
+        choose("full", {}, None, {"patterns_collection": name}.get)
+
+
+@pytest.mark.parametrize(
+    ("run_type", "end", "run_after", "expected"),
+    [
+        ("scheduled", NOON, NOON, False),
+        ("backfill", NOON, NOON + 100 * HOUR, True),
+        ("backfill", NOON, NOON, True),
+        ("manual", NOON, NOON + timedelta(minutes=59), False),
+        ("manual", NOON, NOON + 3 * HOUR, True),
+        ("asset_triggered", NOON, NOON, False),
+    ],
+)
+def test_which_runs_are_for_a_span_of_time(run_type: str, end: datetime, run_after: datetime, expected: bool) -> None:
+    interval = interval_of(run_type, end - HOUR, end, run_after)
+    assert interval == (Interval(end - HOUR, end) if expected else None)
+
+
+def test_a_span_chosen_by_hand_counts_even_when_it_ends_just_now() -> None:
+    chosen = interval_of("manual", NOON - 3 * HOUR, NOON, NOON + timedelta(minutes=22))
+    assert chosen == Interval(NOON - 3 * HOUR, NOON)
+    future = interval_of("manual", NOON, NOON + HOUR, NOON + timedelta(minutes=22))
+    assert future == Interval(NOON, NOON + HOUR)
+
+
+def test_a_run_without_interval_is_for_no_span() -> None:
+    assert interval_of("manual", None, None, NOON) is None
+    assert interval_of("backfill", NOON, NOON, NOON) is None
