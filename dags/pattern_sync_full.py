@@ -30,7 +30,7 @@ and goes on. Runs of this DAG and of `pattern_sync_incremental` wait for each ot
 
 **When it fails**: the last line of the task log says what is wrong and what to do. A refused mass delete means that
 PostgreSQL holds far fewer patterns than Qdrant: check that the connection names the right database before allowing it.
-"Run schema_migration first" means just that. Rows parked as failed stand in the table `pattern_sync_failures`.
+"Run schema_migration first" means just that. Rows parked as failed stand in the table `pattern_sync_dead_letters`.
 """
 
 import os
@@ -67,7 +67,7 @@ with DAG(
         "batch_size": "{{ params.batch_size }}",
         "delay_seconds": "{{ params.delay_seconds }}",
         "limit": "{{ params.limit }}",
-        "plan_only": "{{ params.dry_run }}",
+        "dry_run_only": "{{ params.dry_run }}",
         "collection": "{{ params.collection }}",
     },
     params={

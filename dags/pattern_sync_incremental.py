@@ -27,7 +27,8 @@ the last recorded batch. Runs of this DAG and of `pattern_sync_full` wait for ea
 
 **When it fails**: the last line of the task log says what is wrong and what to do. A configuration error is not
 retried; an outage is. "Run schema_migration first" means just that. Rows that the embedding server or Qdrant refuse do
-not fail the run: they are parked in the table `pattern_sync_failures` with their error, and tried again by every run.
+not fail the run: they are parked in the table `pattern_sync_dead_letters` with their error, and every run tries them
+again.
 """
 
 import os
@@ -77,7 +78,7 @@ with DAG(
         batch_size="{{ params.batch_size }}",
         delay_seconds="{{ params.delay_seconds }}",
         limit="{{ params.limit }}",
-        plan_only="{{ params.dry_run }}",
+        dry_run_only="{{ params.dry_run }}",
         collection="{{ params.collection }}",
         # Backfills ignore max_active_runs; one task at a time keeps waiting runs from filling the workers.
         max_active_tis_per_dag=1,

@@ -78,7 +78,7 @@ with DAG(
         min_confidence="{{ params.min_confidence }}",
         batch_size="{{ params.batch_size }}",
         delay_seconds="{{ params.delay_seconds }}",
-        plan_only="{{ params.dry_run }}",
+        dry_run_only="{{ params.dry_run }}",
         only_missing="{{ params.only_missing }}",
         max_active_tis_per_dag=1,
         outlets=[Asset("pattern_quality_metrics")],

@@ -65,7 +65,7 @@ with DAG(
     request = {
         "direction": "{{ params.direction }}",
         "target": "{{ params.target }}",
-        "plan_only": "{{ params.dry_run }}",
+        "dry_run_only": "{{ params.dry_run }}",
     }
     plan = PatternMigrationOperator(task_id="plan", action="plan", **request)
     apply = PatternMigrationOperator(

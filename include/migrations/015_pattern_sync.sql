@@ -48,7 +48,7 @@ COMMENT ON COLUMN pattern_sync_tombstones.node_id IS 'Id of the row that is gone
 COMMENT ON COLUMN pattern_sync_tombstones.sync_xid IS 'Transaction that removed it.';
 COMMENT ON COLUMN pattern_sync_tombstones.deleted_at IS 'Start of that transaction.';
 
-CREATE TABLE IF NOT EXISTS pattern_sync_state (
+CREATE TABLE IF NOT EXISTS pattern_sync_checkpoints (
     collection text PRIMARY KEY,
     target_identity text,
     system_identifier text NOT NULL,
@@ -58,17 +58,17 @@ CREATE TABLE IF NOT EXISTS pattern_sync_state (
     last_full_at timestamptz,
     updated_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE pattern_sync_state IS 'How far each collection has been synced.';
-COMMENT ON COLUMN pattern_sync_state.collection IS 'Name of the Qdrant collection or alias.';
-COMMENT ON COLUMN pattern_sync_state.target_identity IS 'What the collection was when the watermark was written; another one needs a full sync.';
-COMMENT ON COLUMN pattern_sync_state.system_identifier IS 'Identity of the PostgreSQL cluster: after a restore elsewhere transaction ids start over.';
-COMMENT ON COLUMN pattern_sync_state.watermark_xid IS 'Everything written by older transactions has arrived.';
-COMMENT ON COLUMN pattern_sync_state.watermark_id IS 'Within transaction watermark_xid, everything up to this id has arrived.';
-COMMENT ON COLUMN pattern_sync_state.last_incremental_at IS 'End of the last successful incremental run.';
-COMMENT ON COLUMN pattern_sync_state.last_full_at IS 'End of the last successful full run.';
-COMMENT ON COLUMN pattern_sync_state.updated_at IS 'When this row was last written.';
+COMMENT ON TABLE pattern_sync_checkpoints IS 'Checkpoint of each collection: how far it has been synced.';
+COMMENT ON COLUMN pattern_sync_checkpoints.collection IS 'Name of the Qdrant collection or alias.';
+COMMENT ON COLUMN pattern_sync_checkpoints.target_identity IS 'What the collection was when the watermark was written; another one needs a full sync.';
+COMMENT ON COLUMN pattern_sync_checkpoints.system_identifier IS 'Identity of the PostgreSQL cluster: after a restore elsewhere transaction ids start over.';
+COMMENT ON COLUMN pattern_sync_checkpoints.watermark_xid IS 'Everything written by older transactions has arrived.';
+COMMENT ON COLUMN pattern_sync_checkpoints.watermark_id IS 'Within transaction watermark_xid, everything up to this id has arrived.';
+COMMENT ON COLUMN pattern_sync_checkpoints.last_incremental_at IS 'End of the last successful incremental run.';
+COMMENT ON COLUMN pattern_sync_checkpoints.last_full_at IS 'End of the last successful full run.';
+COMMENT ON COLUMN pattern_sync_checkpoints.updated_at IS 'When this row was last written.';
 
-CREATE TABLE IF NOT EXISTS pattern_sync_failures (
+CREATE TABLE IF NOT EXISTS pattern_sync_dead_letters (
     collection text,
     node_id uuid,
     stage text NOT NULL CHECK (stage IN ('read', 'embed', 'write')),
@@ -78,14 +78,14 @@ CREATE TABLE IF NOT EXISTS pattern_sync_failures (
     last_failed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (collection, node_id)
 );
-COMMENT ON TABLE pattern_sync_failures IS 'Rows that could not be synced on their own account; later runs retry them.';
-COMMENT ON COLUMN pattern_sync_failures.collection IS 'Name of the Qdrant collection or alias.';
-COMMENT ON COLUMN pattern_sync_failures.node_id IS 'Id of the row in pattern_lineage_nodes.';
-COMMENT ON COLUMN pattern_sync_failures.stage IS 'Where it failed: read, embed or write.';
-COMMENT ON COLUMN pattern_sync_failures.error IS 'Reason of the latest failure.';
-COMMENT ON COLUMN pattern_sync_failures.attempts IS 'How many runs have tried it.';
-COMMENT ON COLUMN pattern_sync_failures.first_failed_at IS 'Time of the first failure.';
-COMMENT ON COLUMN pattern_sync_failures.last_failed_at IS 'Time of the latest failure.';
+COMMENT ON TABLE pattern_sync_dead_letters IS 'Dead letters: rows that could not be synced on their own account; later runs retry them.';
+COMMENT ON COLUMN pattern_sync_dead_letters.collection IS 'Name of the Qdrant collection or alias.';
+COMMENT ON COLUMN pattern_sync_dead_letters.node_id IS 'Id of the row in pattern_lineage_nodes.';
+COMMENT ON COLUMN pattern_sync_dead_letters.stage IS 'Where it failed: read, embed or write.';
+COMMENT ON COLUMN pattern_sync_dead_letters.error IS 'Reason of the latest failure.';
+COMMENT ON COLUMN pattern_sync_dead_letters.attempts IS 'How many runs have tried it.';
+COMMENT ON COLUMN pattern_sync_dead_letters.first_failed_at IS 'Time of the first failure.';
+COMMENT ON COLUMN pattern_sync_dead_letters.last_failed_at IS 'Time of the latest failure.';
 
 CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -106,7 +106,7 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     payload_only bigint NOT NULL DEFAULT 0,
     unchanged bigint NOT NULL DEFAULT 0,
     deleted bigint NOT NULL DEFAULT 0,
-    failed bigint NOT NULL DEFAULT 0,
+    parked bigint NOT NULL DEFAULT 0,
     embedded_texts bigint NOT NULL DEFAULT 0,
     parity text CHECK (parity IN ('proven', 'not proven', 'broken')),
     replaced text,
@@ -132,7 +132,7 @@ COMMENT ON COLUMN pattern_sync_runs.changed IS 'Points embedded again because th
 COMMENT ON COLUMN pattern_sync_runs.payload_only IS 'Points whose payload alone changed.';
 COMMENT ON COLUMN pattern_sync_runs.unchanged IS 'Points that were up to date.';
 COMMENT ON COLUMN pattern_sync_runs.deleted IS 'Points deleted.';
-COMMENT ON COLUMN pattern_sync_runs.failed IS 'Rows put into pattern_sync_failures.';
+COMMENT ON COLUMN pattern_sync_runs.parked IS 'Rows parked as dead letters.';
 COMMENT ON COLUMN pattern_sync_runs.embedded_texts IS 'Different texts sent to the embedding server.';
 COMMENT ON COLUMN pattern_sync_runs.parity IS 'Whether both sides were proven equal: proven, not proven or broken; NULL where it was not asked.';
 COMMENT ON COLUMN pattern_sync_runs.replaced IS 'The collection whose place behind the name this run took; NULL where it took none.';

@@ -11,7 +11,7 @@ SET
     payload_only = %(payload_only)s,
     unchanged = %(unchanged)s,
     deleted = %(deleted)s,
-    failed = %(failed)s,
+    parked = %(parked)s,
     embedded_texts = %(embedded_texts)s,
     parity = %(parity)s,
     replaced = %(replaced)s,

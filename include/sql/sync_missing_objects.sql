@@ -8,8 +8,8 @@ FROM
         ('pattern_lineage_nodes', 'sync_xid'),
         ('pattern_lineage_nodes', 'updated_at'),
         ('pattern_sync_tombstones', NULL),
-        ('pattern_sync_state', NULL),
-        ('pattern_sync_failures', NULL),
+        ('pattern_sync_checkpoints', NULL),
+        ('pattern_sync_dead_letters', NULL),
         ('pattern_sync_runs', NULL),
         ('pattern_sync_runs', 'first_id')) AS needed (table_name, column_name)
 WHERE

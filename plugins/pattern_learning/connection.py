@@ -72,7 +72,7 @@ def asyncpg_arguments(config: PostgresConfig) -> dict[str, Any]:
     known = {*_TLS, *_SESSION, "connect_timeout", "target_session_attrs"}
     if unknown := sorted(options.keys() - known):
         raise ConfigurationError(
-            f"{config.place} has the parameter '{unknown[0]}', which the storage layer cannot use. Remove it; usable "
+            f"{config.address} has the parameter '{unknown[0]}', which the storage layer cannot use. Remove it; usable "
             f"are {', '.join(sorted(known))}."
         )
     tls = {name: options[name] for name in _TLS if name in options}
@@ -103,7 +103,7 @@ def connection_failure(config: PostgresConfig, error: Exception) -> Exception:
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if isinstance(error, TimeoutError):
         reason = "no answer in time"
-    text = f"PostgreSQL refused {config.place}: {reason}"
+    text = f"PostgreSQL refused {config.address}: {reason}"
     if isinstance(error, asyncpg.CannotConnectNowError | asyncpg.TooManyConnectionsError):
         return OutageError(f"{text}. It may serve again shortly.")
     return ConfigurationError(f"{text}. Check host, port, database, user and password of '{config.conn_id}'.")

@@ -123,7 +123,7 @@ async def run_operation(config: PostgresConfig, contract: ModelContractEffect, a
         await manager.close()
     if not result.success:
         kind = OutageError if result.metadata["retryable"] else ConfigurationError
-        raise kind(f"{contract.operation} on {config.place} failed: {result.error}")
+        raise kind(f"{contract.operation} on {config.address} failed: {result.error}")
     return as_json(result.data)
 
 
@@ -139,6 +139,6 @@ async def _connected(config: PostgresConfig) -> AsyncIterator[Any]:
         failure = explain(error)
         retryable = failure.retryable or isinstance(error, asyncpg.ForeignKeyViolationError)
         kind: type[PatternsError] = OutageError if retryable else ConfigurationError
-        raise kind(f"At {config.place}: {failure.text}") from None
+        raise kind(f"At {config.address}: {failure.text}") from None
     finally:
         await connection.close(timeout=5)

@@ -160,7 +160,7 @@ def test_one_clear_message(
     assert "\n" not in message
     assert len(message) < 700
     assert connected.execute("SELECT count(*) FROM pattern_sync_runs") == before
-    assert connected.execute("SELECT count(*) FROM pattern_sync_failures") == [(0,)]
+    assert connected.execute("SELECT count(*) FROM pattern_sync_dead_letters") == [(0,)]
 
 
 def test_wrong_password(

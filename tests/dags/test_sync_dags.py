@@ -73,14 +73,14 @@ def test_metrics_say_what_the_history_says(
     connected.insert(rows(9))
     connected.insert(rows(2, start=20, pattern_data='"unreadable"'))
     run_dag("pattern_sync_full")
-    counters = ("new", "changed", "payload_only", "unchanged", "deleted", "failed")
+    counters = ("new", "changed", "payload_only", "unchanged", "deleted", "parked")
     [history] = connected.execute(
-        "SELECT created, changed, payload_only, unchanged, deleted, failed FROM pattern_sync_runs WHERE kind = 'full'"
+        "SELECT created, changed, payload_only, unchanged, deleted, parked FROM pattern_sync_runs WHERE kind = 'full'"
     )
     assert history == (9, 0, 0, 0, 0, 2)
     assert tuple(sent["code_patterns.sync.rows", "full", name] for name in counters) == history
     assert sent["code_patterns.sync.rows", "verify", "unchanged"] == 9
-    assert sent["code_patterns.sync.failures_open", "full", ""] == 2
+    assert sent["code_patterns.sync.dead_letters", "full", ""] == 2
     assert sent["code_patterns.sync.lag_seconds", "full", ""] >= 0
     assert all(sent[f"code_patterns.sync.{name}", "full", ""] > 0 for name in ("duration", "embed", "upsert"))
     assert sent["code_patterns.sync.upsert", "verify", ""] == 0

@@ -22,7 +22,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import QdrantConfig, open_client
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, recipe_of
 from code_patterns.sync.runs import sync
-from code_patterns.sync.runs.shards import ShardPlan, plan_shards
+from code_patterns.sync.runs.shards import Partition, partition
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import Interval, SyncSettings
 
@@ -112,9 +112,9 @@ class TwoSides:
             sync(self.postgres, self.qdrant, self.embedding, chosen, RunIdentity(uuid.uuid4(), "dag", "run", 1))
         )
 
-    def plan(self, **settings: Any) -> ShardPlan:
+    def plan(self, **settings: Any) -> Partition:
         """Cut a full sync into shards."""
-        return asyncio.run(plan_shards(self.postgres, self.qdrant, self.embedding, self.chosen("full", **settings)))
+        return asyncio.run(partition(self.postgres, self.qdrant, self.embedding, self.chosen("full", **settings)))
 
     def chosen(self, mode: str, **settings: Any) -> SyncSettings:
         """What the runs of this sides choose, with exceptions."""

@@ -100,7 +100,7 @@ class EmbeddingConfig:
         )
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The server in words, for messages: connection, host and port."""
         server = httpx.URL(self.base_url).netloc.decode("ascii") or "built in"
         return f"connection '{self.conn_id}' ({server})"

@@ -168,4 +168,4 @@ class EmbeddingClient:
         :param remedy: what to do about it, as sentences
         """
         reason = str(reason).removesuffix(".")
-        return f"The embedding server of {self._config.place}, model '{self._config.model}': {reason}. {remedy}"
+        return f"The embedding server of {self._config.address}, model '{self._config.model}': {reason}. {remedy}"

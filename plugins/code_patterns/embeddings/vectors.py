@@ -30,7 +30,7 @@ def checked_vectors(rows: Sequence[Any], count: int, config: EmbeddingConfig) ->
         raise TemporaryError(Trouble.UNREADABLE, "its vectors are not lists of numbers of one length")
     if vectors.shape[1] != config.dimension:
         raise ConfigurationError(
-            f"The model '{config.model}' of {config.place} gives vectors of length {vectors.shape[1]}, "
+            f"The model '{config.model}' of {config.address} gives vectors of length {vectors.shape[1]}, "
             f"expected {config.dimension}. Set the connection's extra 'dimension' to {vectors.shape[1]}, or "
             f"its extra 'model' to a model of {config.dimension} dimensions."
         )

@@ -76,5 +76,6 @@ class EmbeddingHook(BaseHook):
         finally:
             await embedder.aclose()
         return (
-            f"Embedded one word: {self.config.place}, model '{self.config.model}', {self.config.dimension} dimensions."
+            f"Embedded one word: {self.config.address}, model '{self.config.model}', "
+            f"{self.config.dimension} dimensions."
         )

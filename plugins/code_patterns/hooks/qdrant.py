@@ -76,4 +76,4 @@ class PatternsQdrantHook(QdrantHook):
             raise explain(self.config, "listing the collections", error) from None
         finally:
             await client.close()
-        return f"Reached {self.config.place}; collections: {', '.join(names) or 'none yet'}."
+        return f"Reached {self.config.address}; collections: {', '.join(names) or 'none yet'}."

@@ -36,13 +36,13 @@ class Step:
 class Plan:
     """What a run would do.
 
-    :param place: the database in words
+    :param address: the database in words
     :param version: the newest version the database has now; 0 is none
     :param direction: where to
     :param steps: in the order in which they run
     """
 
-    place: str
+    address: str
     version: int
     direction: Direction
     steps: tuple[Step, ...]
@@ -50,7 +50,7 @@ class Plan:
     @property
     def summary(self) -> str:
         """The plan in one sentence."""
-        state = f"{self.place} is at version {self.version:03d}"
+        state = f"{self.address} is at version {self.version:03d}"
         if not self.steps:
             return f"{state}: nothing to do."
         verb = "apply" if self.direction == "up" else "roll back"
@@ -68,11 +68,11 @@ class Plan:
 
 
 def make_plan(
-    place: str, migrations: Sequence[Migration], entries: Sequence[Entry], direction: Direction, target: int | None
+    address: str, migrations: Sequence[Migration], entries: Sequence[Entry], direction: Direction, target: int | None
 ) -> Plan:
     """Decide what to run.
 
-    :param place: the database in words, for messages
+    :param address: the database in words, for messages
     :param migrations: all there are
     :param entries: what the database has seen
     :param direction: ``up`` or ``down``
@@ -82,7 +82,7 @@ def make_plan(
     known = {migration.version: migration for migration in migrations}
     seen = {entry.version: entry for entry in entries}
     current = max(seen, default=0)
-    check_unchanged(place, migrations, entries)
+    check_unchanged(address, migrations, entries)
     if direction == "down" and target is None:
         raise ConfigurationError(
             "Rolling back needs an explicit target, the version to go down to. Set Param target; 0 takes back all."
@@ -96,14 +96,14 @@ def make_plan(
             for version in sorted(seen, reverse=True)
             if target is not None and version > target
         )
-        return Plan(place, current, direction, steps)
+        return Plan(address, current, direction, steps)
 
     skipped = [migration.forward.name for migration in migrations if migration.version < current]
     skipped = [name for name in skipped if name not in {entry.name for entry in entries}]
     if skipped:
         raise ConfigurationError(
-            f"{place} is at version {current:03d} without {', '.join(skipped)}: migrations run in order only. Give the "
-            f"new file a number above {current:03d}."
+            f"{address} is at version {current:03d} without {', '.join(skipped)}: migrations run in order only. Give "
+            f"the new file a number above {current:03d}."
         )
     steps = tuple(
         Step(migration, "up", migration.version in seen)
@@ -111,10 +111,10 @@ def make_plan(
         if (target is None or migration.version <= target)
         and (migration.version not in seen or seen[migration.version].dirty)
     )
-    return Plan(place, current, direction, steps)
+    return Plan(address, current, direction, steps)
 
 
-def check_unchanged(place: str, migrations: Sequence[Migration], entries: Sequence[Entry]) -> None:
+def check_unchanged(address: str, migrations: Sequence[Migration], entries: Sequence[Entry]) -> None:
     """Make sure that every migration the database has seen is still here, unchanged.
 
     A migration that is not finished may have been changed: that may be what mends it.
@@ -124,7 +124,7 @@ def check_unchanged(place: str, migrations: Sequence[Migration], entries: Sequen
     known = {migration.version: migration for migration in migrations}
     if missing := [entry.name for entry in entries if entry.version not in known]:
         raise ConfigurationError(
-            f"{place} has seen migrations that this checkout does not have: {', '.join(missing)}. Deploy the version "
+            f"{address} has seen migrations that this checkout does not have: {', '.join(missing)}. Deploy the version "
             "of the bundle that brought them."
         )
     changed = []
@@ -136,6 +136,6 @@ def check_unchanged(place: str, migrations: Sequence[Migration], entries: Sequen
             changed.append(migration.rollback.name)
     if changed:
         raise ConfigurationError(
-            f"Applied migrations were edited since they ran on {place}: {', '.join(changed)}. Restore the files as "
+            f"Applied migrations were edited since they ran on {address}: {', '.join(changed)}. Restore the files as "
             "they were (table pattern_schema_migrations has their SHA-256) and put the change into a new migration."
         )

@@ -63,7 +63,7 @@ def plan(config: PostgresConfig, direction: Direction, target: int | None, folde
     migrations = read_migrations(folder)
     with reading(config) as connection:
         check(connection, config)
-        return make_plan(config.place, migrations, ledger.read(connection), direction, target)
+        return make_plan(config.address, migrations, ledger.read(connection), direction, target)
 
 
 def apply(
@@ -95,7 +95,7 @@ def apply(
     with migrating(config, wait_seconds) as connection:
         with explained(config, "Preparing the migration failed"):
             ledger.create(connection)
-            todo = make_plan(config.place, migrations, ledger.read(connection), direction, target)
+            todo = make_plan(config.address, migrations, ledger.read(connection), direction, target)
         log.info("%s", todo.summary)
         for step in todo.steps:
             started = time.monotonic()
@@ -117,11 +117,11 @@ def verify(config: PostgresConfig, folder: Path = MIGRATIONS) -> Verification:
     with reading(config) as connection:
         entries = ledger.read(connection)
         actual = schema.actual_facts(connection)
-    check_unchanged(config.place, migrations, entries)
+    check_unchanged(config.address, migrations, entries)
     if dirty := [f"{entry.name} ({entry.state})" for entry in entries if entry.dirty]:
         raise ConfigurationError(
-            f"A run died in the middle of {', '.join(dirty)} on {config.place}. Run schema_migration again: it cleans "
-            "up and repeats it."
+            f"A run died in the middle of {', '.join(dirty)} on {config.address}. Run schema_migration again: it "
+            "cleans up and repeats it."
         )
     version = max((entry.version for entry in entries), default=0)
     expected = schema.expected_facts(version, folder)
@@ -129,7 +129,7 @@ def verify(config: PostgresConfig, folder: Path = MIGRATIONS) -> Verification:
         shown = "; ".join(missing[:_SHOWN_DIFFERENCES])
         more = f"; and {len(missing) - _SHOWN_DIFFERENCES} more" if len(missing) > _SHOWN_DIFFERENCES else ""
         raise ConfigurationError(
-            f"The schema of {config.place} is not that of version {version:03d}: {len(missing)} of {len(expected)} "
+            f"The schema of {config.address} is not that of version {version:03d}: {len(missing)} of {len(expected)} "
             f"facts do not hold: {shown}{more}. Restore what was changed by hand, or roll back and apply again."
         )
     return Verification(version, len(expected))

@@ -34,7 +34,7 @@ def explained(config: PostgresConfig, doing: str, aftermath: str = "") -> Iterat
         yield
     except psycopg.Error as error:
         diagnosis = error.diag
-        parts = [f"{doing} at {config.place}: {diagnosis.message_primary or ' '.join(str(error).split())}"]
+        parts = [f"{doing} at {config.address}: {diagnosis.message_primary or ' '.join(str(error).split())}"]
         parts += [f"Detail: {diagnosis.message_detail}"] if diagnosis.message_detail else []
         parts += [f"Hint: {diagnosis.message_hint}"] if diagnosis.message_hint else []
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
@@ -84,30 +84,30 @@ def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
     """
     row = connection.execute(query("migration_session")).fetchone()
     if row is None:
-        raise ConfigurationError(f"{config.place} gave no answer about itself. Does a proxy stand in between?")
+        raise ConfigurationError(f"{config.address} gave no answer about itself. Does a proxy stand in between?")
     version_number, version, read_only, schema, may_create, ledger_schema = row
     if version_number < _LEAST_SERVER_VERSION:
         raise ConfigurationError(
-            f"PostgreSQL at {config.place} has version {version}; 15 or later is needed. Upgrade it."
+            f"PostgreSQL at {config.address} has version {version}; 15 or later is needed. Upgrade it."
         )
     if read_only:
         raise ConfigurationError(
-            f"PostgreSQL at {config.place} takes no changes: it is a standby or set to read-only. Point "
+            f"PostgreSQL at {config.address} takes no changes: it is a standby or set to read-only. Point "
             f"'{config.conn_id}' at the primary."
         )
     if schema is None:
         raise ConfigurationError(
-            f"No schema of the search_path of login '{config.user}' exists in {config.place}. Create one, or correct "
+            f"No schema of the search_path of login '{config.user}' exists in {config.address}. Create one, or correct "
             "the search_path."
         )
     if not may_create:
         raise ConfigurationError(
-            f"Login '{config.user}' may not create tables in schema {schema} of {config.place}. Run as the owner: "
+            f"Login '{config.user}' may not create tables in schema {schema} of {config.address}. Run as the owner: "
             f'GRANT USAGE, CREATE ON SCHEMA {schema} TO "{config.user}";'
         )
     if ledger_schema not in (None, schema):
         raise ConfigurationError(
-            f"{config.place} was migrated in schema {ledger_schema}, but login '{config.user}' creates tables in "
+            f"{config.address} was migrated in schema {ledger_schema}, but login '{config.user}' creates tables in "
             f"schema {schema}. Put {ledger_schema} first on its search_path."
         )
 
@@ -119,8 +119,8 @@ def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> N
     """
     if connection.execute(query("migration_lock_held"), {"key": LOCK_KEY}).fetchone() != (True,):
         raise ConfigurationError(
-            f"The lock of the migration was lost on {config.place}. Migrations need a direct connection: name the port "
-            "of the server, not that of a pooler such as PgBouncer in transaction mode."
+            f"The lock of the migration was lost on {config.address}. Migrations need a direct connection: name the "
+            "port of the server, not that of a pooler such as PgBouncer in transaction mode."
         )
 
 
@@ -133,7 +133,7 @@ def _lock(connection: psycopg.Connection[Any], config: PostgresConfig, wait_seco
         holder = connection.execute(query("migration_lock_holder"), {"key": LOCK_KEY}).fetchone()
         if holder is not None:
             pid, since = holder
-            text = f"Another migration run holds the lock on {config.place}: server process {pid}, connected {since}"
+            text = f"Another migration run holds the lock on {config.address}: server process {pid}, connected {since}"
             if time.monotonic() >= deadline:
                 raise OutageError(
                     f"{text}. Waited {wait_seconds:.0f} s. Wait for it, or end it: SELECT pg_terminate_backend({pid});"

@@ -13,7 +13,7 @@ def emit(result: SyncResult) -> None:
     ``code_patterns.sync.rows`` (counter, by ``outcome``), ``code_patterns.sync.embedded_texts`` (counter),
     ``code_patterns.sync.duration`` (timing, milliseconds), ``code_patterns.sync.embed`` and
     ``code_patterns.sync.upsert`` (timings, milliseconds that batches waited, added up),
-    ``code_patterns.sync.failures_open`` (gauge) and ``code_patterns.sync.lag_seconds`` (gauge: age of the oldest change
+    ``code_patterns.sync.dead_letters`` (gauge) and ``code_patterns.sync.lag_seconds`` (gauge: age of the oldest change
     that this run had to leave to the next one, 0 without any). All carry the tags ``collection`` and ``kind``.
     """
     tags = {"collection": result.collection, "kind": result.kind}
@@ -23,5 +23,5 @@ def emit(result: SyncResult) -> None:
     stats.timing("code_patterns.sync.duration", result.seconds * 1000, tags=tags)
     stats.timing("code_patterns.sync.embed", result.embed_seconds * 1000, tags=tags)
     stats.timing("code_patterns.sync.upsert", result.upsert_seconds * 1000, tags=tags)
-    stats.gauge("code_patterns.sync.failures_open", result.open_failures, tags=tags)
+    stats.gauge("code_patterns.sync.dead_letters", result.dead_letters, tags=tags)
     stats.gauge("code_patterns.sync.lag_seconds", result.lag_seconds, tags=tags)

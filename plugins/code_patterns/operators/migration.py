@@ -27,11 +27,11 @@ class PatternMigrationOperator(BaseOperator):
         the ledger, the files and the expected schema
     :param direction: ``up`` or ``down``
     :param target: version to end at; empty means the newest; ``down`` needs it, and 0 takes back everything
-    :param plan_only: dry run: ``apply`` is skipped
+    :param dry_run_only: dry run: ``apply`` is skipped
     :param postgres_conn_id: connection of the patterns' database: the server itself, not a pooler
     """
 
-    template_fields: Sequence[str] = ("direction", "target", "plan_only", "postgres_conn_id")
+    template_fields: Sequence[str] = ("direction", "target", "dry_run_only", "postgres_conn_id")
     ui_color = "#336791"
     ui_fgcolor = "#ffffff"
 
@@ -41,7 +41,7 @@ class PatternMigrationOperator(BaseOperator):
         action: Literal["plan", "apply", "verify"],
         direction: str = "up",
         target: int | str | None = None,
-        plan_only: bool | str = False,
+        dry_run_only: bool | str = False,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -49,7 +49,7 @@ class PatternMigrationOperator(BaseOperator):
         self.action = action
         self.direction = direction
         self.target = target
-        self.plan_only = plan_only
+        self.dry_run_only = dry_run_only
         self.postgres_conn_id = postgres_conn_id
 
     @cached_property
@@ -60,7 +60,7 @@ class PatternMigrationOperator(BaseOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Do it; what it returns goes to XCom."""
         with task_errors():
-            request = read_request(self.direction, self.target, self.plan_only)
+            request = read_request(self.direction, self.target, self.dry_run_only)
             if self.action == "plan":
                 return self._plan(request)
             if self.action == "verify":

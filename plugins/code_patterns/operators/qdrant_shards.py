@@ -10,7 +10,7 @@ from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.operators.task_errors import task_errors
-from code_patterns.sync.runs.shards import plan_shards
+from code_patterns.sync.runs.shards import partition
 from code_patterns.sync.sync_settings import choose
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ class QdrantShardsOperator(BaseOperator):
     :param shards: how many; empty decides by the work there is, 1 means none
     :param collection: alias or collection; Variable ``patterns_collection``, default ``code_patterns``
     :param limit: most rows to look at; a limited run is not cut
-    :param plan_only: a dry run is not cut
+    :param dry_run_only: a dry run is not cut
     :param rollback: nor is one that goes back to an earlier collection
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     :param embedding_conn_id: connection of the embedding server
     """
 
-    template_fields: Sequence[str] = ("shards", "collection", "limit", "plan_only", "rollback")
+    template_fields: Sequence[str] = ("shards", "collection", "limit", "dry_run_only", "rollback")
     ui_color = "#f3a6b4"
 
     def __init__(
@@ -43,7 +43,7 @@ class QdrantShardsOperator(BaseOperator):
         shards: int | str | None = None,
         collection: str | None = None,
         limit: int | str | None = None,
-        plan_only: bool | str = False,
+        dry_run_only: bool | str = False,
         rollback: bool | str = False,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
@@ -54,7 +54,7 @@ class QdrantShardsOperator(BaseOperator):
         self.shards = shards
         self.collection = collection
         self.limit = limit
-        self.plan_only = plan_only
+        self.dry_run_only = dry_run_only
         self.rollback = rollback
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
@@ -63,9 +63,9 @@ class QdrantShardsOperator(BaseOperator):
     def execute(self, context: "Context") -> list[dict[str, str]]:
         """Look at both sides and return the id ranges."""
         with task_errors():
-            params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.plan_only}
+            params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
             plan = asyncio.run(
-                plan_shards(
+                partition(
                     PatternsPostgresHook(self.postgres_conn_id).config,
                     PatternsQdrantHook(self.qdrant_conn_id).config,
                     EmbeddingHook(self.embedding_conn_id).config,

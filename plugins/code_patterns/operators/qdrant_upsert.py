@@ -35,7 +35,7 @@ class QdrantUpsertOperator(BaseOperator):
     :param batch_size: patterns per batch; Variable ``pattern_sync_batch_size``, default 100
     :param delay_seconds: pause between batches; Variable ``pattern_sync_delay_seconds``, default 0
     :param limit: most rows to look at; empty means all
-    :param plan_only: dry run: count what would be done, write nothing
+    :param dry_run_only: dry run: count what would be done, write nothing
     :param allow_mass_delete: let this run delete more than ``pattern_sync_max_delete_fraction`` (default 0.2)
     :param rollback: bring the collection that readers saw before a change of model up to date, and swap it back
     :param heal: write anew what mode ``verify`` finds wrong
@@ -52,7 +52,7 @@ class QdrantUpsertOperator(BaseOperator):
         "batch_size",
         "delay_seconds",
         "limit",
-        "plan_only",
+        "dry_run_only",
         "allow_mass_delete",
         "rollback",
         "heal",
@@ -70,7 +70,7 @@ class QdrantUpsertOperator(BaseOperator):
         batch_size: int | str | None = None,
         delay_seconds: float | str | None = None,
         limit: int | str | None = None,
-        plan_only: bool | str = False,
+        dry_run_only: bool | str = False,
         allow_mass_delete: bool | str = False,
         rollback: bool | str = False,
         heal: bool | str = False,
@@ -87,7 +87,7 @@ class QdrantUpsertOperator(BaseOperator):
         self.batch_size = batch_size
         self.delay_seconds = delay_seconds
         self.limit = limit
-        self.plan_only = plan_only
+        self.dry_run_only = dry_run_only
         self.allow_mass_delete = allow_mass_delete
         self.rollback = rollback
         self.heal = heal
@@ -102,7 +102,7 @@ class QdrantUpsertOperator(BaseOperator):
         """Run the sync and return its counts."""
         run, try_number = context["dag_run"], context["ti"].try_number
         with task_errors():
-            params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.plan_only}
+            params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
             interval = interval_of(run.run_type, run.data_interval_start, run.data_interval_end, run.run_after)
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config

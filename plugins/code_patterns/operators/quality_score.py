@@ -33,7 +33,7 @@ class QualityScoreOperator(BaseOperator):
     :param min_confidence: leave out points below this confidence, 0 to 1; default 0
     :param batch_size: points per batch; Variable ``quality_backfill_batch_size``, default 100
     :param delay_seconds: pause between batches; Variable ``quality_backfill_delay_seconds``, default 0.5
-    :param plan_only: dry run: score and report, store nothing
+    :param dry_run_only: dry run: score and report, store nothing
     :param only_missing: leave out what has a score of this version for this content; default no, and yes in a run
         that an asset has triggered
     :param postgres_conn_id: connection of the patterns' database
@@ -46,7 +46,7 @@ class QualityScoreOperator(BaseOperator):
         "min_confidence",
         "batch_size",
         "delay_seconds",
-        "plan_only",
+        "dry_run_only",
         "only_missing",
     )
     ui_color = "#2e8b57"
@@ -60,7 +60,7 @@ class QualityScoreOperator(BaseOperator):
         min_confidence: float | str | None = None,
         batch_size: int | str | None = None,
         delay_seconds: float | str | None = None,
-        plan_only: bool | str = False,
+        dry_run_only: bool | str = False,
         only_missing: bool | str | None = None,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
@@ -72,7 +72,7 @@ class QualityScoreOperator(BaseOperator):
         self.min_confidence = min_confidence
         self.batch_size = batch_size
         self.delay_seconds = delay_seconds
-        self.plan_only = plan_only
+        self.dry_run_only = dry_run_only
         self.only_missing = only_missing
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
@@ -82,7 +82,7 @@ class QualityScoreOperator(BaseOperator):
         """Run the backfill and return its counts and averages."""
         run, try_number = context["dag_run"], context["ti"].try_number
         with task_errors():
-            params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.plan_only}
+            params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
             result = asyncio.run(

@@ -35,7 +35,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionFacts:
+class FunctionAnalysis:
     """One function or method; functions inside it belong to it.
 
     :param name: its name, empty where it has none
@@ -54,7 +54,7 @@ class FunctionFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassFacts:
+class ClassAnalysis:
     """One class, or another named type.
 
     :param name: its name
@@ -68,7 +68,7 @@ class ClassFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class CodeFacts:
+class CodeAnalysis:
     """What a piece of code holds.
 
     :param reading: how it was read
@@ -83,8 +83,8 @@ class CodeFacts:
     """
 
     reading: Reading
-    functions: tuple[FunctionFacts, ...] = ()
-    classes: tuple[ClassFacts, ...] = ()
+    functions: tuple[FunctionAnalysis, ...] = ()
+    classes: tuple[ClassAnalysis, ...] = ()
     rest: float = 0.0
     doc_words: int = 0
     hints: float | None = None

@@ -2,7 +2,7 @@
 
 import re
 
-from code_patterns.quality.code_analysis import ClassFacts, CodeFacts, FunctionFacts, count_words
+from code_patterns.quality.code_analysis import ClassAnalysis, CodeAnalysis, FunctionAnalysis, count_words
 from code_patterns.quality.payload import NODE_TYPES, PatternPayload
 
 WEIGHTS = {
@@ -47,12 +47,12 @@ AGREEMENT = (1.0, 0.25, 0.0)
 _IDENTIFIER_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
-def completeness(facts: CodeFacts) -> float:
+def completeness(facts: CodeAnalysis) -> float:
     """Real code, not stubs: the mean over the functions."""
     return facts.completeness
 
 
-def documentation(facts: CodeFacts, payload: PatternPayload) -> float:
+def documentation(facts: CodeAnalysis, payload: PatternPayload) -> float:
     """Docstrings, type hints and comments of the code, and a description beside it.
 
     What a language cannot have is left out, and the other parts of the code's documentation weigh more instead.
@@ -67,7 +67,7 @@ def documentation(facts: CodeFacts, payload: PatternPayload) -> float:
     return (1 - DESCRIPTION) * share + DESCRIPTION * description
 
 
-def onex_compliance(facts: CodeFacts, payload: PatternPayload) -> float:
+def onex_compliance(facts: CodeAnalysis, payload: PatternPayload) -> float:
     """The ONEX node conventions: a declared type, the type in a name, the type's own method, asynchronous."""
     methods = {tuple(words_of(function.name)): function for function in facts.functions}
     present = next((kind for kind in NODE_TYPES if METHODS[kind] in methods), None)
@@ -91,7 +91,7 @@ def metadata_richness(payload: PatternPayload) -> float:
     )
 
 
-def complexity(facts: CodeFacts, payload: PatternPayload) -> float:
+def complexity(facts: CodeAnalysis, payload: PatternPayload) -> float:
     """Whether the declared level is the measured one; a stub has nothing to measure."""
     if facts.completeness == 0:
         return 0.0
@@ -115,15 +115,15 @@ def words_of(identifier: str) -> list[str]:
     return [word.lower() for word in _IDENTIFIER_WORD.findall(identifier[:200])]
 
 
-def _docstrings(facts: CodeFacts) -> float:
+def _docstrings(facts: CodeAnalysis) -> float:
     """Mean over functions and classes; special methods count only where there is nothing else."""
-    units: list[FunctionFacts | ClassFacts] = [*facts.functions, *facts.classes]
+    units: list[FunctionAnalysis | ClassAnalysis] = [*facts.functions, *facts.classes]
     ordinary = [unit for unit in units if not (unit.name.startswith("__") and unit.name.endswith("__"))]
     words = [unit.doc_words for unit in ordinary or units] or [facts.doc_words]
     return sum(min(1.0, count / DOCSTRING_WORDS) for count in words) / len(words)
 
 
-def _comments(facts: CodeFacts) -> float:
+def _comments(facts: CodeAnalysis) -> float:
     """Words in comments for each statement; comments in stubs explain nothing."""
     if not facts.statements:
         return 0.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from tree_sitter import Node
 
 from code_patterns.quality.code_analysis import (
-    ClassFacts,
-    CodeFacts,
-    FunctionFacts,
+    ClassAnalysis,
+    CodeAnalysis,
+    FunctionAnalysis,
     NotParsedError,
     Reading,
     comment_words,
@@ -50,9 +50,9 @@ _MAX_HEAD = 2_000
 class _Found:
     """What the walk has found so far."""
 
-    functions: list[FunctionFacts] = field(default_factory=list)
-    declared: list[FunctionFacts] = field(default_factory=list)
-    classes: list[ClassFacts] = field(default_factory=list)
+    functions: list[FunctionAnalysis] = field(default_factory=list)
+    declared: list[FunctionAnalysis] = field(default_factory=list)
+    classes: list[ClassAnalysis] = field(default_factory=list)
     comment_words: int = 0
     doc_words: int = 0
     statements: int = 0
@@ -63,7 +63,7 @@ class _Found:
     top: list[Node] = field(default_factory=list)
 
 
-def read(code: str, language: str) -> CodeFacts:
+def read(code: str, language: str) -> CodeAnalysis:
     """Find the facts of code in a language of :data:`~code_patterns.quality.grammars.GRAMMARS`.
 
     :param code: a file or a part of one
@@ -76,7 +76,7 @@ def read(code: str, language: str) -> CodeFacts:
     _walk(root, grammar, found)
     # An announcement beside the definition is nothing of its own; alone it is a stub.
     functions = found.functions or found.declared
-    return CodeFacts(
+    return CodeAnalysis(
         reading=Reading("tree-sitter", language),
         functions=tuple(functions),
         classes=tuple(found.classes),
@@ -152,7 +152,7 @@ def _walk(root: Node, grammar: Grammar, found: _Found) -> None:
                 continue
             name = _name(node)
             substance = None if kind in grammar.members else 0.0
-            facts = FunctionFacts(name, substance, doc_words, 1, _is_async(node, grammar))
+            facts = FunctionAnalysis(name, substance, doc_words, 1, _is_async(node, grammar))
             (found.functions if substance is None else found.declared).append(facts)
             _count_hints(node, grammar, found)
             found.comment_words -= doc_words
@@ -189,7 +189,7 @@ def _add_function(node: Node, doc_words: int, grammar: Grammar, found: _Found) -
     found.statements += statements
     _count_hints(node, grammar, found)
     found.functions.append(
-        FunctionFacts(
+        FunctionAnalysis(
             name=_name(node),
             substance=_substance(node, body, grammar),
             doc_words=doc_words,
@@ -205,7 +205,7 @@ def _add_class(node: Node, doc_words: int, grammar: Grammar, found: _Found) -> N
     methods = any(_holds_function(item, grammar) for item in inside)
     substance = None if methods else 1.0 if inside or node.child_by_field_name("body") is None else 0.0
     if name is not None:
-        found.classes.append(ClassFacts(_text(name), substance, doc_words))
+        found.classes.append(ClassAnalysis(_text(name), substance, doc_words))
 
 
 def _members(node: Node, grammar: Grammar) -> Iterator[Node]:

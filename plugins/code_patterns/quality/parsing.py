@@ -1,13 +1,13 @@
 """Pick the reader for a piece of code, and the language-neutral one where no other can read it."""
 
 from code_patterns.quality import grammar_code, plain_text, python_code
-from code_patterns.quality.code_analysis import CodeFacts, NotParsedError, Reading
+from code_patterns.quality.code_analysis import CodeAnalysis, NotParsedError, Reading
 from code_patterns.quality.languages import language_of
 
 MAX_LANGUAGE_IN_REASON = 40
 
 
-def read_code(code: str, declared: str | None, file_path: str | None) -> CodeFacts:
+def read_code(code: str, declared: str | None, file_path: str | None) -> CodeAnalysis:
     """Find the facts of a piece of code.
 
     :param code: the code, possibly a fragment, cut off, or no code at all
@@ -15,7 +15,7 @@ def read_code(code: str, declared: str | None, file_path: str | None) -> CodeFac
     :param file_path: the file the pattern says it comes from
     """
     if not code.strip():
-        return CodeFacts(Reading("none"))
+        return CodeAnalysis(Reading("none"))
     language = language_of(declared, file_path)
     try:
         if language == "python":

@@ -2,7 +2,7 @@
 
 import re
 
-from code_patterns.quality.code_analysis import ClassFacts, CodeFacts, FunctionFacts, Reading, comment_words
+from code_patterns.quality.code_analysis import ClassAnalysis, CodeAnalysis, FunctionAnalysis, Reading, comment_words
 from code_patterns.quality.stubs import statement_substance
 
 MAX_CHARACTERS = 256 * 1024
@@ -41,7 +41,7 @@ _BRACKETS_ONLY = re.compile(r"[\s{}()\[\];,]*|(?:end|fi|done|esac|begin|else|try
 _DECISION = re.compile(r"\b(?:if|elif|elsif|unless|for|foreach|while|until|case|when|catch|except|rescue)\b|&&|\|\|")
 
 
-def read(code: str, language: str | None, reason: str) -> CodeFacts:
+def read(code: str, language: str | None, reason: str) -> CodeAnalysis:
     """Find the facts that text alone can tell.
 
     :param code: any text
@@ -71,15 +71,15 @@ def read(code: str, language: str | None, reason: str) -> CodeFacts:
     doc_words = words[0] if documents and real else 0
     cyclomatic = 1 + len(_DECISION.findall(bare))
     is_type = [head["kind"] in _TYPES for head in heads]
-    return CodeFacts(
+    return CodeAnalysis(
         reading=Reading("text", language, reason[:200]),
         functions=tuple(
-            FunctionFacts(head["name"], rest, doc_words, cyclomatic, _ASYNC.search(head[0]) is not None)
+            FunctionAnalysis(head["name"], rest, doc_words, cyclomatic, _ASYNC.search(head[0]) is not None)
             for head, other in zip(heads, is_type, strict=True)
             if not other
         ),
         classes=tuple(
-            ClassFacts(head["name"], rest, doc_words) for head, it_is in zip(heads, is_type, strict=True) if it_is
+            ClassAnalysis(head["name"], rest, doc_words) for head, it_is in zip(heads, is_type, strict=True) if it_is
         ),
         rest=rest,
         doc_words=doc_words,

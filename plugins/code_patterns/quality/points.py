@@ -78,7 +78,7 @@ class PointSource:
             found = {aliases.get(name, name): name for name in reversed(names) if name in known}
             if not found or (missing and not only_existing):
                 raise ConfigurationError(
-                    f"Qdrant at {config.place} has no collection {_either(missing)}. It has: "
+                    f"Qdrant at {config.address} has no collection {_either(missing)}. It has: "
                     f"{', '.join(sorted(known)) or 'none at all'}. Choose one of these with the Param 'collection', "
                     "or correct the connection."
                 )

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from code_patterns.quality.code_analysis import (
-    ClassFacts,
-    CodeFacts,
-    FunctionFacts,
+    ClassAnalysis,
+    CodeAnalysis,
+    FunctionAnalysis,
     NotParsedError,
     Reading,
     comment_words,
@@ -45,15 +45,15 @@ AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef
 class _Found:
     """What the walk has found so far."""
 
-    functions: list[FunctionFacts] = field(default_factory=list)
-    overloads: list[FunctionFacts] = field(default_factory=list)
-    classes: list[ClassFacts] = field(default_factory=list)
+    functions: list[FunctionAnalysis] = field(default_factory=list)
+    overloads: list[FunctionAnalysis] = field(default_factory=list)
+    classes: list[ClassAnalysis] = field(default_factory=list)
     statements: int = 0
     hinted: int = 0
     hintable: int = 0
 
 
-def read(code: str, *, sniff: bool = False) -> CodeFacts:
+def read(code: str, *, sniff: bool = False) -> CodeAnalysis:
     """Find the facts of Python code.
 
     :param code: a module or a part of one, at any indentation
@@ -70,7 +70,7 @@ def read(code: str, *, sniff: bool = False) -> CodeFacts:
     cyclomatic = _measure(outside, found)
     if not found.functions and found.overloads:
         found.functions = found.overloads
-    return CodeFacts(
+    return CodeAnalysis(
         reading=READING,
         functions=tuple(found.functions),
         classes=tuple(found.classes),
@@ -121,7 +121,7 @@ def _walk_definitions(body: Sequence[ast.stmt], found: _Found) -> list[ast.AST]:
             found.statements += 1
             methods = [item for item in node.body if isinstance(item, _DEFINITIONS)]
             substance = None if methods else _class_substance(node)
-            found.classes.append(ClassFacts(node.name, substance, _doc_words(node)))
+            found.classes.append(ClassAnalysis(node.name, substance, _doc_words(node)))
             protocol = any(_last_name(base) == "Protocol" for base in node.bases)
             stack.extend((item, protocol) for item in reversed(_without_docstring(node.body)))
         elif isinstance(node, ast.If | ast.Try | ast.With) and _holds_definition(node):
@@ -145,7 +145,7 @@ def _add_function(node: AnyFunction, in_protocol: bool, found: _Found) -> None:
         substance = None
     _count_hints(node, found)
     cyclomatic = _measure([node], found)
-    facts = FunctionFacts(
+    facts = FunctionAnalysis(
         name=node.name,
         substance=substance,
         doc_words=_doc_words(node),

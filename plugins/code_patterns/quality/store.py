@@ -84,7 +84,7 @@ class ScoreStore:
             missing = [row[0] for row in await store._fetch("quality_missing_objects")]
             if missing:
                 raise ConfigurationError(
-                    f"The database of {config.place} lacks {', '.join(missing)}. Run schema_migration first; "
+                    f"The database of {config.address} lacks {', '.join(missing)}. Run schema_migration first; "
                     "nothing was scored."
                 )
             yield store
@@ -94,7 +94,7 @@ class ScoreStore:
         waited = 0.0
         while not (await self._fetch("quality_lock"))[0][0]:
             if waited % LOCK_LOG_SECONDS == 0:
-                log.info("Waiting: another quality backfill of %s is running.", self._config.place)
+                log.info("Waiting: another quality backfill of %s is running.", self._config.address)
             await asyncio.sleep(LOCK_POLL_SECONDS)
             waited += LOCK_POLL_SECONDS
 

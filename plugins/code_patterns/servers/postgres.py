@@ -61,7 +61,7 @@ class PostgresConfig:
         )
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The database in words, for messages: connection, host, port and name."""
         return f"connection '{self.conn_id}' ({self.host}:{self.port}/{self.database})"
 
@@ -73,7 +73,7 @@ def connection_failure(config: PostgresConfig, error: psycopg.OperationalError) 
         database), :class:`OutageError` when a server that was reachable before may come back
     """
     reason = " ".join(str(error).split()).rstrip(".?")
-    text = f"PostgreSQL refused {config.place}: {reason}"
+    text = f"PostgreSQL refused {config.address}: {reason}"
     if getattr(error, "sqlstate", None) == "57P03" or "starting up" in reason or "too many clients" in reason:
         return OutageError(f"{text}. It may serve again shortly.")
     return ConfigurationError(f"{text}. Check host, port, schema, login and password of '{config.conn_id}'.")
@@ -106,22 +106,22 @@ async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
         yield
     except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn) as error:
         raise ConfigurationError(
-            f"The database of {config.place} lacks what this run needs ({error.diag.message_primary}). "
+            f"The database of {config.address} lacks what this run needs ({error.diag.message_primary}). "
             "Run schema_migration first."
         ) from None
     except pg_errors.InsufficientPrivilege as error:
         raise ConfigurationError(
-            f"The role '{config.user}' of {config.place} may not do this: {error.diag.message_primary}. "
+            f"The role '{config.user}' of {config.address} may not do this: {error.diag.message_primary}. "
             "Grant it the right, or use another login."
         ) from None
     except pg_errors.ReadOnlySqlTransaction as error:
         raise ConfigurationError(
-            f"The database of {config.place} cannot be written ({error.diag.message_primary}), as on a replica. "
+            f"The database of {config.address} cannot be written ({error.diag.message_primary}), as on a replica. "
             "Name the primary server: what runs remember is kept beside the patterns."
         ) from None
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise OutageError(
-            f"PostgreSQL at {config.place} went away during the run: {reason}. "
+            f"PostgreSQL at {config.address} went away during the run: {reason}. "
             "What was recorded stands; the next try goes on from there."
         ) from None

@@ -106,7 +106,7 @@ class QdrantConfig:
             )
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The storage in words, for messages."""
         return f"connection '{self.conn_id}' ({self.url or self.path})"
 
@@ -138,12 +138,12 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
                 raise
         except OSError as error:
             raise ConfigurationError(
-                f"The embedded Qdrant storage of {config.place} cannot be opened: {error}. "
+                f"The embedded Qdrant storage of {config.address} cannot be opened: {error}. "
                 "Check the extra 'path' and its permissions."
             ) from None
         if time.monotonic() >= deadline:
             raise OutageError(
-                f"The embedded Qdrant storage of {config.place} was in use by another process for "
+                f"The embedded Qdrant storage of {config.address} was in use by another process for "
                 f"{wait_seconds:.0f} seconds. Stop that process, or use a Qdrant server, which serves many."
             )
         if not announced:
@@ -161,7 +161,7 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     """
     if isinstance(error, PatternsError):
         return error
-    where = f"Qdrant at {config.place}, {doing}"
+    where = f"Qdrant at {config.address}, {doing}"
     if isinstance(error, UnexpectedResponse):
         answer = error.content.decode("utf-8", "replace")
         asked = retry_after_seconds(error.headers.get("Retry-After"))

@@ -15,7 +15,7 @@ from code_patterns.sync.target import PatternTarget
 from code_patterns.sync.verify import Difference, Flaw
 
 
-class ChangeReader:
+class ChangeDetector:
     """Compares rows with points.
 
     :param source: the rows
@@ -32,7 +32,7 @@ class ChangeReader:
     ) -> AsyncGenerator[Change]:
         """What changed after the watermark and before the horizon.
 
-        Parked failures come first, then deletions, then rows: only rows move the watermark, so it never passes
+        Dead letters come first, then deletions, then rows: only rows move the watermark, so it never passes
         a deletion that is not done.
 
         :param failed: rows parked by earlier runs, which are tried again

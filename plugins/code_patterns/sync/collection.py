@@ -111,7 +111,7 @@ async def resolve(qdrant: Qdrant, name: str, embedding: EmbeddingConfig, destina
     published = name if name in names else aliases.get(name)
     if published is None:
         if destination is Destination.PREVIOUS:
-            raise ConfigurationError(f"There is no collection '{name}' at {qdrant.config.place} to go back from.")
+            raise ConfigurationError(f"There is no collection '{name}' at {qdrant.config.address} to go back from.")
         if wanted.physical in names:
             wanted = replace(wanted, exists=True, description=(await described(wanted.physical))[1])
         return wanted
@@ -230,12 +230,12 @@ async def confirm(qdrant: Qdrant, collection: Collection) -> None:
     info = await qdrant.call(f"reading the collection '{physical}'", lambda: qdrant.client.get_collection(physical))
     if named != expected:
         raise CollectionLostError(
-            f"While this run wrote '{physical}' in Qdrant at {qdrant.config.place}, something else made "
+            f"While this run wrote '{physical}' in Qdrant at {qdrant.config.address}, something else made "
             f"'{collection.name}' name '{named}'. The next run syncs what the name leads to then."
         )
     if (_description(info).identity or physical) != collection.identity:
         raise CollectionLostError(
-            f"While this run wrote '{physical}' in Qdrant at {qdrant.config.place}, something else replaced that "
+            f"While this run wrote '{physical}' in Qdrant at {qdrant.config.address}, something else replaced that "
             "collection by another one of the same name. The next run compares everything."
         )
 
@@ -280,7 +280,7 @@ def _vector_size(qdrant: Qdrant, physical: str, info: models.CollectionInfo) -> 
     vectors = info.config.params.vectors
     if not isinstance(vectors, models.VectorParams):
         raise ConfigurationError(
-            f"The Qdrant collection '{physical}' of {qdrant.config.place} has named vectors; the sync needs one "
+            f"The Qdrant collection '{physical}' of {qdrant.config.address} has named vectors; the sync needs one "
             "unnamed vector with cosine distance. Set the Variable 'patterns_collection' to another name."
         )
     return vectors.size
@@ -288,7 +288,7 @@ def _vector_size(qdrant: Qdrant, physical: str, info: models.CollectionInfo) -> 
 
 def _wrong_dimension(qdrant: Qdrant, physical: str, size: int, embedding: EmbeddingConfig) -> ConfigurationError:
     return ConfigurationError(
-        f"The Qdrant collection '{physical}' of {qdrant.config.place} holds vectors of {size} dimensions, the "
+        f"The Qdrant collection '{physical}' of {qdrant.config.address} holds vectors of {size} dimensions, the "
         f"connection '{embedding.conn_id}' makes {embedding.dimension}. Correct 'model' and 'dimension' in the "
         "connection's extra, or rename the collection: the full sync then builds a new one. Nothing was changed."
     )

@@ -21,7 +21,7 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.sync.diff import EMBEDS, WRITES, Action, Change, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pattern import Pattern
-from code_patterns.sync.state import Failure, SyncState
+from code_patterns.sync.state import DeadLetter, SyncState
 from code_patterns.sync.sync_result import Counts, Progress, Waits
 from code_patterns.sync.target import PatternTarget, PointRejectedError
 
@@ -111,7 +111,7 @@ class Pipeline:
 
         :raises PatternsError: when a server fails for good; everything recorded until then stands
         """
-        window: deque[tuple[Batch, asyncio.Task[list[Failure]]]] = deque()
+        window: deque[tuple[Batch, asyncio.Task[list[DeadLetter]]]] = deque()
 
         async def record_oldest() -> None:
             batch, task = window.popleft()
@@ -148,11 +148,11 @@ class Pipeline:
         if batch.changes:
             yield batch
 
-    async def _apply(self, batch: Batch) -> list[Failure]:
+    async def _apply(self, batch: Batch) -> list[DeadLetter]:
         """Embed and write one batch; return the rows that are to be parked."""
-        failures = [Failure(change.id, "read", change.error or "") for change in batch.of({Action.UNREADABLE})]
+        dead_letters = [DeadLetter(change.id, "read", change.error or "") for change in batch.of({Action.UNREADABLE})]
         if self._settings.dry_run:
-            return failures
+            return dead_letters
         patterns = [change.pattern for change in batch.of(EMBEDS) if change.pattern]
         vectors: dict[UUID, Vectors] = {}
         started = time.monotonic()
@@ -160,7 +160,7 @@ class Pipeline:
         self._waits.embed += time.monotonic() - started
         for pattern, result in zip(patterns, embedded, strict=True):
             if isinstance(result, RejectedInputError):
-                failures.append(Failure(pattern.id, "embed", str(result)))
+                dead_letters.append(DeadLetter(pattern.id, "embed", str(result)))
             else:
                 vectors[pattern.id] = result
 
@@ -171,26 +171,26 @@ class Pipeline:
             await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
 
         started = time.monotonic()
-        failures += await self._write([pattern for pattern in patterns if pattern.id in vectors], upsert)
+        dead_letters += await self._write([pattern for pattern in patterns if pattern.id in vectors], upsert)
         payloads = [change.pattern for change in batch.of({Action.PAYLOAD_ONLY}) if change.pattern]
-        failures += await self._write(payloads, self._target.overwrite_payloads)
+        dead_letters += await self._write(payloads, self._target.overwrite_payloads)
         await self._target.delete([change.id for change in batch.of({Action.DELETE})])
         self._waits.upsert += time.monotonic() - started
-        return failures
+        return dead_letters
 
     async def _write(
         self, patterns: Sequence[Pattern], attempt: Callable[[Sequence[Pattern]], Awaitable[None]]
-    ) -> list[Failure]:
+    ) -> list[DeadLetter]:
         rejected = await bisect(patterns, attempt, PointRejectedError)
         if len(rejected) == len(patterns) >= SUSPICIOUS_REJECTIONS:
             raise ConfigurationError(
                 f"Qdrant refused every one of {len(patterns)} patterns, so none is blamed: {rejected[0][1]}"
             )
-        return [Failure(pattern.id, "write", str(reason)) for pattern, reason in rejected]
+        return [DeadLetter(pattern.id, "write", str(reason)) for pattern, reason in rejected]
 
-    async def _record(self, batch: Batch, failures: Sequence[Failure]) -> None:
+    async def _record(self, batch: Batch, dead_letters: Sequence[DeadLetter]) -> None:
         """Count a batch that is done, and record it so that it is never done again without need."""
-        failed = {failure.id for failure in failures}
+        failed = {dead_letter.id for dead_letter in dead_letters}
         done = [change for change in batch.changes if change.id not in failed]
         outcomes = Counter(change.action for change in done)
         self._counts.examined += len(batch.changes)
@@ -199,14 +199,16 @@ class Pipeline:
         self._counts.payload_only += outcomes[Action.PAYLOAD_ONLY]
         self._counts.unchanged += outcomes[Action.UNCHANGED]
         self._counts.deleted += outcomes[Action.DELETE]
-        self._counts.failed += len(failed)
+        self._counts.parked += len(failed)
         self._counts.embedded_texts = self._embedder.embedded_texts
-        for failure in failures:
-            log.warning("Parked pattern %s as failed (%s): %s", failure.id, failure.stage, failure.error)
+        for dead_letter in dead_letters:
+            log.warning(
+                "Parked pattern %s as a dead letter (%s): %s", dead_letter.id, dead_letter.stage, dead_letter.error
+            )
         if not self._settings.dry_run:
             await self._state.record(
                 done=[change.id for change in done],
-                failures=failures,
+                dead_letters=dead_letters,
                 watermark=batch.watermark,
                 target_identity=self._target.collection.identity,
                 system_identifier=self._settings.system_identifier,

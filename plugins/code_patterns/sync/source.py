@@ -74,7 +74,7 @@ class PatternSource:
             missing = [row[0] for row in await source._fetch("sync_missing_objects")]
             if missing:
                 raise ConfigurationError(
-                    f"The database of {config.place} lacks {', '.join(missing)}. Run schema_migration first."
+                    f"The database of {config.address} lacks {', '.join(missing)}. Run schema_migration first."
                 )
             yield source
 

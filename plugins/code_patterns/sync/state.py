@@ -1,4 +1,4 @@
-"""What a sync remembers between runs: watermark, failures, run history; and the locks that keep others out."""
+"""What a sync remembers between runs: watermark, dead_letters, run history; and the locks that keep others out."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ Stage = Literal["read", "embed", "write"]
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DeadLetter:
     """One row that could not be synced.
 
     :param id: the row's id
@@ -96,8 +96,8 @@ class SyncState:
             yield cls(config, connection)
 
     @property
-    def failed_ids(self) -> frozenset[UUID]:
-        """Rows that are parked as failed now."""
+    def dead_letter_ids(self) -> frozenset[UUID]:
+        """Rows that are parked as dead letters now."""
         return frozenset(self._failed)
 
     async def look_at(self, collection: str) -> None:
@@ -106,7 +106,7 @@ class SyncState:
         :param collection: the real collection's name in Qdrant
         """
         self._collection = collection
-        self._failed = {row[0] for row in await self._fetch("sync_failed_ids")}
+        self._failed = {row[0] for row in await self._fetch("sync_dead_letter_ids")}
 
     async def lock(self, collection: str, id_range: IdRange | None = None) -> None:
         """Become the only sync run of a collection, or of an id range of it, however long another one takes.
@@ -138,9 +138,9 @@ class SyncState:
         for lock in self._locks:
             if not (await self._fetch("sync_lock_held", lock))[0][0]:
                 raise OutageError(
-                    f"The session of {self._config.place} that held the lock of '{self._collection}' was exchanged for "
-                    "another one, as poolers in transaction mode do. Connect to PostgreSQL itself; the next try goes "
-                    "on from there."
+                    f"The session of {self._config.address} that held the lock of '{self._collection}' was exchanged "
+                    "for another one, as poolers in transaction mode do. Connect to PostgreSQL itself; the next try "
+                    "goes on from there."
                 )
 
     async def watermark(self, target_identity: str, horizon: Horizon) -> Watermark | str:
@@ -149,7 +149,7 @@ class SyncState:
         :param target_identity: identity of the Qdrant collection that is written now
         :param horizon: where this run will stop
         """
-        rows = await self._fetch("sync_state")
+        rows = await self._fetch("sync_checkpoint")
         if not rows:
             return "this collection was never synced from this database"
         identity, system_identifier, xid, node_id = rows[0]
@@ -165,7 +165,7 @@ class SyncState:
         self,
         *,
         done: Iterable[UUID],
-        failures: Iterable[Failure],
+        dead_letters: Iterable[DeadLetter],
         watermark: Watermark | None,
         target_identity: str,
         system_identifier: str,
@@ -173,38 +173,41 @@ class SyncState:
         """Record one acknowledged batch in one transaction.
 
         :param done: rows that Qdrant now holds as they should be
-        :param failures: rows that are parked instead
+        :param dead_letters: rows that are parked instead
         :param watermark: how far the batch reached; ``None`` leaves the watermark alone
         :param target_identity: identity of the collection that was written
         :param system_identifier: the PostgreSQL cluster the watermark belongs to
         """
         recovered = self._failed.intersection(done)
-        parked = list(failures)
+        parked = list(dead_letters)
         if not (recovered or parked or watermark):
             return
         async with database_errors(self._config), self._connection.transaction():
             if recovered:
-                await self._execute("sync_clear_failures", ids=list(recovered))
-            for failure in parked:
+                await self._execute("sync_clear_dead_letters", ids=list(recovered))
+            for dead_letter in parked:
                 await self._execute(
-                    "sync_park_failure", node_id=failure.id, stage=failure.stage, error=_storable(failure.error)
+                    "sync_park_dead_letter",
+                    node_id=dead_letter.id,
+                    stage=dead_letter.stage,
+                    error=_storable(dead_letter.error),
                 )
             if watermark:
                 await self._execute(
-                    "sync_save_watermark",
+                    "sync_save_checkpoint",
                     target_identity=target_identity,
                     system_identifier=system_identifier,
                     xid=watermark.xid,
                     id=watermark.id,
                 )
         self._failed.difference_update(recovered)
-        self._failed.update(failure.id for failure in parked)
+        self._failed.update(dead_letter.id for dead_letter in parked)
 
-    async def clear_failures(self, ids: Sequence[UUID]) -> None:
-        """Take rows from the failures because there is nothing left to sync."""
+    async def clear_dead_letters(self, ids: Sequence[UUID]) -> None:
+        """Take rows from the dead_letters because there is nothing left to sync."""
         if ids:
             async with database_errors(self._config):
-                await self._execute("sync_clear_failures", ids=list(ids))
+                await self._execute("sync_clear_dead_letters", ids=list(ids))
             self._failed.difference_update(ids)
 
     async def start_run(self, run: RunIdentity, name: str, kind: str, watermark: Watermark | None) -> None:
@@ -242,10 +245,10 @@ class SyncState:
                 await self._execute("sync_mark_finished", kind=outcome["kind"])
 
     async def forget(self, collection: str) -> None:
-        """Drop watermark and failures of a collection that no run follows any more."""
+        """Drop watermark and dead_letters of a collection that no run follows any more."""
         async with database_errors(self._config), self._connection.transaction():
-            await self._connection.execute(query("sync_forget_watermark"), {"collection": collection})
-            await self._connection.execute(query("sync_forget_failures"), {"collection": collection})
+            await self._connection.execute(query("sync_forget_checkpoint"), {"collection": collection})
+            await self._connection.execute(query("sync_forget_dead_letters"), {"collection": collection})
 
     async def prune_tombstones(self) -> None:
         """Forget deletions that every collection has seen."""

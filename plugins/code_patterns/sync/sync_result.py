@@ -26,7 +26,7 @@ class Counts:
     :param payload_only: patterns whose payload changed and whose vector stayed
     :param unchanged: patterns that were as they should be
     :param deleted: points taken out of Qdrant
-    :param failed: rows parked as failed
+    :param parked: rows that became dead letters
     :param embedded_texts: distinct texts that were embedded
     """
 
@@ -36,7 +36,7 @@ class Counts:
     payload_only: int = 0
     unchanged: int = 0
     deleted: int = 0
-    failed: int = 0
+    parked: int = 0
     embedded_texts: int = 0
 
     def as_dict(self) -> dict[str, int]:
@@ -70,7 +70,7 @@ class SyncResult:
     :param upsert_seconds: what batches waited for writes to Qdrant, added up
     :param parity: whether both sides were shown to agree: ``proven``, ``not proven`` (a run that does not look at
         everything) or ``broken``
-    :param open_failures: rows parked as failed when the run ended, earlier ones included
+    :param dead_letters: rows parked as dead letters when the run ended, earlier ones included
     :param lag_seconds: age of the oldest change that was left to the next run
     :param watermark_xid: where the next incremental run begins, or ``None`` when this run left it alone
     """
@@ -84,7 +84,7 @@ class SyncResult:
     embed_seconds: float
     upsert_seconds: float
     parity: Parity
-    open_failures: int
+    dead_letters: int
     lag_seconds: float
     watermark_xid: int | None
 
@@ -106,7 +106,7 @@ class SyncResult:
             "embed_seconds": round(self.embed_seconds, 3),
             "upsert_seconds": round(self.upsert_seconds, 3),
             "parity": self.parity,
-            "open_failures": self.open_failures,
+            "dead_letters": self.dead_letters,
             "lag_seconds": round(self.lag_seconds, 1),
             "watermark_xid": self.watermark_xid,
         }
@@ -141,14 +141,14 @@ class Progress:
         rate = counts.examined / (now - self._start)
         left = max(self._total - counts.examined, 0) / rate if rate else 0.0
         log.info(
-            "%s of %s patterns looked at (%.0f %%), %.0f per second, about %s left; %s written, %s failed.",
+            "%s of %s patterns looked at (%.0f %%), %.0f per second, about %s left; %s written, %s parked.",
             f"{counts.examined:,}",
             f"{self._total:,}",
             100 * counts.examined / self._total if self._total else 100,
             rate,
             _duration(left),
             f"{counts.new + counts.changed + counts.payload_only + counts.deleted:,}",
-            f"{counts.failed:,}",
+            f"{counts.parked:,}",
         )
 
 

@@ -186,7 +186,7 @@ class PatternTarget:
             for result in await request():
                 if result.status != models.UpdateStatus.COMPLETED:
                     raise OutageError(
-                        f"Qdrant at {self._qdrant.config.place} answered '{result.status.value}' instead of "
+                        f"Qdrant at {self._qdrant.config.address} answered '{result.status.value}' instead of "
                         "'completed' to a write that was to be waited for; the batch does not count as stored and "
                         "will be tried again."
                     )

@@ -73,7 +73,7 @@ async def verify(
     :param source: the rows
     :param target: the points
     :param watermark: what changed after it waits for the next sync and is no flaw
-    :param failed: rows parked as failed, which are no flaw either
+    :param failed: rows parked as dead letters, which are no flaw either
     """
     started = time.monotonic()
     verification = Verification()
@@ -84,7 +84,7 @@ async def verify(
     seconds = time.monotonic() - started
     log.info(
         "Read %s patterns whole on both sides in %.1f s (%.0f per second): %d of %d id ranges differ, %d points are "
-        "wrong, %d wait for the next sync or are parked as failed.",
+        "wrong, %d wait for the next sync or are parked as dead letters.",
         f"{verification.patterns:,}",
         seconds,
         verification.patterns / seconds if seconds else 0,
@@ -119,7 +119,7 @@ async def _differences(
     ):
         async for rows, points in joined(row_pages, point_pages):
             expected, unreadable = _expected(rows, target.collection.recipe)
-            # Whatever an earlier state of an unreadable row left in Qdrant stays: the row is parked as failed.
+            # Whatever an earlier state of an unreadable row left in Qdrant stays: the row is a dead letter.
             found = {point.id: point for point in points if point.id not in unreadable}
             digests = {node_id: _digest(found[node_id].payload, expected.get(node_id, {})) for node_id in found}
             wanted = {node_id: _digest(payload, payload) for node_id, payload in expected.items()}

@@ -13,7 +13,7 @@ import pytest
 from code_patterns.embeddings import EmbeddingConfig, RetryPolicy, open_embedder
 from code_patterns.embeddings.base import Embedder, RejectedInputError
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
-from tests import embedding_server as faults
+from tests.support import faulty_embeddings as faults
 from tests.support.faulty_embeddings import EmbeddingServer, Fault, status
 
 QUICK = RetryPolicy(attempts=3, total=5, first_wait=0.01, longest_wait=0.05)

@@ -56,7 +56,7 @@ def test_hourly_changes_flow_to_readers_until_the_swap_and_after(sides: TwoSides
         ("full", new, old),
         ("incremental", new, None),
     ]
-    assert sides.execute("SELECT collection FROM pattern_sync_state") == [(new,)]
+    assert sides.execute("SELECT collection FROM pattern_sync_checkpoints") == [(new,)]
 
 
 def test_rollback_brings_the_old_collection_up_to_date_and_stays(sides: TwoSides) -> None:

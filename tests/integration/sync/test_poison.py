@@ -143,10 +143,10 @@ def test_poison_is_stored_as_it_is_or_parked_and_its_neighbours_are_stored(sides
     result = sides.sync("full", batch_size=20)
     parked = {name for name, poison in POISON.items() if poison.parked}
     assert result.parity == "proven"
-    assert (result.counts["new"], result.counts["failed"]) == (60 + len(POISON) - len(parked), len(parked))
+    assert (result.counts["new"], result.counts["parked"]) == (60 + len(POISON) - len(parked), len(parked))
 
     points = sides.points()
-    errors = dict(sides.execute("SELECT node_id, error FROM pattern_sync_failures"))
+    errors = dict(sides.execute("SELECT node_id, error FROM pattern_sync_dead_letters"))
     assert {bad[name]["id"] for name in parked} == errors.keys()
     assert points.keys() == {row["id"] for row in neighbours} | {
         bad[name]["id"] for name in POISON if name not in parked
@@ -166,17 +166,17 @@ def test_poison_is_stored_as_it_is_or_parked_and_its_neighbours_are_stored(sides
 
     # What was stored compares equal, and the payload alone can be written as well.
     again = sides.sync("full")
-    assert (again.counts["unchanged"], again.counts["failed"]) == (len(points), len(parked))
+    assert (again.counts["unchanged"], again.counts["parked"]) == (len(points), len(parked))
     assert sides.sync("verify").parity == "proven"
     sides.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another'")
-    assert sides.sync().counts["failed"] == len(parked)
+    assert sides.sync().counts["parked"] == len(parked)
     after = sides.points()
     for node_id, point in points.items():
         assert after[node_id]["metadata"] == nearly(point["metadata"])
         assert after[node_id]["code"] == point["code"]
 
     sides.execute("UPDATE pattern_lineage_nodes SET pattern_data = '{}', metadata = '{}'")
-    assert sides.sync().open_failures == 0
+    assert sides.sync().dead_letters == 0
     sides.assert_equal_sides()
 
 

@@ -15,8 +15,8 @@ from psycopg.conninfo import make_conninfo
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.migrations.runner import apply
 from code_patterns.servers.qdrant import QdrantConfig
-from tests import embedding_server as embedding_faults
 from tests.conftest import config_of
+from tests.support import faulty_embeddings as embedding_faults
 from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.faulty_qdrant import Operation, QdrantServer
 from tests.support.two_sides import TwoSides, rows
@@ -90,10 +90,10 @@ def is_waiting(sides: TwoSides) -> bool:
 
 
 def assert_the_next_run_repairs(sides: TwoSides, mode: str) -> None:
-    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
-    assert sides.sync(mode).open_failures == 0
+    assert sides.execute("SELECT * FROM pattern_sync_dead_letters") == []
+    assert sides.sync(mode).dead_letters == 0
     sides.assert_equal_sides()
-    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    assert sides.execute("SELECT * FROM pattern_sync_dead_letters") == []
     statuses = sides.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at")
     assert [status for (status,) in statuses[-2:]] in (["failed", "succeeded"], ["abandoned", "succeeded"])
     assert sides.sync(mode).counts["embedded_texts"] == 0
@@ -201,7 +201,7 @@ def test_a_waiting_run_whose_session_is_ended_says_so(sides: TwoSides) -> None:
     sides.sync()
     with ThreadPoolExecutor() as threads, psycopg.connect(sides.postgres.conninfo, autocommit=True) as other:
         other.execute("SET application_name = 'other'")
-        physical = sides.points() and sides.execute("SELECT collection FROM pattern_sync_state")[0][0]
+        physical = sides.points() and sides.execute("SELECT collection FROM pattern_sync_checkpoints")[0][0]
         other.execute("SELECT pg_advisory_lock(hashtext('code_patterns sync'), hashtext(%s))", [physical])
         waiting = threads.submit(sides.sync, settled=False)
         while not is_waiting(sides):
@@ -236,7 +236,7 @@ def test_an_error_text_that_postgresql_cannot_hold_does_not_hide_the_error(
     bad["pattern_data"] = '{"code": "poison"}'
     sides.insert(patterns)
     embedding_server.markers["poison"] = embedding_faults.status(400, message="cannot read \0 and \ud800")
-    assert sides.sync().counts["failed"] == 1
-    [(node_id, error)] = sides.execute("SELECT node_id, error FROM pattern_sync_failures")
+    assert sides.sync().counts["parked"] == 1
+    [(node_id, error)] = sides.execute("SELECT node_id, error FROM pattern_sync_dead_letters")
     assert node_id == bad["id"]
     assert "cannot read ? and ?" in error

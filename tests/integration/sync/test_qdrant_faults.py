@@ -61,10 +61,10 @@ def work(sides: TwoSides) -> None:
 
 def assert_nothing_recorded_beyond_the_points(sides: TwoSides) -> None:
     """The watermark has passed no row that Qdrant does not hold as it is, and no row is blamed."""
-    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    assert sides.execute("SELECT * FROM pattern_sync_dead_letters") == []
     passed = sides.execute(
-        "SELECT id, pattern_data ->> 'code', metadata FROM pattern_lineage_nodes AS row, pattern_sync_state AS state "
-        "WHERE (row.sync_xid, row.id) <= (state.watermark_xid, state.watermark_id)"
+        "SELECT id, pattern_data ->> 'code', metadata FROM pattern_lineage_nodes AS row, "
+        "pattern_sync_checkpoints AS state WHERE (row.sync_xid, row.id) <= (state.watermark_xid, state.watermark_id)"
     )
     points = sides.points()
     for node_id, code, metadata in passed:
@@ -74,9 +74,9 @@ def assert_nothing_recorded_beyond_the_points(sides: TwoSides) -> None:
 
 def assert_the_next_run_repairs(sides: TwoSides, server: QdrantServer, mode: str = "incremental") -> None:
     server.heal()
-    assert sides.sync(mode, batch_size=10).open_failures == 0
+    assert sides.sync(mode, batch_size=10).dead_letters == 0
     sides.assert_equal_sides()
-    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    assert sides.execute("SELECT * FROM pattern_sync_dead_letters") == []
     again = sides.sync(mode)
     assert again.counts["embedded_texts"] == again.counts["payload_only"] == again.counts["deleted"] == 0
 
@@ -107,7 +107,7 @@ def test_passing_trouble_is_retried(
     for operation in operations:
         qdrant_server.meet(operation, *[fault for one in trouble for fault in (one, faults.NONE)])
     result = sides.sync(mode, batch_size=5)
-    assert (result.counts["failed"], result.counts["deleted"], result.counts["new"]) == (0, 10, 60)
+    assert (result.counts["parked"], result.counts["deleted"], result.counts["new"]) == (0, 10, 60)
     assert all(len(qdrant_server.faults[operation]) < 2 * len(trouble) for operation in operations)
     assert_the_next_run_repairs(sides, qdrant_server, mode)
 
@@ -317,8 +317,8 @@ def test_a_pattern_that_no_request_can_carry_is_parked_alone(
     giant["pattern_data"] = json.dumps({"code": "y" * 17_000_000})
     sides.insert([*others[:7], giant, *others[7:]])
     result = sides.sync()
-    assert (result.counts["new"], result.counts["failed"]) == (neighbours, 1)
-    [(node_id, stage, error)] = sides.execute("SELECT node_id, stage, error FROM pattern_sync_failures")
+    assert (result.counts["new"], result.counts["parked"]) == (neighbours, 1)
+    [(node_id, stage, error)] = sides.execute("SELECT node_id, stage, error FROM pattern_sync_dead_letters")
     assert (node_id, stage) == (giant["id"], "write")
     assert "larger than allowed (limit: 33554432 bytes)" in error
     assert len(sides.points()) == 3 + neighbours
@@ -378,7 +378,7 @@ def test_a_collection_exchanged_in_mid_run_is_never_a_success_with_wrong_content
     with pytest.raises(Exception, match=r"patterns_qdrant|differ between PostgreSQL and") as stopped:
         sides.sync(mode, batch_size=10)
     assert getattr(stopped.value, "retryable", False), stopped.value
-    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    assert sides.execute("SELECT * FROM pattern_sync_dead_letters") == []
     qdrant_server.heal()
     result = sides.sync(batch_size=10)
     assert (result.kind, result.parity) == ("full", "proven")

@@ -29,7 +29,7 @@ from tests.support.faulty_qdrant import QdrantServer
 from tests.support.two_sides import TwoSides, rows
 
 FORK = multiprocessing.get_context("fork")
-COUNTS = ("new", "changed", "payload_only", "deleted", "failed")
+COUNTS = ("new", "changed", "payload_only", "deleted", "parked")
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def content(sides: TwoSides) -> dict[Any, dict[str, Any]]:
 
 
 def recorded(sides: TwoSides) -> list[tuple[Any, ...]]:
-    return sides.execute("SELECT node_id, stage, error FROM pattern_sync_failures ORDER BY node_id")
+    return sides.execute("SELECT node_id, stage, error FROM pattern_sync_dead_letters ORDER BY node_id")
 
 
 def uneven(patterns: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def test_the_total_is_that_of_one_task(sides: TwoSides) -> None:
     assert content(sides) == content(whole)
     results = sync_in_shards(sides, 4, meanwhile=lambda: sides.insert(late))
     after, failures = content(sides), recorded(sides)
-    sides.execute("DELETE FROM pattern_sync_failures")
+    sides.execute("DELETE FROM pattern_sync_dead_letters")
     alone = whole.sync("full", allow_mass_delete=True)
 
     assert after == content(whole)
@@ -126,7 +126,7 @@ def test_the_total_is_that_of_one_task(sides: TwoSides) -> None:
         "changed": 0,
         "payload_only": 0,
         "deleted": alone.counts["deleted"],
-        "failed": 10,
+        "parked": 10,
     }
     assert (last.parity, alone.parity) == ("proven", "proven")
     assert {result.kind for result in shards} == {"shard"}
@@ -351,8 +351,8 @@ def test_other_runs_wait_for_a_running_shard(sides: TwoSides, qdrant_server: Qdr
         other = threads.submit(sides.sync, mode, settled=False)
         assert waits(sides) == 1
         assert not other.done()
-        assert shard.go_on().counts["failed"] == 0
-        assert other.result(60).counts["failed"] == 0
+        assert shard.go_on().counts["parked"] == 0
+        assert other.result(60).counts["parked"] == 0
     assert sides.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at") == [("succeeded",)] * 3
     sides.sync("full")
     sides.assert_equal_sides()
@@ -400,7 +400,7 @@ def test_a_shard_whose_session_is_ended_writes_no_more(sides: TwoSides, qdrant_s
         with pytest.raises(OutageError, match=r"'patterns_postgres'.*went away during the run"):
             shard.go_on()
     assert len(sides.points()) < 250
-    assert sides.sync("full", id_range=part).counts["failed"] == 0
+    assert sides.sync("full", id_range=part).counts["parked"] == 0
     assert sides.sync("full").parity == "proven"
     sides.assert_equal_sides()
 
@@ -437,7 +437,7 @@ def test_shards_that_park_rows_at_once_keep_each_others(sides: TwoSides) -> None
 
     with ThreadPoolExecutor() as threads:
         results = list(threads.map(shard, ranges))
-    assert sum(result.counts["failed"] for result in results) == 40
+    assert sum(result.counts["parked"] for result in results) == 40
     bad = {row["id"] for row in patterns[::5]}
     assert {node_id for node_id, _, _ in recorded(sides)} == bad
     mended = sorted(bad)[:20]
@@ -445,4 +445,4 @@ def test_shards_that_park_rows_at_once_keep_each_others(sides: TwoSides) -> None
     with ThreadPoolExecutor() as threads:
         list(threads.map(shard, ranges))
     assert {node_id for node_id, _, _ in recorded(sides)} == bad - set(mended)
-    assert sides.sync("full").open_failures == 20
+    assert sides.sync("full").dead_letters == 20

@@ -27,7 +27,7 @@ def test_first_full_sync_brings_every_row_and_proves_it(sides: TwoSides) -> None
         "payload_only": 0,
         "unchanged": 0,
         "deleted": 0,
-        "failed": 0,
+        "parked": 0,
         "embedded_texts": len({(path, name, code) for name, path, code in stdlib_functions()[:257]}),
     }
     assert result.parity == "proven"
@@ -49,7 +49,7 @@ def test_rows_as_old_installations_wrote_them(sides: TwoSides) -> None:
     ]
     sides.insert({**row, **changes} for row, changes in zip(rows(len(odd)), odd, strict=True))
     result = sides.sync("full")
-    assert (result.counts["new"], result.counts["failed"], result.parity) == (len(odd), 0, "proven")
+    assert (result.counts["new"], result.counts["parked"], result.parity) == (len(odd), 0, "proven")
     sides.assert_equal_sides()
     texts = {point["text"] for point in sides.points().values()}
     assert any(text.startswith("File: unknown") or "Path: unknown" in text for text in texts)
@@ -63,17 +63,17 @@ def test_unreadable_rows_are_parked_and_leave_when_mended(sides: TwoSides) -> No
     sides.insert(rows(10, start=20))
     sides.insert(bad)
     result = sides.sync("full")
-    assert (result.counts["new"], result.counts["failed"], result.parity) == (10, 3, "proven")
+    assert (result.counts["new"], result.counts["parked"], result.parity) == (10, 3, "proven")
     assert len(sides.points()) == 10
-    failures = dict(sides.execute("SELECT node_id, error FROM pattern_sync_failures WHERE stage = 'read'"))
+    failures = dict(sides.execute("SELECT node_id, error FROM pattern_sync_dead_letters WHERE stage = 'read'"))
     assert failures.keys() == {row["id"] for row in bad}
     assert "is not valid JSON" in failures[bad[0]["id"]]
     assert "JSON array" in failures[bad[1]["id"]]
     assert "nests deeper" in failures[bad[2]["id"]]
 
     again = sides.sync()
-    assert again.counts["failed"] == 3
-    assert {row[0] for row in sides.execute("SELECT attempts FROM pattern_sync_failures")} == {2}
+    assert again.counts["parked"] == 3
+    assert {row[0] for row in sides.execute("SELECT attempts FROM pattern_sync_dead_letters")} == {2}
 
     sides.execute(
         "UPDATE pattern_lineage_nodes SET pattern_data = %s WHERE id = %s", ['{"code": "x = 1"}', bad[0]["id"]]
@@ -81,8 +81,8 @@ def test_unreadable_rows_are_parked_and_leave_when_mended(sides: TwoSides) -> No
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [bad[1]["id"]])
     sides.execute("UPDATE pattern_lineage_nodes SET metadata = '{}' WHERE id = %s", [bad[2]["id"]])
     mended = sides.sync()
-    assert (mended.counts["new"], mended.counts["failed"], mended.open_failures) == (2, 0, 0)
-    assert sides.execute("SELECT * FROM pattern_sync_failures") == []
+    assert (mended.counts["new"], mended.counts["parked"], mended.dead_letters) == (2, 0, 0)
+    assert sides.execute("SELECT * FROM pattern_sync_dead_letters") == []
     sides.assert_equal_sides()
 
 
@@ -113,7 +113,7 @@ def test_incremental_does_exactly_what_changed(sides: TwoSides) -> None:
         "payload_only": 10,
         "unchanged": 0,
         "deleted": 5,
-        "failed": 0,
+        "parked": 0,
         "embedded_texts": 7 + len({row["file_path"] for row in patterns[:5]}),
     }
     sides.assert_equal_sides()
@@ -287,7 +287,7 @@ def test_the_share_that_may_be_deleted_is_inclusive(sides: TwoSides) -> None:
 def test_dry_run_writes_nothing_and_counts_what_the_real_run_does(sides: TwoSides) -> None:
     patterns = rows(60)
     sides.insert(patterns)
-    tables = ("pattern_sync_state", "pattern_sync_failures", "pattern_sync_runs", "pattern_sync_tombstones")
+    tables = ("pattern_sync_checkpoints", "pattern_sync_dead_letters", "pattern_sync_runs", "pattern_sync_tombstones")
 
     def everything() -> list[object]:
         return [sides.execute(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
@@ -352,22 +352,22 @@ def test_interval_resyncs_exactly_the_rows_of_those_hours(sides: TwoSides) -> No
         [start + timedelta(minutes=59, seconds=59), patterns[4]["id"]],
     )
     sides.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
-    state = sides.execute("SELECT watermark_xid::text, watermark_id FROM pattern_sync_state")
+    state = sides.execute("SELECT watermark_xid::text, watermark_id FROM pattern_sync_checkpoints")
 
     result = sides.sync(interval=(start, start + timedelta(hours=1)))
     assert (result.kind, result.counts["examined"]) == ("interval", 3)
     renamed = {node_id for node_id, point in sides.points().items() if point["pattern_name"] == "x"}
     assert renamed == {patterns[index]["id"] for index in (1, 2, 4)}
-    assert sides.execute("SELECT watermark_xid::text, watermark_id FROM pattern_sync_state") == state
+    assert sides.execute("SELECT watermark_xid::text, watermark_id FROM pattern_sync_checkpoints") == state
 
 
 def test_restored_database_means_one_full_sync(sides: TwoSides) -> None:
     sides.insert(rows(10))
     sides.sync("full")
-    sides.execute("UPDATE pattern_sync_state SET system_identifier = '1'")
+    sides.execute("UPDATE pattern_sync_checkpoints SET system_identifier = '1'")
     assert sides.sync().kind == "full"
     assert sides.sync().kind == "incremental"
-    sides.execute("UPDATE pattern_sync_state SET watermark_xid = '999999999'")
+    sides.execute("UPDATE pattern_sync_checkpoints SET watermark_xid = '999999999'")
     assert sides.sync().kind == "full"
 
 

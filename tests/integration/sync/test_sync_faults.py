@@ -9,7 +9,7 @@ import pytest
 from code_patterns.embeddings.base import Api
 from code_patterns.errors import OutageError, PatternsError
 from code_patterns.servers.retry import RetryPolicy
-from tests import embedding_server as faults
+from tests.support import faulty_embeddings as faults
 from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.two_sides import TwoSides, rows
 
@@ -50,22 +50,22 @@ def test_one_bad_row_in_a_hundred(served: TwoSides, embedding_server: EmbeddingS
     served.insert(patterns)
     embedding_server.markers[MARKER] = faults.status(code)
     result = served.sync("full")
-    assert (result.counts["new"], result.counts["failed"], result.parity) == (99, 1, "proven")
+    assert (result.counts["new"], result.counts["parked"], result.parity) == (99, 1, "proven")
     assert served.points().keys() == {row["id"] for row in patterns} - {bad["id"]}
     [(node_id, stage, error, attempts)] = served.execute(
-        "SELECT node_id, stage, error, attempts FROM pattern_sync_failures"
+        "SELECT node_id, stage, error, attempts FROM pattern_sync_dead_letters"
     )
     assert (node_id, stage, attempts) == (bad["id"], "embed", 1)
     assert "as ordered" in error
 
     again = served.sync()
-    assert (again.counts["failed"], again.open_failures) == (1, 1)
-    assert served.execute("SELECT attempts FROM pattern_sync_failures") == [(2,)]
+    assert (again.counts["parked"], again.dead_letters) == (1, 1)
+    assert served.execute("SELECT attempts FROM pattern_sync_dead_letters") == [(2,)]
 
     served.execute('UPDATE pattern_lineage_nodes SET pattern_data = \'{"code": "fine"}\' WHERE id = %s', [bad["id"]])
     mended = served.sync()
-    assert (mended.counts["new"], mended.counts["failed"], mended.open_failures) == (1, 0, 0)
-    assert served.execute("SELECT * FROM pattern_sync_failures") == []
+    assert (mended.counts["new"], mended.counts["parked"], mended.dead_letters) == (1, 0, 0)
+    assert served.execute("SELECT * FROM pattern_sync_dead_letters") == []
     served.assert_equal_sides()
 
 
@@ -75,10 +75,10 @@ def test_a_parked_row_that_changed_nothing_is_mended_by_the_server(
     served.insert(rows(5, pattern_data=json.dumps({"code": MARKER})))
     served.insert(rows(5, start=10))
     embedding_server.markers[MARKER] = faults.status(400)
-    assert served.sync("full").counts["failed"] == 5
+    assert served.sync("full").counts["parked"] == 5
     embedding_server.markers.clear()
     result = served.sync()
-    assert (result.counts["new"], result.open_failures) == (5, 0)
+    assert (result.counts["new"], result.dead_letters) == (5, 0)
     served.assert_equal_sides()
 
 
@@ -96,7 +96,7 @@ def test_passing_trouble_is_retried(served: TwoSides, embedding_server: Embeddin
     # The first request of a run is its check, which is not retried.
     embedding_server.faults.extend([faults.Fault(), *trouble])
     result = served.sync("full", batch_size=6)
-    assert (result.counts["new"], result.counts["failed"], result.parity) == (60, 0, "proven")
+    assert (result.counts["new"], result.counts["parked"], result.parity) == (60, 0, "proven")
     served.assert_equal_sides()
 
 
@@ -119,7 +119,7 @@ def test_an_outage_stops_the_run_blames_no_row_and_can_be_resumed(
         served.sync(batch_size=10)
     assert "patterns_embeddings" in str(stopped.value)
     assert embedding_server.requests - requests < 60
-    assert served.execute("SELECT * FROM pattern_sync_failures") == []
+    assert served.execute("SELECT * FROM pattern_sync_dead_letters") == []
     assert served.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at DESC LIMIT 1") == [("failed",)]
     partly = served.points()
     assert partly.items() >= before.items()
@@ -128,7 +128,7 @@ def test_an_outage_stops_the_run_blames_no_row_and_can_be_resumed(
     embedding_server.always = None
     embedding_server.faults.clear()
     result = served.sync(batch_size=10)
-    assert (result.kind, result.counts["failed"]) == ("incremental", 0)
+    assert (result.kind, result.counts["parked"]) == ("incremental", 0)
     served.assert_equal_sides()
 
 
@@ -148,7 +148,7 @@ def test_a_bad_row_in_a_hundred_is_found_with_few_requests(served: TwoSides, emb
     patterns[41]["pattern_data"] = json.dumps({"code": f"# {MARKER}"})
     served.insert(patterns)
     embedding_server.markers[MARKER] = faults.status(500)
-    assert served.sync("full").counts["failed"] == 1
+    assert served.sync("full").counts["parked"] == 1
     # The check, two requests and a probe for each of seven halvings, and the attempts of the row alone.
     assert embedding_server.requests <= 30
 
@@ -171,4 +171,4 @@ def test_thousands_of_rows_in_an_outage_cost_few_requests(served: TwoSides, embe
         served.sync("full")
     # Six batches were on their way; each made its attempts and two probes.
     assert embedding_server.requests <= 1 + 6 * (3 + 2)
-    assert served.execute("SELECT * FROM pattern_sync_failures") == []
+    assert served.execute("SELECT * FROM pattern_sync_dead_letters") == []

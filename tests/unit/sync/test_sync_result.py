@@ -26,7 +26,7 @@ def test_progress_tells_done_total_rate_and_time_left(clock: list[float], caplog
         progress.show(counts)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == (
-        "500 of 10,000 patterns looked at (5 %), 50 per second, about 3 min 10 s left; 400 written, 0 failed."
+        "500 of 10,000 patterns looked at (5 %), 50 per second, about 3 min 10 s left; 400 written, 0 parked."
     )
     assert len(lines) == 4, "a line after ten seconds, then one every thirty"
 
@@ -55,7 +55,7 @@ def test_result_is_numbers_in_xcom_and_a_table_in_the_log() -> None:
         embed_seconds=1.0,
         upsert_seconds=0.5,
         parity="proven",
-        open_failures=0,
+        dead_letters=0,
         lag_seconds=0.0,
         watermark_xid=77,
     )

@@ -56,11 +56,11 @@ async def sync(
             await run.close_history(None)
         result = await run.result(horizon)
     log.info(result.table())
-    if result.open_failures:
+    if result.dead_letters:
         log.warning(
-            "%d patterns are parked as failed and not (or not newly) in Qdrant; see the table "
-            "pattern_sync_failures for each one's error. Every later run tries them again.",
-            result.open_failures,
+            "%d patterns are parked as dead letters and not (or not newly) in Qdrant; see the table "
+            "pattern_sync_dead_letters for each one's error. Every later run tries them again.",
+            result.dead_letters,
         )
     return result
 

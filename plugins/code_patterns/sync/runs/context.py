@@ -7,7 +7,7 @@ from code_patterns.embeddings.base import Embedder
 from code_patterns.errors import PatternsError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.qdrant import Qdrant
-from code_patterns.sync.change_detection import ChangeReader
+from code_patterns.sync.change_detection import ChangeDetector
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Watermark
 from code_patterns.sync.embed import DistinctEmbedder
@@ -47,7 +47,7 @@ class RunContext:
         self.source = source
         self.qdrant = qdrant
         self.target = PatternTarget(qdrant, collection)
-        self.reader = ChangeReader(source, self.target)
+        self.detector = ChangeDetector(source, self.target)
         self.state = state
         self.settings = settings
         self.counts = Counts()
@@ -84,7 +84,7 @@ class RunContext:
         self.watermark = horizon.watermark
         await self.state.record(
             done=(),
-            failures=(),
+            dead_letters=(),
             watermark=horizon.watermark,
             target_identity=self.target.collection.identity,
             system_identifier=horizon.system_identifier,
@@ -125,7 +125,7 @@ class RunContext:
             embed_seconds=self.waits.embed,
             upsert_seconds=self.waits.upsert,
             parity=self.parity,
-            open_failures=len(self.state.failed_ids),
+            dead_letters=len(self.state.dead_letter_ids),
             lag_seconds=await self.source.lag_seconds(horizon),
             watermark_xid=self.watermark.xid if self.watermark else None,
         )

@@ -27,7 +27,7 @@ async def sync_everything(run: RunContext, horizon: Horizon) -> None:
     total = await run.source.count_code()
     limit = run.settings.limit
     points = Points()
-    changes = run.reader.everything(points, limit)
+    changes = run.detector.everything(points, limit)
     await run.pipeline(horizon).run(changes, Progress(min(total, limit or total)))
     if limit is not None and total > limit:
         log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
@@ -67,25 +67,25 @@ async def _delete(run: RunContext, ids: list[UUID] | list[int]) -> None:
 
 
 async def _recover_vanished(run: RunContext) -> None:
-    """Forget failures of rows that are gone, or no longer code: there is nothing left to sync."""
-    failed = sorted(run.state.failed_ids)
+    """Forget dead_letters of rows that are gone, or no longer code: there is nothing left to sync."""
+    failed = sorted(run.state.dead_letter_ids)
     for start in range(0, len(failed), PAGE_ROWS):
         ids = failed[start : start + PAGE_ROWS]
         rows = await run.source.rows_by_id(ids)
         gone = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
-        await run.state.clear_failures(gone)
+        await run.state.clear_dead_letters(gone)
 
 
 async def _prove(run: RunContext, horizon: Horizon) -> Points:
     """Compare both sides once more, and fail unless they agree.
 
-    Rows parked as failed, and rows that changed while this run was going, are not held against it: the
+    Rows parked as dead letters, and rows that changed while this run was going, are not held against it: the
     first are counted, the second belong to the next run.
     """
     points = Points()
     differing: list[PointId] = []
-    async for change in run.reader.everything(points):
-        if is_difference(change) and change.id not in run.state.failed_ids:
+    async for change in run.detector.everything(points):
+        if is_difference(change) and change.id not in run.state.dead_letter_ids:
             differing.append(change.id)
             if len(differing) > MAX_NAMED_DIFFERENCES:
                 break
@@ -110,10 +110,10 @@ def _note_proof(run: RunContext, points: Points, moving: int) -> None:
     run.parity = "proven"
     log.info(
         "Parity proven: ids and hashes of %s points agree with PostgreSQL; %d rows changed meanwhile, %d are "
-        "parked as failed.",
+        "parked as dead letters.",
         f"{points.seen:,}",
         moving,
-        len(run.state.failed_ids),
+        len(run.state.dead_letter_ids),
     )
 
 

@@ -19,7 +19,7 @@ async def sync_changes(run: RunContext, watermark: Watermark, horizon: Horizon) 
     await _name_old_transaction(run)
     total = await run.source.count_changed(watermark, horizon)
     limit = run.settings.limit
-    changes = run.reader.since(watermark, horizon, run.state.failed_ids, limit)
+    changes = run.detector.since(watermark, horizon, run.state.dead_letter_ids, limit)
     await run.pipeline(horizon).run(changes, Progress(min(total, limit or total)))
     if limit is None or total <= limit:
         await run.move_watermark(horizon)
@@ -35,7 +35,7 @@ async def sync_interval(run: RunContext, interval: Interval, horizon: Horizon) -
     """Compare the rows created or updated in a span of time; the watermark stays where it is."""
     log.info("Re-syncing the rows created or updated from %s to %s.", interval.start, interval.end)
     total = await run.source.count_interval(interval.start, interval.end)
-    changes = run.reader.within(interval, run.settings.limit)
+    changes = run.detector.within(interval, run.settings.limit)
     await run.pipeline(horizon).run(changes, Progress(min(total, run.settings.limit or total)))
 
 

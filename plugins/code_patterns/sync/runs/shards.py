@@ -37,7 +37,7 @@ SAMPLED_PATTERNS = 1_000
 
 
 @dataclass(frozen=True)
-class ShardPlan:
+class Partition:
     """How a full sync is cut.
 
     :param ranges: what each shard is to look at, all ids together; empty where one task does better
@@ -48,9 +48,9 @@ class ShardPlan:
     points: int | None = None
 
 
-async def plan_shards(
+async def partition(
     postgres: PostgresConfig, qdrant: QdrantConfig, embedding: EmbeddingConfig, settings: SyncSettings
-) -> ShardPlan:
+) -> Partition:
     """Find out whether a full sync has enough to write for several workers, and cut it into id ranges.
 
     The collection is created here, once, so that no two shards try to.
@@ -59,13 +59,13 @@ async def plan_shards(
     :raises OutageError: when a server went away
     """
     if settings.dry_run or settings.limit or settings.rollback or settings.shards == 1:
-        return ShardPlan()
+        return Partition()
     if qdrant.path:
-        log.info("No shards: Qdrant's embedded storage of %s can be opened by one process only.", qdrant.place)
-        return ShardPlan()
+        log.info("No shards: Qdrant's embedded storage of %s can be opened by one process only.", qdrant.address)
+        return Partition()
     async with open_run(postgres, qdrant, embedding, settings, RunIdentity(uuid4())) as run:
         total = await run.source.count_code()
-        sample = await run.reader.sampled(SAMPLED_PATTERNS)
+        sample = await run.detector.sampled(SAMPLED_PATTERNS)
         writes = round(total * sum(map(_writes, sample)) / len(sample)) if sample else 0
         wanted = settings.shards or min(writes // SHARD_WRITES, MOST_SHARDS)
         ranges = cut(sample, wanted)
@@ -76,10 +76,10 @@ async def plan_shards(
             f"{len(ranges)} shards" if ranges else "one task does it all",
         )
         if not ranges:
-            return ShardPlan()
+            return Partition()
         points = await run.target.count()
         await prepare(run.qdrant, run.target.collection)
-        return ShardPlan(ranges, points)
+        return Partition(ranges, points)
 
 
 def cut(sample: Sequence[Change], wanted: int) -> list[IdRange]:
@@ -102,7 +102,7 @@ async def sync_range(run: RunContext, within: IdRange, horizon: Horizon) -> None
     """Write what differs in an id range; orphans, proof and watermark are left to the full sync."""
     total = await run.source.count_code(within)
     log.info("Syncing %s patterns from id %s to %s.", f"{total:,}", within.first, within.last)
-    await run.pipeline(horizon).run(run.reader.everything(Points(), within=within), Progress(total))
+    await run.pipeline(horizon).run(run.detector.everything(Points(), within=within), Progress(total))
 
 
 def _writes(change: Change) -> bool:

@@ -37,7 +37,7 @@ async def verify_everything(run: RunContext, horizon: Horizon) -> None:
 
 
 async def _wrong(run: RunContext, watermark: Watermark) -> list[Difference]:
-    verification = await verify(run.source, run.target, watermark, run.state.failed_ids)
+    verification = await verify(run.source, run.target, watermark, run.state.dead_letter_ids)
     run.counts.examined = verification.patterns
     run.counts.unchanged = verification.patterns - len(verification.wrong)
     return verification.wrong
@@ -49,6 +49,6 @@ async def _heal(run: RunContext, wrong: Sequence[Difference], horizon: Horizon) 
         if difference.flaw is Flaw.FOREIGN:
             points.add_orphan(difference.id)
     refuse_mass_delete(points, run.counts.examined, run.target.collection.description.points, run.settings)
-    mends = run.reader.mends([difference for difference in wrong if difference.flaw is not Flaw.FOREIGN])
+    mends = run.detector.mends([difference for difference in wrong if difference.flaw is not Flaw.FOREIGN])
     await run.pipeline(horizon).run(mends, Progress(len(wrong)))
     await delete_orphans(run, points)

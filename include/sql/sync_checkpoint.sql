@@ -4,5 +4,5 @@ SELECT
     system_identifier,
     watermark_xid::text::bigint,
     watermark_id
-FROM pattern_sync_state
+FROM pattern_sync_checkpoints
 WHERE collection = %(collection)s;

@@ -1,5 +1,5 @@
 -- Park a row as failed, or count one more attempt.
-INSERT INTO pattern_sync_failures AS parked (collection, node_id, stage, error)
+INSERT INTO pattern_sync_dead_letters AS parked (collection, node_id, stage, error)
 VALUES (%(collection)s, %(node_id)s, %(stage)s, %(error)s)
 ON CONFLICT (collection, node_id) DO UPDATE
     SET

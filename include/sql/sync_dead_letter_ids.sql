@@ -1,5 +1,5 @@
 -- The rows of a collection that are parked as failed.
 SELECT node_id
-FROM pattern_sync_failures
+FROM pattern_sync_dead_letters
 WHERE collection = %(collection)s
 ORDER BY node_id;

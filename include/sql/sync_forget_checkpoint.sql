@@ -1,3 +1,3 @@
 -- Drop the watermark of a collection that no run follows any more; it would keep tombstones alive.
-DELETE FROM pattern_sync_state
+DELETE FROM pattern_sync_checkpoints
 WHERE collection = %(collection)s;

@@ -1,5 +1,5 @@
 -- Move a collection's watermark.
-INSERT INTO pattern_sync_state (
+INSERT INTO pattern_sync_checkpoints (
     collection, target_identity, system_identifier, watermark_xid, watermark_id
 )
 VALUES (
