@@ -10,6 +10,13 @@
 -- quality_improvement is recomputed where it disagrees with quality_after - quality_before.
 -- pattern_quality_metrics gets its foreign key only when it is created here: in an existing table either it is
 -- there already or scores without lineage rule it out, and migration 013 removes it anyway.
+--
+-- Triggers keep usage_count, success_rate and last_used_at of a template right when its events are inserted, changed,
+-- deleted or truncated. They add to counters in pattern_template_usage, so an event costs the same however many there
+-- were before. The counters are filled from the events that exist; writers of events wait meanwhile. The templates are
+-- not changed by that: one whose numbers never agreed with its events keeps them until its next event. Events written
+-- with triggers switched off are counted when update_pattern_stats is called for their template.
+--
 -- The two views and the two public functions are created anew: grants on older ones have to be given again.
 -- Where a column type was widened, sessions that were open meanwhile may hold stale plans of a user's own functions
 -- ("type of parameter ... does not match that when preparing the plan"): let them reconnect.
@@ -309,8 +316,27 @@ BEGIN
 END
 $adopt$;
 
-CREATE INDEX IF NOT EXISTS pattern_templates_ranking_idx
-    ON pattern_templates (usage_count DESC, success_rate DESC) WHERE NOT is_deprecated;
+CREATE TABLE IF NOT EXISTS pattern_template_usage (
+    pattern_id uuid PRIMARY KEY REFERENCES pattern_templates (id) ON DELETE CASCADE,
+    events bigint NOT NULL,
+    known bigint NOT NULL,
+    successes bigint NOT NULL
+);
+COMMENT ON TABLE pattern_template_usage IS
+    'What usage_count and success_rate of templates are made of; kept by triggers on pattern_usage_events.';
+COMMENT ON COLUMN pattern_template_usage.pattern_id IS 'Template; one without a row was never used.';
+COMMENT ON COLUMN pattern_template_usage.events IS 'Its usage events.';
+COMMENT ON COLUMN pattern_template_usage.known IS 'Those with a known outcome.';
+COMMENT ON COLUMN pattern_template_usage.successes IS 'Those that succeeded.';
+
+-- Adopted tables may hold NULL in is_deprecated, usage_count and success_rate.
+CREATE INDEX IF NOT EXISTS pattern_templates_top_idx
+    ON pattern_templates (usage_count DESC NULLS LAST, success_rate DESC NULLS LAST, id)
+    WHERE is_deprecated IS NOT TRUE;
+-- The order of filtered lists: without it, a condition that most templates meet sorts most of the table.
+CREATE INDEX IF NOT EXISTS pattern_templates_confidence_idx
+    ON pattern_templates (confidence_score DESC NULLS LAST, usage_count DESC NULLS LAST, pattern_name, id)
+    WHERE is_deprecated IS NOT TRUE;
 CREATE INDEX IF NOT EXISTS pattern_templates_type_idx ON pattern_templates (pattern_type, language);
 CREATE INDEX IF NOT EXISTS pattern_templates_tags_idx ON pattern_templates USING gin (tags);
 CREATE INDEX IF NOT EXISTS pattern_templates_parent_idx
@@ -322,20 +348,6 @@ CREATE INDEX IF NOT EXISTS pattern_usage_events_pattern_idx
 CREATE INDEX IF NOT EXISTS pattern_usage_events_used_at_idx ON pattern_usage_events (used_at);
 CREATE INDEX IF NOT EXISTS pattern_relationships_target_idx ON pattern_relationships (target_pattern_id);
 CREATE INDEX IF NOT EXISTS pattern_analytics_pattern_idx ON pattern_analytics (pattern_id);
-
-DO $trigram$
-DECLARE
-    extension_schema text;
-BEGIN
-    SELECT extnamespace::regnamespace::text INTO extension_schema FROM pg_extension WHERE extname = 'pg_trgm';
-    IF NOT FOUND THEN
-        RAISE NOTICE 'pg_trgm is not installed: searching templates by a part of their text reads the whole table';
-        RETURN;
-    END IF;
-    EXECUTE format('CREATE INDEX IF NOT EXISTS pattern_templates_search_idx ON pattern_templates USING gin '
-        '(pattern_name %1$s.gin_trgm_ops, description %1$s.gin_trgm_ops)', extension_schema);
-END
-$trigram$;
 
 -- Older overloads or parameter names would stand in the way of CREATE OR REPLACE.
 DO $older$
@@ -352,27 +364,44 @@ BEGIN
 END
 $older$;
 
+CREATE OR REPLACE FUNCTION pattern_usage_recount(counted_pattern uuid) RETURNS SETOF pattern_template_usage
+LANGUAGE sql VOLATILE SECURITY DEFINER AS $function$
+    INSERT INTO pattern_template_usage (pattern_id, events, known, successes)
+    SELECT
+        template.id,
+        count(event.id),
+        count(event.success),
+        count(*) FILTER (WHERE event.success)
+    FROM pattern_templates AS template
+    LEFT JOIN pattern_usage_events AS event ON event.pattern_id = template.id
+    WHERE template.id = counted_pattern
+    GROUP BY template.id
+    ON CONFLICT (pattern_id) DO UPDATE SET
+        events = excluded.events,
+        known = excluded.known,
+        successes = excluded.successes
+    RETURNING *
+$function$;
+COMMENT ON FUNCTION pattern_usage_recount(uuid) IS
+    'Count the events of a template anew. Whoever calls it holds the lock of the template, as update_pattern_stats does.';
+
 CREATE FUNCTION update_pattern_stats(pattern_id uuid) RETURNS void
 LANGUAGE plpgsql AS $function$
 BEGIN
-    -- The lock makes concurrent events of one template count one after the other: the UPDATE below then reads with
+    -- The lock makes concurrent events of one template count one after the other: the statement below then reads with
     -- a snapshot taken after the other transaction has committed. NO KEY: the events' foreign key checks hold KEY SHARE.
     PERFORM FROM pattern_templates AS template
     WHERE template.id = update_pattern_stats.pattern_id
     FOR NO KEY UPDATE;
 
     UPDATE pattern_templates AS template
-    SET usage_count = events.usage_count,
-        success_rate = coalesce(events.success_rate, template.success_rate),
-        last_used_at = coalesce(events.last_used_at, template.last_used_at)
-    FROM (
-        SELECT count(*) AS usage_count,
-               avg(event.success::int)::double precision AS success_rate,
-               max(event.used_at) AS last_used_at
-        FROM pattern_usage_events AS event
-        WHERE event.pattern_id = update_pattern_stats.pattern_id
-    ) AS events
-    WHERE template.id = update_pattern_stats.pattern_id;
+    SET usage_count = usage.events,
+        success_rate = coalesce(usage.successes::double precision / nullif(usage.known, 0), template.success_rate),
+        last_used_at = coalesce(
+            (SELECT max(event.used_at) FROM pattern_usage_events AS event WHERE event.pattern_id = template.id),
+            template.last_used_at)
+    FROM pattern_usage_recount(update_pattern_stats.pattern_id) AS usage
+    WHERE template.id = usage.pattern_id;
 END
 $function$;
 COMMENT ON FUNCTION update_pattern_stats(uuid) IS
@@ -479,15 +508,93 @@ COMMENT ON FUNCTION compute_pattern_analytics(timestamptz, timestamptz, uuid) IS
 CREATE OR REPLACE FUNCTION pattern_usage_events_update_stats() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $function$
 DECLARE
-    used_pattern uuid;
+    changes pattern_template_usage[];
+    patterns uuid[];
 BEGIN
-    -- In order, so that two statements about the same templates wait for one another instead of deadlocking.
-    FOR used_pattern IN SELECT DISTINCT pattern_id FROM inserted ORDER BY pattern_id LOOP
-        PERFORM update_pattern_stats(used_pattern);
-    END LOOP;
+    CASE TG_OP
+        WHEN 'INSERT' THEN
+            SELECT array_agg(change::pattern_template_usage) INTO changes
+            FROM (
+                SELECT pattern_id, count(*), count(success), count(*) FILTER (WHERE success)
+                FROM inserted
+                GROUP BY pattern_id
+            ) AS change;
+        WHEN 'DELETE' THEN
+            SELECT array_agg(change::pattern_template_usage) INTO changes
+            FROM (
+                SELECT pattern_id, -count(*), -count(success), -count(*) FILTER (WHERE success)
+                FROM removed
+                GROUP BY pattern_id
+            ) AS change;
+        WHEN 'UPDATE' THEN
+            SELECT array_agg(change::pattern_template_usage) INTO changes
+            FROM (
+                SELECT
+                    pattern_id,
+                    sum(sign)::bigint,
+                    coalesce(sum(sign) FILTER (WHERE success IS NOT NULL), 0)::bigint,
+                    coalesce(sum(sign) FILTER (WHERE success), 0)::bigint
+                FROM (
+                    SELECT 1 AS sign, pattern_id, success, used_at FROM inserted
+                    UNION ALL
+                    SELECT -1, pattern_id, success, used_at FROM removed
+                ) AS either
+                GROUP BY pattern_id
+                -- What else an event tells does not concern its template.
+                HAVING sum(sign) <> 0
+                    OR sum(sign) FILTER (WHERE success IS NOT NULL) <> 0
+                    OR sum(sign) FILTER (WHERE success) <> 0
+                    OR max(used_at) FILTER (WHERE sign = 1) IS DISTINCT FROM max(used_at) FILTER (WHERE sign = -1)
+            ) AS change;
+        WHEN 'TRUNCATE' THEN
+            SELECT array_agg(change::pattern_template_usage) INTO changes
+            FROM (
+                SELECT pattern_id, -events, -known, -successes
+                FROM pattern_template_usage
+                WHERE events <> 0
+            ) AS change;
+    END CASE;
+    IF changes IS NULL THEN
+        RETURN NULL;
+    END IF;
+
+    -- The lock of update_pattern_stats, for the same reason. In order, so that two statements about the same templates
+    -- wait for one another instead of deadlocking.
+    patterns := ARRAY(SELECT change.pattern_id FROM unnest(changes) AS change);
+    PERFORM FROM pattern_templates AS template
+    WHERE template.id = ANY (patterns)
+    ORDER BY template.id
+    FOR NO KEY UPDATE;
+
+    -- Joined, because the events of a template that is being deleted go after it.
+    INSERT INTO pattern_template_usage AS usage (pattern_id, events, known, successes)
+    SELECT change.pattern_id, change.events, change.known, change.successes
+    FROM unnest(changes) AS change
+    JOIN pattern_templates AS template ON template.id = change.pattern_id
+    ON CONFLICT (pattern_id) DO UPDATE SET
+        events = usage.events + excluded.events,
+        known = usage.known + excluded.known,
+        successes = usage.successes + excluded.successes;
+
+    UPDATE pattern_templates AS template
+    -- Events written with triggers switched off can be missing from the counters: removing them is no error.
+    SET usage_count = greatest(usage.events, 0),
+        success_rate = CASE
+            WHEN usage.known > 0 AND usage.successes BETWEEN 0 AND usage.known
+            THEN usage.successes::double precision / usage.known
+            ELSE template.success_rate
+        END,
+        last_used_at = coalesce(
+            (SELECT max(event.used_at) FROM pattern_usage_events AS event WHERE event.pattern_id = template.id),
+            template.last_used_at)
+    FROM pattern_template_usage AS usage
+    WHERE template.id = ANY (patterns)
+        AND usage.pattern_id = template.id;
     RETURN NULL;
 END
 $function$;
+COMMENT ON FUNCTION pattern_usage_events_update_stats() IS
+    'Add what a statement changed in the events to the counters of their templates, and show them there.';
 
 CREATE OR REPLACE FUNCTION pattern_usage_events_set_improvement() RETURNS trigger
 LANGUAGE plpgsql AS $function$
@@ -512,13 +619,16 @@ BEGIN
     FOR pinned IN
         SELECT oid::regprocedure FROM pg_proc
         WHERE pronamespace = quote_ident(current_schema())::regnamespace
-            AND proname IN ('update_pattern_stats', 'compute_pattern_analytics', 'pattern_usage_events_update_stats')
+            AND proname IN ('pattern_usage_recount', 'update_pattern_stats', 'compute_pattern_analytics',
+                'pattern_usage_events_update_stats')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', pinned, current_schema());
     END LOOP;
 END
 $pin$;
 REVOKE EXECUTE ON FUNCTION pattern_usage_events_update_stats() FROM PUBLIC;
+-- Planning for the arrays of one call takes longer than running the statement.
+ALTER FUNCTION pattern_usage_events_update_stats() SET plan_cache_mode = force_generic_plan;
 
 -- Triggers fire in the order of their names: these come after the ones a user may already have.
 CREATE OR REPLACE TRIGGER zz_pattern_usage_events_set_improvement
@@ -541,6 +651,27 @@ CREATE OR REPLACE TRIGGER zz_pattern_usage_events_update_stats
     AFTER INSERT ON pattern_usage_events
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION pattern_usage_events_update_stats();
+CREATE OR REPLACE TRIGGER zz_pattern_usage_events_update_stats_of_changed
+    AFTER UPDATE ON pattern_usage_events
+    REFERENCING OLD TABLE AS removed NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION pattern_usage_events_update_stats();
+CREATE OR REPLACE TRIGGER zz_pattern_usage_events_update_stats_of_deleted
+    AFTER DELETE ON pattern_usage_events
+    REFERENCING OLD TABLE AS removed
+    FOR EACH STATEMENT EXECUTE FUNCTION pattern_usage_events_update_stats();
+CREATE OR REPLACE TRIGGER zz_pattern_usage_events_update_stats_of_truncated
+    AFTER TRUNCATE ON pattern_usage_events
+    FOR EACH STATEMENT EXECUTE FUNCTION pattern_usage_events_update_stats();
+
+-- The triggers' lock keeps writers of events out until this has committed.
+INSERT INTO pattern_template_usage (pattern_id, events, known, successes)
+SELECT pattern_id, count(*), count(success), count(*) FILTER (WHERE success)
+FROM pattern_usage_events
+GROUP BY pattern_id
+ON CONFLICT (pattern_id) DO UPDATE SET
+    events = excluded.events,
+    known = excluded.known,
+    successes = excluded.successes;
 
 CREATE VIEW v_top_patterns AS
 SELECT

@@ -2,11 +2,15 @@
 --
 -- No row is lost: a table stays when it holds a row, when it existed before migration 001 (its comment does not say
 -- "Created by migration 001."), or when a table that stays refers to it. Each one that stays is named in a notice,
--- keeps its columns and constraints, and is adopted again by the next run of 001.
+-- keeps its columns and constraints, and is adopted again by the next run of 001. The counters of pattern_template_usage
+-- go; that run fills them from the events again.
 
 DROP VIEW IF EXISTS v_top_patterns;
 DROP VIEW IF EXISTS v_pattern_quality_trends;
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats ON pattern_usage_events;
+DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats_of_changed ON pattern_usage_events;
+DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats_of_deleted ON pattern_usage_events;
+DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats_of_truncated ON pattern_usage_events;
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_set_improvement ON pattern_usage_events;
 DROP TRIGGER IF EXISTS zz_pattern_templates_touch ON pattern_templates;
 DROP TRIGGER IF EXISTS zz_pattern_relationships_touch ON pattern_relationships;
@@ -15,6 +19,8 @@ DROP FUNCTION IF EXISTS pattern_usage_events_set_improvement();
 DROP FUNCTION IF EXISTS pattern_learning_touch();
 DROP FUNCTION IF EXISTS compute_pattern_analytics(timestamptz, timestamptz, uuid);
 DROP FUNCTION IF EXISTS update_pattern_stats(uuid);
+DROP FUNCTION IF EXISTS pattern_usage_recount(uuid);
+DROP TABLE IF EXISTS pattern_template_usage;
 
 DO $drop$
 DECLARE

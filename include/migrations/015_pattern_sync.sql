@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,
     collection text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval', 'verify')),
+    kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval', 'verify', 'shard')),
     status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'succeeded', 'failed', 'abandoned')),
     dag_id text,
     dag_run_id text,
@@ -110,14 +110,17 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     embedded_texts bigint NOT NULL DEFAULT 0,
     parity text CHECK (parity IN ('proven', 'not proven', 'broken')),
     replaced text,
-    error text
+    error text,
+    first_id uuid,
+    last_id uuid
 );
 CREATE INDEX IF NOT EXISTS pattern_sync_runs_started_at_idx ON pattern_sync_runs (started_at);
 COMMENT ON TABLE pattern_sync_runs IS 'History of the sync: one row per run.';
 COMMENT ON COLUMN pattern_sync_runs.id IS 'Identity of the run.';
 COMMENT ON COLUMN pattern_sync_runs.name IS 'The collection as readers name it: an alias, or the collection itself.';
 COMMENT ON COLUMN pattern_sync_runs.collection IS 'The collection in Qdrant that was written.';
-COMMENT ON COLUMN pattern_sync_runs.kind IS 'incremental, full, interval (a backfill of past hours), or verify.';
+COMMENT ON COLUMN pattern_sync_runs.kind IS
+    'incremental, full, interval (a backfill of past hours), verify, or shard (one id range of a full sync).';
 COMMENT ON COLUMN pattern_sync_runs.status IS 'running, succeeded, failed, or abandoned (its process died).';
 COMMENT ON COLUMN pattern_sync_runs.dag_id IS 'Airflow DAG.';
 COMMENT ON COLUMN pattern_sync_runs.dag_run_id IS 'Airflow DAG run.';
@@ -137,6 +140,8 @@ COMMENT ON COLUMN pattern_sync_runs.embedded_texts IS 'Different texts sent to t
 COMMENT ON COLUMN pattern_sync_runs.parity IS 'Whether both sides were proven equal: proven, not proven or broken; NULL where it was not asked.';
 COMMENT ON COLUMN pattern_sync_runs.replaced IS 'The collection whose place behind the name this run took; NULL where it took none.';
 COMMENT ON COLUMN pattern_sync_runs.error IS 'Why the run failed.';
+COMMENT ON COLUMN pattern_sync_runs.first_id IS 'First id of the range of a shard; NULL for any other run.';
+COMMENT ON COLUMN pattern_sync_runs.last_id IS 'Last id of that range, included.';
 
 CREATE OR REPLACE FUNCTION pattern_sync_stamp() RETURNS trigger
 LANGUAGE plpgsql AS $function$
@@ -148,24 +153,15 @@ END
 $function$;
 COMMENT ON FUNCTION pattern_sync_stamp() IS 'Mark a row as changed by this transaction.';
 
--- The three below write a table that whoever edits patterns needs no right to, hence SECURITY DEFINER.
-CREATE OR REPLACE FUNCTION pattern_sync_record_deleted() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER AS $function$
-BEGIN
-    INSERT INTO pattern_sync_tombstones (node_id) SELECT id FROM deleted ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END
-$function$;
-COMMENT ON FUNCTION pattern_sync_record_deleted() IS 'Write tombstones for deleted rows.';
-
-CREATE OR REPLACE FUNCTION pattern_sync_record_moved() RETURNS trigger
+-- The two below write a table that whoever edits patterns needs no right to, hence SECURITY DEFINER.
+CREATE OR REPLACE FUNCTION pattern_sync_record_removed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $function$
 BEGIN
     INSERT INTO pattern_sync_tombstones (node_id) VALUES (OLD.id) ON CONFLICT DO NOTHING;
     RETURN NULL;
 END
 $function$;
-COMMENT ON FUNCTION pattern_sync_record_moved() IS 'Write a tombstone for the id a row had before.';
+COMMENT ON FUNCTION pattern_sync_record_removed() IS 'Write a tombstone for the id that a row had.';
 
 CREATE OR REPLACE FUNCTION pattern_sync_record_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $function$
@@ -176,15 +172,14 @@ END
 $function$;
 COMMENT ON FUNCTION pattern_sync_record_truncated() IS 'Write tombstones for all rows before they go.';
 
-REVOKE EXECUTE ON FUNCTION pattern_sync_record_deleted() FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION pattern_sync_record_moved() FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION pattern_sync_record_removed() FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION pattern_sync_record_truncated() FROM PUBLIC;
 
 DO $pin$
 DECLARE
     pinned text;
 BEGIN
-    FOREACH pinned IN ARRAY ARRAY['pattern_sync_record_deleted', 'pattern_sync_record_moved', 'pattern_sync_record_truncated']
+    FOREACH pinned IN ARRAY ARRAY['pattern_sync_record_removed', 'pattern_sync_record_truncated']
     LOOP
         EXECUTE format('ALTER FUNCTION %I() SET search_path = pg_catalog, %I, pg_temp', pinned, current_schema());
     END LOOP;
@@ -196,8 +191,11 @@ CREATE OR REPLACE TRIGGER zz_pattern_sync_stamp_inserted
     BEFORE INSERT ON pattern_lineage_nodes
     FOR EACH ROW EXECUTE FUNCTION pattern_sync_stamp();
 
--- In the WHEN clause, so that an update of a counter costs a comparison and no function call. sync_xid is there
--- because nobody else may write it: a value set by hand would be skipped or synced at the wrong time.
+-- Every update, because a user's own BEFORE trigger may change columns that SET does not name. pattern_data and metadata
+-- are large, and comparing them unpacks both versions, also when a statement only counts a use. So they are compared
+-- only where they may differ: a compressed document that nobody touched is passed on as it is stored, a new one comes
+-- uncompressed or has another size. Asking for that unpacks nothing. sync_xid is in the list because nobody else may
+-- write it: a row with a value set by hand would be skipped, or synced at the wrong time.
 CREATE OR REPLACE TRIGGER zz_pattern_sync_stamp_updated
     BEFORE UPDATE ON pattern_lineage_nodes
     FOR EACH ROW
@@ -211,23 +209,56 @@ CREATE OR REPLACE TRIGGER zz_pattern_sync_stamp_updated
         OR OLD.created_at IS DISTINCT FROM NEW.created_at
         OR OLD.file_path IS DISTINCT FROM NEW.file_path
         OR OLD.language IS DISTINCT FROM NEW.language
-        OR OLD.metadata IS DISTINCT FROM NEW.metadata
-        OR OLD.pattern_data IS DISTINCT FROM NEW.pattern_data
+        OR (
+            (
+                pg_column_compression(OLD.pattern_data) IS NULL
+                OR pg_column_compression(OLD.pattern_data) IS DISTINCT FROM pg_column_compression(NEW.pattern_data)
+                OR pg_column_size(OLD.pattern_data) IS DISTINCT FROM pg_column_size(NEW.pattern_data)
+            )
+            AND OLD.pattern_data IS DISTINCT FROM NEW.pattern_data
+        )
+        OR (
+            (
+                pg_column_compression(OLD.metadata) IS NULL
+                OR pg_column_compression(OLD.metadata) IS DISTINCT FROM pg_column_compression(NEW.metadata)
+                OR pg_column_size(OLD.metadata) IS DISTINCT FROM pg_column_size(NEW.metadata)
+            )
+            AND OLD.metadata IS DISTINCT FROM NEW.metadata
+        )
     )
     EXECUTE FUNCTION pattern_sync_stamp();
 
+-- What the trigger above takes for untouched: a document copied from another row, as it is stored there, with the same
+-- compressed size. Only the statements that name it in SET pay for the comparison. Where a user's own BEFORE trigger
+-- makes such a copy, the next full sync finds it.
+CREATE OR REPLACE TRIGGER zz_pattern_sync_stamp_copied
+    BEFORE UPDATE OF pattern_data, metadata ON pattern_lineage_nodes
+    FOR EACH ROW
+    WHEN (
+        (pg_column_compression(NEW.pattern_data) IS NOT NULL AND OLD.pattern_data IS DISTINCT FROM NEW.pattern_data)
+        OR (pg_column_compression(NEW.metadata) IS NOT NULL AND OLD.metadata IS DISTINCT FROM NEW.metadata)
+    )
+    EXECUTE FUNCTION pattern_sync_stamp();
+
+-- Per row: the deletions that logical replication applies, and those of a partition by its own name, fire no trigger
+-- for each statement.
 CREATE OR REPLACE TRIGGER zz_pattern_sync_record_moved
     AFTER UPDATE ON pattern_lineage_nodes
     FOR EACH ROW
     WHEN (OLD.id IS DISTINCT FROM NEW.id)
-    EXECUTE FUNCTION pattern_sync_record_moved();
-
--- Per statement: deleting a million rows is then one INSERT ... SELECT, not a million calls.
+    EXECUTE FUNCTION pattern_sync_record_removed();
 CREATE OR REPLACE TRIGGER zz_pattern_sync_record_deleted
     AFTER DELETE ON pattern_lineage_nodes
-    REFERENCING OLD TABLE AS deleted
-    FOR EACH STATEMENT EXECUTE FUNCTION pattern_sync_record_deleted();
-
+    FOR EACH ROW EXECUTE FUNCTION pattern_sync_record_removed();
 CREATE OR REPLACE TRIGGER zz_pattern_sync_record_truncated
     BEFORE TRUNCATE ON pattern_lineage_nodes
     FOR EACH STATEMENT EXECUTE FUNCTION pattern_sync_record_truncated();
+
+-- Also where session_replication_role is replica, as in a subscriber of logical replication.
+ALTER TABLE pattern_lineage_nodes
+    ENABLE ALWAYS TRIGGER zz_pattern_sync_stamp_inserted,
+    ENABLE ALWAYS TRIGGER zz_pattern_sync_stamp_copied,
+    ENABLE ALWAYS TRIGGER zz_pattern_sync_stamp_updated,
+    ENABLE ALWAYS TRIGGER zz_pattern_sync_record_moved,
+    ENABLE ALWAYS TRIGGER zz_pattern_sync_record_deleted,
+    ENABLE ALWAYS TRIGGER zz_pattern_sync_record_truncated;

@@ -4,13 +4,13 @@
 -- makes good for it. A column updated_at that existed before migration 015 stays. Patterns and Qdrant are not touched.
 
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_inserted ON pattern_lineage_nodes;
+DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_copied ON pattern_lineage_nodes;
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_updated ON pattern_lineage_nodes;
 DROP TRIGGER IF EXISTS zz_pattern_sync_record_moved ON pattern_lineage_nodes;
 DROP TRIGGER IF EXISTS zz_pattern_sync_record_deleted ON pattern_lineage_nodes;
 DROP TRIGGER IF EXISTS zz_pattern_sync_record_truncated ON pattern_lineage_nodes;
 DROP FUNCTION IF EXISTS pattern_sync_stamp();
-DROP FUNCTION IF EXISTS pattern_sync_record_deleted();
-DROP FUNCTION IF EXISTS pattern_sync_record_moved();
+DROP FUNCTION IF EXISTS pattern_sync_record_removed();
 DROP FUNCTION IF EXISTS pattern_sync_record_truncated();
 
 DO $columns$

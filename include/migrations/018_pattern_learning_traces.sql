@@ -1,10 +1,8 @@
 -- 018: what the pattern learning storage layer adds: a trace of every operation, and texts to search templates by.
 --
--- Templates and their rows stay as they are. The searchable texts stand in a table of their own, because a usage
--- event updates counters of its template: with the words indexed beside the counters, every event would write them
--- into the index again. Where pg_trgm is installed, an index that finds misspelt words is made, and the one migration
--- 001 made on pattern_templates for it goes. pattern_templates_ranking_idx makes way for one that also serves rows
--- without is_deprecated, usage_count or success_rate, as adopted tables may hold them.
+-- Existing templates stay as they are and become searchable. The search texts stand in a table of their own, because
+-- every usage event updates counters of its template: if the words were indexed beside the counters, every event would
+-- write them into the index again. Where pg_trgm is installed, an index for misspelt words is made too.
 
 CREATE TABLE IF NOT EXISTS pattern_learning_traces (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -219,16 +217,6 @@ SELECT id, pattern_search_content(pattern_name, description), pattern_search_doc
 FROM pattern_templates
 ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content, document = excluded.document;
 
-DROP INDEX IF EXISTS pattern_templates_ranking_idx;
-CREATE INDEX IF NOT EXISTS pattern_templates_top_idx
-    ON pattern_templates (usage_count DESC NULLS LAST, success_rate DESC NULLS LAST, id)
-    WHERE is_deprecated IS NOT TRUE;
--- The order of lists that are filtered: without it, a condition that most templates meet sorts most of the table.
-CREATE INDEX IF NOT EXISTS pattern_templates_confidence_idx
-    ON pattern_templates (confidence_score DESC NULLS LAST, usage_count DESC NULLS LAST, pattern_name, id)
-    WHERE is_deprecated IS NOT TRUE;
-
-DROP INDEX IF EXISTS pattern_templates_search_idx;
 DO $trigram$
 DECLARE
     extension_schema text;

@@ -45,7 +45,7 @@ WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = found.indexrelid)
 UNION ALL
 SELECT
     'trigger ' || replace(pg_get_triggerdef(found.oid, true), '::text', '')
-    || CASE found.tgenabled WHEN 'O' THEN '' WHEN 'A' THEN '' ELSE ' (disabled)' END
+    || CASE found.tgenabled WHEN 'O' THEN '' WHEN 'A' THEN ' (always)' WHEN 'R' THEN ' (replica)' ELSE ' (disabled)' END
 FROM relations
 JOIN pg_trigger AS found ON found.tgrelid = relations.oid
 WHERE NOT found.tgisinternal

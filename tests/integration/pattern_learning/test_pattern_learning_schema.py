@@ -217,15 +217,16 @@ def test_an_event_that_was_never_counted_can_go(database: Connection) -> None:
     assert stats(database, pattern) == (1, 0.0, DAY)
 
 
-def test_counts_that_never_agreed_stay_until_the_next_event(empty_database: str) -> None:
-    config = config_of(empty_database)
-    apply(config, "up", 19, "run")
-    with psycopg.connect(empty_database, autocommit=True, row_factory=dict_row) as database:
+def test_adopted_counts_that_never_agreed_stay_until_the_next_event(migrated_database: str) -> None:
+    config = config_of(migrated_database)
+    with psycopg.connect(migrated_database, autocommit=True, row_factory=dict_row) as database:
         patterns = [template(database, name) for name in ("used", "unused")]
         for success in (True, False, None):
             use(database, patterns[0], success=success, used_at=DAY)
         columns = "usage_count = 99, success_rate = 0.25, last_used_at = '2030-01-01Z'"
         database.execute(f"UPDATE pattern_templates SET {columns}".encode())
+        apply(config, "down", 0, "run")
+        assert one(database, "SELECT to_regclass('pattern_template_usage') AS counters")["counters"] is None
         apply(config, "up", None, "run")
         other = (99, 0.25, datetime(2030, 1, 1, tzinfo=UTC))
         assert [stats(database, pattern) for pattern in patterns] == [other, other]

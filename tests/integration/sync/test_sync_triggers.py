@@ -132,6 +132,88 @@ def test_what_a_users_own_trigger_makes_of_the_row_counts(row: Connection) -> No
     assert stamp(row) == after
 
 
+# Too large to be stored in the row: 40 kB that compress well, with four digits that hardly matter to their size.
+LARGE = """jsonb_build_object('code', (
+    SELECT string_agg(format('value_%s = compute(%s)', line % 97, line), E'\\n') FROM generate_series(1, 1500) AS line
+) || '{number:0>4}')"""
+
+
+def large(connection: Connection, number: int) -> None:
+    connection.execute(f"UPDATE pattern_lineage_nodes SET pattern_data = {LARGE.format(number=number)}".encode())
+
+
+def test_a_change_of_a_large_document_is_stamped(row: Connection) -> None:
+    large(row, 1)
+    found = row.execute(
+        "SELECT pg_column_size(pattern_data), pg_column_compression(pattern_data) IS NOT NULL "
+        "FROM pattern_lineage_nodes"
+    ).fetchone()
+    assert found is not None
+    assert found[0] > 2_000
+    assert found[1]
+    before = stamp(row)
+    row.execute("UPDATE pattern_lineage_nodes SET usage_count = usage_count + 1")
+    row.execute("UPDATE pattern_lineage_nodes SET pattern_data = pattern_data")
+    large(row, 1)
+    assert stamp(row) == before
+    large(row, 2)
+    assert stamp(row) != before
+
+
+@pytest.mark.parametrize("assigned", ["NEW.pattern_data || '{\"a\": 1}'", "jsonb_set(NEW.pattern_data, '{code}', '1')"])
+def test_a_large_document_changed_by_a_users_own_trigger_is_stamped(row: Connection, assigned: str) -> None:
+    large(row, 1)
+    row.execute(
+        f"""
+        CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF NEW.usage_count = 2 THEN NEW.pattern_data := {assigned}; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER zebra BEFORE UPDATE ON pattern_lineage_nodes FOR EACH ROW EXECUTE FUNCTION theirs();
+        """.encode()
+    )
+    before = stamp(row)
+    row.execute("UPDATE pattern_lineage_nodes SET usage_count = 1")
+    assert stamp(row) == before
+    row.execute("UPDATE pattern_lineage_nodes SET usage_count = 2")
+    assert stamp(row) != before
+
+
+def test_a_document_of_the_same_stored_size_that_is_not_compressed_is_compared(row: Connection) -> None:
+    row.execute("ALTER TABLE pattern_lineage_nodes ALTER pattern_data SET STORAGE EXTERNAL")
+    large(row, 1)
+    row.execute(
+        """
+        CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.pattern_data := replace(NEW.pattern_data::text, '0001', '0002')::jsonb; RETURN NEW; END $$;
+        CREATE TRIGGER zebra BEFORE UPDATE ON pattern_lineage_nodes FOR EACH ROW EXECUTE FUNCTION theirs();
+        """
+    )
+    before = stamp(row)
+    row.execute("UPDATE pattern_lineage_nodes SET usage_count = 1")
+    assert stamp(row) != before
+
+
+def test_a_document_copied_as_it_is_stored_is_compared(row: Connection) -> None:
+    """Its size and compression say nothing where it comes from a table with documents of the same size."""
+    large(row, 1)
+    row.execute(
+        f"""
+        CREATE TABLE staged AS SELECT {LARGE.format(number=1)} AS pattern_data LIMIT 0;
+        INSERT INTO staged SELECT jsonb_set(pattern_data, '{{code}}', to_jsonb(
+            regexp_replace(pattern_data ->> 'code', '....$', lpad(number::text, 4, '0'))))
+        FROM pattern_lineage_nodes, generate_series(2, 300) AS number;
+        DELETE FROM staged USING pattern_lineage_nodes AS node
+        WHERE pg_column_size(staged.pattern_data) <> pg_column_size(node.pattern_data);
+        """.encode()
+    )
+    assert row.execute("SELECT count(*) > 0 FROM staged").fetchone() == (True,)
+    before = stamp(row)
+    row.execute(
+        "UPDATE pattern_lineage_nodes SET pattern_data = staged.pattern_data "
+        "FROM (SELECT pattern_data FROM staged LIMIT 1) AS staged"
+    )
+    assert stamp(row) != before
+
+
 def test_rows_that_leave_get_a_tombstone(row: Connection) -> None:
     with row.transaction():
         row.execute(
@@ -166,6 +248,28 @@ def test_the_same_id_may_go_twice_in_one_transaction(row: Connection) -> None:
     assert tombstones(row) == [ID, ID]
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("UPDATE pattern_lineage_nodes SET file_path = 'a.py'", []),
+        (f"UPDATE pattern_lineage_nodes SET id = '{OTHER}'", [ID]),
+        ("DELETE FROM pattern_lineage_nodes", [ID]),
+        ("TRUNCATE pattern_lineage_nodes", [ID]),
+    ],
+)
+def test_changes_that_replication_applies_are_recorded(row: Connection, change: str, expected: list[str]) -> None:
+    row.execute("SET session_replication_role = replica")
+    row.execute("INSERT INTO pattern_lineage_nodes (id, pattern_data) VALUES (gen_random_uuid(), '{}')")
+    assert row.execute("SELECT count(sync_xid) FROM pattern_lineage_nodes").fetchone() == (2,)
+    row.execute("DELETE FROM pattern_lineage_nodes WHERE pattern_id IS NULL")
+    row.execute("TRUNCATE pattern_sync_tombstones")
+    before = stamp(row)
+    row.execute(change.encode())
+    assert tombstones(row) == expected
+    left = row.execute("SELECT count(*) FROM pattern_lineage_nodes WHERE sync_xid = %s", [before[0]]).fetchone()
+    assert left == (0,)
+
+
 def test_what_is_rolled_back_leaves_no_tombstone(row: Connection) -> None:
     with row.transaction(force_rollback=True):
         row.execute("DELETE FROM pattern_lineage_nodes")
@@ -194,7 +298,7 @@ def test_a_writer_needs_no_right_to_the_tables_of_the_sync(migrated_database: st
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     writer.execute(
                         "CREATE TEMP TABLE deleted_ids (id uuid); CREATE TRIGGER t AFTER UPDATE ON deleted_ids "
-                        "FOR EACH ROW EXECUTE FUNCTION pattern_sync_record_moved()"
+                        "FOR EACH ROW EXECUTE FUNCTION pattern_sync_record_removed()"
                     )
             assert tombstones(owner) == [ID, ID, OTHER]
         finally:
