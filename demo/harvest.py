@@ -34,7 +34,7 @@ HISTORY = timedelta(days=14)
 """Rows are dated evenly over this time before the load."""
 
 _NAMESPACE = uuid.UUID("5b0c8f0a-6f0e-5d3c-9a53-2f7a3d1c9e10")
-_FIRST = ("urllib/parse.py", "shutil.py", "textwrap.py", "json/encoder.py", "json/decoder.py", "statistics.py")
+TAKEN_WHOLE = ("urllib/parse.py", "shutil.py", "textwrap.py", "json/encoder.py", "json/decoder.py", "statistics.py")
 """Modules taken whole: a question can be asked about them whatever the Python version."""
 _MOST_PER_FILE = 12
 _LINES = range(4, 301)
@@ -143,13 +143,15 @@ def harvest(now: datetime, library: Path | None = None) -> Harvest:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    yield from (folder / name for name in _FIRST)
+    yield from (folder / name for name in TAKEN_WHOLE)
     others: list[Path] = []
     for here, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("config-")]
         others += [Path(here, name) for name in names if name.endswith(".py") and not name.startswith("_sysconfigdata")]
     paths = {file.relative_to(folder).as_posix(): file for file in others}
-    yield from (file for path, file in sorted(paths.items(), key=lambda item: _hash(item[0])) if path not in _FIRST)
+    yield from (
+        file for path, file in sorted(paths.items(), key=lambda item: _hash(item[0])) if path not in TAKEN_WHOLE
+    )
 
 
 def _sources(folder: Path, file: Path) -> list[_Source]:
@@ -175,7 +177,7 @@ def _sources(folder: Path, file: Path) -> list[_Source]:
 
     visit(ast.parse(text, filename=str(file)).body, "")
     chosen = list(found.values())
-    if path not in _FIRST:
+    if path not in TAKEN_WHOLE:
         chosen = sorted(chosen, key=lambda source: _hash(source.name))[:_MOST_PER_FILE]
     return chosen
 

@@ -1,16 +1,12 @@
 """A database with patterns, a Qdrant collection, and the sync between them, for tests to play with."""
 
-import ast
 import asyncio
-import functools
 import json
-import sysconfig
 import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -25,6 +21,7 @@ from code_patterns.sync.runs import sync
 from code_patterns.sync.runs.shards import Partition, partition
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import Interval, SyncSettings
+from tests.support.real_functions import some_functions
 
 INSERT = """
 INSERT INTO pattern_lineage_nodes
@@ -36,27 +33,18 @@ VALUES (%(id)s, %(pattern_id)s, %(pattern_name)s, %(pattern_type)s, %(pattern_da
 HASHING = EmbeddingConfig(conn_id="patterns_embeddings", api="hashing", model="hashing-v1", dimension=64)
 
 
-@functools.cache
-def stdlib_functions() -> tuple[tuple[str, str, str], ...]:
-    """(name, path, source) of functions of the standard library, a few thousand."""
-    root = Path(sysconfig.get_paths()["stdlib"])
-    found = []
-    for path in sorted([*root.glob("*.py"), *root.glob("asyncio/*.py"), *root.glob("email/*.py")]):
-        text = path.read_text("utf-8", "replace")
-        lines = text.splitlines(keepends=True)
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
-                source = "".join(lines[node.lineno - 1 : node.end_lineno])
-                found.append((node.name, str(path.relative_to(root)), source))
-    return tuple(found)
+def rows(count: int, start: int = 0, *, copies: int = 1, **overrides: Any) -> list[dict[str, Any]]:
+    """Rows of real functions, ready for INSERT; each embedded text is another one unless overrides make it the same.
 
-
-def rows(count: int, start: int = 0, **overrides: Any) -> list[dict[str, Any]]:
-    """Rows of real functions, ready for INSERT."""
+    :param count: how many rows
+    :param start: position of the first function
+    :param copies: rows in succession that hold the same function
+    """
+    functions = some_functions(-(-count // copies), start)
     return [
         {
             "id": uuid.uuid4(),
-            "pattern_id": f"{path}:{name}:{index}",
+            "pattern_id": f"{path}:{name}:{start + index}",
             "pattern_name": name[:255],
             "pattern_type": "code",
             "pattern_data": json.dumps({"code": code}),
@@ -65,7 +53,7 @@ def rows(count: int, start: int = 0, **overrides: Any) -> list[dict[str, Any]]:
             "language": "python",
             **overrides,
         }
-        for index, (name, path, code) in enumerate(stdlib_functions()[start : start + count], start)
+        for index, (name, path, code) in enumerate(functions[index // copies] for index in range(count))
     ]
 
 

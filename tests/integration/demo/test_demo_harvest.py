@@ -2,22 +2,44 @@
 
 import ast
 import json
+import shutil
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from demo.harvest import HELD_BACK, LARGE_BYTES, Harvest, Pattern, harvest
+from demo.harvest import HELD_BACK, LARGE_BYTES, PATTERNS, TAKEN_WHOLE, Harvest, Pattern, harvest
 from demo.installation import DELETED, RETIRED, change, code_contents, count_by_type, load
 from tests.conftest import config_of
+from tests.support.real_functions import PACKAGE, package_folder
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
 
+FUNCTION = '''
+def count_words(text: str) -> int:
+    """Count the words of a text, whatever stands between them."""
+    words = text.split()
+    return len(words)
+'''
+
+
 @pytest.fixture(scope="module")
-def rows() -> Harvest:
-    return harvest(NOW)
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that is the same on every interpreter."""
+    folder = tmp_path_factory.mktemp("library")
+    shutil.copytree(package_folder(), folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in TAKEN_WHOLE:
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(FUNCTION)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(library: Path) -> Harvest:
+    return harvest(NOW, library)
 
 
 def code_of(row: Pattern) -> str:
@@ -34,8 +56,15 @@ def test_there_are_enough_code_rows_of_real_functions(rows: Harvest) -> None:
         ast.parse(code_of(row))
 
 
-def test_the_choice_and_the_ids_are_the_same_every_time(rows: Harvest) -> None:
-    assert harvest(NOW) == rows
+def test_the_choice_and_the_ids_are_the_same_every_time(rows: Harvest, library: Path) -> None:
+    assert harvest(NOW, library) == rows
+
+
+def test_this_interpreters_own_library_is_enough() -> None:
+    found = harvest(NOW)
+    own = {row.pattern_id for row in [*found.loaded, *found.later] if row.pattern_id.startswith("stdlib:")}
+    assert len(own) == PATTERNS
+    assert {path for path in TAKEN_WHOLE if any(f":{path}:" in name for name in own)} == set(TAKEN_WHOLE)
 
 
 def test_keys_are_unique_and_fit_their_columns(rows: Harvest) -> None:
@@ -59,13 +88,14 @@ def test_the_awkward_shapes_of_an_installation_are_there(rows: Harvest) -> None:
 
 
 def test_metadata_describes_the_function(rows: Harvest) -> None:
-    row = next(row for row in rows.loaded if row.pattern_id == "stdlib:textwrap.py:dedent")
+    pattern_id = f"stdlib:{TAKEN_WHOLE[-1]}:count_words"
+    row = next(row for row in [*rows.loaded, *rows.later] if row.pattern_id == pattern_id)
     metadata = json.loads(row.metadata or "")
-    assert (row.file_path, row.language) == ("textwrap.py", "python")
+    assert (row.file_path, row.language) == (TAKEN_WHOLE[-1], "python")
     assert metadata["kind"] == "function"
     assert metadata["arguments"] == ["text"]
-    assert metadata["description"] == "Remove any common leading whitespace from every line in `text`."
-    assert metadata["first_line"] < metadata["last_line"]
+    assert metadata["description"] == "Count the words of a text, whatever stands between them."
+    assert (metadata["first_line"], metadata["last_line"]) == (2, 5)
 
 
 def test_rows_are_dated_over_the_time_before_the_load(rows: Harvest) -> None:

@@ -23,7 +23,8 @@ from code_patterns.quality.points import PointSource, pattern_id_of
 from code_patterns.quality.store import ScoreStore, content_hash_of
 from code_patterns.run_identity import RunIdentity
 from tests.conftest import ROOT
-from tests.support.two_sides import TwoSides, rows, stdlib_functions
+from tests.support.real_functions import some_functions
+from tests.support.two_sides import TwoSides, rows
 
 OLD_ID = 1761955847246
 SCORES = "SELECT pattern_id, quality_score, confidence, version, metadata FROM pattern_quality_metrics"
@@ -49,7 +50,7 @@ def real_points(count: int, start: int = 0) -> dict[Any, dict[str, Any]]:
     """Points as the old writers made them: integer ids, previews instead of code."""
     return {
         OLD_ID + number: {"content_preview": code, "pattern_name": name, "file_path": path, "pattern_confidence": 0.6}
-        for number, (name, path, code) in enumerate(stdlib_functions()[start : start + count], start)
+        for number, (name, path, code) in enumerate(some_functions(count, start), start)
     }
 
 

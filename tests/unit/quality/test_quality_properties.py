@@ -1,4 +1,4 @@
-"""What must hold for the score of any code: over real functions of the standard library, and over anything at all.
+"""What must hold for the score of any code: over real functions, and over anything at all.
 
 The suite takes a sample; PATTERNS_PROPERTY_FUNCTIONS=10000 and PATTERNS_PROPERTY_CASES=100000 take everything.
 """
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from code_patterns.quality import QualityScore, score_pattern
 from code_patterns.quality.dimensions import LEVELS, WEIGHTS, tier_of
 from code_patterns.quality.grammars import GRAMMARS
-from tests.support.two_sides import stdlib_functions
+from tests.support.real_functions import real_functions
 
 FUNCTIONS = int(os.environ.get("PATTERNS_PROPERTY_FUNCTIONS", "150"))
 CASES = int(os.environ.get("PATTERNS_PROPERTY_CASES", "300"))
@@ -44,7 +44,7 @@ def score(code: str, **fields: Any) -> QualityScore:
 @cache
 def sources() -> list[tuple[str, str]]:
     """Name and source of real functions that can stand alone."""
-    every = stdlib_functions()
+    every = real_functions()
     step = max(1, len(every) // FUNCTIONS)
     found = []
     for name, _, code in every[::step]:

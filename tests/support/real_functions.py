@@ -1,0 +1,54 @@
+"""Real code for tests: functions of SQLAlchemy, which requirements.lock pins to one version on every interpreter.
+
+The standard library would not do: each interpreter holds another one.
+"""
+
+import ast
+import functools
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = "sqlalchemy"
+FOLDERS = ("engine", "orm", "sql")
+
+
+class Function(NamedTuple):
+    """A function of the package: its name, the file that holds it, and its source as it stands there."""
+
+    name: str
+    path: str
+    code: str
+
+
+def package_folder() -> Path:
+    """Where the package is installed."""
+    spec = find_spec(PACKAGE)
+    assert spec is not None, f"{PACKAGE} is not installed"
+    return Path(str(spec.origin)).parent
+
+
+@functools.cache
+def real_functions() -> tuple[Function, ...]:
+    """Every function of three subpackages, a few thousand; no two have the same source."""
+    root = package_folder()
+    found: dict[str, Function] = {}
+    for path in sorted(file for folder in FOLDERS for file in (root / folder).glob("*.py")):
+        text = path.read_text("utf-8")
+        lines = text.splitlines(keepends=True)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                code = "".join(lines[node.lineno - 1 : node.end_lineno])
+                found.setdefault(code, Function(node.name, path.relative_to(root).as_posix(), code))
+    return tuple(found.values())
+
+
+def some_functions(count: int, start: int = 0) -> tuple[Function, ...]:
+    """So many functions, from a position on.
+
+    :raises ValueError: there are not so many; fewer would weaken a test without a sign
+    """
+    chosen = real_functions()[start : start + count]
+    if len(chosen) < count:
+        raise ValueError(f"there are {len(real_functions())} real functions, not {start + count}")
+    return chosen
