@@ -4,11 +4,11 @@ import argparse
 import signal
 import sys
 
-from benchmarks.bed import Bed, JobError
-from benchmarks.place import AT_ONCE
 from benchmarks.results import save
 from benchmarks.scenarios import SIZES, Measurements, first_syncs, growth
+from benchmarks.servers import JobError, Servers
 from benchmarks.table import rows
+from benchmarks.workload import AT_ONCE
 
 
 def main() -> None:
@@ -21,11 +21,11 @@ def main() -> None:
     # Ended from outside, it still stops the servers it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))
     try:
-        with Bed.running() as bed:
-            first_syncs(bed, size, seen)
-            if bed.qdrant_url:
-                growth(bed, size, seen)
-            qdrant = bed.qdrant
+        with Servers.running() as servers:
+            first_syncs(servers, size, seen)
+            if servers.qdrant_url:
+                growth(servers, size, seen)
+            qdrant = servers.qdrant
     except JobError as error:
         sys.exit(f"The benchmark stopped: {error}")
     conditions = (

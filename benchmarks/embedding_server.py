@@ -10,7 +10,7 @@ import time
 
 import orjson
 
-from benchmarks.place import AT_ONCE, DIMENSION
+from benchmarks.workload import AT_ONCE, DIMENSION
 from code_patterns.embeddings.hashing import hash_text
 
 REQUEST_SECONDS = 0.020

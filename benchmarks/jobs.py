@@ -1,6 +1,6 @@
 """What this project's side runs: the sync itself, the limits of its parts, and what the old script did.
 
-``python -m benchmarks.jobs <place> <job> [argument]``; each call is one measurement.
+``python -m benchmarks.jobs <workload> <job> [argument]``; each call is one measurement.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from qdrant_client import QdrantClient, models
 
 from benchmarks.clock import measured
-from benchmarks.place import AT_ONCE, BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Place
+from benchmarks.workload import AT_ONCE, BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Workload
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
 from code_patterns.run_identity import RunIdentity
@@ -35,9 +35,9 @@ from code_patterns.sync.sync_settings import SyncSettings
 SETTLE_SECONDS = 900.0
 
 
-def postgres_of(place: Place) -> PostgresConfig:
+def postgres_of(workload: Workload) -> PostgresConfig:
     """The database as the sync wants it."""
-    parts = conninfo_to_dict(place.dsn)
+    parts = conninfo_to_dict(workload.dsn)
     return PostgresConfig(
         conn_id="benchmark_postgres",
         host=str(parts["host"]),
@@ -48,21 +48,21 @@ def postgres_of(place: Place) -> PostgresConfig:
     )
 
 
-def qdrant_of(place: Place) -> QdrantConfig:
+def qdrant_of(workload: Workload) -> QdrantConfig:
     """The point storage as the sync wants it."""
     return QdrantConfig(
-        conn_id="benchmark_qdrant", url=place.qdrant_url, path=place.qdrant_path, api_key=QDRANT_API_KEY
+        conn_id="benchmark_qdrant", url=workload.qdrant_url, path=workload.qdrant_path, api_key=QDRANT_API_KEY
     )
 
 
-def blocking_client(place: Place) -> QdrantClient:
+def blocking_client(workload: Workload) -> QdrantClient:
     """Open the client that a plain script would use."""
-    if place.qdrant_path:
-        return QdrantClient(path=place.qdrant_path)
-    return QdrantClient(url=place.qdrant_url, api_key=QDRANT_API_KEY, timeout=60, check_compatibility=False)
+    if workload.qdrant_path:
+        return QdrantClient(path=workload.qdrant_path)
+    return QdrantClient(url=workload.qdrant_url, api_key=QDRANT_API_KEY, timeout=60, check_compatibility=False)
 
 
-def run_sync(place: Place, mode: str, api: str) -> None:
+def run_sync(workload: Workload, mode: str, api: str) -> None:
     """Run the sync as its DAGs do, without Airflow.
 
     :param mode: ``full`` or ``incremental``
@@ -73,13 +73,13 @@ def run_sync(place: Place, mode: str, api: str) -> None:
         api=api,  # type: ignore[arg-type]
         model=MODEL,
         dimension=DIMENSION,
-        base_url=place.embedding_url if api == "ollama" else "",
+        base_url=workload.embedding_url if api == "ollama" else "",
         # As docs/sync.md advises: with requests that wait there already, the server never waits for the next one.
         concurrency=AT_ONCE + 2,
     )
     settings = SyncSettings(
         mode=mode,  # type: ignore[arg-type]
-        collection=place.collection,
+        collection=workload.collection,
         batch_size=BATCH,
         delay_seconds=0.0,
         limit=None,
@@ -88,18 +88,20 @@ def run_sync(place: Place, mode: str, api: str) -> None:
         allow_mass_delete=False,
     )
     with measured() as details:
-        result = asyncio.run(sync(postgres_of(place), qdrant_of(place), embedding, settings, RunIdentity(uuid.uuid4())))
+        result = asyncio.run(
+            sync(postgres_of(workload), qdrant_of(workload), embedding, settings, RunIdentity(uuid.uuid4()))
+        )
         details.update(asdict(result)["counts"], parity=result.parity)
 
 
-def embedding_limit(place: Place) -> None:
+def embedding_limit(workload: Workload) -> None:
     """Saturate the embedding server: twice as many batches on their way as it takes, and no use of the answers."""
-    texts = [pattern.text for pattern in patterns(place)]
+    texts = [pattern.text for pattern in patterns(workload)]
     batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
 
     async def send_all() -> None:
         room = asyncio.Semaphore(2 * AT_ONCE)
-        async with httpx.AsyncClient(base_url=place.embedding_url, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=workload.embedding_url, timeout=60) as client:
 
             async def send(batch: list[str]) -> None:
                 async with room:
@@ -112,7 +114,7 @@ def embedding_limit(place: Place) -> None:
         asyncio.run(send_all())
 
 
-def upload_limit(place: Place, form: str) -> None:
+def upload_limit(workload: Workload, form: str) -> None:
     """Upload points that are ready in memory.
 
     :param form: ``client`` for qdrant-client's own ``upload_points``, which is what there is to use; ``bodies`` for
@@ -124,13 +126,13 @@ def upload_limit(place: Place, form: str) -> None:
             vector=hash_text(pattern.text, DIMENSION).tolist(),
             payload=pattern.payload | {SYNC_TIMESTAMP: "2026-01-01T00:00:00+00:00"},
         )
-        for pattern in patterns(place)
+        for pattern in patterns(workload)
     ]
     vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
     if form == "client":
-        with measured(), closing(blocking_client(place)) as client:
-            client.create_collection(place.collection, vectors_config=vectors)
-            client.upload_points(place.collection, points, batch_size=BATCH, wait=True)
+        with measured(), closing(blocking_client(workload)) as client:
+            client.create_collection(workload.collection, vectors_config=vectors)
+            client.upload_points(workload.collection, points, batch_size=BATCH, wait=True)
         return
     bodies = [
         orjson.dumps({"points": [point.model_dump() for point in points[start : start + BATCH]]})
@@ -140,43 +142,43 @@ def upload_limit(place: Place, form: str) -> None:
     async def send_all() -> None:
         room = asyncio.Semaphore(AT_ONCE)
         headers = {"Content-Type": "application/json"} | ({"api-key": QDRANT_API_KEY} if QDRANT_API_KEY else {})
-        async with httpx.AsyncClient(base_url=place.qdrant_url, timeout=60, headers=headers) as client:
+        async with httpx.AsyncClient(base_url=workload.qdrant_url, timeout=60, headers=headers) as client:
 
             async def send(body: bytes) -> None:
                 async with room:
-                    answer = await client.put(f"/collections/{place.collection}/points?wait=true", content=body)
+                    answer = await client.put(f"/collections/{workload.collection}/points?wait=true", content=body)
                     answer.raise_for_status()
 
             await asyncio.gather(*(send(body) for body in bodies))
 
     with measured():
-        with closing(blocking_client(place)) as client:
-            client.create_collection(place.collection, vectors_config=vectors)
+        with closing(blocking_client(workload)) as client:
+            client.create_collection(workload.collection, vectors_config=vectors)
         asyncio.run(send_all())
 
 
-def one_request_each(place: Place) -> None:
+def one_request_each(workload: Workload) -> None:
     """One request and one connection per pattern, as the old script worked, and an upsert of 100 points."""
-    texts = [(pattern.id, pattern.text) for pattern in patterns(place)]
+    texts = [(pattern.id, pattern.text) for pattern in patterns(workload)]
     vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
     # A connection for each pattern, but no certificates: they are httpx's cost, not the old script's.
-    certificates = tls_context(place.embedding_url)
-    with measured(), closing(blocking_client(place)) as client:
-        client.create_collection(place.collection, vectors_config=vectors)
+    certificates = tls_context(workload.embedding_url)
+    with measured(), closing(blocking_client(workload)) as client:
+        client.create_collection(workload.collection, vectors_config=vectors)
         waiting: list[models.PointStruct] = []
         for number, (node_id, text) in enumerate(texts, 1):
             request = {"model": MODEL, "input": text}
-            answer = httpx.post(f"{place.embedding_url}/api/embed", json=request, timeout=60, verify=certificates)
+            answer = httpx.post(f"{workload.embedding_url}/api/embed", json=request, timeout=60, verify=certificates)
             [vector] = answer.json()["embeddings"]
             waiting.append(models.PointStruct(id=str(node_id), vector=vector, payload={"text": text}))
             if len(waiting) == BATCH or number == len(texts):
-                client.upsert(place.collection, waiting, wait=True)
+                client.upsert(workload.collection, waiting, wait=True)
                 waiting = []
 
 
-def hashing(place: Place) -> None:
+def hashing(workload: Workload) -> None:
     """Embed every text on one core; before that once under a profiler that says where the time goes."""
-    texts = [pattern.text for pattern in patterns(place)]
+    texts = [pattern.text for pattern in patterns(workload)]
     with measured(profile=_profile(texts)):
         for text in texts:
             hash_text(text, DIMENSION)
@@ -195,38 +197,38 @@ def _profile(texts: Sequence[str]) -> dict[str, float]:
     return {name: round(values[2] / total, 2) for (_, _, name), values in largest}
 
 
-def unindexed(place: Place) -> None:
+def unindexed(workload: Workload) -> None:
     """Create the collection without an index over its vectors, which the server would build for hours."""
     vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
     never = models.OptimizersConfigDiff(indexing_threshold=0)
-    with closing(blocking_client(place)) as client:
-        client.create_collection(place.collection, vectors_config=vectors, optimizers_config=never)
+    with closing(blocking_client(workload)) as client:
+        client.create_collection(workload.collection, vectors_config=vectors, optimizers_config=never)
 
 
-def settle(place: Place) -> None:
+def settle(workload: Workload) -> None:
     """Wait until the server has finished indexing what it was given.
 
     :raises TimeoutError: it has not in a quarter of an hour
     """
     deadline = time.monotonic() + SETTLE_SECONDS
-    with closing(blocking_client(place)) as client:
-        while client.get_collection(place.collection).status != models.CollectionStatus.GREEN:
+    with closing(blocking_client(workload)) as client:
+        while client.get_collection(workload.collection).status != models.CollectionStatus.GREEN:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the collection '{place.collection}' is still being indexed")
+                raise TimeoutError(f"the collection '{workload.collection}' is still being indexed")
             time.sleep(0.2)
 
 
-def patterns(place: Place) -> list[Pattern]:
+def patterns(workload: Workload) -> list[Pattern]:
     """The patterns themselves, built before the clock starts."""
 
     async def read() -> list[Pattern]:
         found: list[Pattern] = []
-        async with PatternSource.open(postgres_of(place)) as source:
+        async with PatternSource.open(postgres_of(workload)) as source:
             async for rows in source.code_pages():
                 found += [pattern_of(row, "") for row in rows]
-                if len(found) >= place.count:
+                if len(found) >= workload.count:
                     break
-        return found[: place.count]
+        return found[: workload.count]
 
     return asyncio.run(read())
 
@@ -241,4 +243,4 @@ JOBS = {
 }
 
 if __name__ == "__main__":
-    JOBS[sys.argv[2]](Place.from_arguments(), *sys.argv[3:])
+    JOBS[sys.argv[2]](Workload.from_arguments(), *sys.argv[3:])

@@ -28,12 +28,13 @@ from typing import Any
 import psycopg
 from qdrant_client import QdrantClient, models
 
-from benchmarks.bed import PEERS_PYTHON, ROOT, Bed
 from benchmarks.clock import measured
 from benchmarks.jobs import blocking_client, postgres_of
-from benchmarks.place import QDRANT_API_KEY, Place
+from benchmarks.patterns import functions
 from benchmarks.results import save
+from benchmarks.servers import PEERS_PYTHON, ROOT, Servers
 from benchmarks.table import Row
+from benchmarks.workload import QDRANT_API_KEY, Workload
 from code_patterns.quality import VERSION, score_pattern
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import BackfillSettings
@@ -42,7 +43,6 @@ from code_patterns.quality.store import ScoredPoint, ScoreStore, content_hash_of
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import connect
 from code_patterns.servers.qdrant import QdrantConfig
-from tests.support.two_sides import stdlib_functions
 
 OLD_ID = 1761955847246
 ROUNDS = 5
@@ -68,7 +68,7 @@ print(json.dumps([rate(cc_visit), rate(lambda code: lizard.analyze_file.analyze_
 
 def payloads() -> list[dict[str, Any]]:
     """Real functions as the sync writes them, those that can stand alone."""
-    functions = [(name, path, textwrap.dedent(code)) for name, path, code in stdlib_functions()]
+    dedented = [(name, path, textwrap.dedent(code)) for name, path, code in functions()]
     return [
         {
             "code": code,
@@ -78,7 +78,7 @@ def payloads() -> list[dict[str, Any]]:
             "pattern_type": "code",
             "metadata": {"lines": code.count("\n"), "module": path.removesuffix(".py")},
         }
-        for name, path, code in functions
+        for name, path, code in dedented
         # Text at the left margin inside a string keeps some methods from being dedented.
         if not code[0].isspace()
     ]
@@ -120,9 +120,9 @@ def profile() -> dict[str, float]:
     return {f"{Path(file).name}:{name}": round(values[2] / total, 3) for (file, _, name), values in largest}
 
 
-async def storing(place: Place) -> list[Row]:
+async def storing(workload: Workload) -> list[Row]:
     """Scores stored per second, in turns with COPY of the same rows into the same table, each time empty."""
-    config = postgres_of(place)
+    config = postgres_of(workload)
     some = payloads()
     scores = [(payload, score_pattern(payload), content_hash_of(payload)) for payload in some]
     items = [
@@ -180,46 +180,46 @@ async def _filled(connection: Any) -> bool:
     return bool((await cursor.fetchone())[0] == STORED)
 
 
-def fill(place: Place) -> None:
+def fill(workload: Workload) -> None:
     """Fill a collection with points as the old writers made them."""
-    client: QdrantClient = blocking_client(place)
+    client: QdrantClient = blocking_client(workload)
     client.create_collection(
-        place.collection, vectors_config=models.VectorParams(size=2, distance=models.Distance.COSINE)
+        workload.collection, vectors_config=models.VectorParams(size=2, distance=models.Distance.COSINE)
     )
-    functions = stdlib_functions()
-    for start in range(0, place.count, 1000):
+    every = functions()
+    for start in range(0, workload.count, 1000):
         points = []
-        for number in range(start, min(start + 1000, place.count)):
-            name, path, code = functions[number % len(functions)]
+        for number in range(start, min(start + 1000, workload.count)):
+            name, path, code = every[number % len(every)]
             payload = {"content_preview": code, "pattern_name": name, "file_path": path, "pattern_confidence": 0.5}
             points.append(models.PointStruct(id=OLD_ID + number, vector=[1.0, 0.5], payload=payload))
-        client.upsert(place.collection, points, wait=True)
+        client.upsert(workload.collection, points, wait=True)
     client.close()
 
 
 def backfill_job() -> None:
     """Run one backfill in this process and print what it took."""
-    place = Place(**json.loads(sys.argv[2]))
-    qdrant = QdrantConfig("benchmark", url=place.qdrant_url, api_key=QDRANT_API_KEY, path=place.qdrant_path)
-    settings = BackfillSettings((place.collection,), False, place.count, 0.0, BATCH, 0.0, False, False)
+    workload = Workload(**json.loads(sys.argv[2]))
+    qdrant = QdrantConfig("benchmark", url=workload.qdrant_url, api_key=QDRANT_API_KEY, path=workload.qdrant_path)
+    settings = BackfillSettings((workload.collection,), False, workload.count, 0.0, BATCH, 0.0, False, False)
     with measured() as details:
-        result = asyncio.run(backfill(postgres_of(place), qdrant, settings, RunIdentity(uuid.uuid4())))
+        result = asyncio.run(backfill(postgres_of(workload), qdrant, settings, RunIdentity(uuid.uuid4())))
         details["stored"] = result.stored
 
 
-def whole_runs(bed: Bed, points: int) -> Iterator[Row]:
+def whole_runs(servers: Servers, points: int) -> Iterator[Row]:
     """Whole backfills, a tenth first, each in a process of its own; peak memory side by side."""
     peaks = {}
-    with bed.database(0) as empty, bed.collection(empty) as place:
-        place = Place(**(asdict(place) | {"count": points}))
-        fill(place)
+    with servers.database(0) as empty, servers.collection(empty) as workload:
+        workload = Workload(**(asdict(workload) | {"count": points}))
+        fill(workload)
         for count in (points // 10, points):
-            some = Place(**(asdict(place) | {"count": count}))
+            some = Workload(**(asdict(workload) | {"count": count}))
             command = [sys.executable, "-m", "benchmarks.quality", "--backfill", json.dumps(asdict(some))]
             environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])}
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)  # noqa: S603
             seen = json.loads(done.stdout.splitlines()[-1])
-            with psycopg.connect(place.dsn) as connection:
+            with psycopg.connect(workload.dsn) as connection:
                 found = connection.execute(
                     "SELECT count(*), count(DISTINCT pattern_id) FROM pattern_quality_metrics "
                     "WHERE pattern_id = ANY(%s)",
@@ -243,11 +243,11 @@ def main() -> None:
     points = POINTS[parser.parse_args().size]
     lines = list(scoring())
     shares = profile()
-    with Bed.running() as bed:
-        with bed.database(0) as place:
-            lines += asyncio.run(storing(place))
-        lines += whole_runs(bed, points if bed.qdrant_url else points // EMBEDDED_SHARE)
-        qdrant = bed.qdrant
+    with Servers.running() as servers:
+        with servers.database(0) as workload:
+            lines += asyncio.run(storing(workload))
+        lines += whole_runs(servers, points if servers.qdrant_url else points // EMBEDDED_SHARE)
+        qdrant = servers.qdrant
     save("quality", qdrant, lines, profile=shares)
     print(f"\nWhere scoring spends its time: {shares}")
 

@@ -17,10 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bed import ROOT
+from benchmarks.patterns import functions
+from benchmarks.servers import ROOT
 from code_patterns.quality import QualityScore, score_pattern
 from code_patterns.quality.dimensions import TIERS, WEIGHTS
-from tests.support.two_sides import stdlib_functions
 
 PAGE, PLOT = ROOT / "docs" / "quality.md", ROOT / "docs" / "quality-tiers.svg"
 BEGIN, END = "<!-- tiers: begin -->", "<!-- tiers: end -->"
@@ -99,7 +99,7 @@ def stubbed(function: ast.FunctionDef) -> str:
 
 def variants() -> Iterator[tuple[str, str, str, str]]:
     """Kind, name, path and code of everything that is scored."""
-    for name, path, indented in stdlib_functions():
+    for name, path, indented in functions():
         code = textwrap.dedent(indented)
         # Text at the left margin inside a string keeps some methods from being dedented.
         if code[0].isspace():

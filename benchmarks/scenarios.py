@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.bed import Bed, Measurement, measure, measure_peer
 from benchmarks.jobs import unindexed
 from benchmarks.patterns import change
-from benchmarks.place import Place
+from benchmarks.servers import Measurement, Servers, measure, measure_peer
+from benchmarks.workload import Workload
 
 Read = Callable[[Measurement], float]
 
@@ -77,63 +77,73 @@ class Measurements:
         return list(self._of[name].values())[-1].details
 
 
-def first_syncs(bed: Bed, size: Size, seen: Measurements) -> None:
+def first_syncs(servers: Servers, size: Size, seen: Measurements) -> None:
     """First syncs and re-runs, ours and the peers', and the limits of the parts."""
-    with bed.database(size.patterns) as place:
+    with servers.database(size.patterns) as workload:
         for round_ in range(size.rounds):
             print(f"Round {round_ + 1} of {size.rounds}", file=sys.stderr)
-            seen.add("embedding limit", round_, measure(place, "embedding-limit"))
-            _twice(bed, place, seen, round_, "sync", lambda own: measure(own, "sync", "full", "ollama"))
-            with bed.collection(place) as own:
+            seen.add("embedding limit", round_, measure(workload, "embedding-limit"))
+            _twice(servers, workload, seen, round_, "sync", lambda own: measure(own, "sync", "full", "ollama"))
+            with servers.collection(workload) as own:
                 seen.add("upload", round_, measure(own, "upload-limit", "client"))
-            with bed.collection(place) as own:
+            with servers.collection(workload) as own:
                 seen.add("sync hashing", round_, measure(own, "sync", "full", "hashing"))
-            if bed.qdrant_url:
-                with bed.collection(place) as own:
+            if servers.qdrant_url:
+                with servers.collection(workload) as own:
                     seen.add("upload bodies", round_, measure(own, "upload-limit", "bodies"))
-                with bed.collection(place) as own:
+                with servers.collection(workload) as own:
                     seen.add("langchain x4", round_, measure_peer("langchain", own, "4"))
-                with bed.collection(place) as own:
+                with servers.collection(workload) as own:
                     seen.add("llamaindex tuned", round_, measure_peer("llamaindex", own, "tuned"))
-            seen.add("hashing", round_, measure(place, "hashing"))
+            seen.add("hashing", round_, measure(workload, "hashing"))
             if round_ < size.slow_rounds:
-                _twice(bed, place, seen, round_, "langchain", lambda own: measure_peer("langchain", own, "1"))
+                _twice(servers, workload, seen, round_, "langchain", lambda own: measure_peer("langchain", own, "1"))
                 _twice(
-                    bed, place, seen, round_, "llamaindex", lambda own: measure_peer("llamaindex", own, "documented")
+                    servers,
+                    workload,
+                    seen,
+                    round_,
+                    "llamaindex",
+                    lambda own: measure_peer("llamaindex", own, "documented"),
                 )
-                with bed.collection(replace(place, count=size.singles)) as own:
+                with servers.collection(replace(workload, count=size.singles)) as own:
                     seen.add("one request each", round_, measure(own, "one-request-each"))
 
 
 def _twice(
-    bed: Bed, place: Place, seen: Measurements, round_: int, name: str, run: Callable[[Place], Measurement]
+    servers: Servers,
+    workload: Workload,
+    seen: Measurements,
+    round_: int,
+    name: str,
+    run: Callable[[Workload], Measurement],
 ) -> None:
-    with bed.collection(place) as own:
+    with servers.collection(workload) as own:
         seen.add(name, round_, run(own))
-        bed.settle(own)
+        servers.settle(own)
         seen.add(f"{name} again", round_, run(own))
 
 
-def growth(bed: Bed, size: Size, seen: Measurements) -> None:
+def growth(servers: Servers, size: Size, seen: Measurements) -> None:
     """The same jobs on a small and on a large table, without an index over the vectors: that is the server's work."""
     with (
-        bed.database(size.small) as few,
-        bed.database(size.large) as many,
-        bed.collection(few) as small,
-        bed.collection(many) as large,
+        servers.database(size.small) as few,
+        servers.database(size.large) as many,
+        servers.collection(few) as small,
+        servers.collection(many) as large,
     ):
-        both: Sequence[tuple[str, Place]] = (("small", small), ("large", large))
-        for name, place in both:
-            unindexed(place)
-            print(f"The {name} table, {place.count:,} rows", file=sys.stderr)
-            seen.add(f"{name} first", 0, measure(place, "sync", "full", "hashing"))
-        for _, place in both:
-            bed.settle(place)
+        both: Sequence[tuple[str, Workload]] = (("small", small), ("large", large))
+        for name, workload in both:
+            unindexed(workload)
+            print(f"The {name} table, {workload.count:,} rows", file=sys.stderr)
+            seen.add(f"{name} first", 0, measure(workload, "sync", "full", "hashing"))
+        for _, workload in both:
+            servers.settle(workload)
         for round_ in range(size.rounds):
-            for name, place in both:
-                seen.add(f"{name} unchanged", round_, measure(place, "sync", "full", "hashing"))
+            for name, workload in both:
+                seen.add(f"{name} unchanged", round_, measure(workload, "sync", "full", "hashing"))
         for round_ in range(size.rounds):
-            for name, place in both:
-                change(place.dsn, 100, f"round {round_}")
-                seen.add(f"{name} hourly", round_, measure(place, "sync", "incremental", "hashing"))
-                bed.settle(place)
+            for name, workload in both:
+                change(workload.dsn, 100, f"round {round_}")
+                seen.add(f"{name} hourly", round_, measure(workload, "sync", "incremental", "hashing"))
+                servers.settle(workload)

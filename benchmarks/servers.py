@@ -21,7 +21,7 @@ from qdrant_client import QdrantClient
 from benchmarks import ROOT
 from benchmarks.jobs import blocking_client, postgres_of
 from benchmarks.patterns import load
-from benchmarks.place import Place
+from benchmarks.workload import Workload
 from code_patterns.migrations.runner import apply
 
 PEERS_PYTHON = ROOT / "benchmarks" / ".venv-peers" / "bin" / "python"
@@ -49,12 +49,12 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Bed:
+class Servers:
     """Running servers.
 
     :param postgres: DSN of the server's maintenance database
     :param embedding_url: root of the embedding server
-    :param qdrant_url: root of the Qdrant server, or empty: then every place gets an embedded storage
+    :param qdrant_url: root of the Qdrant server, or empty: then every workload gets an embedded storage
     :param folder: for embedded storages
     """
 
@@ -65,7 +65,7 @@ class Bed:
 
     @classmethod
     @contextmanager
-    def running(cls) -> Iterator["Bed"]:
+    def running(cls) -> Iterator["Servers"]:
         """Start what is not named by the environment, as the tests do; stop it at the end."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
@@ -85,26 +85,28 @@ class Bed:
         return f"Qdrant server {client.info().version}"
 
     @contextmanager
-    def database(self, count: int) -> Iterator[Place]:
+    def database(self, count: int) -> Iterator[Workload]:
         """Make a migrated database with so many patterns, and drop it afterwards."""
         name = f"patterns_bench_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.postgres, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
-            place = Place(make_conninfo(self.postgres, dbname=name), self.embedding_url, self.qdrant_url, "", "", count)
-            apply(postgres_of(place), "up", None, run_id="benchmark")
-            load(place.dsn, count)
-            yield place
+            workload = Workload(
+                make_conninfo(self.postgres, dbname=name), self.embedding_url, self.qdrant_url, "", "", count
+            )
+            apply(postgres_of(workload), "up", None, run_id="benchmark")
+            load(workload.dsn, count)
+            yield workload
         finally:
             with psycopg.connect(self.postgres, autocommit=True) as admin:
                 admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     @contextmanager
-    def collection(self, place: Place) -> Iterator[Place]:
-        """Give a place a collection that does not exist yet, and remove what is left of it afterwards."""
+    def collection(self, workload: Workload) -> Iterator[Workload]:
+        """Give a workload a collection that does not exist yet, and remove what is left of it afterwards."""
         name = f"bench_{uuid.uuid4().hex[:12]}"
         path = "" if self.qdrant_url else str(self.folder / name)
-        own = replace(place, collection=name, qdrant_path=path)
+        own = replace(workload, collection=name, qdrant_path=path)
         try:
             yield own
         finally:
@@ -117,35 +119,35 @@ class Bed:
                         client.delete_collection(item.name)
                 client.close()
 
-    def settle(self, place: Place) -> None:
+    def settle(self, workload: Workload) -> None:
         """Let the Qdrant server finish its indexing, so that the next measurement has the machine for itself."""
         if self.qdrant_url:
-            _run(sys.executable, "benchmarks.jobs", place, "settle")
+            _run(sys.executable, "benchmarks.jobs", workload, "settle")
 
 
-def measure(place: Place, *job: str) -> Measurement:
+def measure(workload: Workload, *job: str) -> Measurement:
     """Run one of this project's jobs in a process of its own.
 
     :raises JobError: it failed
     """
-    return _measurement(_run(sys.executable, "benchmarks.jobs", place, *job))
+    return _measurement(_run(sys.executable, "benchmarks.jobs", workload, *job))
 
 
-def measure_peer(peer: str, place: Place, *arguments: str) -> Measurement:
+def measure_peer(peer: str, workload: Workload, *arguments: str) -> Measurement:
     """Run a peer in a process of its own environment.
 
     :param peer: module in ``benchmarks.peers``
     :raises JobError: it failed
     """
-    return _measurement(_run(str(PEERS_PYTHON), f"benchmarks.peers.{peer}", place, *arguments))
+    return _measurement(_run(str(PEERS_PYTHON), f"benchmarks.peers.{peer}", workload, *arguments))
 
 
 def _measurement(output: str) -> Measurement:
     return Measurement(**json.loads(output.splitlines()[-1]))
 
 
-def _run(python: str, module: str, place: Place, *arguments: str) -> str:
-    command = [python, "-W", "ignore", "-m", module, place.to_json(), *arguments]
+def _run(python: str, module: str, workload: Workload, *arguments: str) -> str:
+    command = [python, "-W", "ignore", "-m", module, workload.to_json(), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 (our own command)
             command, stdout=subprocess.PIPE, cwd=ROOT, text=True, timeout=JOB_SECONDS, check=True

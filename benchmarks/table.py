@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.bed import Measurement
 from benchmarks.scenarios import Measurements, Size
+from benchmarks.servers import Measurement
 
 NEEDS_SERVER = "needs a Qdrant server (PATTERNS_TEST_QDRANT_URL)"
 MEBIBYTE = 2**20

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
-class Place:
+class Workload:
     """Where a job reads and writes.
 
     :param dsn: libpq connection string of a database that holds the patterns
@@ -30,8 +30,8 @@ class Place:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_arguments(cls) -> "Place":
-        """Read the place that this process was started with."""
+    def from_arguments(cls) -> "Workload":
+        """Read the workload that this process was started with."""
         return cls(**json.loads(sys.argv[1]))
 
 

@@ -16,43 +16,43 @@ from qdrant_client import QdrantClient, models
 
 from benchmarks.clock import measured
 from benchmarks.peers.source import documents, sqlalchemy_url
-from benchmarks.place import BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Place
+from benchmarks.workload import BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Workload
 
 
-def open_client(place: Place) -> QdrantClient:
-    """Open the storage that the place names."""
-    if place.qdrant_path:
-        return QdrantClient(path=place.qdrant_path)
-    return QdrantClient(url=place.qdrant_url, api_key=QDRANT_API_KEY, check_compatibility=False)
+def open_client(workload: Workload) -> QdrantClient:
+    """Open the storage that the workload names."""
+    if workload.qdrant_path:
+        return QdrantClient(path=workload.qdrant_path)
+    return QdrantClient(url=workload.qdrant_url, api_key=QDRANT_API_KEY, check_compatibility=False)
 
 
-def prepare(place: Place, client: QdrantClient) -> None:
+def prepare(workload: Workload, client: QdrantClient) -> None:
     """Create what every shard needs to find."""
-    if not client.collection_exists(place.collection):
+    if not client.collection_exists(workload.collection):
         vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
-        client.create_collection(place.collection, vectors_config=vectors)
-    record_manager(place, 0).create_schema()
+        client.create_collection(workload.collection, vectors_config=vectors)
+    record_manager(workload, 0).create_schema()
 
 
-def record_manager(place: Place, shard: int) -> SQLRecordManager:
+def record_manager(workload: Workload, shard: int) -> SQLRecordManager:
     """Open the ledger of one shard."""
-    url = sqlalchemy_url(place.dsn, "postgresql+psycopg")
-    return SQLRecordManager(f"qdrant/{place.collection}/{shard}", db_url=url)
+    url = sqlalchemy_url(workload.dsn, "postgresql+psycopg")
+    return SQLRecordManager(f"qdrant/{workload.collection}/{shard}", db_url=url)
 
 
-def index_shard(place: Place, client: QdrantClient, shard: int, shards: int) -> None:
+def index_shard(workload: Workload, client: QdrantClient, shard: int, shards: int) -> None:
     """Index every pattern whose turn it is."""
     store = QdrantVectorStore(
         client=client,
-        collection_name=place.collection,
-        embedding=OllamaEmbeddings(model=MODEL, base_url=place.embedding_url),
+        collection_name=workload.collection,
+        embedding=OllamaEmbeddings(model=MODEL, base_url=workload.embedding_url),
     )
     index(
         [
             Document(page_content=document.text, metadata={"source": str(document.id), **document.metadata})
-            for document in documents(place.dsn, place.count)[shard::shards]
+            for document in documents(workload.dsn, workload.count)[shard::shards]
         ],
-        record_manager(place, shard),
+        record_manager(workload, shard),
         store,
         cleanup="full",
         source_id_key="source",
@@ -61,21 +61,21 @@ def index_shard(place: Place, client: QdrantClient, shard: int, shards: int) -> 
     )
 
 
-def index_shard_alone(place: Place, shard: int, shards: int) -> None:
+def index_shard_alone(workload: Workload, shard: int, shards: int) -> None:
     """Index one shard in a process of its own."""
-    index_shard(place, open_client(place), shard, shards)
+    index_shard(workload, open_client(workload), shard, shards)
 
 
-def main(place: Place, shards: int) -> None:
+def main(workload: Workload, shards: int) -> None:
     """Index all patterns."""
     with measured():
-        client = open_client(place)
-        prepare(place, client)
+        client = open_client(workload)
+        prepare(workload, client)
         if shards == 1:
-            index_shard(place, client, 0, 1)
+            index_shard(workload, client, 0, 1)
             return
         context = multiprocessing.get_context("fork")
-        children = [context.Process(target=index_shard_alone, args=(place, n, shards)) for n in range(shards)]
+        children = [context.Process(target=index_shard_alone, args=(workload, n, shards)) for n in range(shards)]
         for child in children:
             child.start()
         for child in children:
@@ -85,4 +85,4 @@ def main(place: Place, shards: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Place.from_arguments(), int(sys.argv[2]))
+    main(Workload.from_arguments(), int(sys.argv[2]))

@@ -17,10 +17,10 @@ from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from benchmarks.clock import measured
 from benchmarks.peers.source import documents, sqlalchemy_url
-from benchmarks.place import AT_ONCE, BATCH, MODEL, QDRANT_API_KEY, Place
+from benchmarks.workload import AT_ONCE, BATCH, MODEL, QDRANT_API_KEY, Workload
 
 
-def nodes(place: Place) -> list[Document]:
+def nodes(workload: Workload) -> list[Document]:
     """All patterns; only the text is embedded, as by everybody here."""
     return [
         Document(
@@ -29,60 +29,62 @@ def nodes(place: Place) -> list[Document]:
             metadata=document.metadata,
             excluded_embed_metadata_keys=list(document.metadata),
         )
-        for document in documents(place.dsn, place.count)
+        for document in documents(workload.dsn, workload.count)
     ]
 
 
-def ledger(place: Place) -> PostgresKVStore:
+def ledger(workload: Workload) -> PostgresKVStore:
     """Open the store that remembers what was done."""
     return PostgresKVStore(
-        table_name=place.collection,
-        connection_string=sqlalchemy_url(place.dsn, "postgresql+psycopg2"),
-        async_connection_string=sqlalchemy_url(place.dsn, "postgresql+asyncpg"),
+        table_name=workload.collection,
+        connection_string=sqlalchemy_url(workload.dsn, "postgresql+psycopg2"),
+        async_connection_string=sqlalchemy_url(workload.dsn, "postgresql+asyncpg"),
     )
 
 
-def documented(place: Place) -> None:
+def documented(workload: Workload) -> None:
     """Run with every default."""
-    if place.qdrant_path:
-        client = QdrantClient(path=place.qdrant_path)
+    if workload.qdrant_path:
+        client = QdrantClient(path=workload.qdrant_path)
     else:
-        client = QdrantClient(url=place.qdrant_url, api_key=QDRANT_API_KEY, check_compatibility=False)
+        client = QdrantClient(url=workload.qdrant_url, api_key=QDRANT_API_KEY, check_compatibility=False)
     pipeline = IngestionPipeline(
-        transformations=[OllamaEmbedding(model_name=MODEL, base_url=place.embedding_url)],
-        docstore=PostgresDocumentStore(ledger(place)),
-        vector_store=QdrantVectorStore(collection_name=place.collection, client=client),
+        transformations=[OllamaEmbedding(model_name=MODEL, base_url=workload.embedding_url)],
+        docstore=PostgresDocumentStore(ledger(workload)),
+        vector_store=QdrantVectorStore(collection_name=workload.collection, client=client),
     )
-    pipeline.run(documents=nodes(place))
+    pipeline.run(documents=nodes(workload))
 
 
-async def tuned(place: Place) -> None:
+async def tuned(workload: Workload) -> None:
     """Run with everything set for speed."""
-    options = {"url": place.qdrant_url, "api_key": QDRANT_API_KEY, "check_compatibility": False}
+    options = {"url": workload.qdrant_url, "api_key": QDRANT_API_KEY, "check_compatibility": False}
     pipeline = IngestionPipeline(
         transformations=[
-            OllamaEmbedding(model_name=MODEL, base_url=place.embedding_url, embed_batch_size=BATCH, num_workers=AT_ONCE)
+            OllamaEmbedding(
+                model_name=MODEL, base_url=workload.embedding_url, embed_batch_size=BATCH, num_workers=AT_ONCE
+            )
         ],
-        docstore=PostgresDocumentStore(ledger(place), batch_size=BATCH),
+        docstore=PostgresDocumentStore(ledger(workload), batch_size=BATCH),
         vector_store=QdrantVectorStore(
-            collection_name=place.collection,
+            collection_name=workload.collection,
             client=QdrantClient(**options),
             aclient=AsyncQdrantClient(**options),
             batch_size=BATCH,
         ),
         disable_cache=True,
     )
-    await pipeline.arun(documents=nodes(place))
+    await pipeline.arun(documents=nodes(workload))
 
 
-def main(place: Place, form: str) -> None:
+def main(workload: Workload, form: str) -> None:
     """Run the pipeline in one of its forms."""
     with measured():
         if form == "tuned":
-            asyncio.run(tuned(place))
+            asyncio.run(tuned(workload))
         else:
-            documented(place)
+            documented(workload)
 
 
 if __name__ == "__main__":
-    main(Place.from_arguments(), sys.argv[2])
+    main(Workload.from_arguments(), sys.argv[2])
