@@ -45,7 +45,7 @@ benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 	@touch $@
 
 lint: install ## Run only the static checks
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONPATH=plugins:. $(BIN)/lint-imports --no-cache --no-logo
 
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

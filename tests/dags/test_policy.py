@@ -78,26 +78,6 @@ names = runpy.run_path({str(path)!r})
     assert result.returncode == 0, result.stderr
 
 
-def test_core_never_imports_airflow() -> None:
-    package = ROOT / "plugins" / "code_patterns"
-    outer = {"operators", "hooks", "triggers", "notifications"}
-    offenders = []
-    for path in package.rglob("*.py"):
-        if path.relative_to(package).parts[0] in outer:
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            wrong = [
-                name
-                for name in names
-                if name.split(".")[0] == "airflow"
-                or name.startswith(tuple(f"code_patterns.{layer}" for layer in outer))
-            ]
-            offenders += [f"{path.relative_to(package)}: {name}" for name in wrong]
-    assert offenders == []
-
-
 def test_operators_and_hooks_stay_thin() -> None:
     package = ROOT / "plugins" / "code_patterns"
     for path in [*(package / "operators").glob("*.py"), *(package / "hooks").glob("*.py")]:
