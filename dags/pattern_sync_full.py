@@ -19,9 +19,10 @@ meanwhile, as long as its model is served too. The old collection is kept: `roll
 and lets the alias name it again; later runs stay there until the connection names yet another model, or until
 `rollback` is used once more.
 
-**Shards**: where there is much to write, 50,000 patterns or more, `plan` cuts the ids into ranges and `shard` is mapped
-over them, so that several workers share the work; `sync` then does the rest. `shards` sets how many, 1 means none. A
-shard that fails is retried alone; when it fails for good, `sync` does not run, and the next run goes on from there.
+**Shards**: where there is much to write, 50,000 patterns or more, `partition` cuts the ids into ranges and `shard` is
+mapped over them, so that several workers share the work; `sync` then does the rest. `shards` sets how many, 1 means
+none. A shard that fails is retried alone; when it fails for good, `sync` does not run, and the next run goes on from
+there.
 
 `verify` then reads both sides whole, payloads and vectors included, and finds what hashes hide: see `pattern_verify`.
 
@@ -30,7 +31,8 @@ and goes on. Runs of this DAG and of `pattern_sync_incremental` wait for each ot
 
 **When it fails**: the last line of the task log says what is wrong and what to do. A refused mass delete means that
 PostgreSQL holds far fewer patterns than Qdrant: check that the connection names the right database before allowing it.
-"Run schema_migration first" means just that. Rows parked as failed stand in the table `pattern_sync_dead_letters`.
+"Run schema_migration first" means just that. Dead letters, rows that could not be synced on their own account, stand in
+the table `pattern_sync_dead_letters` with their error.
 """
 
 import os
@@ -44,7 +46,7 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
-from code_patterns.operators.qdrant_shards import QdrantShardsOperator
+from code_patterns.operators.qdrant_partition import QdrantPartitionOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 
 with DAG(
@@ -89,21 +91,21 @@ with DAG(
         "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
     },
 ):
-    plan = QdrantShardsOperator(
-        task_id="plan",
+    partition = QdrantPartitionOperator(
+        task_id="partition",
         shards="{{ params.shards }}",
         rollback="{{ params.rollback }}",
         max_active_tis_per_dag=1,
     )
     shard = QdrantUpsertOperator.partial(
         task_id="shard", mode="full", map_index_template="from {{ task.id_range['first'] }}"
-    ).expand(id_range=plan.output)
+    ).expand(id_range=partition.output)
     sync = QdrantUpsertOperator(
         task_id="sync",
         mode="full",
         rollback="{{ params.rollback }}",
         allow_mass_delete="{{ params.allow_mass_delete }}",
-        points_before="{{ ti.xcom_pull(task_ids='plan', key='points') }}",
+        points_before="{{ ti.xcom_pull(task_ids='partition', key='points') }}",
         trigger_rule="none_failed",
         max_active_tis_per_dag=1,
     )

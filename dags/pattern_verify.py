@@ -15,8 +15,8 @@ it took.
 **Variables**: `patterns_collection` (`code_patterns`), `pattern_sync_max_delete_fraction` (0.2),
 `pattern_sync_batch_size` (100).
 
-**A re-run** looks again. Rows that changed after the last sync wait for the next one and are no flaw; neither are rows
-parked as failed.
+**A re-run** looks again. Rows that changed after the last sync wait for the next one and are no flaw; neither are dead
+letters.
 
 **When it fails**: the message counts what is wrong and names examples, the log names up to a thousand points. Find out
 who writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there is no sync yet

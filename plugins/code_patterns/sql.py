@@ -1,4 +1,4 @@
-"""The queries of this project, one named file each, in ``include/sql``."""
+"""The queries of this project, one named file each, in ``include/sql``; and texts as PostgreSQL can store them."""
 
 from functools import cache
 from pathlib import Path
@@ -15,3 +15,8 @@ def query(name: str) -> bytes:
     :raises FileNotFoundError: when there is no such query
     """
     return (INCLUDE / "sql" / f"{name}.sql").read_bytes()
+
+
+def storable(text: str) -> str:
+    """Keep the first 2,000 characters that a text column can hold: servers quote their input, poison included."""
+    return text[:2000].replace("\0", "?").encode("utf-8", "replace").decode()

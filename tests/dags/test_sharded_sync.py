@@ -58,7 +58,7 @@ def test_shards_share_the_writing(connected: TwoSides, run_dag: Callable[..., Ou
 
 def test_ranges_and_counts_are_all_that_xcom_holds(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(20))
-    ranges = run_dag("pattern_sync_full", task_id="plan", shards=2).xcom
+    ranges = run_dag("pattern_sync_full", task_id="partition", shards=2).xcom
     assert len(ranges) == 2
     assert all(uuid.UUID(value) for part in ranges for value in part.values())
     assert [set(part) for part in ranges] == [{"first", "last"}] * 2

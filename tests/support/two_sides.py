@@ -16,9 +16,9 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import QdrantConfig, open_client
+from code_patterns.sync.partition import Partition, partition
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, recipe_of
 from code_patterns.sync.runs import sync
-from code_patterns.sync.runs.shards import Partition, partition
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import Interval, SyncSettings
 from tests.support.real_functions import some_functions
@@ -100,7 +100,7 @@ class TwoSides:
             sync(self.postgres, self.qdrant, self.embedding, chosen, RunIdentity(uuid.uuid4(), "dag", "run", 1))
         )
 
-    def plan(self, **settings: Any) -> Partition:
+    def partition(self, **settings: Any) -> Partition:
         """Cut a full sync into shards."""
         return asyncio.run(partition(self.postgres, self.qdrant, self.embedding, self.chosen("full", **settings)))
 

@@ -1,7 +1,6 @@
 """One connection for a whole run: checked, locked against other runs, and with readable errors."""
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -9,13 +8,14 @@ from typing import Any
 import psycopg
 
 from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.servers.locks import Lock, assert_held_blocking, take_blocking
 from code_patterns.servers.postgres import PostgresConfig, connect_blocking
 from code_patterns.sql import query
 
 log = logging.getLogger(__name__)
 
-LOCK_KEY = 0x7061_7474_6572_6E73
-"""Advisory lock of a migration run, one per database; the letters of "patterns"."""
+LOCK_SPACE = "code_patterns migration"
+"""What migration runs lock: there is one such lock in each database."""
 
 LOCK_WAIT_SECONDS = 900.0
 """How long a run waits for another one to finish."""
@@ -73,8 +73,16 @@ def migrating(config: PostgresConfig, wait_seconds: float = LOCK_WAIT_SECONDS) -
             # The server notices a killed client in the middle of a statement, where its platform can.
             with suppress(psycopg.errors.InvalidParameterValue):
                 connection.execute("SET client_connection_check_interval = '2s'")
-            _lock(connection, config, wait_seconds)
+            take_blocking(connection, _lock(config), wait_seconds)
         yield connection
+
+
+def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
+    """Make sure that this very server process still holds the lock.
+
+    :raises OutageError: it does not, as happens behind a pooler that shares server processes
+    """
+    assert_held_blocking(connection, _lock(config), config)
 
 
 def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
@@ -112,33 +120,5 @@ def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
         )
 
 
-def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
-    """Make sure that this very server process still holds the lock.
-
-    :raises ConfigurationError: it does not, as happens behind a pooler that shares server processes
-    """
-    if connection.execute(query("migration_lock_held"), {"key": LOCK_KEY}).fetchone() != (True,):
-        raise ConfigurationError(
-            f"The lock of the migration was lost on {config.address}. Migrations need a direct connection: name the "
-            "port of the server, not that of a pooler such as PgBouncer in transaction mode."
-        )
-
-
-def _lock(connection: psycopg.Connection[Any], config: PostgresConfig, wait_seconds: float) -> None:
-    deadline = time.monotonic() + wait_seconds
-    announced = False
-    # Asked again and again instead of a blocking call: that one would keep a snapshot open, for which the other run's
-    # CREATE INDEX CONCURRENTLY would wait in turn.
-    while connection.execute(query("migration_lock"), {"key": LOCK_KEY}).fetchone() != (True,):
-        holder = connection.execute(query("migration_lock_holder"), {"key": LOCK_KEY}).fetchone()
-        if holder is not None:
-            pid, since = holder
-            text = f"Another migration run holds the lock on {config.address}: server process {pid}, connected {since}"
-            if time.monotonic() >= deadline:
-                raise OutageError(
-                    f"{text}. Waited {wait_seconds:.0f} s. Wait for it, or end it: SELECT pg_terminate_backend({pid});"
-                )
-            if not announced:
-                log.info("%s. Waiting up to %.0f s.", text, wait_seconds)
-                announced = True
-        time.sleep(0.3)
+def _lock(config: PostgresConfig) -> Lock:
+    return Lock(LOCK_SPACE, "", holder="migration run", subject=config.address)

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from code_patterns.bisection import bisect
 from code_patterns.errors import ConfigurationError, PatternsError
-from code_patterns.quality.backfill_result import BackfillResult, Progress, Tally
+from code_patterns.progress import ProgressLog
+from code_patterns.quality.backfill_result import BackfillResult, Tally
 from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.quality.points import Point, PointSource
 from code_patterns.quality.score import score_pattern
@@ -80,14 +81,14 @@ class Backfill:
             self._tally.found[name] = 0
         limit = self._settings.limit
         total = await self._source.count()
-        progress = Progress(min(total, limit or total))
+        progress = ProgressLog("points", min(total, limit or total))
         batches = self._source.batches(self._settings.batch_size, self._settings.min_confidence, limit)
         worked = False
         async for batch in _one_ahead(batches):
             if worked and self._settings.delay_seconds:
                 await asyncio.sleep(self._settings.delay_seconds)
             worked = await self._do(batch)
-            progress.show(self._tally)
+            progress.show(self._tally.found.total(), stored=self._tally.stored, failed=self._tally.failed)
 
     async def _do(self, batch: Sequence[Point]) -> bool:
         """Score and store one batch; return whether there was anything to do."""

@@ -1,7 +1,5 @@
 """What a backfill found: counts, tiers, averages, failures; as a table, as numbers, as a row."""
 
-import logging
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +9,6 @@ from uuid import UUID
 from code_patterns.quality.dimensions import TIERS, WEIGHTS
 from code_patterns.quality.score import VERSION, QualityScore
 
-log = logging.getLogger(__name__)
-
-FIRST_PROGRESS_SECONDS = 10.0
-PROGRESS_SECONDS = 30.0
 MAX_REASONS = 10
 """Different reasons of failures that are told apart."""
 OTHER_REASONS = "other reasons"
@@ -183,31 +177,3 @@ class BackfillResult:
             lines += ["", "  not stored:"]
             lines += [f"  {count:>8,}  {reason}" for reason, count in self.failures.items()]
         return "\n".join(lines)
-
-
-class Progress:
-    """Logs how far a run is, at a humane pace.
-
-    :param total: points to look at, as far as known
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._start = time.monotonic()
-        self._next = self._start + FIRST_PROGRESS_SECONDS
-
-    def show(self, tally: Tally) -> None:
-        """Log a line when it is time for one."""
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + PROGRESS_SECONDS
-        found = tally.found.total()
-        log.info(
-            "%s of at most %s points looked at, %.0f per second; %s stored, %s failed.",
-            f"{found:,}",
-            f"{self._total:,}",
-            found / (now - self._start),
-            f"{tally.stored:,}",
-            f"{tally.failed:,}",
-        )

@@ -1,9 +1,7 @@
 """Writing scores and the run history to PostgreSQL."""
 
-import asyncio
 import hashlib
 import json
-import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,13 +18,10 @@ from code_patterns.quality.payload import UNNAMED
 from code_patterns.quality.points import Point
 from code_patterns.quality.score import VERSION, QualityScore
 from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.locks import Lock, take
 from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
 from code_patterns.sql import query
 
-log = logging.getLogger(__name__)
-
-LOCK_POLL_SECONDS = 1.0
-LOCK_LOG_SECONDS = 60.0
 MAX_TEXT = 255
 VOLATILE_FIELDS = ("sync_timestamp",)
 """Payload fields that change without the content."""
@@ -91,12 +86,9 @@ class ScoreStore:
 
     async def lock(self) -> None:
         """Become the only backfill of the database; the lock ends with the session, however it ends."""
-        waited = 0.0
-        while not (await self._fetch("quality_lock"))[0][0]:
-            if waited % LOCK_LOG_SECONDS == 0:
-                log.info("Waiting: another quality backfill of %s is running.", self._config.address)
-            await asyncio.sleep(LOCK_POLL_SECONDS)
-            waited += LOCK_POLL_SECONDS
+        lock = Lock("code_patterns quality", "", holder="quality backfill", subject=self._config.address)
+        async with database_errors(self._config):
+            await take(self._connection, lock)
 
     async def known(self, hashes: Mapping[UUID, str]) -> frozenset[UUID]:
         """Which patterns have a score of this version for this content.

@@ -28,17 +28,17 @@ class ChangeDetector:
         self._recipe = target.collection.recipe
 
     async def since(
-        self, watermark: Watermark, horizon: Horizon, failed: Collection[UUID], limit: int | None
+        self, watermark: Watermark, horizon: Horizon, dead_letters: Collection[UUID], limit: int | None
     ) -> AsyncGenerator[Change]:
         """What changed after the watermark and before the horizon.
 
         Dead letters come first, then deletions, then rows: only rows move the watermark, so it never passes
         a deletion that is not done.
 
-        :param failed: rows parked by earlier runs, which are tried again
+        :param dead_letters: rows parked by earlier runs, which are tried again
         :param limit: most changed rows to give
         """
-        parked = sorted(failed)
+        parked = sorted(dead_letters)
         for start in range(0, len(parked), PAGE_ROWS):
             async for change in self._looked_up(parked[start : start + PAGE_ROWS], watermark, horizon):
                 yield change

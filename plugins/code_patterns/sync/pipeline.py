@@ -18,11 +18,14 @@ import numpy as np
 from code_patterns.bisection import bisect
 from code_patterns.embeddings.base import RejectedInputError, Vectors
 from code_patterns.errors import ConfigurationError
+from code_patterns.progress import ProgressLog
+from code_patterns.sync.checkpoint import Checkpoint
+from code_patterns.sync.dead_letters import DeadLetter
 from code_patterns.sync.diff import EMBEDS, WRITES, Action, Change, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pattern import Pattern
-from code_patterns.sync.state import DeadLetter, SyncState
-from code_patterns.sync.sync_result import Counts, Progress, Waits
+from code_patterns.sync.record import RunRecord
+from code_patterns.sync.sync_result import Counts, Waits
 from code_patterns.sync.target import PatternTarget, PointRejectedError
 
 log = logging.getLogger(__name__)
@@ -84,7 +87,7 @@ class Pipeline:
 
     :param target: where points are written
     :param embedder: where vectors come from
-    :param state: where batches are recorded
+    :param record: where batches are recorded
     :param settings: how to stream
     :param counts: what is counted, updated in place
     :param waits: what servers took, updated in place
@@ -94,19 +97,19 @@ class Pipeline:
         self,
         target: PatternTarget,
         embedder: DistinctEmbedder,
-        state: SyncState,
+        record: RunRecord,
         settings: PipelineSettings,
         counts: Counts,
         waits: Waits,
     ) -> None:
         self._target = target
         self._embedder = embedder
-        self._state = state
+        self._record = record
         self._settings = settings
         self._counts = counts
         self._waits = waits
 
-    async def run(self, changes: AsyncGenerator[Change], progress: Progress) -> None:
+    async def run(self, changes: AsyncGenerator[Change], progress: ProgressLog) -> None:
         """Work through all changes.
 
         :raises PatternsError: when a server fails for good; everything recorded until then stands
@@ -115,8 +118,8 @@ class Pipeline:
 
         async def record_oldest() -> None:
             batch, task = window.popleft()
-            await self._record(batch, await task)
-            progress.show(self._counts)
+            await self._finish(batch, await task)
+            progress.show(self._counts.examined, written=self._counts.written, parked=self._counts.parked)
 
         try:
             # A run that fails in the middle closes what it reads here, not when the event loop finds the remains.
@@ -165,7 +168,7 @@ class Pipeline:
                 vectors[pattern.id] = result
 
         if batch.writes:
-            await self._state.assert_locked()
+            await self._record.assert_locked()
 
         async def upsert(some: Sequence[Pattern]) -> None:
             await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
@@ -188,10 +191,10 @@ class Pipeline:
             )
         return [DeadLetter(pattern.id, "write", str(reason)) for pattern, reason in rejected]
 
-    async def _record(self, batch: Batch, dead_letters: Sequence[DeadLetter]) -> None:
+    async def _finish(self, batch: Batch, dead_letters: Sequence[DeadLetter]) -> None:
         """Count a batch that is done, and record it so that it is never done again without need."""
-        failed = {dead_letter.id for dead_letter in dead_letters}
-        done = [change for change in batch.changes if change.id not in failed]
+        parked = {dead_letter.id for dead_letter in dead_letters}
+        done = [change for change in batch.changes if change.id not in parked]
         outcomes = Counter(change.action for change in done)
         self._counts.examined += len(batch.changes)
         self._counts.new += outcomes[Action.NEW]
@@ -199,17 +202,17 @@ class Pipeline:
         self._counts.payload_only += outcomes[Action.PAYLOAD_ONLY]
         self._counts.unchanged += outcomes[Action.UNCHANGED]
         self._counts.deleted += outcomes[Action.DELETE]
-        self._counts.parked += len(failed)
+        self._counts.parked += len(parked)
         self._counts.embedded_texts = self._embedder.embedded_texts
         for dead_letter in dead_letters:
             log.warning(
                 "Parked pattern %s as a dead letter (%s): %s", dead_letter.id, dead_letter.stage, dead_letter.error
             )
         if not self._settings.dry_run:
-            await self._state.record(
-                done=[change.id for change in done],
-                dead_letters=dead_letters,
-                watermark=batch.watermark,
-                target_identity=self._target.collection.identity,
-                system_identifier=self._settings.system_identifier,
-            )
+            await self._record.save_batch([change.id for change in done], dead_letters, self._checkpoint(batch))
+
+    def _checkpoint(self, batch: Batch) -> Checkpoint | None:
+        """How far the collection is once this batch is done, where that is another place than before."""
+        if batch.watermark is None:
+            return None
+        return Checkpoint(self._target.collection.identity, self._settings.system_identifier, batch.watermark)

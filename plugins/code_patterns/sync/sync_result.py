@@ -1,19 +1,11 @@
-"""What a run found and did: counts, progress lines, the final table."""
+"""What a run found and did: counts, and the table at its end."""
 
-import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 from uuid import UUID
 
-log = logging.getLogger(__name__)
-
 Parity = Literal["proven", "not proven", "broken"]
-Kind = Literal["incremental", "full", "interval", "verify", "shard"]
-
-FIRST_PROGRESS_SECONDS = 10.0
-PROGRESS_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -38,6 +30,11 @@ class Counts:
     deleted: int = 0
     parked: int = 0
     embedded_texts: int = 0
+
+    @property
+    def written(self) -> int:
+        """Patterns for which something was done in Qdrant."""
+        return self.new + self.changed + self.payload_only + self.deleted
 
     def as_dict(self) -> dict[str, int]:
         """The counts by name."""
@@ -76,7 +73,7 @@ class SyncResult:
     """
 
     run_id: UUID | None
-    kind: Kind
+    kind: str
     collection: str
     dry_run: bool
     counts: Mapping[str, int]
@@ -119,40 +116,3 @@ class SyncResult:
         lines = "\n".join(f"  {key:<{width}}  {'-' if value is None else value}" for key, value in rows)
         run = "verification" if self.kind == "verify" else f"{self.kind} sync"
         return f"What the {run} {verb}:\n{lines}"
-
-
-class Progress:
-    """Logs how far a run is, at a humane pace.
-
-    :param total: rows to look at, as far as known
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._start = time.monotonic()
-        self._next = self._start + FIRST_PROGRESS_SECONDS
-
-    def show(self, counts: Counts) -> None:
-        """Log a line when it is time for one."""
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + PROGRESS_SECONDS
-        rate = counts.examined / (now - self._start)
-        left = max(self._total - counts.examined, 0) / rate if rate else 0.0
-        log.info(
-            "%s of %s patterns looked at (%.0f %%), %.0f per second, about %s left; %s written, %s parked.",
-            f"{counts.examined:,}",
-            f"{self._total:,}",
-            100 * counts.examined / self._total if self._total else 100,
-            rate,
-            _duration(left),
-            f"{counts.new + counts.changed + counts.payload_only + counts.deleted:,}",
-            f"{counts.parked:,}",
-        )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from code_patterns.errors import ConfigurationError
@@ -16,8 +16,6 @@ from code_patterns.params import (
     chosen,
 )
 from code_patterns.sync.diff import IdRange
-
-Mode = Literal["incremental", "full", "verify"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class Interval:
 class SyncSettings:
     """How one run behaves.
 
-    :param mode: ``incremental`` takes what changed since the last run, ``full`` compares everything by its hashes,
-        ``verify`` reads both sides whole
+    :param mode: which kind of run, unless ``interval`` or ``id_range`` is set: ``incremental`` takes what changed since
+        the last run, ``full`` compares everything by its hashes, ``verify`` reads both sides whole
     :param collection: alias or collection in Qdrant
     :param batch_size: patterns embedded and written together
     :param delay_seconds: pause between batches
@@ -49,7 +47,7 @@ class SyncSettings:
     :param points_before: how many points there were before shards added theirs; ``None`` where none did
     """
 
-    mode: Mode
+    mode: str
     collection: str
     batch_size: int
     delay_seconds: float
@@ -66,11 +64,11 @@ class SyncSettings:
 
 
 def choose(
-    mode: Mode, params: Mapping[str, Any], interval: Interval | None, read_variable: ReadVariable
+    mode: str, params: Mapping[str, Any], interval: Interval | None, read_variable: ReadVariable
 ) -> SyncSettings:
     """Choose everything for one run.
 
-    :param mode: kind of sync
+    :param mode: one of :data:`code_patterns.sync.runs.MODES`
     :param params: what the person entered; a missing, ``None`` or blank entry falls back to its Variable
     :param interval: from :func:`interval_of`
     :param read_variable: reads an Airflow Variable

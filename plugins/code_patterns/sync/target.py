@@ -56,7 +56,7 @@ class PatternTarget:
 
     async def fingerprints(self, ids: Sequence[UUID]) -> dict[UUID, Fingerprint]:
         """What Qdrant holds for these ids; ids it does not know are absent from the result."""
-        if not self.collection.exists or not ids:
+        if not self.collection.stored or not ids:
             return {}
         records = await self._qdrant.call(
             f"reading points of '{self.collection.physical}'",
@@ -75,7 +75,7 @@ class PatternTarget:
         :param within: those whose UUID lies in this range; ``None`` gives all, integers first, then UUIDs
         """
         offset: Any = str(within.first) if within else None
-        while self.collection.exists:
+        while self.collection.stored:
             start = offset
             records, offset = await self._qdrant.call(
                 f"scrolling through '{self.collection.physical}'",
@@ -97,7 +97,7 @@ class PatternTarget:
     async def whole_pages(self) -> AsyncIterator[list[StoredPoint]]:
         """All points with payload and vector, in id order: many times the bytes of :meth:`pages`."""
         offset: Any = None
-        while self.collection.exists:
+        while self.collection.stored:
             start = offset
             records, offset = await self._qdrant.call(
                 f"reading all of '{self.collection.physical}'",
@@ -112,7 +112,7 @@ class PatternTarget:
 
     async def count(self) -> int:
         """How many points there are."""
-        if not self.collection.exists:
+        if not self.collection.stored:
             return 0
         result = await self._qdrant.call(
             f"counting '{self.collection.physical}'", lambda: self._client.count(self.collection.physical, exact=True)

@@ -63,7 +63,7 @@ class Verification:
 
 
 async def verify(
-    source: PatternSource, target: PatternTarget, watermark: Watermark, failed: frozenset[UUID]
+    source: PatternSource, target: PatternTarget, watermark: Watermark, dead_letters: frozenset[UUID]
 ) -> Verification:
     """Compare every row with its whole point.
 
@@ -73,13 +73,13 @@ async def verify(
     :param source: the rows
     :param target: the points
     :param watermark: what changed after it waits for the next sync and is no flaw
-    :param failed: rows parked as dead letters, which are no flaw either
+    :param dead_letters: parked rows, which are no flaw either
     """
     started = time.monotonic()
     verification = Verification()
     found = [difference async for difference in _differences(source, target, verification)]
     suspects = [difference.id for difference in found if isinstance(difference.id, UUID)]
-    excused = failed | (await source.touched_since(watermark.xid, suspects) if suspects else set())
+    excused = dead_letters | (await source.touched_since(watermark.xid, suspects) if suspects else set())
     verification.wrong = [difference for difference in found if difference.id not in excused]
     seconds = time.monotonic() - started
     log.info(
@@ -119,7 +119,7 @@ async def _differences(
     ):
         async for rows, points in joined(row_pages, point_pages):
             expected, unreadable = _expected(rows, target.collection.recipe)
-            # Whatever an earlier state of an unreadable row left in Qdrant stays: the row is a dead letter.
+            # Whatever an earlier version of an unreadable row left in Qdrant stays: the row is a dead letter.
             found = {point.id: point for point in points if point.id not in unreadable}
             digests = {node_id: _digest(found[node_id].payload, expected.get(node_id, {})) for node_id in found}
             wanted = {node_id: _digest(payload, payload) for node_id, payload in expected.items()}

@@ -23,7 +23,7 @@ from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.migrations.files import MIGRATIONS, read_migrations
 from code_patterns.migrations.runner import apply, plan, verify
 from code_patterns.migrations.schema import actual_facts, expected_facts
-from code_patterns.migrations.session import LOCK_KEY
+from code_patterns.migrations.session import LOCK_SPACE
 from code_patterns.servers.postgres import PostgresConfig
 from tests.conftest import ROOT, config_of
 
@@ -549,7 +549,7 @@ def test_two_runs_at_the_same_moment_do_it_once(empty_database: str) -> None:
 
 def test_a_run_waits_for_another_only_so_long(empty_database: str) -> None:
     with psycopg.connect(empty_database, autocommit=True) as other:
-        other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        other.execute("SELECT pg_advisory_lock(hashtext(%s), hashtext(''))", [LOCK_SPACE])
         with pytest.raises(
             OutageError, match=rf"Another migration run holds the lock on .*server process {other.info.backend_pid}"
         ):

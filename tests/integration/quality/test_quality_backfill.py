@@ -355,7 +355,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import BackfillSettings
-from code_patterns.sync.state import RunIdentity
+from code_patterns.run_identity import RunIdentity
 given = json.loads(sys.argv[1])
 settings = BackfillSettings((given["name"],), False, None, 0.0, 20, 0.05, False, False)
 print("started", flush=True)

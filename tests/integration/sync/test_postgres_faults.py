@@ -34,7 +34,7 @@ SESSIONS = {
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for the lock often."""
-    monkeypatch.setattr("code_patterns.sync.state.LOCK_POLL_SECONDS", 0.05)
+    monkeypatch.setattr("code_patterns.servers.locks.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ import pytest
 from qdrant_client import models
 
 from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.postgres import connect
 from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.sync.diff import IdRange
 from code_patterns.sync.pattern import SYNC_TIMESTAMP
-from code_patterns.sync.state import SyncState
+from code_patterns.sync.runs.shard import ShardRun
 from code_patterns.sync.sync_result import SyncResult
 from tests.conftest import config_of
 from tests.integration.sync.test_model_change import names_behind
@@ -35,7 +36,7 @@ COUNTS = ("new", "changed", "payload_only", "deleted", "parked")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for the lock often."""
-    monkeypatch.setattr("code_patterns.sync.state.LOCK_POLL_SECONDS", 0.05)
+    monkeypatch.setattr("code_patterns.servers.locks.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -56,12 +57,12 @@ def sides(migrated_database: str, qdrant_server: QdrantServer) -> Iterator[TwoSi
 
 def sync_in_shards(sides: TwoSides, shards: int, meanwhile: Callable[[], object] = lambda: None) -> list[SyncResult]:
     """Plan, let something happen, work the shards off in any order, and finish with the full sync."""
-    plan = sides.plan(shards=shards)
-    assert len(plan.ranges) == shards
+    cut = sides.partition(shards=shards)
+    assert len(cut.ranges) == shards
     meanwhile()
-    ranges = random.Random(5).sample(plan.ranges, shards)
+    ranges = random.Random(5).sample(cut.ranges, shards)
     results = [sides.sync("full", id_range=part, settled=False) for part in ranges]
-    return [*results, sides.sync("full", points_before=plan.points, allow_mass_delete=True)]
+    return [*results, sides.sync("full", points_before=cut.points, allow_mass_delete=True)]
 
 
 def content(sides: TwoSides) -> dict[Any, dict[str, Any]]:
@@ -140,38 +141,43 @@ def test_the_total_is_that_of_one_task(sides: TwoSides) -> None:
 
 def test_shares_are_about_equal_however_ids_are_spread(sides: TwoSides) -> None:
     sides.insert(uneven(rows(400)))
-    plan = sides.plan(shards=4)
+    cut = sides.partition(shards=4)
     counts = [
         sides.execute("SELECT count(*) FROM pattern_lineage_nodes WHERE id BETWEEN %s AND %s", [part.first, part.last])
-        for part in plan.ranges
+        for part in cut.ranges
     ]
     assert [count for [(count,)] in counts] == [100] * 4
 
 
 def test_only_enough_work_is_cut(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("code_patterns.sync.runs.shards.SHARD_WRITES", 50)
-    assert sides.plan().ranges == ()
+    monkeypatch.setattr("code_patterns.sync.partition.SHARD_WRITES", 50)
+    assert sides.partition().ranges == ()
     sides.insert(rows(99))
-    assert sides.plan().ranges == ()
+    assert sides.partition().ranges == ()
     sides.insert(rows(1, start=100))
-    assert (len(sides.plan().ranges), sides.plan().points) == (2, 0)
+    assert (len(sides.partition().ranges), sides.partition().points) == (2, 0)
     sides.sync("full")
-    assert sides.plan().ranges == ()
+    assert sides.partition().ranges == ()
     sides.insert(rows(1000, start=200))
-    plan = sides.plan()
-    assert (len(plan.ranges), plan.points) == (4, 100)
-    assert sides.plan(shards=1).ranges == sides.plan(dry_run=True).ranges == sides.plan(limit=5).ranges == ()
-    assert sides.plan(rollback=True).ranges == ()
+    cut = sides.partition()
+    assert (len(cut.ranges), cut.points) == (4, 100)
+    assert (
+        sides.partition(shards=1).ranges
+        == sides.partition(dry_run=True).ranges
+        == sides.partition(limit=5).ranges
+        == ()
+    )
+    assert sides.partition(rollback=True).ranges == ()
     sides.sync("full")
     # As many points as before, and every one of them to be written again.
     sides.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"k\": 2}'")
-    assert len(sides.plan().ranges) == 4
+    assert len(sides.partition().ranges) == 4
 
 
 def test_the_embedded_storage_is_never_cut(sides: TwoSides, tmp_path: Any) -> None:
     sides.insert(rows(50))
     embedded = replace(sides, qdrant=QdrantConfig(conn_id="patterns_qdrant", path=str(tmp_path / "qdrant")))
-    assert embedded.plan(shards=3).ranges == ()
+    assert embedded.partition(shards=3).ranges == ()
 
 
 def test_another_model_is_built_in_shards_beside_the_old_one(sides: TwoSides) -> None:
@@ -179,15 +185,15 @@ def test_another_model_is_built_in_shards_beside_the_old_one(sides: TwoSides) ->
     sides.sync("full")
     old, _ = names_behind(sides)
     other = sides.with_embedding(model="hashing-v2", dimension=96)
-    plan = other.plan(shards=3)
+    cut = other.partition(shards=3)
     [new] = names_behind(sides)[1] - {old}
-    assert (names_behind(sides)[0], other.points(new), plan.points) == (old, {}, 0)
-    for part in plan.ranges:
+    assert (names_behind(sides)[0], other.points(new), cut.points) == (old, {}, 0)
+    for part in cut.ranges:
         other.sync("full", id_range=part)
         assert names_behind(sides)[0] == old, "a half-built collection was shown to readers"
     sides.insert(rows(5, start=100))
     assert other.sync().counts["new"] == 5, "the hourly run follows the collection that readers see"
-    result = other.sync("full", points_before=plan.points)
+    result = other.sync("full", points_before=cut.points)
     assert (result.counts["new"], result.counts["unchanged"], result.parity) == (5, 80, "proven")
     assert names_behind(sides)[0] == new
     other.assert_equal_sides()
@@ -198,30 +204,30 @@ def test_what_shards_add_does_not_hide_a_mass_delete(sides: TwoSides) -> None:
     sides.sync("full")
     sides.execute("DELETE FROM pattern_lineage_nodes")
     sides.insert(rows(200, start=50))
-    plan = sides.plan(shards=2)
-    for part in plan.ranges:
+    cut = sides.partition(shards=2)
+    for part in cut.ranges:
         sides.sync("full", id_range=part)
     with pytest.raises(ConfigurationError, match=r"Refusing to delete 20 of 220 points.* of the 20 points that there"):
-        sides.sync("full", points_before=plan.points)
+        sides.sync("full", points_before=cut.points)
     assert len(sides.points()) == 220
 
 
 def test_rows_deleted_while_shards_fill_a_new_collection_are_no_mass_delete(sides: TwoSides) -> None:
     patterns = rows(100)
     sides.insert(patterns)
-    plan = sides.plan(shards=2)
-    assert plan.points == 0
-    for part in plan.ranges:
+    cut = sides.partition(shards=2)
+    assert cut.points == 0
+    for part in cut.ranges:
         sides.sync("full", id_range=part)
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [[row["id"] for row in patterns[:5]]])
-    result = sides.sync("full", points_before=plan.points)
+    result = sides.sync("full", points_before=cut.points)
     assert (result.counts["deleted"], result.parity) == (5, "proven")
     sides.assert_equal_sides()
 
 
 def test_a_range_whose_rows_are_gone_has_nothing_to_do(sides: TwoSides) -> None:
     sides.insert(rows(60))
-    one, other = sides.plan(shards=2).ranges
+    one, other = sides.partition(shards=2).ranges
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id <= %s", [one.last])
     assert sides.sync("full", id_range=one).counts["examined"] == 0
     assert sides.sync("full", id_range=other).counts["new"] == 30
@@ -243,7 +249,7 @@ def started(work: Callable[[], Any]) -> Any:
 
 def test_two_processes_share_the_work(sides: TwoSides, qdrant_server: QdrantServer) -> None:
     sides.insert(rows(300))
-    plan = sides.plan(shards=2)
+    cut = sides.partition(shards=2)
     both = threading.Event()
 
     def hold(operation: str, _: int) -> None:
@@ -254,7 +260,7 @@ def test_two_processes_share_the_work(sides: TwoSides, qdrant_server: QdrantServ
                 both.set()
 
     qdrant_server.before = hold
-    processes = [started(lambda part=part: sides.sync("full", id_range=part, settled=False)) for part in plan.ranges]
+    processes = [started(lambda part=part: sides.sync("full", id_range=part, settled=False)) for part in cut.ranges]
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
@@ -263,15 +269,15 @@ def test_two_processes_share_the_work(sides: TwoSides, qdrant_server: QdrantServ
         "ON one.first_id < other.first_id AND one.started_at < other.finished_at AND other.started_at < one.finished_at"
     )
     assert overlaps == [(1,)]
-    result = sides.sync("full", points_before=plan.points)
+    result = sides.sync("full", points_before=cut.points)
     assert (result.counts["unchanged"], result.counts["embedded_texts"], result.parity) == (300, 0, "proven")
     sides.assert_equal_sides()
 
 
 def test_a_killed_shard_is_retried_alone(sides: TwoSides) -> None:
     sides.insert(rows(300))
-    plan = sides.plan(shards=3)
-    first, *others = plan.ranges
+    cut = sides.partition(shards=3)
+    first, *others = cut.ranges
     process = started(lambda: sides.sync("full", id_range=first, batch_size=4, delay_seconds=0.05, settled=False))
     while len(sides.points()) < 20:
         assert process.is_alive()
@@ -297,9 +303,9 @@ def test_a_killed_shard_is_retried_alone(sides: TwoSides) -> None:
 
 def test_a_shard_that_is_lost_is_made_good_by_the_full_sync(sides: TwoSides) -> None:
     sides.insert(rows(120))
-    plan = sides.plan(shards=3)
-    sides.sync("full", id_range=plan.ranges[0])
-    result = sides.sync("full", points_before=plan.points)
+    cut = sides.partition(shards=3)
+    sides.sync("full", id_range=cut.ranges[0])
+    result = sides.sync("full", points_before=cut.points)
     assert (result.counts["unchanged"], result.counts["new"], result.parity) == (40, 80, "proven")
     sides.assert_equal_sides()
 
@@ -345,7 +351,7 @@ def test_other_runs_wait_for_a_running_shard(sides: TwoSides, qdrant_server: Qdr
     sides.insert(rows(20))
     sides.sync("full")
     sides.insert(rows(200, start=50))
-    part = sides.plan(shards=2).ranges[0]
+    part = sides.partition(shards=2).ranges[0]
     with ThreadPoolExecutor() as threads:
         shard = Held(qdrant_server, threads, lambda: sides.sync("full", id_range=part, settled=False))
         other = threads.submit(sides.sync, mode, settled=False)
@@ -363,7 +369,7 @@ def test_a_shard_waits_for_another_run(sides: TwoSides, qdrant_server: QdrantSer
     sides.insert(rows(20))
     sides.sync("full")
     sides.insert(rows(200, start=50))
-    part = sides.plan(shards=2).ranges[0]
+    part = sides.partition(shards=2).ranges[0]
     with ThreadPoolExecutor() as threads:
         other = Held(qdrant_server, threads, lambda: sides.sync(mode, settled=False))
         shard = threads.submit(sides.sync, "full", id_range=part, settled=False)
@@ -376,7 +382,7 @@ def test_a_shard_waits_for_another_run(sides: TwoSides, qdrant_server: QdrantSer
 
 def test_a_second_try_of_a_shard_waits_for_the_first(sides: TwoSides, qdrant_server: QdrantServer) -> None:
     sides.insert(rows(200))
-    one, other = sides.plan(shards=2).ranges
+    one, other = sides.partition(shards=2).ranges
     with ThreadPoolExecutor() as threads:
         first = Held(qdrant_server, threads, lambda: sides.sync("full", id_range=one, settled=False))
         again = threads.submit(sides.sync, "full", id_range=one, settled=False)
@@ -389,7 +395,7 @@ def test_a_second_try_of_a_shard_waits_for_the_first(sides: TwoSides, qdrant_ser
 
 def test_a_shard_whose_session_is_ended_writes_no_more(sides: TwoSides, qdrant_server: QdrantServer) -> None:
     sides.insert(rows(500))
-    part = sides.plan(shards=2).ranges[0]
+    part = sides.partition(shards=2).ranges[0]
     with ThreadPoolExecutor() as threads:
         shard = Held(qdrant_server, threads, lambda: sides.sync("full", id_range=part, settled=False))
         ended = sides.execute(
@@ -414,12 +420,12 @@ def test_a_shard_checks_both_of_its_locks(sides: TwoSides, lost: str) -> None:
     async def lose() -> None:
         connection = await connect(sides.postgres, autocommit=True)
         async with connection:
-            state = SyncState(sides.postgres, connection)
-            await state.lock("any", part)
-            await state.assert_locked()
+            session = LockedSession(sides.postgres, connection)
+            await session.take(*ShardRun(part).locks("any"))
+            await session.assert_held()
             statement = f"SELECT {function}(hashtext('code_patterns {lost}'), hashtext('{keys[lost]}'))"
             assert await (await connection.execute(statement)).fetchall() == [(True,)]
-            await state.assert_locked()
+            await session.assert_held()
 
     with pytest.raises(OutageError, match="exchanged for another one"):
         asyncio.run(lose())
@@ -430,7 +436,7 @@ def test_shards_that_park_rows_at_once_keep_each_others(sides: TwoSides) -> None
     for row in patterns[::5]:
         row["pattern_data"] = '"unreadable"'
     sides.insert(patterns)
-    ranges = sides.plan(shards=4).ranges
+    ranges = sides.partition(shards=4).ranges
 
     def shard(part: IdRange) -> SyncResult:
         return sides.sync("full", id_range=part, batch_size=3, settled=False)

@@ -1,24 +1,29 @@
-"""The kinds of run: what changed since the last one, everything, a range of ids, a span of time, or verification."""
+"""One run of the sync, and which kind of run it is."""
 
 import logging
+from collections.abc import Mapping
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.errors import ConfigurationError, NothingToDoError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import QdrantConfig
-from code_patterns.sync.collection import confirm, prepare
-from code_patterns.sync.diff import Watermark
+from code_patterns.sync.publication import confirm, prepare
 from code_patterns.sync.runs.context import RunContext
-from code_patterns.sync.runs.full import sync_everything
-from code_patterns.sync.runs.incremental import sync_changes, sync_interval
+from code_patterns.sync.runs.full import FullRun
+from code_patterns.sync.runs.incremental import IncrementalRun
+from code_patterns.sync.runs.interval import IntervalRun
+from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.runs.opening import open_run
-from code_patterns.sync.runs.shards import sync_range
-from code_patterns.sync.runs.verification import verify_everything
-from code_patterns.sync.source import Horizon
+from code_patterns.sync.runs.shard import ShardRun
+from code_patterns.sync.runs.verification import VerificationRun
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import SyncSettings
 
 log = logging.getLogger(__name__)
+
+MODES: Mapping[str, type[RunKind]] = {kind.name: kind for kind in (IncrementalRun, FullRun, VerificationRun)}
+"""The kinds of run that a person can ask for by name."""
 
 
 async def sync(
@@ -39,22 +44,22 @@ async def sync(
     :param settings: what the person chose
     :param identity: which run this is, for the history
     :raises ConfigurationError: when a person must change something first
+    :raises NothingToDoError: when the settings leave nothing to do
     :raises OutageError: when a server went away; the next try goes on where this one stopped
     :raises ParityError: when both sides disagree at the end of a full sync
     """
-    async with open_run(postgres, qdrant, embedding, settings, identity) as run:
-        horizon = await run.source.horizon()
+    async with open_run(postgres, qdrant, embedding, settings, identity, kind_of(settings)) as run:
         if settings.dry_run:
-            await _work(run, horizon)
+            await _execute(run)
         else:
             try:
-                await _work(run, horizon)
-                await confirm(run.qdrant, run.target.collection)
+                await _execute(run)
+                await confirm(run.qdrant, run.collection)
             except BaseException as error:
                 await run.close_history(error)
                 raise
             await run.close_history(None)
-        result = await run.result(horizon)
+        result = await run.result()
     log.info(result.table())
     if result.dead_letters:
         log.warning(
@@ -65,28 +70,34 @@ async def sync(
     return result
 
 
-async def _work(run: RunContext, horizon: Horizon) -> None:
-    if run.kind == "verify":
-        await verify_everything(run, horizon)
-        return
-    if not run.settings.dry_run:
-        run.target.collection = await prepare(run.qdrant, run.target.collection)
-    if run.settings.interval:
-        await run.open_history(None)
-        await sync_interval(run, run.settings.interval, horizon)
-    elif run.settings.id_range:
-        await run.open_history(None)
-        await sync_range(run, run.settings.id_range, horizon)
-    elif run.kind == "full":
-        await run.open_history(None)
-        await sync_everything(run, horizon)
-    else:
-        watermark = await run.state.watermark(run.target.collection.identity, horizon)
-        if isinstance(watermark, Watermark):
-            await run.open_history(watermark)
-            await sync_changes(run, watermark, horizon)
-        else:
-            log.info("There is no watermark to start from: %s. Comparing everything.", watermark)
-            run.kind = "full"
-            await run.open_history(None)
-            await sync_everything(run, horizon)
+def kind_of(settings: SyncSettings) -> RunKind:
+    """Tell which kind of run the settings ask for.
+
+    :raises ConfigurationError: there is no such kind
+    :raises NothingToDoError: this kind leaves nothing to do with these settings
+    """
+    if settings.interval:
+        return IntervalRun(settings.interval)
+    if settings.id_range:
+        return ShardRun(settings.id_range)
+    if settings.mode not in MODES:
+        raise ConfigurationError(f"The operator's mode is '{settings.mode}'; it must be one of {', '.join(MODES)}.")
+    if settings.mode == VerificationRun.name and (settings.dry_run or settings.limit):
+        raise NothingToDoError("A dry run or a limited run leaves nothing that could be verified.")
+    return MODES[settings.mode]()
+
+
+async def _execute(run: RunContext) -> None:
+    """Make the collection ready, find where to start, enter the run into the history, and do the work."""
+    if run.kind.creates and not run.settings.dry_run:
+        run.collection = await prepare(run.qdrant, run.collection)
+    if run.kind.starts_at_watermark and (reason := await run.find_start()):
+        if run.kind.fallback is None:
+            raise ConfigurationError(
+                f"'{run.settings.collection}' gives a {run.kind.name} run nothing to start from: {reason}. Run "
+                "pattern_sync_full first."
+            )
+        log.info("There is no watermark to start from: %s. Comparing everything.", reason)
+        run.kind = run.kind.fallback()
+    await run.open_history()
+    await run.kind.execute(run)

@@ -2,19 +2,23 @@
 
 import contextlib
 import time
+from collections.abc import AsyncGenerator
 
 from code_patterns.embeddings.base import Embedder
 from code_patterns.errors import PatternsError
+from code_patterns.progress import ProgressLog
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.change_detection import ChangeDetector
+from code_patterns.sync.checkpoint import Checkpoint
 from code_patterns.sync.collection import Collection
-from code_patterns.sync.diff import Watermark
+from code_patterns.sync.diff import FIRST_ID, Change, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
+from code_patterns.sync.record import RunRecord
+from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.source import Horizon, PatternSource
-from code_patterns.sync.state import SyncState
-from code_patterns.sync.sync_result import Counts, Kind, Parity, SyncResult, Waits
+from code_patterns.sync.sync_result import Counts, Parity, SyncResult, Waits
 from code_patterns.sync.sync_settings import SyncSettings
 from code_patterns.sync.target import PatternTarget
 
@@ -25,99 +29,121 @@ READ_AHEAD_BATCHES = 2
 class RunContext:
     """One run: its two sides, what the person chose, and what it has done so far.
 
+    :param kind: which kind of run it is
     :param source: the rows
+    :param horizon: where the run stops reading rows
     :param qdrant: the open server
     :param collection: what is read and written there
     :param embedder: where vectors come from
-    :param state: where the run is recorded; it holds the collection's lock unless this is a dry run
+    :param record: where the run is recorded; its session holds the locks unless this is a dry run
     :param settings: what the person chose
     :param identity: which run this is, for the history
     """
 
     def __init__(
         self,
+        kind: RunKind,
         source: PatternSource,
+        horizon: Horizon,
         qdrant: Qdrant,
         collection: Collection,
         embedder: Embedder,
-        state: SyncState,
+        record: RunRecord,
         settings: SyncSettings,
         identity: RunIdentity,
     ) -> None:
+        self.kind = kind
+        self.start = Watermark(0, FIRST_ID)
         self.source = source
+        self.horizon = horizon
         self.qdrant = qdrant
         self.target = PatternTarget(qdrant, collection)
         self.detector = ChangeDetector(source, self.target)
-        self.state = state
+        self.record = record
         self.settings = settings
         self.counts = Counts()
         self.waits = Waits()
-        self.kind: Kind = "interval" if settings.interval else "shard" if settings.id_range else settings.mode
         self.parity: Parity = "not proven"
-        self.watermark: Watermark | None = None
+        self.moved_to: Watermark | None = None
         self.replaced: str | None = None
         self._embedder = embedder
         self._identity = identity
         self._started = time.monotonic()
 
-    def pipeline(self, horizon: Horizon) -> Pipeline:
-        """The way from changes to recorded points."""
-        return Pipeline(
-            self.target,
-            DistinctEmbedder(self._embedder),
-            self.state,
-            PipelineSettings(
-                batch_size=self.settings.batch_size,
-                delay_seconds=self.settings.delay_seconds,
-                in_flight=self._embedder.config.concurrency + READ_AHEAD_BATCHES,
-                dry_run=self.settings.dry_run,
-                system_identifier=horizon.system_identifier,
-            ),
-            self.counts,
-            self.waits,
-        )
+    @property
+    def collection(self) -> Collection:
+        """What is known of the collection now; a run that creates or publishes it learns more."""
+        return self.target.collection
 
-    async def move_watermark(self, horizon: Horizon) -> None:
+    @collection.setter
+    def collection(self, collection: Collection) -> None:
+        self.target.collection = collection
+
+    async def apply(self, changes: AsyncGenerator[Change], total: int) -> None:
+        """Write changes to Qdrant and record them.
+
+        :param changes: from :class:`~code_patterns.sync.change_detection.ChangeDetector`
+        :param total: how many there are at most
+        """
+        settings = PipelineSettings(
+            batch_size=self.settings.batch_size,
+            delay_seconds=self.settings.delay_seconds,
+            in_flight=self._embedder.config.concurrency + READ_AHEAD_BATCHES,
+            dry_run=self.settings.dry_run,
+            system_identifier=self.horizon.system_identifier,
+        )
+        embedder = DistinctEmbedder(self._embedder)
+        pipeline = Pipeline(self.target, embedder, self.record, settings, self.counts, self.waits)
+        await pipeline.run(changes, ProgressLog("patterns", total))
+
+    async def move_watermark(self) -> None:
         """Note that everything below the horizon has arrived."""
         if self.settings.dry_run:
             return
-        self.watermark = horizon.watermark
-        await self.state.record(
-            done=(),
-            dead_letters=(),
-            watermark=horizon.watermark,
-            target_identity=self.target.collection.identity,
-            system_identifier=horizon.system_identifier,
-        )
-        await self.state.prune_tombstones()
+        self.moved_to = self.horizon.watermark
+        checkpoint = Checkpoint(self.collection.identity, self.horizon.system_identifier, self.horizon.watermark)
+        await self.record.checkpoints.save(checkpoint)
+        await self.record.checkpoints.prune_tombstones()
 
-    async def open_history(self, watermark: Watermark | None) -> None:
-        """Enter the run into the history; a dry run leaves no trace there.
+    async def find_start(self) -> str | None:
+        """Find out where the last run stopped, and start there; otherwise say in words why that is not possible."""
+        checkpoint = await self.record.checkpoints.read()
+        if checkpoint is None:
+            return "this collection was never synced from this database"
+        if refusal := checkpoint.refusal(self.collection.identity, self.horizon):
+            return refusal
+        self.start = checkpoint.watermark
+        return None
 
-        :param watermark: where it starts from
-        """
+    async def open_history(self) -> None:
+        """Enter the run into the history; a dry run leaves no trace there."""
         if not self.settings.dry_run:
-            await self.state.start_run(self._identity, self.settings.collection, self.kind, watermark)
+            await self.record.history.start(
+                self._identity,
+                name=self.settings.collection,
+                kind=self.kind.name,
+                id_range=self.settings.id_range,
+                watermark=self.start if self.kind.starts_at_watermark else None,
+            )
 
     async def close_history(self, error: BaseException | None) -> None:
         """Note how the run ended; where it failed, nothing that goes wrong here takes the error's place."""
         outcome = {
             "status": "failed" if error else "succeeded",
-            "kind": self.kind,
-            "watermark_to": self.watermark.xid if self.watermark else None,
+            "kind": self.kind.name,
+            "watermark_to": self.moved_to.xid if self.moved_to else None,
             **self.counts.as_dict(),
             "parity": self.parity,
             "replaced": self.replaced,
-            "error": f"{error}" if error else None,
         }
         with contextlib.suppress(PatternsError) if error else contextlib.nullcontext():
-            await self.state.finish_run(self._identity, outcome)
+            await self.record.finish(self._identity, outcome, f"{error}" if error else None)
 
-    async def result(self, horizon: Horizon) -> SyncResult:
+    async def result(self) -> SyncResult:
         """The outcome, once all is done."""
         return SyncResult(
             run_id=None if self.settings.dry_run else self._identity.id,
-            kind=self.kind,
+            kind=self.kind.name,
             collection=self.settings.collection,
             dry_run=self.settings.dry_run,
             counts=self.counts.as_dict(),
@@ -125,7 +151,7 @@ class RunContext:
             embed_seconds=self.waits.embed,
             upsert_seconds=self.waits.upsert,
             parity=self.parity,
-            dead_letters=len(self.state.dead_letter_ids),
-            lag_seconds=await self.source.lag_seconds(horizon),
-            watermark_xid=self.watermark.xid if self.watermark else None,
+            dead_letters=len(self.record.dead_letters.ids),
+            lag_seconds=await self.source.lag_seconds(self.horizon),
+            watermark_xid=self.moved_to.xid if self.moved_to else None,
         )

@@ -8,13 +8,16 @@ from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import Qdrant, QdrantConfig
-from code_patterns.sync.collection import Collection, Destination, resolve
+from code_patterns.sync.collection import Collection, Destination
 from code_patterns.sync.pattern import recipe_of
+from code_patterns.sync.record import RunRecord
+from code_patterns.sync.resolution import resolve
 from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.source import PatternSource
-from code_patterns.sync.state import SyncState
 from code_patterns.sync.sync_settings import SyncSettings
 
 log = logging.getLogger(__name__)
@@ -27,38 +30,36 @@ async def open_run(
     embedding: EmbeddingConfig,
     settings: SyncSettings,
     identity: RunIdentity,
+    kind: RunKind,
 ) -> AsyncIterator[RunContext]:
     """Connect everything a run needs and wait until no other run is in its way; nothing is written yet.
 
     :raises ConfigurationError: when a person must change something first
     :raises OutageError: when a server went away
     """
+    destination = Destination.PREVIOUS if settings.rollback else kind.destination
     while True:
         async with AsyncExitStack() as stack:
             source = await stack.enter_async_context(PatternSource.open(postgres))
             opened = await stack.enter_async_context(Qdrant.open(qdrant))
-            collection = await resolve(opened, settings.collection, embedding, _destination(settings))
+            collection = await resolve(opened, settings.collection, embedding, destination)
             embedder = open_embedder(collection.embedding)
             stack.push_async_callback(embedder.aclose)
             await _check(embedder, collection, embedding)
-            state = await stack.enter_async_context(SyncState.open(postgres))
-            if settings.dry_run:
-                await state.look_at(collection.physical)
-            else:
-                await state.lock(collection.physical, settings.id_range)
+            session = await stack.enter_async_context(LockedSession.open(postgres))
+            if not settings.dry_run:
+                await session.take(*kind.locks(collection.physical))
                 physical = collection.physical
-                collection = await resolve(opened, settings.collection, embedding, _destination(settings))
+                collection = await resolve(opened, settings.collection, embedding, destination)
                 if collection.physical != physical:
                     log.info("'%s' came to mean another collection meanwhile; starting again.", settings.collection)
                     continue
-            yield RunContext(source, opened, collection, embedder, state, settings, identity)
+            record = RunRecord(session, collection.physical)
+            await record.dead_letters.read()
+            # After the locks: everything that the run before has seen lies below this horizon.
+            horizon = await source.horizon()
+            yield RunContext(kind, source, horizon, opened, collection, embedder, record, settings, identity)
             return
-
-
-def _destination(settings: SyncSettings) -> Destination:
-    if settings.rollback:
-        return Destination.PREVIOUS
-    return Destination.CONNECTION if settings.mode == "full" else Destination.PUBLISHED
 
 
 async def _check(embedder: Embedder, collection: Collection, connection: EmbeddingConfig) -> None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_patterns.sync.diff import FIRST_ID, LAST_ID, Action, Change
+from code_patterns.sync.partition import cut
 from code_patterns.sync.pattern import SourceRow, pattern_of
-from code_patterns.sync.runs.shards import cut
 
 ROW = SourceRow(uuid.UUID(int=1), "p", "f", "code", "1", '{"code": "x = 1"}', "{}", None, "f.py", "python", 7)
 PATTERN = pattern_of(ROW, "recipe")

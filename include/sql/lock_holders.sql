@@ -1,7 +1,7 @@
--- Who holds an advisory lock, and since when each session runs.
+-- Which sessions hold an advisory lock, and how long each has been connected; that is NULL where this role may not see it.
 SELECT
     activity.pid,
-    activity.application_name,
+    coalesce(nullif(activity.application_name, ''), 'unnamed') AS application,
     extract(EPOCH FROM now() - activity.backend_start)::float8 AS age_seconds
 FROM pg_locks
 INNER JOIN pg_stat_activity AS activity ON pg_locks.pid = activity.pid

@@ -1,8 +1,4 @@
-"""A full sync in shards: how its writing is cut into id ranges, and the run over one of them.
-
-Shards only write what differs. The full sync that follows them finds it done, and does the rest as ever: orphans,
-proof, watermark. So its result is the same with shards, without them, and when one of them is lost.
-"""
+"""Partitioning: cutting a full sync into id ranges, so that several workers share its writing."""
 
 import logging
 from bisect import bisect_right
@@ -15,13 +11,10 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import QdrantConfig
-from code_patterns.sync.collection import prepare
 from code_patterns.sync.diff import FIRST_ID, LAST_ID, WRITES, Action, Change, IdRange
-from code_patterns.sync.orphans import Points
-from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.publication import prepare
+from code_patterns.sync.runs.full import FullRun
 from code_patterns.sync.runs.opening import open_run
-from code_patterns.sync.source import Horizon
-from code_patterns.sync.sync_result import Progress
 from code_patterns.sync.sync_settings import SyncSettings
 
 log = logging.getLogger(__name__)
@@ -63,7 +56,7 @@ async def partition(
     if qdrant.path:
         log.info("No shards: Qdrant's embedded storage of %s can be opened by one process only.", qdrant.address)
         return Partition()
-    async with open_run(postgres, qdrant, embedding, settings, RunIdentity(uuid4())) as run:
+    async with open_run(postgres, qdrant, embedding, settings, RunIdentity(uuid4()), FullRun()) as run:
         total = await run.source.count_code()
         sample = await run.detector.sampled(SAMPLED_PATTERNS)
         writes = round(total * sum(map(_writes, sample)) / len(sample)) if sample else 0
@@ -78,7 +71,7 @@ async def partition(
         if not ranges:
             return Partition()
         points = await run.target.count()
-        await prepare(run.qdrant, run.target.collection)
+        await prepare(run.qdrant, run.collection)
         return Partition(ranges, points)
 
 
@@ -96,13 +89,6 @@ def cut(sample: Sequence[Change], wanted: int) -> list[IdRange]:
     bounds = [FIRST_ID, *sorted(starts - {FIRST_ID})]
     ranges = [IdRange(first, UUID(int=following.int - 1)) for first, following in pairwise(bounds)]
     return [*ranges, IdRange(bounds[-1], LAST_ID)] if ranges else []
-
-
-async def sync_range(run: RunContext, within: IdRange, horizon: Horizon) -> None:
-    """Write what differs in an id range; orphans, proof and watermark are left to the full sync."""
-    total = await run.source.count_code(within)
-    log.info("Syncing %s patterns from id %s to %s.", f"{total:,}", within.first, within.last)
-    await run.pipeline(horizon).run(run.detector.everything(Points(), within=within), Progress(total))
 
 
 def _writes(change: Change) -> bool:

@@ -1,0 +1,38 @@
+"""The operator that cuts a full sync into id ranges."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from code_patterns.operators.sync_operator import SyncOperator
+from code_patterns.operators.task_errors import task_errors
+from code_patterns.sync.partition import partition
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class QdrantPartitionOperator(SyncOperator):
+    """Cut the writing of a full sync into id ranges; returns them as ``{"first": id, "last": id}``, both included.
+
+    The list is empty where one task does better, so that tasks mapped over it are skipped: in a dry run, with a limit,
+    and with ``rollback`` too. Pushes the XCom ``points``, how many points there were before any shard, for
+    ``points_before`` of :class:`~code_patterns.operators.qdrant_upsert.QdrantUpsertOperator`. What else it takes stands
+    at :class:`~code_patterns.operators.sync_operator.SyncOperator`.
+
+    :param shards: how many; empty decides by the work there is, 1 means none
+    """
+
+    template_fields: Sequence[str] = ("shards", "collection", "limit", "dry_run_only", "rollback")
+    ui_color = "#f3a6b4"
+
+    def __init__(self, *, shards: int | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shards = shards
+
+    def execute(self, context: "Context") -> list[dict[str, str]]:
+        """Look at both sides and return the id ranges."""
+        with task_errors():
+            found = asyncio.run(partition(*self.servers(), self.choices("full")))
+        context["ti"].xcom_push("points", found.points)
+        return [{"first": str(ids.first), "last": str(ids.last)} for ids in found.ranges]

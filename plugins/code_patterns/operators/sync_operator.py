@@ -1,0 +1,62 @@
+"""What the operators of the sync have in common: three connections, and what a person chooses."""
+
+from typing import Any
+
+from airflow.sdk import BaseOperator, Variable
+
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.hooks.embedding import EmbeddingHook
+from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.sync.sync_settings import Interval, SyncSettings, choose
+
+
+class SyncOperator(BaseOperator):
+    """Base of the operators that work between PostgreSQL and Qdrant.
+
+    A Param left empty falls back to its Variable, the Variable to the default.
+
+    :param collection: alias or collection; Variable ``patterns_collection``, default ``code_patterns``
+    :param limit: most rows to look at; empty means all
+    :param dry_run_only: dry run: count what would be done, write nothing
+    :param rollback: bring the collection that readers saw before a change of model up to date, and swap it back
+    :param postgres_conn_id: connection of the patterns' database
+    :param qdrant_conn_id: connection of Qdrant
+    :param embedding_conn_id: connection of the embedding server
+    """
+
+    def __init__(
+        self,
+        *,
+        collection: str | None = None,
+        limit: int | str | None = None,
+        dry_run_only: bool | str = False,
+        rollback: bool | str = False,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
+        embedding_conn_id: str = EmbeddingHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection = collection
+        self.limit = limit
+        self.dry_run_only = dry_run_only
+        self.rollback = rollback
+        self.postgres_conn_id = postgres_conn_id
+        self.qdrant_conn_id = qdrant_conn_id
+        self.embedding_conn_id = embedding_conn_id
+
+    def servers(self) -> tuple[PostgresConfig, QdrantConfig, EmbeddingConfig]:
+        """What the three connections say."""
+        return (
+            PatternsPostgresHook(self.postgres_conn_id).config,
+            PatternsQdrantHook(self.qdrant_conn_id).config,
+            EmbeddingHook(self.embedding_conn_id).config,
+        )
+
+    def choices(self, mode: str, interval: Interval | None = None) -> SyncSettings:
+        """What the person chose for this run."""
+        params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
+        return choose(mode, params, interval, lambda name: Variable.get(name, default=None))

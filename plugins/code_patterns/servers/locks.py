@@ -1,0 +1,180 @@
+"""Advisory locks: what runs hold in PostgreSQL to keep others out, and the session that holds them.
+
+A lock belongs to a session and ends with it, so that a killed run never leaves one behind.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from code_patterns.errors import OutageError
+from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
+from code_patterns.sql import query
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+NOTICE_SECONDS = 60.0
+"""How often a waiting run says for whom it waits."""
+
+Rows = list[tuple[Any, ...]]
+Steps = Generator[str | float, Rows | None, None]
+"""Work on a connection that may be blocking or not: a query to send, whose rows come back, or seconds to sleep."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """An advisory lock of a PostgreSQL session, known to one database.
+
+    :param space: what kind of thing is locked
+    :param key: which one
+    :param holder: who takes such locks, in words, as in "sync run"
+    :param subject: what is locked, in words, as in "'code_patterns'"
+    :param shared: whether others may hold it too, all of them shared
+    """
+
+    space: str
+    key: str
+    holder: str
+    subject: str
+    shared: bool = False
+
+
+class LockedSession:
+    """A connection whose session holds locks: when it dies, nothing more can be written in the name of its run.
+
+    :param config: the database
+    :param connection: an open connection in autocommit mode
+    """
+
+    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection) -> None:
+        self._config = config
+        self._connection = connection
+        self._locks: tuple[Lock, ...] = ()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: PostgresConfig) -> AsyncIterator["LockedSession"]:
+        """Connect; nothing is locked yet."""
+        async with await connect(config, autocommit=True) as connection:
+            yield cls(config, connection)
+
+    async def take(self, *locks: Lock) -> None:
+        """Take locks one after the other, however long others hold them."""
+        self._locks = locks
+        async with database_errors(self._config):
+            for lock in locks:
+                await take(self._connection, lock)
+
+    async def assert_held(self) -> None:
+        """Make sure that this run still keeps others out; called before every write to Qdrant.
+
+        Without it a run that lost its session would overwrite what the next one, which no longer waits, has written.
+
+        :raises OutageError: the session, or a lock in it, is gone
+        """
+        for lock in self._locks:
+            if not (await self.fetch("lock_held", **asdict(lock)))[0][0]:
+                raise _lost(lock, self._config)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Do what is executed inside as a whole or not at all."""
+        async with database_errors(self._config), self._connection.transaction():
+            yield
+
+    async def execute(self, name: str, /, **parameters: Any) -> None:
+        """Run the query of this name."""
+        async with database_errors(self._config):
+            await self._connection.execute(query(name), parameters)
+
+    async def fetch(self, name: str, /, **parameters: Any) -> Rows:
+        """Run the query of this name and return its rows."""
+        async with database_errors(self._config):
+            cursor = await self._connection.execute(query(name), parameters)
+            return await cursor.fetchall()
+
+
+async def take(connection: psycopg.AsyncConnection, lock: Lock, patience: float = math.inf) -> None:
+    """Take a lock, and say in the log for whom this waits.
+
+    :param connection: an open connection in autocommit mode
+    :param patience: seconds to wait at most
+    :raises OutageError: another session held the lock for longer than that
+    """
+    steps, rows = _taking(lock, patience), None
+    with suppress(StopIteration):
+        while True:
+            step = steps.send(rows)
+            if isinstance(step, str):
+                rows = await (await connection.execute(query(step), asdict(lock))).fetchall()
+            else:
+                await asyncio.sleep(step)
+
+
+def take_blocking(connection: psycopg.Connection[Any], lock: Lock, patience: float = math.inf) -> None:
+    """Take a lock in code that has no event loop; see :func:`take`."""
+    steps, rows = _taking(lock, patience), None
+    with suppress(StopIteration):
+        while True:
+            step = steps.send(rows)
+            if isinstance(step, str):
+                rows = connection.execute(query(step), asdict(lock)).fetchall()
+            else:
+                time.sleep(step)
+
+
+def assert_held_blocking(connection: psycopg.Connection[Any], lock: Lock, config: PostgresConfig) -> None:
+    """Make sure, in code that has no event loop, that a lock is still held.
+
+    :raises OutageError: the session, or the lock in it, is gone
+    """
+    if connection.execute(query("lock_held"), asdict(lock)).fetchone() != (True,):
+        raise _lost(lock, config)
+
+
+def _taking(lock: Lock, patience: float) -> Steps:
+    # Asked again and again instead of a call that blocks: that one would keep a snapshot open, for which the CREATE
+    # INDEX CONCURRENTLY of the run that holds the lock would wait in turn.
+    started, next_notice = time.monotonic(), 0.0
+    while True:
+        rows = yield "lock_try_shared" if lock.shared else "lock_try"
+        if rows and rows[0][0]:
+            return
+        waited = time.monotonic() - started
+        if waited >= min(next_notice, patience):
+            holders = yield "lock_holders"
+            if holders:
+                text = _held_by(lock, holders)
+                if waited >= patience:
+                    raise OutageError(
+                        f"{text}. Waited {patience:.0f} s. Wait for it, or end it: "
+                        f"SELECT pg_terminate_backend({holders[0][0]});"
+                    )
+                log.info("%s. Waiting%s.", text, "" if patience == math.inf else f" up to {patience:.0f} s")
+                next_notice = waited + NOTICE_SECONDS
+        yield POLL_SECONDS
+
+
+def _held_by(lock: Lock, holders: Rows) -> str:
+    # PostgreSQL shows the age of another role's session to those with pg_read_all_stats only.
+    sessions = [
+        f"server process {pid} ({name}{'' if age is None else f', connected for {age:.0f} s'})"
+        for pid, name, age in holders
+    ]
+    return f"Another {lock.holder} holds the lock on {lock.subject}: {', '.join(sessions)}"
+
+
+def _lost(lock: Lock, config: PostgresConfig) -> OutageError:
+    return OutageError(
+        f"The session of {config.address} that held the lock on {lock.subject} was exchanged for another one, as "
+        "poolers such as PgBouncer in transaction mode do. Connect to PostgreSQL itself; the next try goes on from "
+        "there."
+    )

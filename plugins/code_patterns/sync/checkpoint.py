@@ -1,0 +1,78 @@
+"""The checkpoint of a collection: what is stored between runs, so that each starts where the last one stopped."""
+
+from dataclasses import dataclass
+
+from code_patterns.servers.locks import LockedSession
+from code_patterns.sync.diff import Watermark
+from code_patterns.sync.source import Horizon
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How far a collection is, and between which two sides.
+
+    :param target_identity: the Qdrant collection, from :attr:`~code_patterns.sync.collection.Collection.identity`
+    :param system_identifier: the PostgreSQL cluster, whose transaction ids the watermark holds
+    :param watermark: everything up to here has arrived
+    """
+
+    target_identity: str
+    system_identifier: str
+    watermark: Watermark
+
+    def refusal(self, target_identity: str, horizon: Horizon) -> str | None:
+        """Why a run cannot start here, in words; ``None`` where it can.
+
+        :param target_identity: identity of the collection that is written now
+        :param horizon: where this run will stop
+        """
+        if self.system_identifier != horizon.system_identifier:
+            return "the database was restored or moved to another PostgreSQL cluster, so transaction ids started over"
+        if self.target_identity != target_identity:
+            return "the Qdrant collection is not the one that was synced last"
+        if self.watermark.xid >= horizon.xid:
+            return "the watermark is ahead of the database, as after a restore"
+        return None
+
+
+class Checkpoints:
+    """The table ``pattern_sync_checkpoints``, as far as it is about one collection.
+
+    :param session: holds the locks of the run, unless this is a dry run
+    :param collection: the real collection's name in Qdrant
+    """
+
+    def __init__(self, session: LockedSession, collection: str) -> None:
+        self._session = session
+        self._collection = collection
+
+    async def read(self) -> Checkpoint | None:
+        """The checkpoint, or ``None`` where the collection was never synced from this database."""
+        rows = await self._session.fetch("sync_checkpoint", collection=self._collection)
+        if not rows:
+            return None
+        target_identity, system_identifier, xid, node_id = rows[0]
+        return Checkpoint(target_identity, system_identifier, Watermark(xid, node_id))
+
+    async def save(self, checkpoint: Checkpoint) -> None:
+        """Put this checkpoint in the place of the one before."""
+        await self._session.execute(
+            "sync_save_checkpoint",
+            collection=self._collection,
+            target_identity=checkpoint.target_identity,
+            system_identifier=checkpoint.system_identifier,
+            xid=checkpoint.watermark.xid,
+            id=checkpoint.watermark.id,
+        )
+
+    async def mark_finished(self, kind: str) -> None:
+        """Note that a run of this kind has just ended well."""
+        await self._session.execute("sync_mark_finished", collection=self._collection, kind=kind)
+
+    async def forget(self) -> None:
+        """Drop the checkpoint: no run follows this collection any more."""
+        await self._session.execute("sync_forget_checkpoint", collection=self._collection)
+
+    async def prune_tombstones(self) -> None:
+        """Forget deletions that every collection has seen."""
+        await self._session.execute("sync_prune_tombstones")

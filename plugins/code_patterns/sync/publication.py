@@ -1,0 +1,127 @@
+"""Creating a collection, describing it, and letting readers see it without their noticing."""
+
+import logging
+import uuid
+from dataclasses import asdict, replace
+
+from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from code_patterns.servers.qdrant import CollectionLostError, Qdrant
+from code_patterns.sync.collection import METADATA_KEY, Collection, Description, read_stored
+
+log = logging.getLogger(__name__)
+
+
+async def prepare(qdrant: Qdrant, collection: Collection) -> Collection:
+    """Create the collection if it is not there, and its alias where the name is free; describe an existing one."""
+    physical = collection.physical
+    description = replace(collection.description, identity=uuid.uuid4().hex, recipe=collection.recipe)
+    if collection.stored is None:
+        log.info("Creating the Qdrant collection '%s' for '%s'.", physical, collection.name)
+        await _create(qdrant, collection, description)
+    elif collection.description.identity is None:
+        counted = await qdrant.call(f"counting '{physical}'", lambda: qdrant.client.count(physical, exact=True))
+        await _describe(qdrant, physical, replace(description, points=counted.count))
+    collection = replace(collection, stored=await read_stored(qdrant, physical))
+    return collection if collection.outdated else await publish(qdrant, collection)
+
+
+async def remember_points(qdrant: Qdrant, collection: Collection, points: int) -> Collection:
+    """Note how many points are proven to agree with PostgreSQL: a later mass delete is measured by them.
+
+    It stands in Qdrant, because a run on the wrong database would ask that one.
+    """
+    if collection.description.points == points:
+        return collection
+    return await _redescribed(qdrant, collection, replace(collection.description, points=points))
+
+
+async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = False) -> Collection:
+    """Let readers of the name see this collection, in one call, so that no reader ever misses it.
+
+    :param rollback: somebody goes back on purpose: later runs stay here although the connection names another recipe
+    """
+    physical = collection.physical
+    if physical == collection.name:
+        if collection.outdated:
+            description = replace(collection.description, recipe=collection.recipe)
+            collection = await _redescribed(qdrant, collection, description)
+        return replace(collection, outdated=None)
+    current = (await _aliases(qdrant)).get(collection.name)
+    if current == physical:
+        return replace(collection, outdated=None)
+    operations: list[models.AliasOperations] = []
+    if current is not None:
+        left = (await read_stored(qdrant, current)).description.recipe if rollback else None
+        description = replace(collection.description, previous=current, left=left)
+        collection = await _redescribed(qdrant, collection, description)
+        operations.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=collection.name)))
+    operations.append(
+        models.CreateAliasOperation(
+            create_alias=models.CreateAlias(collection_name=physical, alias_name=collection.name)
+        )
+    )
+    await qdrant.call(
+        f"pointing the alias '{collection.name}' to '{physical}'",
+        lambda: qdrant.client.update_collection_aliases(change_aliases_operations=operations),
+    )
+    if current is not None:
+        log.info("'%s' now names '%s'; '%s' is kept for going back.", collection.name, physical, current)
+    return replace(collection, outdated=None)
+
+
+async def confirm(qdrant: Qdrant, collection: Collection) -> None:
+    """Make sure that the name still leads where it led when the run began to write.
+
+    :raises CollectionLostError: the collection was deleted or replaced, or the alias names another one
+    """
+    physical, expected = collection.physical, collection.outdated or collection.physical
+    named = (await _aliases(qdrant)).get(collection.name, collection.name)
+    stored = await read_stored(qdrant, physical)
+    if named != expected:
+        raise CollectionLostError(
+            f"While this run wrote '{physical}' in Qdrant at {qdrant.config.address}, something else made "
+            f"'{collection.name}' name '{named}'. The next run syncs what the name leads to then."
+        )
+    if replace(collection, stored=stored).identity != collection.identity:
+        raise CollectionLostError(
+            f"While this run wrote '{physical}' in Qdrant at {qdrant.config.address}, something else replaced that "
+            "collection by another one of the same name. The next run compares everything."
+        )
+
+
+async def _create(qdrant: Qdrant, collection: Collection, description: Description) -> None:
+    physical = collection.physical
+    vectors = models.VectorParams(size=collection.embedding.dimension, distance=models.Distance.COSINE)
+
+    async def create() -> None:
+        try:
+            await qdrant.client.create_collection(physical, vectors_config=vectors, metadata=_metadata(description))
+        except UnexpectedResponse as error:
+            # An earlier attempt may have created it although its answer was lost.
+            if error.status_code != 409:
+                raise
+
+    await qdrant.call(f"creating the collection '{physical}'", create)
+
+
+async def _redescribed(qdrant: Qdrant, collection: Collection, description: Description) -> Collection:
+    await _describe(qdrant, collection.physical, description)
+    return replace(collection, stored=collection.stored and replace(collection.stored, description=description))
+
+
+async def _describe(qdrant: Qdrant, physical: str, description: Description) -> None:
+    await qdrant.call(
+        f"describing the collection '{physical}'",
+        lambda: qdrant.client.update_collection(physical, metadata=_metadata(description)),
+    )
+
+
+async def _aliases(qdrant: Qdrant) -> dict[str, str]:
+    aliases = await qdrant.call("reading the aliases", qdrant.client.get_aliases)
+    return {item.alias_name: item.collection_name for item in aliases.aliases}
+
+
+def _metadata(description: Description) -> dict[str, dict[str, str | int | None]]:
+    return {METADATA_KEY: asdict(description)}

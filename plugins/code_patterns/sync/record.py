@@ -1,0 +1,67 @@
+"""What a run records in PostgreSQL, beside the patterns."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.locks import LockedSession
+from code_patterns.sync.checkpoint import Checkpoint, Checkpoints
+from code_patterns.sync.dead_letters import DeadLetter, DeadLetters
+from code_patterns.sync.history import RunHistory
+
+
+class RunRecord:
+    """The checkpoint, the dead letters and the run history of one collection.
+
+    Everything is written on the connection that holds the run's locks: when that session dies, nothing more can be
+    recorded in the run's name.
+
+    :param session: that connection
+    :param collection: the real collection's name in Qdrant
+    """
+
+    def __init__(self, session: LockedSession, collection: str) -> None:
+        self._session = session
+        self.checkpoints = Checkpoints(session, collection)
+        self.dead_letters = DeadLetters(session, collection)
+        self.history = RunHistory(session, collection)
+
+    async def assert_locked(self) -> None:
+        """Make sure that this run still keeps others out; see :meth:`LockedSession.assert_held`."""
+        await self._session.assert_held()
+
+    async def save_batch(
+        self, done: Iterable[UUID], parked: Sequence[DeadLetter], checkpoint: Checkpoint | None
+    ) -> None:
+        """Record one acknowledged batch, as a whole or not at all.
+
+        :param done: rows that Qdrant now holds as they should be
+        :param parked: rows that become dead letters instead
+        :param checkpoint: how far the batch reached; ``None`` leaves the checkpoint alone
+        """
+        recovered = self.dead_letters.ids.intersection(done)
+        if not (recovered or parked or checkpoint):
+            return
+        async with self._session.transaction():
+            await self.dead_letters.clear(recovered)
+            await self.dead_letters.park(parked)
+            if checkpoint:
+                await self.checkpoints.save(checkpoint)
+
+    async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
+        """Close the run in the history, and note in the checkpoint when a run of this kind last ended well.
+
+        :param outcome: the parameters of ``sync_finish_run.sql`` besides ``id`` and ``error``
+        :param error: what the run failed with
+        """
+        async with self._session.transaction():
+            await self.history.finish(run, outcome, error)
+            if error is None:
+                await self.checkpoints.mark_finished(outcome["kind"])
+
+    async def forget(self, collection: str) -> None:
+        """Drop the checkpoint and the dead letters of a collection that no run follows any more."""
+        async with self._session.transaction():
+            await Checkpoints(self._session, collection).forget()
+            await DeadLetters(self._session, collection).forget()

@@ -1,0 +1,46 @@
+"""The run over one id range of a full sync; :mod:`code_patterns.sync.partition` makes the ranges.
+
+Shards only write what differs. The full sync that follows them finds it done, and does the rest as ever: orphans,
+proof, watermark. So its result is the same with shards, without them, and when one of them is lost.
+"""
+
+import logging
+
+from code_patterns.servers.locks import Lock
+from code_patterns.sync.collection import Destination
+from code_patterns.sync.diff import IdRange
+from code_patterns.sync.orphans import Points
+from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.kind import RunKind, collection_lock
+
+log = logging.getLogger(__name__)
+
+
+class ShardRun(RunKind):
+    """Writes what differs in an id range; orphans, proof and watermark are left to the full sync.
+
+    :param id_range: that range
+    """
+
+    name = "shard"
+    destination = Destination.CONNECTION
+
+    def __init__(self, id_range: IdRange) -> None:
+        self._id_range = id_range
+
+    def locks(self, collection: str) -> tuple[Lock, ...]:
+        """The range for itself, and a share of the collection, beside the shards of other ranges.
+
+        The range comes first: whoever holds the collection never waits for anything, so runs cannot block each other
+        for ever.
+        """
+        first, last = self._id_range.first, self._id_range.last
+        key, subject = f"{collection} {first} {last}", f"'{collection}' from {first} to {last}"
+        own = Lock("code_patterns shard", key, holder="try of this shard", subject=subject)
+        return own, collection_lock(collection, shared=True)
+
+    async def execute(self, run: RunContext) -> None:
+        """Sync the range."""
+        total = await run.source.count_code(self._id_range)
+        log.info("Syncing %s patterns from id %s to %s.", f"{total:,}", self._id_range.first, self._id_range.last)
+        await run.apply(run.detector.everything(Points(), within=self._id_range), total)
