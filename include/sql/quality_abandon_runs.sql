@@ -3,5 +3,5 @@ UPDATE pattern_quality_runs
 SET
     status = 'abandoned',
     finished_at = now(),
-    error = 'the process ended without a word; the next run took over'
+    error = 'the process was killed; the next run took over'
 WHERE status = 'running';

@@ -4,7 +4,7 @@ UPDATE pattern_sync_runs
 SET
     status = 'abandoned',
     finished_at = now(),
-    error = 'the process ended without a word; the next run took over'
+    error = 'the process was killed; the next run took over'
 WHERE
     collection = %(collection)s
     AND status = 'running'

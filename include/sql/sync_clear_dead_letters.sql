@@ -1,4 +1,4 @@
--- Take rows that are in order again from the failures.
+-- Forget the dead letters of rows that are in order again, or gone.
 DELETE FROM pattern_sync_dead_letters
 WHERE
     collection = %(collection)s

@@ -1,4 +1,4 @@
--- The rows of a collection that are parked as failed.
+-- The rows of a collection that are parked as dead letters.
 SELECT node_id
 FROM pattern_sync_dead_letters
 WHERE collection = %(collection)s

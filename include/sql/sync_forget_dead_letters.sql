@@ -1,3 +1,3 @@
--- Drop the parked failures of a collection that no run follows any more.
+-- Drop the dead letters of a collection that no run follows any more.
 DELETE FROM pattern_sync_dead_letters
 WHERE collection = %(collection)s;

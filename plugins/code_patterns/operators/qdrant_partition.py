@@ -23,7 +23,7 @@ class QdrantPartitionOperator(SyncOperator):
     :param shards: how many; empty decides by the work there is, 1 means none
     """
 
-    template_fields: Sequence[str] = ("shards", "collection", "limit", "dry_run_only", "rollback")
+    template_fields: Sequence[str] = (*SyncOperator.template_fields, "shards")
     ui_color = "#f3a6b4"
 
     def __init__(self, *, shards: int | str | None = None, **kwargs: Any) -> None:

@@ -37,8 +37,13 @@ class QdrantUpsertOperator(SyncOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("collection", "batch_size", "delay_seconds", "limit", "dry_run_only"),
-        *("allow_mass_delete", "rollback", "heal", "id_range", "points_before"),
+        *SyncOperator.template_fields,
+        "batch_size",
+        "delay_seconds",
+        "allow_mass_delete",
+        "heal",
+        "id_range",
+        "points_before",
     )
     ui_color = "#dc244c"
     ui_fgcolor = "#ffffff"

@@ -1,5 +1,6 @@
 """What the operators of the sync have in common: three connections, and what a person chooses."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator, Variable
@@ -26,6 +27,8 @@ class SyncOperator(BaseOperator):
     :param qdrant_conn_id: connection of Qdrant
     :param embedding_conn_id: connection of the embedding server
     """
+
+    template_fields: Sequence[str] = ("collection", "limit", "dry_run_only", "rollback")
 
     def __init__(
         self,

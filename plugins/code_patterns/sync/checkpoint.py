@@ -55,7 +55,7 @@ class Checkpoints:
         return Checkpoint(target_identity, system_identifier, Watermark(xid, node_id))
 
     async def save(self, checkpoint: Checkpoint) -> None:
-        """Put this checkpoint in the place of the one before."""
+        """Store this checkpoint instead of the one before."""
         await self._session.execute(
             "sync_save_checkpoint",
             collection=self._collection,

@@ -212,7 +212,7 @@ class Pipeline:
             await self._record.save_batch([change.id for change in done], dead_letters, self._checkpoint(batch))
 
     def _checkpoint(self, batch: Batch) -> Checkpoint | None:
-        """How far the collection is once this batch is done, where that is another place than before."""
+        """How far the collection is once this batch is done; ``None`` where that moves nothing."""
         if batch.watermark is None:
             return None
         return Checkpoint(self._target.collection.identity, self._settings.system_identifier, batch.watermark)

@@ -149,8 +149,8 @@ class PatternSource:
 
     async def sample_ids(self, count: int) -> list[UUID]:
         """Ids of code patterns with about equally many others between them, in order; fewer where there are fewer."""
-        places = [(place + 0.5) / count for place in range(count)]
-        return [row[0] for row in await self._fetch("sync_sample_ids", places=places)]
+        fractions = [(number + 0.5) / count for number in range(count)]
+        return [row[0] for row in await self._fetch("sync_sample_ids", fractions=fractions)]
 
     async def count_interval(self, start: datetime, end: datetime) -> int:
         """How many rows :meth:`interval_pages` will give."""

@@ -1,13 +1,11 @@
 """Reading and writing points in Qdrant: every write is waited for, and its status checked."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import orjson
 from qdrant_client import models
 
@@ -17,6 +15,7 @@ from code_patterns.servers.qdrant import Qdrant, RefusedRequestError
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, Pattern
+from code_patterns.sync.stored_point import StoredPoint, fingerprint_of, stored_point_of
 
 SCROLL_POINTS = 1000
 WHOLE_POINTS = 200
@@ -26,20 +25,6 @@ MAX_REQUEST_BYTES = 24 * 1024 * 1024
 
 class PointRejectedError(PatternsError):
     """Qdrant works but will not store these very points."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPoint:
-    """A whole point as Qdrant holds it.
-
-    :param id: its id
-    :param payload: its payload
-    :param vector_usable: whether its vector has the right length, is finite and not zero
-    """
-
-    id: PointId
-    payload: Mapping[str, Any]
-    vector_usable: bool
 
 
 class PatternTarget:
@@ -67,7 +52,7 @@ class PatternTarget:
                 with_vectors=False,
             ),
         )
-        return {UUID(str(record.id)): _fingerprint(record) for record in records}
+        return {UUID(str(record.id)): fingerprint_of(record) for record in records}
 
     async def pages(self, within: IdRange | None = None) -> AsyncIterator[list[Fingerprint]]:
         """Points in id order.
@@ -87,7 +72,7 @@ class PatternTarget:
                     with_vectors=False,
                 ),
             )
-            page = [_fingerprint(record) for record in records]
+            page = [fingerprint_of(record) for record in records]
             wanted = [point for point in page if within is None or _is_within(point.id, within)]
             if wanted:
                 yield wanted
@@ -106,7 +91,7 @@ class PatternTarget:
                 ),
             )
             if records:
-                yield [_stored_point(record, self.collection.embedding.dimension) for record in records]
+                yield [stored_point_of(record, self.collection.embedding.dimension) for record in records]
             if offset is None:
                 return
 
@@ -222,23 +207,8 @@ class PatternTarget:
             ) from None
 
 
-def _fingerprint(record: models.Record) -> Fingerprint:
-    payload = record.payload or {}
-    return Fingerprint(_point_id(record), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH))
-
-
 def _is_within(node_id: PointId, within: IdRange) -> bool:
     return isinstance(node_id, UUID) and within.first <= node_id <= within.last
-
-
-def _stored_point(record: models.Record, dimension: int) -> StoredPoint:
-    vector = np.asarray(record.vector, dtype=np.float64) if isinstance(record.vector, list) else np.empty(0)
-    usable = vector.shape == (dimension,) and bool(np.isfinite(vector).all()) and bool(vector.any())
-    return StoredPoint(_point_id(record), record.payload or {}, usable)
-
-
-def _point_id(record: models.Record) -> PointId:
-    return record.id if isinstance(record.id, int) else UUID(str(record.id))
 
 
 def _parts(sizes: Sequence[int]) -> Iterator[slice]:

@@ -18,8 +18,9 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.sync.diff import PointId, Watermark
 from code_patterns.sync.pattern import SourceRow, UnreadableRowError, pattern_of
 from code_patterns.sync.source import PatternSource
+from code_patterns.sync.stored_point import StoredPoint
 from code_patterns.sync.streams import joined, prefetched
-from code_patterns.sync.target import PatternTarget, StoredPoint
+from code_patterns.sync.target import PatternTarget
 
 log = logging.getLogger(__name__)
 

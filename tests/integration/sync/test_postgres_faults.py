@@ -25,7 +25,7 @@ ROWS = 1200
 """More than two pages, so that there is something left to read when the run is disturbed."""
 
 SESSIONS = {
-    "state": "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
+    "record": "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
     "source": "pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
     "both": "true",
 }
@@ -100,7 +100,7 @@ def assert_the_next_run_repairs(sides: TwoSides, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["incremental", "full"])
-@pytest.mark.parametrize("which", ["source", "state", "both"])
+@pytest.mark.parametrize("which", ["source", "record", "both"])
 def test_sessions_ended_in_mid_run(sides: TwoSides, qdrant_server: QdrantServer, which: str, mode: str) -> None:
     sides.insert(rows(50))
     sides.sync("full")
@@ -185,7 +185,7 @@ def test_a_run_that_lost_its_lock_writes_nothing_over_the_run_that_took_it(
         second = threads.submit(sides.sync, settled=False)
         while not is_waiting(sides):
             assert not second.done()
-        assert terminate(sides, "state") == [(True,)]
+        assert terminate(sides, "record") == [(True,)]
         assert second.result(60).counts["changed"] == 20
         go_on.set()
         with pytest.raises(OutageError, match=r"'patterns_postgres'.*went away during the run"):
