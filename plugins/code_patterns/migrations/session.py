@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.servers.locks import Lock, assert_held_blocking, take_blocking
+from code_patterns.servers.locks import Lock, holds_blocking, take_blocking
 from code_patterns.servers.postgres import PostgresConfig, connect_blocking
 from code_patterns.sql import query
 
@@ -80,9 +80,13 @@ def migrating(config: PostgresConfig, wait_seconds: float = LOCK_WAIT_SECONDS) -
 def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
     """Make sure that this very server process still holds the lock.
 
-    :raises OutageError: it does not, as happens behind a pooler that shares server processes
+    :raises ConfigurationError: it does not, as happens behind a pooler that shares server processes
     """
-    assert_held_blocking(connection, _lock(config), config)
+    if not holds_blocking(connection, _lock(config)):
+        raise ConfigurationError(
+            f"The lock of the migration was lost on {config.address}. Migrations need a direct connection: name the "
+            "port of the server, not that of a pooler such as PgBouncer in transaction mode."
+        )
 
 
 def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:

@@ -82,7 +82,11 @@ class LockedSession:
         """
         for lock in self._locks:
             if not (await self.fetch("lock_held", **asdict(lock)))[0][0]:
-                raise _lost(lock, self._config)
+                raise OutageError(
+                    f"The session of {self._config.address} that held the lock on {lock.subject} was exchanged for "
+                    "another one, as poolers in transaction mode do. Connect to PostgreSQL itself; the next try goes "
+                    "on from there."
+                )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -131,13 +135,9 @@ def take_blocking(connection: psycopg.Connection[Any], lock: Lock, patience: flo
                 time.sleep(step)
 
 
-def assert_held_blocking(connection: psycopg.Connection[Any], lock: Lock, config: PostgresConfig) -> None:
-    """Make sure, in code that has no event loop, that a lock is still held.
-
-    :raises OutageError: the session, or the lock in it, is gone
-    """
-    if connection.execute(query("lock_held"), asdict(lock)).fetchone() != (True,):
-        raise _lost(lock, config)
+def holds_blocking(connection: psycopg.Connection[Any], lock: Lock) -> bool:
+    """Whether this session still holds a lock, for code that has no event loop."""
+    return connection.execute(query("lock_held"), asdict(lock)).fetchone() == (True,)
 
 
 def _taking(lock: Lock, patience: float) -> Steps:
@@ -170,11 +170,3 @@ def _held_by(lock: Lock, holders: Rows) -> str:
         for pid, name, age in holders
     ]
     return f"Another {lock.holder} holds the lock on {lock.subject}: {', '.join(sessions)}"
-
-
-def _lost(lock: Lock, config: PostgresConfig) -> OutageError:
-    return OutageError(
-        f"The session of {config.address} that held the lock on {lock.subject} was exchanged for another one, as "
-        "poolers such as PgBouncer in transaction mode do. Connect to PostgreSQL itself; the next try goes on from "
-        "there."
-    )
