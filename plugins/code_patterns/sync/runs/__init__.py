@@ -48,12 +48,13 @@ async def sync(
     :raises OutageError: when a server went away; the next try goes on where this one stopped
     :raises ParityError: when both sides disagree at the end of a full sync
     """
-    async with open_run(postgres, qdrant, embedding, settings, identity, kind_of(settings)) as run:
+    kind = kind_of(settings)
+    async with open_run(postgres, qdrant, embedding, settings, identity, kind) as run:
         if settings.dry_run:
-            await _execute(run)
+            await _execute(kind, run)
         else:
             try:
-                await _execute(run)
+                await _execute(kind, run)
                 await confirm(run.qdrant, run.collection)
             except BaseException as error:
                 await run.close_history(error)
@@ -87,17 +88,18 @@ def kind_of(settings: SyncSettings) -> RunKind:
     return MODES[settings.mode]()
 
 
-async def _execute(run: RunContext) -> None:
+async def _execute(kind: RunKind, run: RunContext) -> None:
     """Make the collection ready, find where to start, enter the run into the history, and do the work."""
-    if run.kind.creates and not run.settings.dry_run:
+    if kind.creates and not run.settings.dry_run:
         run.collection = await prepare(run.qdrant, run.collection)
-    if run.kind.starts_at_watermark and (reason := await run.find_start()):
-        if run.kind.fallback is None:
+    if kind.starts_at_watermark and (reason := await run.find_start()):
+        if kind.fallback is None:
             raise ConfigurationError(
-                f"'{run.settings.collection}' gives a {run.kind.name} run nothing to start from: {reason}. Run "
+                f"'{run.settings.collection}' gives a {kind.name} run nothing to start from: {reason}. Run "
                 "pattern_sync_full first."
             )
         log.info("There is no watermark to start from: %s. Comparing everything.", reason)
-        run.kind = run.kind.fallback()
+        kind = kind.fallback()
+        run.kind = kind.name
     await run.open_history()
-    await run.kind.execute(run)
+    await kind.execute(run)

@@ -16,7 +16,6 @@ from code_patterns.sync.diff import FIRST_ID, Change, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
 from code_patterns.sync.record import RunRecord
-from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.source import Horizon, PatternSource
 from code_patterns.sync.sync_result import Counts, Parity, SyncResult, Waits
 from code_patterns.sync.sync_settings import SyncSettings
@@ -25,11 +24,14 @@ from code_patterns.sync.target import PatternTarget
 READ_AHEAD_BATCHES = 2
 """Batches in flight beyond what the embedding server takes at once, so that it never waits for a write."""
 
+BEGINNING = Watermark(0, FIRST_ID)
+"""Where a run starts that has no watermark to start from."""
+
 
 class RunContext:
     """One run: its two sides, what the person chose, and what it has done so far.
 
-    :param kind: which kind of run it is
+    :param kind: name of the kind of run
     :param source: the rows
     :param horizon: where the run stops reading rows
     :param qdrant: the open server
@@ -42,7 +44,7 @@ class RunContext:
 
     def __init__(
         self,
-        kind: RunKind,
+        kind: str,
         source: PatternSource,
         horizon: Horizon,
         qdrant: Qdrant,
@@ -53,7 +55,7 @@ class RunContext:
         identity: RunIdentity,
     ) -> None:
         self.kind = kind
-        self.start = Watermark(0, FIRST_ID)
+        self.start = BEGINNING
         self.source = source
         self.horizon = horizon
         self.qdrant = qdrant
@@ -121,16 +123,16 @@ class RunContext:
             await self.record.history.start(
                 self._identity,
                 name=self.settings.collection,
-                kind=self.kind.name,
+                kind=self.kind,
                 id_range=self.settings.id_range,
-                watermark=self.start if self.kind.starts_at_watermark else None,
+                watermark=None if self.start == BEGINNING else self.start,
             )
 
     async def close_history(self, error: BaseException | None) -> None:
         """Note how the run ended; where it failed, nothing that goes wrong here takes the error's place."""
         outcome = {
             "status": "failed" if error else "succeeded",
-            "kind": self.kind.name,
+            "kind": self.kind,
             "watermark_to": self.moved_to.xid if self.moved_to else None,
             **self.counts.as_dict(),
             "parity": self.parity,
@@ -143,7 +145,7 @@ class RunContext:
         """The outcome, once all is done."""
         return SyncResult(
             run_id=None if self.settings.dry_run else self._identity.id,
-            kind=self.kind.name,
+            kind=self.kind,
             collection=self.settings.collection,
             dry_run=self.settings.dry_run,
             counts=self.counts.as_dict(),

@@ -1,13 +1,11 @@
 """What every kind of run is made of."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from code_patterns.servers.locks import Lock
 from code_patterns.sync.collection import Destination
-
-if TYPE_CHECKING:
-    from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.context import RunContext
 
 
 class RunKind(ABC):
@@ -34,7 +32,7 @@ class RunKind(ABC):
         return (collection_lock(collection),)
 
     @abstractmethod
-    async def execute(self, run: "RunContext") -> None:
+    async def execute(self, run: RunContext) -> None:
         """Do the work; the run is open, locked and in the history.
 
         :raises PatternsError: the run failed; everything recorded until then stands

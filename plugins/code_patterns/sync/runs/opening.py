@@ -58,7 +58,7 @@ async def open_run(
             await record.dead_letters.read()
             # After the locks: everything that the run before has seen lies below this horizon.
             horizon = await source.horizon()
-            yield RunContext(kind, source, horizon, opened, collection, embedder, record, settings, identity)
+            yield RunContext(kind.name, source, horizon, opened, collection, embedder, record, settings, identity)
             return
 
 
