@@ -1,81 +1,76 @@
-"""What a person may choose for a run: a Param beats the Variable, the Variable beats the default."""
+"""What a person may choose for a run: a Param beats the Variable, the Variable beats the default.
 
-import math
-from collections.abc import Callable
-from typing import Any
+The settings of a kind of run are one frozen dataclass. Its fields state types, limits and defaults; :class:`Variable`
+in a field's ``Annotated`` names the Airflow Variable that it falls back to.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from code_patterns.errors import ConfigurationError
+from code_patterns.typed_fields import first_error, rule_of
 
 ReadVariable = Callable[[str], str | None]
 """Returns the text of an Airflow Variable, or ``None`` when there is none."""
+Settings = TypeVar("Settings")
 
 
-def chosen(name: str, param: Any, variable: str | None, default: Any, read_variable: ReadVariable) -> tuple[str, Any]:
-    """Take the Param, else the Variable, else the default.
+@dataclass(frozen=True)
+class Variable:
+    """The Airflow Variable that a setting falls back to."""
 
-    :return: in words where the value comes from, for messages, and the value
+    name: str
+
+
+@dataclass(frozen=True)
+class Param:
+    """The Param that a setting comes from, where it is not called as the field."""
+
+    name: str
+
+
+def choose(
+    settings: type[Settings],
+    params: Mapping[str, Any],
+    read_variable: ReadVariable,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Choose everything for one run.
+
+    :param settings: a dataclass, as described above
+    :param params: what the person entered; a missing, ``None`` or blank entry falls back to its Variable
+    :param read_variable: reads an Airflow Variable
+    :param defaults: what stands in for the defaults of the dataclass in this run, by Param
+    :param given: fields that no person chooses
+    :raises ConfigurationError: naming the Param or Variable that makes no sense, its value, and what is allowed
     """
-    if param is not None and str(param).strip() not in ("", "None"):
-        return f"The Param '{name}'", param
-    text = read_variable(variable) if variable else None
-    if text is not None:
-        return f"The Variable '{variable}'", text
-    return f"The default of '{name}'", default
-
-
-def choose_whole_number(
-    name: str, param: Any, variable: str | None, default: int | None, read_variable: ReadVariable
-) -> int | None:
-    """Choose a whole number of at least 1, or the default.
-
-    :param name: the Param's name
-    :param param: its value, ``None`` when it was left empty
-    :param variable: the Variable's name, or ``None`` where there is none
-    :raises ConfigurationError: naming the Param or Variable and its value
-    """
-    where, value = chosen(name, param, variable, default, read_variable)
-    if value is None:
-        return None
-    number = _number(value)
-    if number is None or number != int(number) or number < 1:
-        raise ConfigurationError(f"{where} is {value!r}; it must be a whole number of at least 1.")
-    return int(number)
-
-
-def choose_seconds(name: str, param: Any, variable: str, default: float, read_variable: ReadVariable) -> float:
-    """Choose a duration of 0 seconds or more; errors as in :func:`choose_whole_number`."""
-    where, value = chosen(name, param, variable, default, read_variable)
-    number = _number(value)
-    if number is None or number < 0:
-        raise ConfigurationError(f"{where} is {value!r}; it must be a number of seconds, 0 or more.")
-    return number
-
-
-def choose_fraction(variable: str, default: float, read_variable: ReadVariable) -> float:
-    """Choose a share from above 0 up to 1; errors as in :func:`choose_whole_number`."""
-    where, value = chosen("", None, variable, default, read_variable)
-    number = _number(value)
-    if number is None or not 0 < number <= 1:
-        raise ConfigurationError(f"{where} is {value!r}; it must be a share above 0 and up to 1, such as 0.2.")
-    return number
-
-
-def choose_flag(name: str, param: Any) -> bool:
-    """Read a yes-or-no Param."""
-    if isinstance(param, bool):
-        return param
-    if param is None or str(param).strip().lower() in ("", "none", "false"):
-        return False
-    if str(param).strip().lower() == "true":
-        return True
-    raise ConfigurationError(f"The Param '{name}' is {param!r}; it must be true or false.")
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
+    values, origins = dict(given or {}), {}
+    hints = get_type_hints(settings, include_extras=True)
+    for name in (field.name for field in fields(settings) if field.name not in values):  # type: ignore[arg-type]
+        marks = getattr(hints[name], "__metadata__", ())
+        param = next((mark.name for mark in marks if isinstance(mark, Param)), name)
+        variable = next((mark.name for mark in marks if isinstance(mark, Variable)), None)
+        origins[name] = f"The Param '{param}' is {params.get(param)!r}"
+        if is_set(params.get(param)):
+            values[name] = params[param]
+        elif variable and (text := read_variable(variable)) is not None:
+            origins[name], values[name] = f"The Variable '{variable}' is {text!r}", text
+        elif defaults and param in defaults:
+            values[name] = defaults[param]
+    model = TypeAdapter(settings)
     try:
-        number = float(str(value).strip())
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+        return model.validate_python(values)
+    except ValidationError as error:
+        found = first_error(error)
+        rule = rule_of(found, model.json_schema())
+    raise ConfigurationError(f"{origins[str(found['loc'][0])]}; it must be {rule}.")
+
+
+def is_set(param: Any) -> bool:
+    """Tell whether a Param was filled in; a template renders an empty one as "None"."""
+    return param is not None and str(param).strip() not in ("", "None")

@@ -1,17 +1,24 @@
 """What a person may choose for the daily analytics."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.params import choose_whole_number
+from code_patterns.params import ReadVariable, Variable, choose, is_set
+from code_patterns.typed_fields import NOT_BOOLEAN
 from pattern_learning.arguments import Period
 
-RETENTION_VARIABLE = "pattern_trace_retention_days"
-RETENTION_DAYS = 90
-
 ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long traces are kept."""
+
+    days: Annotated[int, Field(ge=1), NOT_BOOLEAN, Variable("pattern_trace_retention_days")] = 90
 
 
 def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Period:
@@ -24,7 +31,7 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
     :raises ConfigurationError: the Param is no day, or one that is not over
     """
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if param is not None and str(param).strip() not in ("", "None"):
+    if is_set(param):
         try:
             day = date.fromisoformat(str(param).strip())
         except ValueError:
@@ -40,11 +47,10 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
     return Period(today - ONE_DAY, today)
 
 
-def choose_retention(read_variable: Callable[[str], str | None]) -> int:
+def choose_retention(read_variable: ReadVariable) -> int:
     """Choose how many days traces are kept.
 
     :param read_variable: reads an Airflow Variable
     :raises ConfigurationError: naming the Variable and its value
     """
-    days = choose_whole_number(RETENTION_VARIABLE, None, RETENTION_VARIABLE, RETENTION_DAYS, read_variable)
-    return days or RETENTION_DAYS
+    return choose(Retention, {}, read_variable).days

@@ -1,15 +1,14 @@
 """What every embedder promises, and how one is configured."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from code_patterns.errors import ConfigurationError, PatternsError
+from code_patterns.errors import PatternsError
 
 Api = Literal["ollama", "openai", "hashing"]
 MAX_DIMENSION = 65_536
@@ -37,7 +36,6 @@ class EmbeddingConfig:
     :param concurrency: requests in flight at once
     :param timeout: seconds to wait for one answer
     :param max_characters: texts are cut to this many characters before they are embedded; 0 cuts nothing
-    :raises ConfigurationError: a value makes no sense; the message names connection, field and value
     """
 
     conn_id: str
@@ -51,53 +49,6 @@ class EmbeddingConfig:
     concurrency: int = 4
     timeout: float = 60.0
     max_characters: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse at once what would fail, or do the wrong thing, in the middle of a run."""
-        if self.api not in get_args(Api):
-            self._refuse("api", self.api, f"It must be one of {', '.join(get_args(Api))}")
-        if not 1 <= self.dimension <= MAX_DIMENSION:
-            self._refuse("dimension", self.dimension, f"It must be a whole number from 1 to {MAX_DIMENSION}")
-        if self.concurrency < 1:
-            self._refuse("concurrency", self.concurrency, "It must be at least 1")
-        if not (math.isfinite(self.timeout) and self.timeout > 0):
-            self._refuse("timeout", self.timeout, "It must be a number of seconds above 0")
-        if self.max_characters < 0:
-            self._refuse("max_characters", self.max_characters, "It must be 0 (cut nothing) or more")
-        if not self.model:
-            raise ConfigurationError(f"Connection '{self.conn_id}' names no model. Set its extra 'model'.")
-        if self.api != "hashing":
-            self._check_url()
-
-    def _check_url(self) -> None:
-        if not self.base_url:
-            raise ConfigurationError(
-                f"Connection '{self.conn_id}' names no server. Set its host (and port) to the {self.api} server."
-            )
-        try:
-            url = httpx.URL(self.base_url)
-        except httpx.InvalidURL:
-            url = httpx.URL()
-        if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-            raise ConfigurationError(
-                f"The host, port or schema of connection '{self.conn_id}' does not make a server's address. "
-                "Set host and port, or a host such as 'https://host:port'."
-            )
-        if url.userinfo:
-            raise ConfigurationError(
-                f"The host of connection '{self.conn_id}' holds a user or a password, which would show "
-                "in logs. Put the API key into the connection's password."
-            )
-        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable() and " " not in self.api_key):
-            raise ConfigurationError(
-                f"The password (API key) of connection '{self.conn_id}' holds a blank, a line break or a "
-                "character beyond ASCII, which no HTTP header can carry. Enter the key again."
-            )
-
-    def _refuse(self, name: str, value: object, rule: str) -> None:
-        raise ConfigurationError(
-            f"Connection '{self.conn_id}' has extra '{name}' = {value!r}. {rule}; change it there."
-        )
 
     @property
     def address(self) -> str:

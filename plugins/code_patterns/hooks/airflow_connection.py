@@ -2,13 +2,14 @@
 
 import os
 
-from airflow.sdk import BaseHook, Connection
+from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from code_patterns.errors import ConfigurationError
+from code_patterns.servers.connection_models import ConnectionFields
 
 
-def get_connection(conn_id: str, create_with: str) -> Connection:
+def read_connection(conn_id: str, create_with: str) -> ConnectionFields:
     """Return an Airflow connection.
 
     :param conn_id: its name
@@ -16,7 +17,7 @@ def get_connection(conn_id: str, create_with: str) -> Connection:
     :raises ConfigurationError: there is no such connection, or it cannot be read
     """
     try:
-        return BaseHook.get_connection(conn_id)
+        typed = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         variable = f"AIRFLOW_CONN_{conn_id.upper()}"
         if variable in os.environ:
@@ -29,3 +30,12 @@ def get_connection(conn_id: str, create_with: str) -> Connection:
             f"Connection '{conn_id}' is not defined. Create it under Admin > Connections, or with: "
             f"airflow connections add {conn_id} {create_with}"
         ) from None
+    return ConnectionFields(
+        conn_id=conn_id,
+        host=typed.host or "",
+        port=typed.port,
+        schema=typed.schema or "",
+        login=typed.login or "",
+        password=typed.password,
+        extra=typed.extra,
+    )

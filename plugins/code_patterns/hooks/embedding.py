@@ -2,18 +2,15 @@
 
 import asyncio
 from functools import cached_property
-from typing import cast
 
 from airflow.sdk import BaseHook
 
 from code_patterns.embeddings import open_embedder
-from code_patterns.embeddings.base import Api, EmbeddingConfig
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.connection import embedding_config
 from code_patterns.errors import PatternsError
-from code_patterns.hooks.airflow_connection import get_connection
-from code_patterns.servers.connection_fields import Extras, server_url
+from code_patterns.hooks.airflow_connection import read_connection
 
-OLLAMA_PORT = 11434
-_EXTRAS = ("api", "model", "dimension", "document_prefix", "query_prefix", "concurrency", "timeout", "max_characters")
 _CREATE = (
     "--conn-type embedding --conn-host HOST --conn-port 11434 "
     """--conn-extra '{"api": "ollama", "model": "nomic-embed-text", "dimension": 768}'"""
@@ -37,30 +34,11 @@ class EmbeddingHook(BaseHook):
 
     @cached_property
     def config(self) -> EmbeddingConfig:
-        """The connection, checked; Ollama's port is 11434 unless one is set.
+        """The connection, checked.
 
         :raises ConfigurationError: it is not defined, lacks a field, or holds a value that makes no sense
         """
-        conn_id = self.embedding_conn_id
-        connection = get_connection(conn_id, _CREATE)
-        extras = Extras.parse(conn_id, connection.extra)
-        extras.refuse_unknown(set(_EXTRAS), f"known are {', '.join(_EXTRAS)}")
-        api, host, scheme = extras.text("api").strip(), connection.host or "", connection.schema or "http"
-        bare = scheme == "http" and "://" not in host
-        port = connection.port or (OLLAMA_PORT if bare and api == "ollama" else None)
-        return EmbeddingConfig(
-            conn_id=conn_id,
-            api=cast("Api", api),
-            model=extras.text("model", "hashing-v1" if api == "hashing" else "").strip(),
-            dimension=extras.whole_number("dimension", EmbeddingConfig.dimension),
-            base_url=server_url(conn_id, host, port, scheme) if host and api != "hashing" else "",
-            api_key=(connection.password or "").strip() or None,
-            document_prefix=extras.text("document_prefix"),
-            query_prefix=extras.text("query_prefix"),
-            concurrency=extras.whole_number("concurrency", EmbeddingConfig.concurrency),
-            timeout=extras.number("timeout", EmbeddingConfig.timeout),
-            max_characters=extras.whole_number("max_characters", EmbeddingConfig.max_characters),
-        )
+        return embedding_config(read_connection(self.embedding_conn_id, _CREATE))
 
     def test_connection(self) -> tuple[bool, str]:
         """Embed one word; the answer names the connection and, on failure, the remedy."""

@@ -1,10 +1,13 @@
 """What a person may ask of a migration run."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from code_patterns.errors import ConfigurationError
+from pydantic import Field
+
 from code_patterns.migrations.planning import Direction
+from code_patterns.params import choose
+from code_patterns.typed_fields import NOT_BOOLEAN, Flag
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,8 @@ class MigrationRequest:
     """
 
     direction: Direction
-    target: int | None
-    dry_run: bool
+    target: Annotated[int, Field(ge=0), NOT_BOOLEAN] | None
+    dry_run: Flag
 
 
 def read_request(direction: Any, target: Any, dry_run: Any) -> MigrationRequest:
@@ -26,16 +29,5 @@ def read_request(direction: Any, target: Any, dry_run: Any) -> MigrationRequest:
 
     :raises ConfigurationError: naming the Param that makes no sense, and its value
     """
-    chosen: dict[str, Direction] = {"up": "up", "down": "down"}
-    if direction not in chosen:
-        raise ConfigurationError(f"Param direction is {direction!r}; it must be 'up' or 'down'.")
-    # Nothing but a clear "false" may let a run change the database.
-    flags = {"true": True, "false": False}
-    if (flag := str(dry_run).strip().lower()) not in flags:
-        raise ConfigurationError(f"Param dry_run is {dry_run!r}; it must be true or false.")
-    number = str(target).strip()
-    if number in ("None", ""):
-        return MigrationRequest(chosen[direction], None, flags[flag])
-    if not number.isdecimal():
-        raise ConfigurationError(f"Param target is {target!r}; it must be the number of a migration, or empty.")
-    return MigrationRequest(chosen[direction], int(number), flags[flag])
+    params = {"direction": direction, "target": target, "dry_run": dry_run}
+    return choose(MigrationRequest, params, lambda name: None, defaults={"target": None})

@@ -3,19 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
+from typing import Annotated, Any
 
-from code_patterns.errors import ConfigurationError
-from code_patterns.params import (
-    ReadVariable,
-    choose_flag,
-    choose_fraction,
-    choose_seconds,
-    choose_whole_number,
-    chosen,
-)
+from pydantic import AfterValidator, Field
+
+from code_patterns import params as run_params
+from code_patterns.params import ReadVariable, Variable
 from code_patterns.sync.diff import IdRange
+from code_patterns.typed_fields import NOT_BOOLEAN, Flag, Word, own_rule
+
+NEVER_WRITTEN = ("execution_patterns", "archon_vectors", "quality_vectors")
+"""Collections that others fill."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,14 @@ class Interval:
 
     start: datetime
     end: datetime
+
+
+def _writable(name: str) -> str:
+    if not name or "/" in name:
+        raise own_rule("the name of a Qdrant collection")
+    if name in NEVER_WRITTEN:
+        raise own_rule(f"a collection such as 'code_patterns': the sync never writes {', '.join(NEVER_WRITTEN)}")
+    return name
 
 
 @dataclass(frozen=True)
@@ -48,54 +54,34 @@ class SyncSettings:
     """
 
     mode: str
-    collection: str
-    batch_size: int
-    delay_seconds: float
-    limit: int | None
-    dry_run: bool
-    max_delete_fraction: float
-    allow_mass_delete: bool
-    rollback: bool = False
-    heal: bool = False
+    collection: Annotated[Word, AfterValidator(_writable), Variable("patterns_collection")] = "code_patterns"
+    batch_size: Annotated[int, Field(ge=1), NOT_BOOLEAN, Variable("pattern_sync_batch_size")] = 100
+    delay_seconds: Annotated[
+        float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN, Variable("pattern_sync_delay_seconds")
+    ] = 0.0
+    limit: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
+    dry_run: Flag = False
+    max_delete_fraction: Annotated[
+        float, Field(gt=0, le=1, examples=[0.2]), NOT_BOOLEAN, Variable("pattern_sync_max_delete_fraction")
+    ] = 0.2
+    allow_mass_delete: Flag = False
+    rollback: Flag = False
+    heal: Flag = False
     interval: Interval | None = None
     id_range: IdRange | None = None
-    shards: int | None = None
+    shards: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
     points_before: int | None = None
 
 
 def choose(
     mode: str, params: Mapping[str, Any], interval: Interval | None, read_variable: ReadVariable
 ) -> SyncSettings:
-    """Choose everything for one run.
+    """Choose everything for one run; see :func:`code_patterns.params.choose`.
 
     :param mode: one of :data:`code_patterns.sync.runs.MODES`
-    :param params: what the person entered; a missing, ``None`` or blank entry falls back to its Variable
     :param interval: from :func:`interval_of`
-    :param read_variable: reads an Airflow Variable
-    :raises ConfigurationError: naming the Param or Variable that makes no sense, and its value
     """
-    id_range = params.get("id_range")
-    batch_size = choose_whole_number(
-        "batch_size", params.get("batch_size"), "pattern_sync_batch_size", 100, read_variable
-    )
-    return SyncSettings(
-        mode=mode,
-        collection=choose_collection(params.get("collection"), read_variable),
-        batch_size=batch_size or 100,
-        delay_seconds=choose_seconds(
-            "delay_seconds", params.get("delay_seconds"), "pattern_sync_delay_seconds", 0.0, read_variable
-        ),
-        limit=choose_whole_number("limit", params.get("limit"), None, None, read_variable),
-        dry_run=choose_flag("dry_run", params.get("dry_run")),
-        max_delete_fraction=choose_fraction("pattern_sync_max_delete_fraction", 0.2, read_variable),
-        allow_mass_delete=choose_flag("allow_mass_delete", params.get("allow_mass_delete")),
-        rollback=choose_flag("rollback", params.get("rollback")),
-        heal=choose_flag("heal", params.get("heal")),
-        interval=interval,
-        id_range=IdRange(UUID(id_range["first"]), UUID(id_range["last"])) if id_range else None,
-        shards=choose_whole_number("shards", params.get("shards"), None, None, read_variable),
-        points_before=params.get("points_before"),
-    )
+    return run_params.choose(SyncSettings, params, read_variable, given={"mode": mode, "interval": interval})
 
 
 def interval_of(
@@ -120,19 +106,3 @@ def interval_of(
     last_hour = run_after.replace(minute=0, second=0, microsecond=0)
     chosen = (start, end) != (last_hour - timedelta(hours=1), last_hour)
     return Interval(start, end) if chosen else None
-
-
-def choose_collection(param: Any, read_variable: ReadVariable) -> str:
-    """Choose the collection's name.
-
-    :raises ConfigurationError: when the chosen name is blank or a collection the sync must not touch
-    """
-    where, value = chosen("collection", param, "patterns_collection", "code_patterns", read_variable)
-    name = str(value).strip()
-    if not name or "/" in name:
-        raise ConfigurationError(f"{where} is {value!r}; it must be the name of a Qdrant collection.")
-    if name in ("execution_patterns", "archon_vectors", "quality_vectors"):
-        raise ConfigurationError(
-            f"{where} is {value!r}, a collection that the sync never writes. Name another one, such as 'code_patterns'."
-        )
-    return name

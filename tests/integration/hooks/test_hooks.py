@@ -91,7 +91,8 @@ def test_default_names(hook: Any, conn_id: str) -> None:
 
 
 def test_postgres_fields_and_libpq_parameters(define: Define) -> None:
-    extra = {"sslmode": "require", "keepalives_idle": 30, "options": None, "cursor": "dictcursor"}
+    extra = {"sslmode": "require", "keepalives_idle": 30, "options": None, "cursor": "dictcursor", "iam": False}
+    extra["sqlalchemy_query"] = {"gssencmode": "disable"}
     define(conn_type="postgres", host="db", login="me", password=SECRET, schema="patterns", port=6543, extra=extra)
     config = PatternsPostgresHook("c").config
     assert config == PostgresConfig(
@@ -189,6 +190,7 @@ def test_qdrant_fields(define: Define, fields: dict[str, Any], expected: dict[st
         ({"host": "q", "extra": {"timeout": -5}}, "'timeout' = -5"),
         ({"host": "q", "extra": {"grpc_port": "abc"}}, "'grpc_port' = 'abc'"),
         ({"host": "q", "extra": {"https": "maybe"}}, "'https' = 'maybe'"),
+        ({"host": "q", "extra": {"timout": 5}}, "unknown extra 'timout'. Did you mean 'timeout'?"),
         ({"host": "q r"}, "host and port"),
     ],
 )
@@ -287,7 +289,7 @@ def test_embedding_connection_given_as_a_uri(monkeypatch: pytest.MonkeyPatch) ->
         (embedding(dimension=0), "'dimension' = 0"),
         (embedding(dimension=True), "'dimension' = True"),
         (embedding(timeout=-1), "'timeout' = -1"),
-        (embedding(timeout="nan"), "'timeout' = nan"),
+        (embedding(timeout="nan"), "'timeout' = 'nan'"),
         (embedding(concurrency=0), "'concurrency' = 0"),
         (embedding(max_characters=-1), "'max_characters' = -1"),
         (embedding(dimenson=768), "unknown extra 'dimenson'"),

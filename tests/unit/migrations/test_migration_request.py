@@ -23,12 +23,12 @@ def test_values_and_their_texts_mean_the_same(given: tuple[object, ...], expecte
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("sideways", None, True), "Param direction is 'sideways'"),
-        (("up", "latest", True), "Param target is 'latest'"),
-        (("up", -1, True), "Param target is -1"),
-        (("up", 1.5, True), "Param target is 1.5"),
-        (("up", None, None), "Param dry_run is None"),
-        (("up", None, "no"), "Param dry_run is 'no'"),
+        (("sideways", None, True), "The Param 'direction' is 'sideways'"),
+        (("up", "latest", True), "The Param 'target' is 'latest'"),
+        (("up", -1, True), "The Param 'target' is -1"),
+        (("up", 1.5, True), "The Param 'target' is 1.5"),
+        (("up", None, None), "The Param 'dry_run' is None"),
+        (("up", None, "no"), "The Param 'dry_run' is 'no'"),
     ],
 )
 def test_anything_else_is_named(given: tuple[object, ...], message: str) -> None:

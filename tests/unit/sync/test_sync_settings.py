@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from code_patterns.errors import ConfigurationError
+from code_patterns.sync.diff import IdRange
 from code_patterns.sync.sync_settings import Interval, choose, interval_of
 
 HOUR = timedelta(hours=1)
@@ -48,6 +50,39 @@ def test_nonsense_names_its_place_and_value(name: str, variable: str, value: Any
     with pytest.raises(ConfigurationError) as by_variable:
         choose("full", {}, None, {variable: value}.get)
     assert f"Variable '{variable}'" in str(by_variable.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "variables", "said"),
+    [
+        (
+            {},
+            {"pattern_sync_batch_size": "nan"},
+            "The Variable 'pattern_sync_batch_size' is 'nan'; it must be a whole number of at least 1.",
+        ),
+        ({"limit": 0}, {}, "The Param 'limit' is 0; it must be a whole number of at least 1."),
+        ({"delay_seconds": -1}, {}, "The Param 'delay_seconds' is -1; it must be a number of at least 0."),
+        ({"dry_run": "no"}, {}, "The Param 'dry_run' is 'no'; it must be true or false."),
+        (
+            {},
+            {"pattern_sync_max_delete_fraction": "20"},
+            "The Variable 'pattern_sync_max_delete_fraction' is '20'; it "
+            "must be a number above 0 and up to 1, such as 0.2.",
+        ),
+    ],
+)
+def test_one_sentence_says_what_is_allowed(params: dict[str, Any], variables: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        choose("full", params, None, variables.get)
+    assert str(caught.value) == said
+    assert caught.value.__context__ is None
+
+
+def test_a_shard_comes_as_json() -> None:
+    first, last = UUID(int=1), UUID(int=9)
+    params = {"id_range": {"first": str(first), "last": str(last)}, "points_before": "7", "mode": "verify"}
+    chosen = choose("full", params, None, {}.get)
+    assert (chosen.id_range, chosen.points_before, chosen.mode) == (IdRange(first, last), 7, "full")
 
 
 @given(st.text())

@@ -1,0 +1,96 @@
+"""What every connection model shares: the typed fields, the extra's JSON, and one sentence for what is wrong in it."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.typed_fields import first_error, rule_of
+
+_SECRET = re.compile("key|passw|secret|token|url|proxy", re.IGNORECASE)
+_LONGEST_VALUE = 60
+
+
+@dataclass(frozen=True)
+class ConnectionFields:
+    """The fields of an Airflow connection, as typed; an empty field is empty text or ``None``.
+
+    :param conn_id: name of the connection, used in messages
+    :param extra: a JSON object, or nothing
+    """
+
+    conn_id: str
+    host: str = ""
+    port: int | None = None
+    schema: str = ""
+    login: str = ""
+    password: str | None = field(default=None, repr=False)
+    extra: str | None = field(default=None, repr=False)
+
+
+class ConnectionExtra(BaseModel):
+    """Base of the models of extras: one for each type of connection, one field for each extra.
+
+    A form stores empty fields as null or as empty text: both mean "not set".
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    known_in_words: ClassVar[str] = ""
+    """What may be set, for the message about an unknown name; empty for the list of the fields."""
+
+    @classmethod
+    def known(cls) -> set[str]:
+        """Return the names that may be set."""
+        return set(cls.model_fields)
+
+    @classmethod
+    def read(cls, connection: ConnectionFields) -> Self:
+        """Decode and check the extra of a connection.
+
+        :raises ConfigurationError: it is no JSON object, or holds an unknown name or a value that makes no sense
+        """
+        conn_id, values = connection.conn_id, _decoded(connection)
+        for name in sorted(values.keys() - cls.known()):
+            raise ConfigurationError(cls._unknown(conn_id, name))
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            found = first_error(error)
+            rule = rule_of(found, cls.model_json_schema())
+        name = str(found["loc"][0])
+        fault = f"has extra '{name}'{_shown(name, values[name])}" if name in values else f"lacks the extra '{name}'"
+        raise ConfigurationError(f"Connection '{conn_id}' {fault}. It must be {rule}; set it there.")
+
+    @classmethod
+    def _unknown(cls, conn_id: str, name: str) -> str:
+        known = cls.known_in_words or ", ".join(cls.model_fields)
+        remedy = f"Remove or rename it; known are {known}."
+        if nearest := get_close_matches(name, cls.known(), 1):
+            remedy = f"Did you mean '{nearest[0]}'? {remedy}"
+        return f"Connection '{conn_id}' has the unknown extra '{name}'. {remedy}"
+
+
+def _decoded(connection: ConnectionFields) -> dict[str, Any]:
+    text = (connection.extra or "").strip()
+    try:
+        values = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise ConfigurationError(
+            f"The extra of connection '{connection.conn_id}' is not a JSON object. Correct it, for example: "
+            '{"timeout": 30}.'
+        )
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return the value for a message, unless it may hold a secret."""
+    if not isinstance(value, str | int | float) or _SECRET.search(name) or "://" in str(value):
+        return ""
+    text = repr(value)
+    return f" = {text if len(text) <= _LONGEST_VALUE else f'{text[:_LONGEST_VALUE]}…'}"

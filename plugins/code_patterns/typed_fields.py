@@ -1,0 +1,72 @@
+"""Types and words for what a person types into a connection, a Param or a Variable.
+
+Much of it arrives as text: from a connection given as a URI, from a Variable, from a rendered template.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+_NOUNS = {"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _not_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a boolean")
+    return value
+
+
+def _flag(value: Any) -> Any:
+    return _FLAGS.get(str(value).strip().lower(), "neither")
+
+
+NOT_BOOLEAN = BeforeValidator(_not_boolean)
+"""Refuses true and false, which Python counts as numbers; the last entry of a number's ``Annotated``."""
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""True or false, or their texts; no other word: a misread "no" could let a dry run write."""
+Word = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""A text in which blanks at the ends mean nothing."""
+
+
+def own_rule(rule: str) -> PydanticCustomError:
+    """Make the error of a validator that says itself what is allowed.
+
+    :param rule: the end of a sentence that begins with "it must be"
+    """
+    # The text is a template to pydantic, which would look for the names in its braces.
+    return PydanticCustomError("own_rule", "{rule}", {"rule": rule})
+
+
+def first_error(error: ValidationError) -> ErrorDetails:
+    """Return the error to tell a person about: one sentence is read, a list is not."""
+    return error.errors(include_url=False)[0]
+
+
+def rule_of(error: ErrorDetails, schema: Mapping[str, Any]) -> str:
+    """Say what is allowed, as the end of a sentence that begins with "it must be".
+
+    :param error: from :func:`first_error`
+    :param schema: JSON schema of the model that it was raised for
+    """
+    if error["type"] == "own_rule":
+        return str(error["ctx"]["rule"])
+    field = schema.get("properties", {}).get(error["loc"][0], schema.get("additionalProperties", {}))
+    kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+    words = [_words(kind) for kind in kinds]
+    example = f", such as {field['examples'][0]}" if "examples" in field else ""
+    return " or ".join(dict.fromkeys(words)) + example
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return f"one of {', '.join(str(value) for value in schema['enum'])}"
+    noun = _NOUNS.get(schema.get("type", ""), "of another form")
+    least, most, above = schema.get("minimum"), schema.get("maximum"), schema.get("exclusiveMinimum")
+    if above is not None:
+        return f"{noun} above {above}" + (f" and up to {most}" if most is not None else "")
+    if most is not None:
+        return f"{noun} from {least} to {most}"
+    return noun if least is None else f"{noun} of at least {least}"
