@@ -1,19 +1,6 @@
--- The rows with these ids, whatever their type.
+-- For sync_rows: the rows with these ids, whatever their type.
 SELECT
-    id,
-    pattern_id,
-    pattern_name,
-    pattern_type,
-    pattern_version,
-    pattern_data::text,
-    metadata::text,
-    -- Infinite times, and those before year 1 or after 9999, have no ISO 8601 form that readers could parse.
-    CASE
-        WHEN created_at >= '0001-01-02' AND created_at < '9999-12-31' THEN created_at
-    END AS created_at,
-    file_path,
-    language,
-    sync_xid::text::bigint
+    *,
+    row_number() OVER (ORDER BY id) AS sync_place
 FROM pattern_lineage_nodes
 WHERE id = any(%(ids)s::uuid [])
-ORDER BY id;

@@ -17,6 +17,16 @@ def query(name: str) -> bytes:
     return (INCLUDE / "sql" / f"{name}.sql").read_bytes()
 
 
+@cache
+def query_over(name: str, rows: str) -> bytes:
+    """Return the text of one query with another one in the place of its mark ``/* rows */``.
+
+    :param name: the query with the mark
+    :param rows: the query that gives the rows it works on, without a semicolon at its end
+    """
+    return query(name).replace(b"/* rows */", query(rows))
+
+
 def storable(text: str) -> str:
     """Keep the first 2,000 characters that a text column can hold: servers quote their input, poison included."""
     return text[:2000].replace("\0", "?").encode("utf-8", "replace").decode()

@@ -12,7 +12,7 @@ from psycopg.rows import args_row
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
-from code_patterns.sql import query
+from code_patterns.sql import query, query_over
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 from code_patterns.sync.pattern import SourceRow
 
@@ -128,7 +128,7 @@ class PatternSource:
 
     async def rows_by_id(self, ids: Sequence[UUID]) -> dict[UUID, SourceRow]:
         """The rows with these ids as they are now."""
-        return {row.id: row for row in await self._rows("sync_rows_by_id", ids=list(ids))}
+        return {row.id: row for row in await self._rows("sync_rows_by_id", ids=list(ids), page_bytes=None)}
 
     async def touched_since(self, xid: int, ids: Sequence[UUID]) -> set[UUID]:
         """Which of these ids were changed or deleted by this transaction or a later one."""
@@ -171,7 +171,7 @@ class PatternSource:
             database_errors(self.config),
             self._connection.cursor(row_factory=args_row(SourceRow)) as cursor,
         ):
-            await cursor.execute(query(name), parameters)
+            await cursor.execute(query_over("sync_rows", name), parameters)
             return await cursor.fetchall()
 
     async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:

@@ -28,9 +28,6 @@ def test_the_projects_own_migrations_keep_the_rules() -> None:
         "017_quality",
         "018_pattern_learning_traces",
         "019_pattern_search_index",
-        "020_pattern_usage_counters",
-        "021_pattern_sync_shards",
-        "022_pattern_search_steady",
     ]
     assert migrations[1].rollback.name == "013_rollback_pattern_quality_fk"
     assert [migration.version for migration in migrations if not migration.forward.transactional] == [16, 19]

@@ -1,0 +1,32 @@
+-- Patterns as the sync reads them, the one list of its columns. Which rows, and in which order (sync_place), says the
+-- query that comes in at the mark. One file instead of a view: a view would forbid users to change the types of the
+-- columns that it reads. After the first row, the rows end where they would become larger than a page.
+SELECT
+    id,
+    pattern_id,
+    pattern_name,
+    pattern_type,
+    pattern_version,
+    pattern_data::text,
+    metadata::text,
+    -- Infinite times, and those before year 1 or after 9999, have no ISO 8601 form that readers could parse.
+    CASE
+        WHEN created_at >= '0001-01-02' AND created_at < '9999-12-31' THEN created_at
+    END AS created_at,
+    file_path,
+    language,
+    sync_xid::text::bigint
+FROM (
+    SELECT
+        *,
+        -- As stored, so that nothing is unpacked only to be measured.
+        sum(pg_column_size(pattern_data) + coalesce(pg_column_size(metadata), 0)) OVER (ORDER BY sync_place) AS sync_bytes
+    FROM (
+        /* rows */
+    ) AS found
+) AS measured
+WHERE
+    sync_place = 1
+    OR sync_bytes <= %(page_bytes)s::bigint
+    OR %(page_bytes)s::bigint IS NULL
+ORDER BY sync_place;
