@@ -41,8 +41,6 @@ MAX_SECONDS = 1.0
 _TYPED_PARAMETERS = frozenset({"required_parameter", "optional_parameter"})
 _PROPERTY_PARAMETER = re.compile(rb"\b(?:private|public|protected|readonly)\s")
 _NAMING = frozenset({"variable_declarator", "assignment_expression", "pair", "public_field_definition"})
-_MAYBE_PROTOTYPES = frozenset({"declaration", "field_declaration"})
-"""In C and C++ variables and functions are declared by the same nodes."""
 _MAX_HEAD = 2_000
 
 
@@ -147,7 +145,7 @@ def _walk(root: Node, grammar: Grammar, found: _Found) -> None:
             doc_words = 0
             continue
         if kind in grammar.members or kind in grammar.declarations:
-            if kind in _MAYBE_PROTOTYPES and not _is_prototype(node):
+            if kind in grammar.ambiguous and not _is_prototype(node):
                 stack.extend((child, False) for child in reversed(node.children))
                 continue
             name = _name(node)
@@ -217,7 +215,7 @@ def _members(node: Node, grammar: Grammar) -> Iterator[Node]:
 
 
 def _holds_function(node: Node, grammar: Grammar) -> bool:
-    if node.type in _MAYBE_PROTOTYPES and grammar.language in ("c", "cpp"):
+    if node.type in grammar.ambiguous:
         return _is_prototype(node)
     wanted = grammar.functions | grammar.members
     return node.type in wanted or any(child.type in wanted for child in node.named_children)
@@ -234,7 +232,7 @@ def _body(node: Node) -> Node | None:
 def _substance(node: Node, body: Node | None, grammar: Grammar) -> float | None:
     """Tell a stub (0) from a constant (0.5), from real code (1) and from what needs no body (``None``)."""
     if body is None:
-        return 0.0 if grammar.language == "ruby" else None
+        return 0.0 if grammar.omits_empty_body else None
     if body.type not in grammar.blocks and body.type != "block":
         return statement_substance(_text(body).removeprefix("=>"))
     inside = [child for child in body.named_children if child.type not in COMMENTS and child.type != "empty_statement"]
@@ -283,7 +281,7 @@ def _is_async(node: Node, grammar: Grammar) -> bool | None:
 
 
 def _count_hints(node: Node, grammar: Grammar, found: _Found) -> None:
-    if grammar.hints is not False:
+    if grammar.hints != "optional":
         return
     parameters = node.child_by_field_name("parameters")
     typed = [child for child in parameters.named_children if child.type in _TYPED_PARAMETERS] if parameters else []
@@ -295,9 +293,9 @@ def _count_hints(node: Node, grammar: Grammar, found: _Found) -> None:
 
 
 def _hints(grammar: Grammar, found: _Found) -> float | None:
-    if grammar.hints is None:
+    if grammar.hints == "never":
         return None
-    if grammar.hints:
+    if grammar.hints == "always":
         return 1.0
     return found.hinted / found.hintable if found.hintable else None
 
