@@ -4,9 +4,10 @@ Much of it arrives as text: from a connection given as a URI, from a Variable, f
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, StringConstraints, ValidationError
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 _NOUNS = {"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
@@ -31,6 +32,16 @@ Word = Annotated[str, StringConstraints(strip_whitespace=True)]
 """A text in which blanks at the ends mean nothing."""
 
 
+def readable(path: str) -> str:
+    """Return the path of a file that can be opened here; a validator."""
+    try:
+        with Path(path).open("rb"):
+            return path
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no path"
+        raise own_rule(f"a file that this machine can read ({reason})") from None
+
+
 def own_rule(rule: str) -> PydanticCustomError:
     """Make the error of a validator that says itself what is allowed.
 
@@ -38,6 +49,10 @@ def own_rule(rule: str) -> PydanticCustomError:
     """
     # The text is a template to pydantic, which would look for the names in its braces.
     return PydanticCustomError("own_rule", "{rule}", {"rule": rule})
+
+
+File = Annotated[str, AfterValidator(readable)]
+"""Path of a file that can be read here."""
 
 
 def first_error(error: ValidationError) -> ErrorDetails:

@@ -12,6 +12,21 @@ def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, 
     return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
 
 
+_TLS_FIELDS = {
+    "ca_file": _field(
+        "CA file",
+        "string",
+        "PEM file of the authorities that may sign the server's certificate, instead of the machine's own; a path on "
+        "the workers.",
+    ),
+    "verify": _field(
+        "Check certificate",
+        "boolean",
+        "Off accepts any certificate, so that anybody in between can read and change what is sent: for trials only.",
+        default=True,
+    ),
+}
+
 EMBEDDING_FIELDS = {
     "api": _field(
         "API",
@@ -33,6 +48,7 @@ EMBEDDING_FIELDS = {
     "max_characters": _field(
         "Longest text", "integer", "Texts are cut to this many characters; 0 cuts nothing.", default=0, minimum=0
     ),
+    **_TLS_FIELDS,
 }
 
 QDRANT_FIELDS = {
@@ -40,6 +56,7 @@ QDRANT_FIELDS = {
         "Path", "string", "Folder of an embedded storage, instead of a server. One process at a time may open it."
     ),
     "timeout": _field("Timeout", "integer", "Seconds to wait for one answer.", default=30, minimum=1),
+    **_TLS_FIELDS,
 }
 
 

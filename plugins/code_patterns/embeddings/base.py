@@ -29,26 +29,31 @@ class EmbeddingConfig:
     :param api: protocol to speak
     :param model: model name as the server knows it
     :param dimension: length of every vector
-    :param base_url: server root such as ``http://localhost:11434``; empty for ``hashing``
+    :param base_url: the server's address such as ``http://localhost:11434``, with path and query as typed; empty for
+        ``hashing``
     :param api_key: bearer token, or ``None``
     :param document_prefix: put before every stored text (``nomic-embed-text`` wants ``search_document: ``)
     :param query_prefix: put before every search text
     :param concurrency: requests in flight at once
     :param timeout: seconds to wait for one answer
     :param max_characters: texts are cut to this many characters before they are embedded; 0 cuts nothing
+    :param ca_file: PEM file of the authorities to trust instead of the machine's own; empty for those
+    :param verify: whether to check the server's certificate
     """
 
     conn_id: str
     api: Api
     model: str
     dimension: int = 768
-    base_url: str = ""
+    base_url: str = field(default="", repr=False)
     api_key: str | None = field(default=None, repr=False)
     document_prefix: str = ""
     query_prefix: str = ""
     concurrency: int = 4
     timeout: float = 60.0
     max_characters: int = 0
+    ca_file: str = ""
+    verify: bool = True
 
     @property
     def address(self) -> str:

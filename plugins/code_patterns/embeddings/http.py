@@ -71,7 +71,7 @@ class EmbeddingClient:
             headers=headers,
             timeout=httpx.Timeout(config.timeout, connect=connect, pool=None),
             limits=httpx.Limits(max_connections=config.concurrency),
-            verify=tls_context(config.base_url),
+            verify=tls_context(config.base_url, conn_id=config.conn_id, ca_file=config.ca_file, verify=config.verify),
         )
 
     async def aclose(self) -> None:

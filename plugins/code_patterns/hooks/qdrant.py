@@ -8,7 +8,7 @@ from qdrant_client import QdrantClient
 
 from code_patterns.errors import PatternsError
 from code_patterns.hooks.airflow_connection import read_connection
-from code_patterns.servers.qdrant import QdrantConfig, explain, open_client
+from code_patterns.servers.qdrant import QdrantConfig, client_arguments, explain, open_client
 from code_patterns.servers.qdrant_connection import qdrant_config
 
 _CREATE = "--conn-type qdrant --conn-host HOST --conn-port 6333 --conn-password API_KEY"
@@ -38,13 +38,7 @@ class PatternsQdrantHook(QdrantHook):
         config = self.config
         if config.path:
             return QdrantClient(path=config.path)
-        return QdrantClient(
-            url=config.url,
-            api_key=config.api_key,
-            timeout=config.timeout,
-            prefer_grpc=config.prefer_grpc,
-            grpc_port=config.grpc_port,
-        )
+        return QdrantClient(**client_arguments(config))
 
     def verify_connection(self) -> tuple[bool, str]:
         """List the collections; the answer names the connection and, on failure, the remedy."""

@@ -74,6 +74,20 @@ class ConnectionExtra(BaseModel):
         return f"Connection '{conn_id}' has the unknown extra '{name}'. {remedy}"
 
 
+def api_key_of(connection: ConnectionFields) -> str | None:
+    """Return the password of a connection as the API key it is.
+
+    :raises ConfigurationError: no HTTP header can carry it; the client's own error would repeat it
+    """
+    key = (connection.password or "").strip()
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise ConfigurationError(
+            f"The password (API key) of connection '{connection.conn_id}' holds a blank, a line break or a character "
+            "beyond ASCII, which no HTTP header can carry. Enter the key again."
+        )
+    return key or None
+
+
 def _decoded(connection: ConnectionFields) -> dict[str, Any]:
     text = (connection.extra or "").strip()
     try:

@@ -1,14 +1,15 @@
 """The Airflow connection of the patterns' database, checked and made into a configuration."""
 
+import re
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import pq
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.typed_fields import NOT_BOOLEAN, Flag
+from code_patterns.typed_fields import NOT_BOOLEAN, File, Flag, readable
 
 _FIELDS = {"host": "host", "port": "port", "dbname": "schema", "user": "login", "password": "password"}
 """Parameters of libpq that are fields of the connection."""
@@ -29,6 +30,10 @@ _OF_PROVIDER = frozenset(
 """What Airflow's PostgresHook keeps for itself; it concerns nothing here."""
 
 
+def _system_or_file(sslrootcert: str) -> str:
+    return sslrootcert if sslrootcert == "system" else readable(sslrootcert)
+
+
 class PostgresExtra(ConnectionExtra):
     """The extra of a connection of type ``postgres``: any parameter of libpq, and what Airflow's hook knows.
 
@@ -41,6 +46,10 @@ class PostgresExtra(ConnectionExtra):
 
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
     connect_timeout: Annotated[int, Field(ge=0), NOT_BOOLEAN] | None = None
+    sslrootcert: Annotated[str, AfterValidator(_system_or_file)] | None = None
+    sslcert: File | None = None
+    sslkey: File | None = None
+    sslcrl: File | None = None
     iam: Flag = False
     sqlalchemy_query: object = None
 
@@ -64,6 +73,13 @@ def postgres_config(connection: ConnectionFields) -> PostgresConfig:
         )
     for name in options.keys() & _FIELDS.keys():
         raise ConfigurationError(f"Connection '{conn_id}' has extra '{name}'. Set the field {_FIELDS[name]} instead.")
+    if extra.sslmode in ("verify-ca", "verify-full") and not extra.sslrootcert:
+        # libpq would look for a file in the home of whoever runs the worker.
+        raise ConfigurationError(
+            f"Connection '{conn_id}' has extra 'sslmode' = '{extra.sslmode}' and no extra 'sslrootcert'. Set it to the "
+            "PEM file of the authority that signed the server's certificate, or to 'system' for the machine's own."
+        )
+    _refuse_urls(connection)
     return PostgresConfig(
         conn_id=conn_id,
         host=connection.host,
@@ -73,3 +89,15 @@ def postgres_config(connection: ConnectionFields) -> PostgresConfig:
         port=connection.port or 5432,
         options={name: value for name, value in options.items() if name not in _OF_PROVIDER},
     )
+
+
+def _refuse_urls(connection: ConnectionFields) -> None:
+    """Refuse a whole connection string in one field: it may hold a password, and messages show these fields."""
+    host = connection.host
+    in_host = "@" in host[1:] or (not host.startswith(("/", "@")) and re.search(r"[\s=]", host))
+    for name in ("host", "schema", "login"):
+        if "://" in getattr(connection, name) or (name == "host" and in_host):
+            raise ConfigurationError(
+                f"The {name} of connection '{connection.conn_id}' is a URL or a connection string. Put its parts into "
+                "the fields host, port, schema, login and password."
+            )

@@ -6,7 +6,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import grpc
 import httpx
@@ -24,7 +26,7 @@ from tenacity import (
 
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.retry import retry_after_seconds
-from code_patterns.servers.tls import tls_context
+from code_patterns.servers.tls import tls_context, tls_failure
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +83,15 @@ class QdrantConfig:
     """Where the points are.
 
     :param conn_id: name of the Airflow connection, used in messages
-    :param url: server root such as ``http://localhost:6333``; empty when ``path`` is given
+    :param url: the server's address such as ``http://localhost:6333``, with the path prefix of its REST interface;
+        without a port it is the scheme's own; empty when ``path`` is given
     :param api_key: API key, or ``None``
     :param path: directory of an embedded storage, which one process at a time may open; empty for a server
     :param prefer_grpc: use gRPC where the client can
     :param grpc_port: its port
     :param timeout: seconds to wait for one answer
+    :param ca_file: PEM file of the authorities to trust instead of the machine's own; empty for those
+    :param verify: whether to check the server's certificate
     """
 
     conn_id: str
@@ -96,6 +101,8 @@ class QdrantConfig:
     prefer_grpc: bool = False
     grpc_port: int = 6334
     timeout: int = 30
+    ca_file: str = ""
+    verify: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a connection that names no place: the client would silently fall back to localhost."""
@@ -111,6 +118,33 @@ class QdrantConfig:
         return f"connection '{self.conn_id}' ({self.url or self.path})"
 
 
+def client_arguments(config: QdrantConfig) -> dict[str, Any]:
+    """Return what opens a client, blocking or not, on exactly the address that the configuration names.
+
+    The parts are given one by one: what the client does not find in a URL it fills in by itself.
+
+    :param config: a server, not an embedded storage
+    """
+    url = urlsplit(config.url)
+    https = url.scheme == "https"
+    host = url.hostname or ""
+    context = tls_context(config.url, conn_id=config.conn_id, ca_file=config.ca_file, verify=config.verify)
+    authorities = Path(config.ca_file).read_bytes() if https and config.ca_file else None
+    return {
+        "host": f"[{host}]" if ":" in host else host,
+        "port": url.port or (443 if https else 80),
+        "https": https,
+        "prefix": url.path.rstrip("/") or None,
+        "api_key": config.api_key,
+        "prefer_grpc": config.prefer_grpc,
+        "grpc_port": config.grpc_port,
+        "timeout": config.timeout,
+        "check_compatibility": False,
+        "grpc_options": {"root_certificates": authorities} if authorities else None,
+        "verify": context,
+    }
+
+
 async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WAIT_SECONDS) -> AsyncQdrantClient:
     """Open a client; for an embedded storage, wait while another process holds it.
 
@@ -119,15 +153,7 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
     :raises OutageError: the embedded storage stayed in use for longer than that
     """
     if not config.path:
-        return AsyncQdrantClient(
-            url=config.url,
-            api_key=config.api_key,
-            prefer_grpc=config.prefer_grpc,
-            grpc_port=config.grpc_port,
-            timeout=config.timeout,
-            check_compatibility=False,
-            verify=tls_context(config.url),
-        )
+        return AsyncQdrantClient(**client_arguments(config))
     deadline = time.monotonic() + wait_seconds
     announced = False
     while True:
@@ -163,7 +189,7 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
         return error
     where = f"Qdrant at {config.address}, {doing}"
     if isinstance(error, UnexpectedResponse):
-        answer = error.content.decode("utf-8", "replace")
+        answer = _redacted(config, error.content.decode("utf-8", "replace"))
         asked = retry_after_seconds(error.headers.get("Retry-After"))
         return _answered(where, error.status_code or 0, answer, asked)
     if isinstance(error, grpc.RpcError):
@@ -175,6 +201,11 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     if isinstance(error, ResponseHandlingException):
         return _broken(config, where, error.source)
     return ConfigurationError(f"{where}: {error}")
+
+
+def _redacted(config: QdrantConfig, said: str) -> str:
+    """Take the API key out of a server's words; a proxy may send back the headers it was sent."""
+    return said.replace(config.api_key, "***") if config.api_key else said
 
 
 def _answered(where: str, status: int, answer: str, retry_after: float | None = None) -> PatternsError:
@@ -200,7 +231,7 @@ def _answered(where: str, status: int, answer: str, retry_after: float | None = 
 
 def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsError:
     """Say what a gRPC status means, mostly by the HTTP status that Qdrant's REST interface gives for the same."""
-    code, details = error.code(), error.details() or ""
+    code, details = error.code(), _redacted(config, error.details() or "")
     if code is grpc.StatusCode.UNAVAILABLE:
         remedy = f"Check host and gRPC port ({config.grpc_port}) of '{config.conn_id}'."
         return UnreachableError(f"{where}: cannot connect ({details}). {remedy}")
@@ -211,11 +242,11 @@ def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsE
 
 def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsError:
     """Say what happened to a request that got no status, or an answer that is none."""
+    if isinstance(source, httpx.ConnectError) and (failure := tls_failure(source)):
+        return ConfigurationError(f"{where}: {failure}")
     if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):
-        tls = " The client speaks HTTPS where there is an API key: for plain HTTP set the extra 'https' to false."
         return UnreachableError(
             f"{where}: cannot connect ({source or type(source).__name__}). Check host and port of '{config.conn_id}'."
-            f"{tls if 'SSL' in str(source) else ''}"
         )
     if isinstance(source, httpx.TimeoutException):
         return OutageError(f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")

@@ -1,13 +1,15 @@
 """The Airflow connection of Qdrant, checked and made into a configuration."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields
+from code_patterns.errors import ConfigurationError
+from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields, api_key_of
 from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.servers.server_url import server_url
-from code_patterns.typed_fields import NOT_BOOLEAN, Flag, Word
+from code_patterns.typed_fields import NOT_BOOLEAN, File, Flag, Word
 
 REST_PORT = 6333
 
@@ -23,28 +25,64 @@ class QdrantExtra(ConnectionExtra):
     prefer_grpc: Flag = False
     prefer_gprc: Flag = False
     timeout: Annotated[int, Field(ge=1), NOT_BOOLEAN] = QdrantConfig.timeout
+    ca_file: File = QdrantConfig.ca_file
+    verify: Flag = QdrantConfig.verify
 
 
 def qdrant_config(connection: ConnectionFields) -> QdrantConfig:
     """Check a connection.
 
-    As in the client, an API key means HTTPS unless the extra ``https``, the schema or a full URL disagrees.
+    As in the client, an API key means HTTPS unless the extra ``https``, the schema or a full URL disagrees, and the
+    port is 6333 unless one is typed.
 
     :raises ConfigurationError: it names no storage or two, or holds a value that makes no sense
     """
     extra = QdrantExtra.read(connection)
+    if "://" in extra.path:
+        raise ConfigurationError(
+            f"Connection '{connection.conn_id}' has a URL in extra 'path', which names a folder. Use the host."
+        )
+    prefer_grpc = extra.prefer_grpc or extra.prefer_gprc
+    if prefer_grpc and not extra.verify:
+        raise ConfigurationError(
+            f"Connection '{connection.conn_id}' has extra 'verify' = false, which gRPC cannot do. Name the server's "
+            "certificate in extra 'ca_file' instead, or do without 'prefer_grpc'."
+        )
+    return QdrantConfig(
+        conn_id=connection.conn_id,
+        url=_url(connection, extra),
+        api_key=api_key_of(connection),
+        path=extra.path,
+        prefer_grpc=prefer_grpc,
+        grpc_port=extra.grpc_port,
+        timeout=extra.timeout,
+        ca_file=extra.ca_file,
+        verify=extra.verify,
+    )
+
+
+def _url(connection: ConnectionFields, extra: QdrantExtra) -> str:
+    conn_id, typed, prefix = connection.conn_id, extra.url or connection.host, extra.prefix.strip("/")
+    if not typed:
+        return ""
+    if extra.url and connection.host:
+        raise ConfigurationError(f"Connection '{conn_id}' has a host and the extra 'url'. Set one of them.")
     https = extra.https
     if https is None:
         https = connection.schema == "https" if connection.schema else bool(connection.password)
-    url, prefix = extra.url or connection.host, extra.prefix.strip("/")
-    if url:
-        url = server_url(connection.conn_id, url, connection.port or REST_PORT, "https" if https else "http")
-    return QdrantConfig(
-        conn_id=connection.conn_id,
-        url=f"{url.rstrip('/')}/{prefix}" if url and prefix else url,
-        api_key=connection.password or None,
-        path=extra.path,
-        prefer_grpc=extra.prefer_grpc or extra.prefer_gprc,
-        grpc_port=extra.grpc_port,
-        timeout=extra.timeout,
-    )
+    url = server_url(conn_id, typed, connection.port, "https" if https else "http", REST_PORT)
+    if extra.https and url.startswith("http:"):
+        raise ConfigurationError(
+            f"Connection '{conn_id}' has extra 'https' = true and a URL with http. Set one of them."
+        )
+    parts = urlsplit(url)
+    if parts.query:
+        raise ConfigurationError(
+            f"The address of connection '{conn_id}' holds a query, the part from '?' on, which Qdrant does not take. "
+            "Put an API key into the connection's password."
+        )
+    if parts.path and prefix and parts.path.strip("/") != prefix:
+        raise ConfigurationError(
+            f"Connection '{conn_id}' has a path in its URL and another one in the extra 'prefix'. Set one of them."
+        )
+    return url if parts.path or not prefix else f"{url}/{prefix}"

@@ -1,30 +1,55 @@
 """The address of an HTTP server, put together from the fields of a connection."""
 
-import httpx
+import re
+from urllib.parse import urlsplit
 
 from code_patterns.errors import ConfigurationError
 
+_NO_HOST = re.compile(r"[\s%\[\]@\\]")
 
-def server_url(conn_id: str, host: str, port: int | None, scheme: str) -> str:
-    """Put the address of an HTTP server together.
 
-    :param conn_id: name of the Airflow connection, used in messages
-    :param host: host name or address, or a full URL, whose own scheme and port win
-    :param port: port of the connection, or ``None`` for the scheme's own
+def server_url(conn_id: str, host: str, port: int | None, scheme: str, default_port: int | None = None) -> str:
+    """Put the address of an HTTP server together: exactly what was typed, and a port in any case where one is known.
+
+    A port that is the scheme's own (80, 443) stays in the URL: what reads it later may have another default.
+
+    :param conn_id: name of the Airflow connection, used in messages, which never repeat what was typed
+    :param host: host name or address, or a full URL, whose own scheme wins
+    :param port: port of the connection, or ``None``
     :param scheme: ``http`` or ``https``
-    :raises ConfigurationError: no address comes out of these
+    :param default_port: port where none was typed, or ``None`` for the scheme's own
+    :return: the URL, without a slash at its end
+    :raises ConfigurationError: no address comes out of these, two ports do, or it holds a user or a password
     """
-    host = host.strip().rstrip("/")
+    host = host.strip()
     if "://" not in host:
-        host = f"{scheme}://[{host}]" if host.count(":") > 1 and not host.startswith("[") else f"{scheme}://{host}"
+        bare_ipv6 = host.count(":") > 1 and not host.startswith("[")
+        host = f"{scheme}://[{host}]" if bare_ipv6 else f"{scheme}://{host}"
     try:
-        url = httpx.URL(host)
-        # httpx takes a blank or a bracket as part of a name and escapes it.
-        if not url.host or any(character in url.host for character in " %[]"):
-            raise httpx.InvalidURL("it is no host name")
-        return str(url if url.port or not port else url.copy_with(port=port))
-    except httpx.InvalidURL as error:
+        parts = urlsplit(host)
+        name, typed_port = parts.hostname or "", parts.port
+    except ValueError:
+        raise _no_address(conn_id) from None
+    if "@" in parts.netloc:
         raise ConfigurationError(
-            f"The host and port of connection '{conn_id}' make no address: {error}. Set host and port, or a host "
-            "such as 'https://host:port'."
-        ) from None
+            f"The host of connection '{conn_id}' holds a user or a password, which would show in logs. Put the API key "
+            "into the connection's password."
+        )
+    if parts.scheme not in ("http", "https") or not name or _NO_HOST.search(name) or parts.fragment:
+        raise _no_address(conn_id)
+    if typed_port and port and typed_port != port:
+        raise ConfigurationError(
+            f"Connection '{conn_id}' has port {port}, and {typed_port} in its host or URL. Set one of them."
+        )
+    final_port = typed_port or port or default_port
+    return (
+        f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{f':{final_port}' if final_port else ''}"
+        f"{parts.path.rstrip('/')}{f'?{parts.query}' if parts.query else ''}"
+    )
+
+
+def _no_address(conn_id: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The host, port or schema of connection '{conn_id}' makes no server's address. Set host and port, or a host "
+        "such as 'https://host:port'."
+    )
