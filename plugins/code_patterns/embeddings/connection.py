@@ -52,6 +52,12 @@ def _base_url(connection: ConnectionFields, api: Api) -> str:
             f"Connection '{connection.conn_id}' names no server. Set its host (and port) to the {api} server."
         )
     bare = scheme == "http" and "://" not in host
-    return server_url(
+    url = server_url(
         connection.conn_id, host, connection.port, scheme, OLLAMA_PORT if bare and api == "ollama" else None
     )
+    if "?" in url:
+        raise ConfigurationError(
+            f"The host of connection '{connection.conn_id}' holds a query, the part from '?' on. Put an API key "
+            "into the connection's password."
+        )
+    return url

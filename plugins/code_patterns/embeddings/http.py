@@ -14,7 +14,7 @@ from code_patterns.embeddings.faults import RefusedRequestError, TemporaryError,
 from code_patterns.embeddings.vectors import checked_vectors
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.retry import retry_after_seconds
-from code_patterns.servers.tls import tls_context
+from code_patterns.servers.tls import tls_context, tls_failure
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MESSAGE_CHARACTERS = 300
@@ -92,6 +92,8 @@ class EmbeddingClient:
             async with asyncio.timeout(self._config.timeout):
                 response = await self._client.post(self._url, content=body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+            if failure := tls_failure(error, "set its schema to 'http'"):
+                raise ConfigurationError(self.explain(*failure)) from None
             raise TemporaryError(Trouble.UNREACHABLE, f"it cannot be reached: {_root_reason(error)}") from None
         except (TimeoutError, httpx.TimeoutException):
             reason = f"it did not answer within {self._config.timeout:g} s (extra 'timeout')"

@@ -76,7 +76,10 @@ def connection_failure(config: PostgresConfig, error: psycopg.OperationalError) 
     text = f"PostgreSQL refused {config.address}: {reason}"
     if getattr(error, "sqlstate", None) == "57P03" or "starting up" in reason or "too many clients" in reason:
         return OutageError(f"{text}. It may serve again shortly.")
-    return ConfigurationError(f"{text}. Check host, port, schema, login and password of '{config.conn_id}'.")
+    fields = "host, port, schema, login and password"
+    if str(config.options.get("sslmode", "")).startswith("verify"):
+        fields += ", and the extras 'sslmode' and 'sslrootcert',"
+    return ConfigurationError(f"{text}. Check {fields} of '{config.conn_id}'.")
 
 
 async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.AsyncConnection:

@@ -242,8 +242,8 @@ def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsE
 
 def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsError:
     """Say what happened to a request that got no status, or an answer that is none."""
-    if isinstance(source, httpx.ConnectError) and (failure := tls_failure(source)):
-        return ConfigurationError(f"{where}: {failure}")
+    if isinstance(source, httpx.ConnectError) and (failure := tls_failure(source, "set the extra 'https' to false")):
+        return ConfigurationError(f"{where}: {'. '.join(failure)}")
     if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):
         return UnreachableError(
             f"{where}: cannot connect ({source or type(source).__name__}). Check host and port of '{config.conn_id}'."

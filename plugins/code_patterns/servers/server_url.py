@@ -1,7 +1,8 @@
 """The address of an HTTP server, put together from the fields of a connection."""
 
 import re
-from urllib.parse import urlsplit
+from contextlib import suppress
+from urllib.parse import SplitResult, urlsplit
 
 from code_patterns.errors import ConfigurationError
 
@@ -25,17 +26,14 @@ def server_url(conn_id: str, host: str, port: int | None, scheme: str, default_p
     if "://" not in host:
         bare_ipv6 = host.count(":") > 1 and not host.startswith("[")
         host = f"{scheme}://[{host}]" if bare_ipv6 else f"{scheme}://{host}"
-    try:
-        parts = urlsplit(host)
-        name, typed_port = parts.hostname or "", parts.port
-    except ValueError:
-        raise _no_address(conn_id) from None
+    parts, typed_port = _split(host)
     if "@" in parts.netloc:
         raise ConfigurationError(
             f"The host of connection '{conn_id}' holds a user or a password, which would show in logs. Put the API key "
             "into the connection's password."
         )
-    if parts.scheme not in ("http", "https") or not name or _NO_HOST.search(name) or parts.fragment:
+    name = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not name or typed_port == 0 or _NO_HOST.search(name) or parts.fragment:
         raise _no_address(conn_id)
     if typed_port and port and typed_port != port:
         raise ConfigurationError(
@@ -46,6 +44,15 @@ def server_url(conn_id: str, host: str, port: int | None, scheme: str, default_p
         f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{f':{final_port}' if final_port else ''}"
         f"{parts.path.rstrip('/')}{f'?{parts.query}' if parts.query else ''}"
     )
+
+
+def _split(url: str) -> tuple[SplitResult, int | None]:
+    """Return the parts of a URL and its port; a URL that has none of its parts, or port 0, is malformed."""
+    # Python's error about a port repeats it. Raised outside of this block, ours does not carry it along.
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return parts, (parts.port if parts.hostname else None)
+    return SplitResult("", "", "", "", ""), 0
 
 
 def _no_address(conn_id: str) -> ConfigurationError:

@@ -39,23 +39,26 @@ def tls_context(url: str, *, conn_id: str = "", ca_file: str = "", verify: bool 
     raise ConfigurationError(message)
 
 
-def tls_failure(error: BaseException) -> str | None:
-    """Say why no TLS connection came about, and what to do, as the end of a message.
+def tls_failure(error: BaseException, plain_http: str) -> tuple[str, str] | None:
+    """Say why no TLS connection came about, and what to do about it.
 
     :param error: what an HTTP client raised
-    :return: ``None`` when TLS is not the reason, or when the server may just be starting or going
+    :param plain_http: how the connection is made to use plain HTTP, as in "set its schema to 'http'"
+    :return: the end of a sentence, and a sentence; ``None`` when TLS is not the reason, or when the server may just be
+        starting or going
     """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
-                f"its certificate is not trusted ({cause.verify_message}). Name the PEM file of the authority that "
-                "signed it in the connection's extra 'ca_file', or correct the host."
+                f"its certificate is not trusted ({cause.verify_message})",
+                "Name the PEM file of the authority that signed it in the connection's extra 'ca_file', or correct the "
+                "host.",
             )
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return (
-                f"it speaks no TLS that this client understands ({cause.reason or 'handshake failed'}). Correct the "
-                "port, or for plain HTTP the schema, host or extra 'https' of the connection."
+                f"it speaks no TLS that this client understands ({cause.reason or 'handshake failed'})",
+                f"Correct the connection's port; where the server speaks plain HTTP, {plain_http}.",
             )
         cause = cause.__cause__ or cause.__context__
     return None
