@@ -56,6 +56,11 @@ class EmbeddingConfig:
     verify: bool = True
 
     @property
+    def model_identity(self) -> str:
+        """The model under one name: Ollama takes a name without a tag for the tag ``latest``."""
+        return self.model.removesuffix(":latest") if self.api == "ollama" else self.model
+
+    @property
     def address(self) -> str:
         """The server in words, for messages: connection, host and port."""
         server = httpx.URL(self.base_url).netloc.decode("ascii") or "built in"

@@ -91,6 +91,23 @@ def embedding_of(recipe: str, config: EmbeddingConfig) -> EmbeddingConfig | None
     )
 
 
+def same_recipe(recipe: str, config: EmbeddingConfig) -> bool:
+    """Tell whether a stored recipe is that of the connection, however the model's name is spelled.
+
+    :param recipe: from :func:`recipe_of`
+    """
+    stored = embedding_of(recipe, config)
+    return stored is not None and identity_of(stored) == identity_of(config)
+
+
+def identity_of(config: EmbeddingConfig) -> str:
+    """Return the recipe that all spellings of a model have in common.
+
+    The hashes of points hold the recipe as it was spelled when they were made; only comparisons use this one.
+    """
+    return recipe_of(replace(config, model=config.model_identity))
+
+
 def pattern_of(row: SourceRow, recipe: str) -> Pattern:
     """Build the pattern of a row.
 

@@ -10,7 +10,7 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant, UnreachableError
 from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
-from code_patterns.sync.pattern import embedding_of, recipe_of
+from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ async def resolve(qdrant: Qdrant, name: str, embedding: EmbeddingConfig, destina
         return await _own(qdrant, names, name, embedding)
 
     published = await _read(qdrant, physical)
+    embedding = _spelled(published, embedding)
     dimension = _dimension(qdrant, published)
     recipe = recipe_of(embedding)
     fits = (published.description.recipe or recipe) == recipe and dimension == embedding.dimension
@@ -73,10 +74,12 @@ async def resolve(qdrant: Qdrant, name: str, embedding: EmbeddingConfig, destina
 
 async def _own(qdrant: Qdrant, names: _Names, name: str, embedding: EmbeddingConfig) -> Collection:
     """The collection for the connection's own recipe, beside which others may stand."""
-    digest = hashlib.blake2b(recipe_of(embedding).encode(), digest_size=4).hexdigest()
+    digest = hashlib.blake2b(identity_of(embedding).encode(), digest_size=4).hexdigest()
     physical = f"{name}__{digest}"
-    stored = await _read(qdrant, physical) if physical in names.collections else None
-    return Collection(name, physical, embedding, stored)
+    if physical not in names.collections:
+        return Collection(name, physical, embedding)
+    stored = await _read(qdrant, physical)
+    return Collection(name, physical, _spelled(stored, embedding), stored)
 
 
 async def _previous(
@@ -95,8 +98,8 @@ async def _previous(
 
 def _was_left(name: str, published: StoredCollection, embedding: EmbeddingConfig) -> bool:
     """Whether somebody went back from the connection's recipe to the published collection."""
-    left = published.description.left == recipe_of(embedding)
-    if left:
+    left = published.description.left
+    if left and same_recipe(left, embedding):
         log.warning(
             "'%s' was rolled back from the model that the connection '%s' still names. Following '%s' as it is: "
             "correct the connection, or go forward again with rollback.",
@@ -104,7 +107,14 @@ def _was_left(name: str, published: StoredCollection, embedding: EmbeddingConfig
             embedding.conn_id,
             published.physical,
         )
-    return left
+        return True
+    return False
+
+
+def _spelled(stored: StoredCollection, embedding: EmbeddingConfig) -> EmbeddingConfig:
+    """Call the connection's model as the collection does: the name is part of the hashes in its points."""
+    recipe = stored.description.recipe
+    return _followed(stored, embedding) if recipe and same_recipe(recipe, embedding) else embedding
 
 
 def _followed(stored: StoredCollection, embedding: EmbeddingConfig) -> EmbeddingConfig:

@@ -12,7 +12,7 @@ from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import Qdrant, QdrantConfig
 from code_patterns.sync.collection import Collection, Destination
-from code_patterns.sync.pattern import recipe_of
+from code_patterns.sync.pattern import same_recipe
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.resolution import resolve
 from code_patterns.sync.runs.context import RunContext
@@ -67,7 +67,7 @@ async def _check(embedder: Embedder, collection: Collection, connection: Embeddi
     try:
         await embedder.check()
     except ConfigurationError as error:
-        if collection.recipe == recipe_of(connection):
+        if same_recipe(collection.recipe, connection):
             raise
         raise ConfigurationError(
             f"{error} Readers of '{collection.name}' still see '{collection.physical}', made with the model "
