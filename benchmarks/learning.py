@@ -1,8 +1,9 @@
 """What the storage layer for pattern learning adds to the statements it runs.
 
 ``python -m benchmarks.learning`` fills a database with templates and usage events and calls each operation in turns
-with the same statement on a bare asyncpg connection with the same settings, its command_timeout included, so that
-neither side has the quieter machine. It prints a Markdown table and keeps it in ``results.json``.
+with the same statement as a user would write it, ``async with pool.acquire()`` on a plain asyncpg pool, and with the
+statement alone on a connection that is held. All have the same settings, and none the quieter
+machine. It prints a Markdown table and keeps it in ``results.json``.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from benchmarks.results import save
 from benchmarks.table import Row
 from code_patterns.migrations.runner import apply
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_asyncpg import asyncpg_arguments
 from pattern_learning import (
     ModelContractEffect,
     ModelResult,
@@ -40,10 +42,9 @@ from pattern_learning import (
     PatternDatabaseManager,
 )
 from pattern_learning.arguments import Period
-from pattern_learning.connection import asyncpg_arguments
 from pattern_learning.fields import CHANGEABLE, TEMPLATE, USAGE
 from pattern_learning.jobs import compute_period
-from pattern_learning.pattern_database import COMMAND_TIMEOUT_SECONDS
+from pattern_learning.pattern_database import COMMAND_TIMEOUT_SECONDS, SETTINGS
 from pattern_learning.statements import filtered, insert, statement, update
 from pattern_learning.track2_integration import get_pattern_tracer
 
@@ -61,23 +62,24 @@ _WORDS = [
 _COLUMNS = ("id", "pattern_name", "pattern_type", "language", "description", "template_code", "tags")
 
 Call = Callable[[], Awaitable[Any]]
+Statement = Callable[[Any], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One operation beside its bare statement.
+class Operation:
+    """One operation beside its statement.
 
     :param name: what is called
     :param published: what the old storage layer stated for it, in milliseconds
     :param ours: calls the node
-    :param bare: runs the same statement on a connection
+    :param statement: runs the same on a connection
     :param calls: how often each in a round
     """
 
     name: str
     published: str
     ours: Call
-    bare: Call
+    statement: Statement
     calls: int = 500
 
 
@@ -111,23 +113,21 @@ async def load(connection: Any, count: int, events: int) -> list[UUID]:
     return ids
 
 
-async def measure(pair: Pair) -> tuple[list[float], list[float]]:
-    """Call both sides in turns; milliseconds of each call."""
-    ours: list[float] = []
-    bare: list[float] = []
-    for number in range(pair.calls + 50):
-        for call, times in (
-            ((pair.ours, ours), (pair.bare, bare)) if number % 2 else ((pair.bare, bare), (pair.ours, ours))
-        ):
+async def measure(calls: int, *sides: Call) -> list[list[float]]:
+    """Call all sides in turns; milliseconds of each call, by side."""
+    times: list[list[float]] = [[] for _ in sides]
+    for number in range(calls + 50):
+        for offset in range(len(sides)):
+            side = (number + offset) % len(sides)
             begun = time.perf_counter()
-            result = await call()
-            times.append((time.perf_counter() - begun) * 1000)
+            result = await sides[side]()
+            times[side].append((time.perf_counter() - begun) * 1000)
             if isinstance(result, ModelResult) and not result.success:
                 raise RuntimeError(result.error)
-    return ours[50:], bare[50:]
+    return [side[50:] for side in times]
 
 
-def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> list[Pair]:
+def operations(manager: PatternDatabaseManager, ids: list[UUID]) -> list[Operation]:
     """All operations that are compared."""
     storage, query = NodePatternStorageEffect(manager.pool), NodePatternQueryEffect(manager.pool)
     usage, analytics = NodePatternUpdateEffect(manager.pool), NodePatternAnalyticsEffect(manager.pool)
@@ -158,68 +158,68 @@ def pairs(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> 
     get_sql = statement("learning_get")
     period = {"period_start": DAY, "period_end": DAY + timedelta(days=1)}
 
-    async def bare_compute() -> None:
+    async def compute(connection: Any) -> None:
         async with connection.transaction():
             row = await connection.fetchval(statement("learning_compute"), *period.values(), some())
             await connection.fetchrow(statement("learning_analytics_row"), row)
 
-    async def bare_search() -> None:
+    async def search(connection: Any) -> None:
         word = f"0x{chance.randrange(len(ids)):x}"
         if len(await connection.fetch(search_sql, 10, 0, word, [word], True)) < 10:
             await connection.fetch(search_sql, 10, 0, word, [word], False)
 
     return [
-        Pair(
+        Operation(
             "insert",
             "15 to 25",
             lambda: storage.execute_effect(ModelContractEffect("insert", data=data())),
-            lambda: connection.fetchrow(insert_sql, *data().values()),
+            lambda connection: connection.fetchrow(insert_sql, *data().values()),
         ),
-        Pair(
+        Operation(
             "update",
             "12 to 20",
             lambda: storage.execute_effect(ModelContractEffect("update", pattern_id=some(), data=change)),
-            lambda: connection.fetchrow(update_sql, some(), *change.values()),
+            lambda connection: connection.fetchrow(update_sql, some(), *change.values()),
         ),
-        Pair(
+        Operation(
             "record_usage",
             "12 to 20",
             lambda: usage.execute_effect(ModelContractEffect("record_usage", pattern_id=some(), usage_data=event)),
-            lambda: connection.fetchrow(usage_sql, some(), uuid4(), True, *event.values()),
+            lambda connection: connection.fetchrow(usage_sql, some(), uuid4(), True, *event.values()),
         ),
-        Pair(
+        Operation(
             "get_by_id",
             "8 to 15",
             lambda: query.execute_effect(ModelContractEffect("get_by_id", pattern_id=some())),
-            lambda: connection.fetchrow(get_sql, some()),
+            lambda connection: connection.fetchrow(get_sql, some()),
         ),
-        Pair(
+        Operation(
             "search",
             "8 to 15",
             lambda: query.execute_effect(
                 ModelContractEffect("search", search_query=f"0x{chance.randrange(len(ids)):x}")
             ),
-            bare_search,
+            search,
             100,
         ),
-        Pair(
+        Operation(
             "get_top",
             "8 to 15",
             lambda: query.execute_effect(ModelContractEffect("get_top")),
-            lambda: connection.fetch(top_sql, 10, 0),
+            lambda connection: connection.fetch(top_sql, 10, 0),
             200,
         ),
-        Pair(
+        Operation(
             "get_effectiveness",
             "45 to 80",
             lambda: analytics.execute_effect(ModelContractEffect("get_effectiveness", pattern_id=some())),
-            lambda: connection.fetchrow(statement("learning_effectiveness"), some()),
+            lambda connection: connection.fetchrow(statement("learning_effectiveness"), some()),
         ),
-        Pair(
+        Operation(
             "compute_analytics",
             "45 to 80",
             lambda: analytics.execute_effect(ModelContractEffect("compute_analytics", pattern_id=some(), **period)),
-            bare_compute,
+            compute,
             200,
         ),
     ]
@@ -257,8 +257,8 @@ async def crowded(manager: PatternDatabaseManager, connection: Any, ids: list[UU
     def use(pattern: UUID) -> Awaitable[Any]:
         return node.execute_effect(ModelContractEffect("record_usage", pattern_id=pattern, usage_data={}))
 
-    pair = Pair("record_usage", "", lambda: use(ids[0]), lambda: use(chance.choice(ids)))
-    many, few = (statistics.median(side) for side in await measure(pair))
+    sides = await measure(500, lambda: use(ids[0]), lambda: use(chance.choice(ids)))
+    many, few = (statistics.median(side) for side in sides)
     name = f"record_usage on a template with {CROWD:,} events, of one with few"
     return Row(name, many / few, "times", "≤ 1.3", f"{many:.3f} ms, {few:.3f} ms")
 
@@ -299,44 +299,55 @@ async def a_day(config: PostgresConfig, events: int) -> Row:
     return Row(f"a day's analytics over {events:,} events", statistics.median(seconds), "s", "", note)
 
 
-async def operations(config: PostgresConfig, ids: list[UUID]) -> list[Row]:
+async def compare(config: PostgresConfig, ids: list[UUID]) -> list[Row]:
     """Each operation beside its statement, in rounds of fresh connections: some sit better on the machine's cores."""
-    seen: dict[str, tuple[list[float], list[float], list[float]]] = {}
+    rounds: dict[str, list[list[list[float]]]] = {}
     published: dict[str, str] = {}
     for _ in range(ROUNDS):
         manager = PatternDatabaseManager(config=config)
         await manager.initialize()
         try:
-            async with _bare(config) as connection:
-                for pair in pairs(manager, connection, ids):
-                    ours, bare = await measure(pair)
-                    ratios, all_ours, all_bare = seen.setdefault(pair.name, ([], [], []))
-                    ratios.append(statistics.median(ours) / statistics.median(bare))
-                    all_ours += ours
-                    all_bare += bare
-                    published[pair.name] = pair.published
+            async with _pool(config) as pool, pool.acquire() as held:
+                for operation in operations(manager, ids):
+                    sides = await measure(operation.calls, operation.ours, *_by_hand(operation.statement, pool, held))
+                    rounds.setdefault(operation.name, []).append(sides)
+                    published[operation.name] = operation.published
         finally:
             await manager.close()
-    return [
-        Row(
-            f"{name}, of the bare statement",
-            statistics.median(ratios),
-            "times",
-            "≤ 1.3",
-            f"p50 {statistics.median(ours):.3f} ms, p99 {statistics.quantiles(ours, n=100)[98]:.3f} ms, "
-            f"bare {statistics.median(bare):.3f} ms; published {published[name]} ms",
-        )
-        for name, (ratios, ours, bare) in seen.items()
-    ]
+    return [_row(name, seen, published[name]) for name, seen in rounds.items()]
+
+
+def _by_hand(statement: Statement, pool: Any, held: Any) -> tuple[Call, Call]:
+    async def with_the_pool() -> None:
+        async with pool.acquire() as connection:
+            await statement(connection)
+
+    return with_the_pool, lambda: statement(held)
+
+
+def _row(name: str, rounds: list[list[list[float]]], published: str) -> Row:
+    """Sum up the rounds of an operation: ours, with a pool by hand, the bare statement."""
+    medians = [[statistics.median(side) for side in sides] for sides in rounds]
+    of_pool, of_bare = (statistics.median(each[0] / each[side] for each in medians) for side in (1, 2))
+    ours, pool, bare = ([call for sides in rounds for call in sides[side]] for side in range(3))
+    return Row(
+        f"{name}, of the statement with pool.acquire()",
+        of_pool,
+        "times",
+        "≤ 0.8",
+        f"p50 {statistics.median(ours):.3f} ms, p99 {statistics.quantiles(ours, n=100)[98]:.3f} ms; with "
+        f"pool.acquire() {statistics.median(pool):.3f} ms; {of_bare:.2f} times the bare statement, "
+        f"{statistics.median(bare):.3f} ms; published {published} ms",
+    )
 
 
 async def run(config: PostgresConfig, count: int, events: int) -> list[Row]:
     """Fill the database and measure everything."""
     lines: list[Row] = []
-    async with _bare(config) as connection:
+    async with _pool(config) as pool, pool.acquire() as connection:
         ids = await load(connection, count, events)
         lines.append(await a_day(config, events))
-        lines += await operations(config, ids)
+        lines += await compare(config, ids)
         manager = PatternDatabaseManager(config=config)
         await manager.initialize()
         try:
@@ -349,12 +360,13 @@ async def run(config: PostgresConfig, count: int, events: int) -> list[Row]:
 
 
 @asynccontextmanager
-async def _bare(config: PostgresConfig) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(**asyncpg_arguments(config), command_timeout=COMMAND_TIMEOUT_SECONDS)
-    try:
-        yield connection
-    finally:
-        await connection.close()
+async def _pool(config: PostgresConfig) -> AsyncIterator[Any]:
+    """A pool as a user would make it."""
+    arguments = asyncpg_arguments(config, SETTINGS)
+    async with asyncpg.create_pool(
+        **arguments, command_timeout=COMMAND_TIMEOUT_SECONDS, min_size=5, max_size=20
+    ) as pool:
+        yield pool
 
 
 @contextmanager

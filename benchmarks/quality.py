@@ -41,7 +41,7 @@ from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.quality.points import Point, pattern_id_of
 from code_patterns.quality.store import ScoredPoint, ScoreStore, content_hash_of, metadata_of
 from code_patterns.run_identity import RunIdentity
-from code_patterns.servers.postgres import connect
+from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.servers.qdrant import QdrantConfig
 
 OLD_ID = 1761955847246

@@ -9,7 +9,8 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from code_patterns.servers.postgres import PostgresConfig, connect_blocking
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_psycopg import connect_blocking
 from demo.harvest import Harvest, Pattern
 
 CODE_CHANGES = 30

@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from code_patterns.errors import OutageError, PatternsError
+from code_patterns.servers.postgres_asyncpg import Borrowed
+from code_patterns.servers.postgres_errors import diagnose, explain
 from pattern_learning import track2_integration, values
 from pattern_learning.contract import ModelContractEffect, ModelResult
-from pattern_learning.failures import Failure, explain
-from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, Borrowed
 from pattern_learning.values import Refusal, refuse
 
 log = logging.getLogger(__name__)
+
+ACQUIRE_TIMEOUT_SECONDS = 30.0
 
 Operation = Callable[[Any, ModelContractEffect], Awaitable[Any]]
 """Method of a node."""
@@ -49,10 +52,11 @@ class PatternEffect:
         try:
             data = await self._operation(contract)(self, contract)
         except Exception as error:
-            failure = explain(error)
-            metadata["retryable"] = failure.retryable
-            result = ModelResult(False, error=failure.text, metadata=metadata)
-            self._log_failure(contract, failure, error)
+            reason = reason_of(error)
+            metadata["retryable"] = reason.retryable if reason else False
+            text = str(reason) if reason else f"{type(error).__name__}: {error}"
+            result = ModelResult(False, error=text, metadata=metadata)
+            self._log_failure(contract, text, None if reason else error)
         else:
             metadata["operation"] = contract.operation
             metadata["duration_ms"] = (time.perf_counter() - begun) * 1000
@@ -66,10 +70,10 @@ class PatternEffect:
         return result
 
     def _connection(self) -> Borrowed:
-        """Take a connection of the pool."""
+        """Take a connection of the pool; the statements of the operations set nothing in its session."""
         if self.pool is None:
             raise Refusal("The node has no pool. Await PatternDatabaseManager.initialize() before you build it.")
-        return Borrowed(self.pool, self._acquire_timeout)
+        return Borrowed(self.pool, self._acquire_timeout, reset=False)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
@@ -84,15 +88,15 @@ class PatternEffect:
             refuse("operation", contract.operation, f"one of {', '.join(self.operations)} for the {self.name} node")
         return operation
 
-    def _log_failure(self, contract: ModelContractEffect, failure: Failure, error: Exception) -> None:
+    def _log_failure(self, contract: ModelContractEffect, text: str, fault_of_ours: Exception | None) -> None:
         log.log(
-            logging.WARNING if failure.expected else logging.ERROR,
+            logging.ERROR if fault_of_ours else logging.WARNING,
             "%s failed, correlation id %s: %s",
             contract.operation,
             contract.correlation_id,
-            failure.text,
+            text,
             extra={"correlation_id": str(contract.correlation_id)},
-            exc_info=None if failure.expected else error,
+            exc_info=fault_of_ours,
         )
 
     def _trace(
@@ -121,3 +125,22 @@ class PatternEffect:
                 usage.get("quality_after"),
             ),
         )
+
+
+def reason_of(error: Exception) -> PatternsError | None:
+    """Say for people why an operation failed; ``None`` where neither the caller nor PostgreSQL is the cause."""
+    if isinstance(error, PatternsError):
+        return error
+    if isinstance(error, TimeoutError):
+        return OutageError("PostgreSQL did not answer within the pool's command_timeout. Try again later.")
+    fault = diagnose(error)
+    return (
+        explain(
+            fault,
+            "PostgreSQL",
+            doing="the operation",
+            if_away="A change that was under way may or may not have been made; look before you repeat it.",
+        )
+        if fault
+        else None
+    )

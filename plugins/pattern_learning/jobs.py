@@ -8,18 +8,17 @@ from typing import Any
 
 import asyncpg
 
-from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_asyncpg import connect_asyncpg
 from pattern_learning.arguments import Period
-from pattern_learning.connection import asyncpg_arguments, connection_failure
 from pattern_learning.contract import ModelContractEffect
-from pattern_learning.effect import PatternEffect
-from pattern_learning.failures import explain
+from pattern_learning.effect import PatternEffect, reason_of
 from pattern_learning.node_pattern_analytics_effect import NodePatternAnalyticsEffect
 from pattern_learning.node_pattern_query_effect import NodePatternQueryEffect
 from pattern_learning.node_pattern_storage_effect import NodePatternStorageEffect
 from pattern_learning.node_pattern_update_effect import NodePatternUpdateEffect
-from pattern_learning.pattern_database import PatternDatabaseManager
+from pattern_learning.pattern_database import SETTINGS, PatternDatabaseManager
 from pattern_learning.rows import as_json
 from pattern_learning.statements import statement
 from pattern_learning.track2_integration import get_pattern_tracer
@@ -129,16 +128,16 @@ async def run_operation(config: PostgresConfig, contract: ModelContractEffect, a
 
 @asynccontextmanager
 async def _connected(config: PostgresConfig) -> AsyncIterator[Any]:
-    try:
-        connection = await asyncpg.connect(**asyncpg_arguments(config))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise connection_failure(config, error) from None
+    connection = await connect_asyncpg(config, SETTINGS)
     try:
         yield connection
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        failure = explain(error)
-        retryable = failure.retryable or isinstance(error, asyncpg.ForeignKeyViolationError)
-        kind: type[PatternsError] = OutageError if retryable else ConfigurationError
-        raise kind(f"At {config.address}: {failure.text}") from None
+    except Exception as error:
+        reason = reason_of(error)
+        if reason is None:
+            raise
+        # A template that was deleted while its row was computed is gone at the next try.
+        retryable = reason.retryable or isinstance(error, asyncpg.ForeignKeyViolationError)
+        kind = OutageError if retryable else ConfigurationError
+        raise kind(f"At {config.address}: {reason}") from None
     finally:
         await connection.close(timeout=5)

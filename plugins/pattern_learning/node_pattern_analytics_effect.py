@@ -9,7 +9,7 @@ import asyncpg
 from pattern_learning import arguments, statements
 from pattern_learning.contract import ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
-from pattern_learning.failures import unknown_template
+from pattern_learning.refusals import unknown_template
 from pattern_learning.rows import as_rows, as_text
 
 __all__ = ["ModelContractEffect", "ModelResult", "NodePatternAnalyticsEffect"]

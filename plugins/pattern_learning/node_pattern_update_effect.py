@@ -8,7 +8,7 @@ import asyncpg
 from pattern_learning import arguments, fields, statements, values
 from pattern_learning.contract import ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
-from pattern_learning.failures import unknown_template, violated_key
+from pattern_learning.refusals import unknown_template, violated_key
 from pattern_learning.rows import as_text
 from pattern_learning.values import Refusal
 

@@ -3,23 +3,27 @@
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import asyncpg
-
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.runner import apply
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_asyncpg import Borrowed, connect_asyncpg, open_pool
 from pattern_learning import track2_integration
-from pattern_learning.connection import asyncpg_arguments, config_from_airflow, config_from_url, connection_failure
-from pattern_learning.failures import explain
-from pattern_learning.session import ACQUIRE_TIMEOUT_SECONDS, Borrowed, end_leases, idle_leases, lend
+from pattern_learning.database_choice import choose_database
+from pattern_learning.effect import ACQUIRE_TIMEOUT_SECONDS, reason_of
 
 log = logging.getLogger(__name__)
 
+SETTINGS: Mapping[str, str] = {
+    "application_name": "pattern_learning",
+    # The default, 4 MB, is too little for the rows that a frequent word finds.
+    "work_mem": "16MB",
+}
+"""Settings of the storage layer's sessions."""
 COMMAND_TIMEOUT_SECONDS = 60.0
 CLOSE_TIMEOUT_SECONDS = 10.0
 
@@ -70,16 +74,14 @@ class PatternDatabaseManager:
         async with self._opening:
             if self.pool is None:
                 config = await self._resolve()
-                arguments = {**asyncpg_arguments(config), "command_timeout": self._command_timeout}
-                try:
-                    pool = await asyncpg.create_pool(
-                        **arguments, min_size=self.min_pool_size, max_size=self.max_pool_size
-                    )
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    raise connection_failure(config, error) from None
-                track2_integration.attach(pool, partial(_connect_for_traces, config))
-                lend(pool)
-                self.pool = pool
+                self.pool = await open_pool(
+                    config,
+                    min_size=self.min_pool_size,
+                    max_size=self.max_pool_size,
+                    command_timeout=self._command_timeout,
+                    settings=SETTINGS,
+                )
+                track2_integration.attach(self.pool, partial(_connect_for_traces, config))
                 log.info("Opened a pool of %d to %d connections", self.min_pool_size, self.max_pool_size)
         return True
 
@@ -95,7 +97,6 @@ class PatternDatabaseManager:
             await track2_integration.detach(pool)
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                    await end_leases(pool)
                     await pool.close()
             except TimeoutError:
                 log.warning("Connections were still in use %g s after closing began; cut", CLOSE_TIMEOUT_SECONDS)
@@ -109,7 +110,7 @@ class PatternDatabaseManager:
             async with self.acquire() as connection:
                 return bool(await connection.fetchval("SELECT 1") == 1)
         except Exception as error:
-            log.warning("The database of the templates does not answer: %s", explain(error).text)
+            log.warning("The database of the templates does not answer: %s", reason_of(error) or error)
             return False
 
     @asynccontextmanager
@@ -120,7 +121,7 @@ class PatternDatabaseManager:
         :raises ConfigurationError: the pool was not open and cannot be opened
         """
         await self.initialize()
-        async with Borrowed(self.pool, self._acquire_timeout, reset=True) as connection:
+        async with Borrowed(self.pool, self._acquire_timeout) as connection:
             yield connection
 
     async def initialize_schema(self) -> bool:
@@ -136,8 +137,7 @@ class PatternDatabaseManager:
     async def get_pool_stats(self) -> dict[str, Any]:
         """Return ``initialized``, ``pool_size``, ``idle_connections``, ``active_connections`` and the two limits."""
         size = self.pool.get_size() if self.pool else 0
-        # A connection that has just come back to the pool is counted on both sides for a moment.
-        idle = min(size, self.pool.get_idle_size() + idle_leases(self.pool)) if self.pool else 0
+        idle = self.pool.get_idle_size() if self.pool else 0
         return {
             "initialized": self.pool is not None,
             "pool_size": size,
@@ -149,20 +149,14 @@ class PatternDatabaseManager:
 
     async def _resolve(self) -> PostgresConfig:
         if self._config is None:
-            if self._connection_url is not None:
-                self._config = config_from_url(self._connection_url)
-            else:
-                # In a thread: importing Airflow and asking for a connection would hold up the event loop.
-                self._config = await asyncio.to_thread(config_from_airflow)
+            self._config = await choose_database(self._connection_url)
         return self._config
 
 
 async def _connect_for_traces(config: PostgresConfig) -> Any:
-    arguments = asyncpg_arguments(config)
     # A crash of the server may cost the traces of its last second; in return they do not wait for the disk, on
     # which the operations themselves wait.
-    settings = {**arguments.pop("server_settings"), "synchronous_commit": "off"}
-    return await asyncpg.connect(**arguments, server_settings=settings)
+    return await connect_asyncpg(config, {**SETTINGS, "synchronous_commit": "off"})
 
 
 _managers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PatternDatabaseManager] = weakref.WeakKeyDictionary()

@@ -13,12 +13,14 @@ from numbers import Integral, Real
 from typing import Any, NoReturn
 from uuid import UUID
 
+from code_patterns.errors import ConfigurationError
+
 _LARGEST_BIGINT = 2**63 - 1
 _LARGEST_INTEGER = 2**31 - 1
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-class Refusal(Exception):  # noqa: N818 -- the caller's mistake, which becomes a failed result and never leaves a node
+class Refusal(ConfigurationError):  # noqa: N818 -- the caller's mistake: it becomes a failed result, never leaves a node
     """An argument that is missing or makes no sense; the text names it."""
 
 

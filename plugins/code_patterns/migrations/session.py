@@ -9,7 +9,9 @@ import psycopg
 
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.locks import Lock, holds_blocking, take_blocking
-from code_patterns.servers.postgres import PostgresConfig, connect_blocking
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_errors import Kind, diagnose
+from code_patterns.servers.postgres_psycopg import connect_blocking
 from code_patterns.sql import query
 
 log = logging.getLogger(__name__)
@@ -33,11 +35,13 @@ def explained(config: PostgresConfig, doing: str, aftermath: str = "") -> Iterat
     try:
         yield
     except psycopg.Error as error:
-        diagnosis = error.diag
-        parts = [f"{doing} at {config.address}: {diagnosis.message_primary or ' '.join(str(error).split())}"]
-        parts += [f"Detail: {diagnosis.message_detail}"] if diagnosis.message_detail else []
-        parts += [f"Hint: {diagnosis.message_hint}"] if diagnosis.message_hint else []
-        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        fault = diagnose(error)
+        if fault is None:
+            raise
+        parts = [f"{doing} at {config.address}: {fault.said}"]
+        parts += [f"Detail: {fault.detail}"] if fault.detail else []
+        parts += [f"Hint: {fault.hint}"] if fault.hint else []
+        if fault.kind is Kind.FORBIDDEN:
             parts.append(
                 f"Give login '{config.user}' the ownership of the tables named pattern_* and the right to create "
                 "objects in their schema, or use the login of their owner."
@@ -46,7 +50,7 @@ def explained(config: PostgresConfig, doing: str, aftermath: str = "") -> Iterat
             parts.append("Another session uses the table: wait until it is done, or end it, then run again.")
         parts += [aftermath] if aftermath else []
         text = " ".join(part if part[-1] in ".;!?" else f"{part}." for part in parts)
-        kind = OutageError if isinstance(error, psycopg.OperationalError) else ConfigurationError
+        kind = OutageError if fault.retryable else ConfigurationError
         raise kind(text) from None
 
 

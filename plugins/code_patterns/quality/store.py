@@ -19,7 +19,9 @@ from code_patterns.quality.points import Point
 from code_patterns.quality.score import VERSION, QualityScore
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import Lock, take
-from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_errors import database_errors
+from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query
 
 MAX_TEXT = 255

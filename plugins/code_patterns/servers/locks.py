@@ -15,7 +15,9 @@ from typing import Any
 import psycopg
 
 from code_patterns.errors import OutageError
-from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_errors import database_errors
+from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query
 
 log = logging.getLogger(__name__)

@@ -1,17 +1,20 @@
-"""How to reach the PostgreSQL database that holds the patterns."""
+"""Where the PostgreSQL database is that holds the patterns, and how its sessions are set."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
-from psycopg import errors as pg_errors
 from psycopg.conninfo import make_conninfo
 
-from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.errors import ConfigurationError
 
 CONNECT_TIMEOUT_SECONDS = 10
+
+SESSION_SETTINGS: Mapping[str, str] = {
+    # Compiling a plan takes longer than most of these statements run.
+    "jit": "off",
+}
+"""Settings of every session, whichever driver opens it."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,13 @@ class PostgresConfig:
     @property
     def conninfo(self) -> str:
         """The libpq connection string, password included: never log it."""
+        settings = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
         return make_conninfo(
             **{
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": "code_patterns",
                 **self.options,
+                "options": f"{settings} {self.options.get('options') or ''}".strip(),
                 "host": self.host,
                 "port": self.port,
                 "dbname": self.database,
@@ -64,67 +69,3 @@ class PostgresConfig:
     def address(self) -> str:
         """The database in words, for messages: connection, host, port and name."""
         return f"connection '{self.conn_id}' ({self.host}:{self.port}/{self.database})"
-
-
-def connection_failure(config: PostgresConfig, error: psycopg.OperationalError) -> Exception:
-    """Turn a failed login or connect into an error that names the connection.
-
-    :return: :class:`ConfigurationError` when a person must act (unknown host, wrong password, no such
-        database), :class:`OutageError` when a server that was reachable before may come back
-    """
-    reason = " ".join(str(error).split()).rstrip(".?")
-    text = f"PostgreSQL refused {config.address}: {reason}"
-    if getattr(error, "sqlstate", None) == "57P03" or "starting up" in reason or "too many clients" in reason:
-        return OutageError(f"{text}. It may serve again shortly.")
-    fields = "host, port, schema, login and password"
-    if str(config.options.get("sslmode", "")).startswith("verify"):
-        fields += ", and the extras 'sslmode' and 'sslrootcert',"
-    return ConfigurationError(f"{text}. Check {fields} of '{config.conn_id}'.")
-
-
-async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.AsyncConnection:
-    """Open a connection, or say in one sentence why not.
-
-    :raises ConfigurationError: unknown host, wrong password, no such database
-    :raises OutageError: the server is starting up or full
-    """
-    try:
-        return await psycopg.AsyncConnection.connect(config.conninfo, autocommit=autocommit)
-    except psycopg.OperationalError as error:
-        raise connection_failure(config, error) from None
-
-
-def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.Connection:
-    """Open a connection for code that has no event loop; errors as in :func:`connect`."""
-    try:
-        return psycopg.connect(config.conninfo, autocommit=autocommit)
-    except psycopg.OperationalError as error:
-        raise connection_failure(config, error) from None
-
-
-@asynccontextmanager
-async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
-    """Turn PostgreSQL's errors into ones that name the connection and the remedy."""
-    try:
-        yield
-    except (pg_errors.UndefinedTable, pg_errors.UndefinedColumn) as error:
-        raise ConfigurationError(
-            f"The database of {config.address} lacks what this run needs ({error.diag.message_primary}). "
-            "Run schema_migration first."
-        ) from None
-    except pg_errors.InsufficientPrivilege as error:
-        raise ConfigurationError(
-            f"The role '{config.user}' of {config.address} may not do this: {error.diag.message_primary}. "
-            "Grant it the right, or use another login."
-        ) from None
-    except pg_errors.ReadOnlySqlTransaction as error:
-        raise ConfigurationError(
-            f"The database of {config.address} cannot be written ({error.diag.message_primary}), as on a replica. "
-            "Name the primary server: what runs remember is kept beside the patterns."
-        ) from None
-    except psycopg.OperationalError as error:
-        reason = " ".join(str(error).split())
-        raise OutageError(
-            f"PostgreSQL at {config.address} went away during the run: {reason}. "
-            "What was recorded stands; the next try goes on from there."
-        ) from None

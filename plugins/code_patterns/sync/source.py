@@ -11,7 +11,9 @@ import psycopg
 from psycopg.rows import args_row
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.servers.postgres import PostgresConfig, connect, database_errors
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_errors import database_errors
+from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query, query_over
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 from code_patterns.sync.pattern import SourceRow

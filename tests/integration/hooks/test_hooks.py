@@ -17,7 +17,8 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
-from code_patterns.servers.postgres import PostgresConfig, connect_blocking
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_psycopg import connect_blocking
 from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns_provider import get_provider_info
 from tests.conftest import ROOT, config_of

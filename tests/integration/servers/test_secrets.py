@@ -12,8 +12,8 @@ from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.connection import embedding_config
 from code_patterns.errors import ConfigurationError, PatternsError
 from code_patterns.servers.connection_models import ConnectionFields
-from code_patterns.servers.postgres import connect_blocking
 from code_patterns.servers.postgres_connection import postgres_config
+from code_patterns.servers.postgres_psycopg import connect_blocking
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_connection import qdrant_config
 from code_patterns.servers.retry import RetryPolicy
