@@ -25,7 +25,7 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.tls import tls_context
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern, pattern_of
 from code_patterns.sync.runs import sync

@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.learning`` fills a database with templates and usage events and calls each operation in turns
 with the same statement as a user would write it, ``async with pool.acquire()`` on a plain asyncpg pool, and with the
-statement alone on a connection that is held. All have the same settings, and none the quieter
-machine. It prints a Markdown table and keeps it in ``results.json``.
+statement alone on a connection that is held. All have the same settings, and none the quieter machine. It prints a
+Markdown table and keeps it in ``results.json``.
 """
 
 import argparse

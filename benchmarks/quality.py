@@ -42,7 +42,7 @@ from code_patterns.quality.points import Point, pattern_id_of
 from code_patterns.quality.store import ScoredPoint, ScoreStore, content_hash_of, metadata_of
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres_psycopg import connect
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 
 OLD_ID = 1761955847246
 ROUNDS = 5

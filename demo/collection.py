@@ -11,7 +11,8 @@ from qdrant_client.models import ScoredPoint
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig, open_client
+from code_patterns.servers.qdrant import open_client
+from code_patterns.servers.qdrant_config import QdrantConfig
 from demo import HOME
 from demo.installation import code_contents
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from tests.conftest import config_of
 from tests.dags.conftest import Outcome
 from tests.support.faulty_qdrant import STRICT, QdrantServer

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from code_patterns.servers.qdrant import QdrantConfig, open_client
+from code_patterns.servers.qdrant import open_client
+from code_patterns.servers.qdrant_config import QdrantConfig
 from tests.conftest import config_of
 from tests.support.faulty_qdrant import QdrantServer, running
 from tests.support.learning_database import LearningDatabase

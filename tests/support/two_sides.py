@@ -15,7 +15,8 @@ from qdrant_client import AsyncQdrantClient
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig, open_client
+from code_patterns.servers.qdrant import open_client
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.partition import Partition, partition
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, recipe_of
 from code_patterns.sync.runs import sync

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity import RetryCallState, retry_if_exception_type
 
 from code_patterns.embeddings.base import EmbeddingConfig, RejectedInputError, Vectors
 from code_patterns.embeddings.faults import RefusedRequestError, TemporaryError, Trouble, UnusableVectorsError
@@ -66,13 +66,7 @@ class RemoteEmbedder:
         await self._client.aclose()
 
     async def _embed(self, texts: list[str]) -> Vectors:
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TemporaryError),
-            wait=self._retry.wait,
-            stop=self._retry.stop,
-            before_sleep=self._announce_retry,
-            reraise=True,
-        )
+        retrying = self._retry.retrying(retry_if_exception_type(TemporaryError), self._announce_retry)
         doubt: Exception
         try:
             async for attempt in retrying:

@@ -8,8 +8,10 @@ from qdrant_client import QdrantClient
 
 from code_patterns.errors import PatternsError
 from code_patterns.hooks.airflow_connection import read_connection
-from code_patterns.servers.qdrant import QdrantConfig, client_arguments, explain, open_client
+from code_patterns.servers.qdrant import client_arguments, open_client
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_connection import qdrant_config
+from code_patterns.servers.qdrant_errors import explain
 
 _CREATE = "--conn-type qdrant --conn-host HOST --conn-port 6333 --conn-password API_KEY"
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from code_patterns.quality.backfill_result import BackfillResult
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.sync_result import SyncResult
 
 if TYPE_CHECKING:

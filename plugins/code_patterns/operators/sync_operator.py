@@ -10,7 +10,7 @@ from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.sync_settings import Interval, SyncSettings, choose
 
 

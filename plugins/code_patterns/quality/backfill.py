@@ -16,7 +16,7 @@ from code_patterns.quality.score import score_pattern
 from code_patterns.quality.store import ScoredPoint, ScoreRefusedError, ScoreStore, content_hash_of
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 
 log = logging.getLogger(__name__)
 

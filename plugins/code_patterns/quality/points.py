@@ -11,7 +11,9 @@ from qdrant_client import models
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.quality.payload import confidence_of
-from code_patterns.servers.qdrant import Qdrant, QdrantConfig, explain
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.qdrant_errors import explain
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields, api_key_of
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.server_url import server_url
 from code_patterns.typed_fields import NOT_BOOLEAN, File, Flag, Word
 

@@ -2,16 +2,17 @@
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from tenacity import RetryCallState
+from tenacity import AsyncRetrying, RetryCallState, retry_base
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How patient one batch is; all times in seconds.
+    """How patient one request is, such as that of a batch; all times in seconds.
 
     :param attempts: requests at most
     :param total: no new attempt begins after this long; the second is always made, so that a timeout longer
@@ -24,6 +25,18 @@ class RetryPolicy:
     total: float = 60.0
     first_wait: float = 0.5
     longest_wait: float = 30.0
+
+    def retrying(
+        self,
+        retry: retry_base,
+        before_sleep: Callable[[RetryCallState], None] | None = None,
+    ) -> AsyncRetrying:
+        """Return what repeats a call by this policy, and raises its last error at the end.
+
+        :param retry: which errors may pass; a tenacity ``retry``
+        :param before_sleep: called before each wait
+        """
+        return AsyncRetrying(retry=retry, wait=self.wait, stop=self.stop, before_sleep=before_sleep, reraise=True)
 
     def wait(self, state: RetryCallState) -> float:
         """Exponential backoff with jitter, at least what the server asked for; a tenacity ``wait``."""

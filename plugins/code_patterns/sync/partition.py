@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.diff import FIRST_ID, LAST_ID, WRITES, Action, Change, IdRange
 from code_patterns.sync.publication import prepare
 from code_patterns.sync.runs.full import FullRun

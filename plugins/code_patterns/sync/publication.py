@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from code_patterns.servers.qdrant import CollectionLostError, Qdrant
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.collection import METADATA_KEY, Collection, Description, read_stored
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
-from code_patterns.servers.qdrant import Qdrant, UnreachableError
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant_errors import UnreachableError
 from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
 

@@ -11,7 +11,8 @@ from qdrant_client import models
 
 from code_patterns.embeddings.base import Vectors
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
-from code_patterns.servers.qdrant import Qdrant, RefusedRequestError
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, Pattern

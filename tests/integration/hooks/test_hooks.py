@@ -19,7 +19,7 @@ from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_psycopg import connect_blocking
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns_provider import get_provider_info
 from tests.conftest import ROOT, config_of
 from tests.support.faulty_embeddings import EmbeddingServer

@@ -352,7 +352,7 @@ CHILD = """
 import asyncio, json, sys, uuid
 sys.path[:0] = [{plugins!r}, {root!r}]
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.run_identity import RunIdentity

@@ -13,7 +13,8 @@ import pytest
 from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.servers.connection_models import ConnectionFields
-from code_patterns.servers.qdrant import QdrantConfig, open_client
+from code_patterns.servers.qdrant import open_client
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_connection import qdrant_config
 from tests.support.http_recorder import recording
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.pattern import MAX_DEPTH
 from tests.conftest import config_of
 from tests.support.faulty_embeddings import EmbeddingServer

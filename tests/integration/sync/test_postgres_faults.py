@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.migrations.runner import apply
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from tests.conftest import config_of
 from tests.support import faulty_embeddings as embedding_faults
 from tests.support.faulty_embeddings import EmbeddingServer

@@ -11,7 +11,9 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 
 from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.servers.qdrant import Qdrant, QdrantConfig, open_client
+from code_patterns.servers.qdrant import Qdrant, open_client
+from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.retry import RetryPolicy
 from tests import qdrant_server as faults
 from tests.conftest import config_of
 from tests.support.faulty_qdrant import MAX_BODY_BYTES, Fault, Operation, QdrantServer
@@ -25,7 +27,7 @@ on_a_server = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry as usual, only sooner."""
-    monkeypatch.setattr("code_patterns.servers.qdrant.FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("code_patterns.servers.qdrant.RETRY", RetryPolicy(first_wait=0.01))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from qdrant_client import models
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.postgres_psycopg import connect
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.diff import IdRange
 from code_patterns.sync.pattern import SYNC_TIMESTAMP
 from code_patterns.sync.runs.shard import ShardRun

@@ -7,7 +7,7 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError, NothingToDoError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import QdrantConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.publication import confirm, prepare
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.full import FullRun

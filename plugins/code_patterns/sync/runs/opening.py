@@ -10,7 +10,8 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import Qdrant, QdrantConfig
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.collection import Collection, Destination
 from code_patterns.sync.pattern import same_recipe
 from code_patterns.sync.record import RunRecord

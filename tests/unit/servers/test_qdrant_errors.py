@@ -5,10 +5,10 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
-from code_patterns.servers.qdrant import (
+from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.qdrant_errors import (
     BusyError,
     CollectionLostError,
-    QdrantConfig,
     RefusedRequestError,
     UnreachableError,
     explain,

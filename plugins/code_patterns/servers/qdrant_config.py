@@ -1,0 +1,45 @@
+"""Where Qdrant is."""
+
+from dataclasses import dataclass, field
+
+from code_patterns.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class QdrantConfig:
+    """Where the points are.
+
+    :param conn_id: name of the Airflow connection, used in messages
+    :param url: the server's address such as ``http://localhost:6333``, with the path prefix of its REST interface;
+        without a port it is the scheme's own; empty when ``path`` is given
+    :param api_key: API key, or ``None``
+    :param path: directory of an embedded storage, which one process at a time may open; empty for a server
+    :param prefer_grpc: use gRPC where the client can
+    :param grpc_port: its port
+    :param timeout: seconds to wait for one answer
+    :param ca_file: PEM file of the authorities to trust instead of the machine's own; empty for those
+    :param verify: whether to check the server's certificate
+    """
+
+    conn_id: str
+    url: str = ""
+    api_key: str | None = field(default=None, repr=False)
+    path: str = ""
+    prefer_grpc: bool = False
+    grpc_port: int = 6334
+    timeout: int = 30
+    ca_file: str = ""
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a connection that names no place: the client would silently fall back to localhost."""
+        if bool(self.url) == bool(self.path):
+            raise ConfigurationError(
+                f"Connection '{self.conn_id}' must name either a server (host and port, or extra 'url') or an "
+                f"embedded storage (extra 'path'); it names {'both' if self.url else 'neither'}."
+            )
+
+    @property
+    def address(self) -> str:
+        """The storage in words, for messages."""
+        return f"connection '{self.conn_id}' ({self.url or self.path})"

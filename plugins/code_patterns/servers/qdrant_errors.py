@@ -1,0 +1,128 @@
+"""What an error of Qdrant means, over HTTP or gRPC, and what to do about it."""
+
+import grpc
+import httpx
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.retry import retry_after_seconds
+from code_patterns.servers.tls import tls_failure
+
+HTTP_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+}
+"""The HTTP status of the same meaning; what is missing here is the server's failure."""
+
+
+class BusyError(OutageError):
+    """Qdrant refuses for now because it is asked too much.
+
+    :param message: for people
+    :param retry_after: seconds it asked to wait, or ``None``
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnreachableError(OutageError):
+    """No connection came about at all, as with a wrong host or port."""
+
+
+class RefusedRequestError(ConfigurationError):
+    """Qdrant works but will not do this very request."""
+
+
+class CollectionLostError(OutageError):
+    """What a run reads or writes was taken away, or replaced, by something else; the next try looks again."""
+
+
+def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError:
+    """Turn an error of the client into one that names the connection and the remedy.
+
+    :param config: where the request went
+    :param doing: what was tried, as in "reading the collections"
+    :param error: what the client raised
+    """
+    if isinstance(error, PatternsError):
+        return error
+    where = f"Qdrant at {config.address}, {doing}"
+    if isinstance(error, UnexpectedResponse):
+        answer = _redacted(config, error.content.decode("utf-8", "replace"))
+        asked = retry_after_seconds(error.headers.get("Retry-After"))
+        return _answered(where, error.status_code or 0, answer, asked)
+    if isinstance(error, grpc.RpcError):
+        return _called(config, where, error)
+    if isinstance(error, QdrantException):
+        # What the client makes of a 429 with Retry-After; a date there, which it cannot read, gives the base class.
+        seconds = float(error.retry_after_s) if isinstance(error, ResourceExhaustedResponse) else None
+        return BusyError(f"{where}: the server answered 429: {error} Give Qdrant fewer writers.", seconds)
+    if isinstance(error, ResponseHandlingException):
+        return _broken(config, where, error.source)
+    return ConfigurationError(f"{where}: {error}")
+
+
+def _redacted(config: QdrantConfig, said: str) -> str:
+    """Take the API key out of a server's words; a proxy may send back the headers it was sent."""
+    return said.replace(config.api_key, "***") if config.api_key else said
+
+
+def _answered(where: str, status: int, answer: str, retry_after: float | None = None) -> PatternsError:
+    """Say what an HTTP status means here, and what to do about it."""
+    said = f"{where}: the server answered {status}: {answer[:500]}"
+    if status in (401, 403):
+        return ConfigurationError(
+            f"{where}: the server refused with status {status}: {answer[:500]} Give the connection's password (its API "
+            "key) the right to read and write this collection."
+        )
+    if status == 429 or status >= 500:
+        remedy = "Give Qdrant fewer writers, or raise its limits." if status == 429 else "Look at its log and disk."
+        return BusyError(f"{said} {remedy}", retry_after)
+    if status in (408, 425):
+        return OutageError(said)
+    if status == 404:
+        return CollectionLostError(
+            f"{said} It was there a moment ago: something else deletes or renames in Qdrant. The next try looks again "
+            "and repairs what is missing."
+        )
+    return RefusedRequestError(said) if status in (400, 413, 422) else ConfigurationError(said)
+
+
+def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsError:
+    """Say what a gRPC status means, mostly by the HTTP status that Qdrant's REST interface gives for the same."""
+    code, details = error.code(), _redacted(config, error.details() or "")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        remedy = f"Check host and gRPC port ({config.grpc_port}) of '{config.conn_id}'."
+        return UnreachableError(f"{where}: cannot connect ({details}). {remedy}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return OutageError(f"{where}: no answer within {config.timeout} s.")
+    return _answered(where, HTTP_STATUS.get(code, 500), details)
+
+
+def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsError:
+    """Say what happened to a request that got no status, or an answer that is none."""
+    if isinstance(source, httpx.ConnectError) and (failure := tls_failure(source, "set the extra 'https' to false")):
+        return ConfigurationError(f"{where}: {'. '.join(failure)}")
+    if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):
+        return UnreachableError(
+            f"{where}: cannot connect ({source or type(source).__name__}). Check host and port of '{config.conn_id}'."
+        )
+    if isinstance(source, httpx.TimeoutException):
+        return OutageError(f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")
+    if isinstance(source, httpx.TransportError):
+        return OutageError(f"{where}: the connection broke in the middle of a request ({type(source).__name__}).")
+    return ConfigurationError(
+        f"{where}: the answer is not one of Qdrant's ({type(source).__name__}). Does '{config.conn_id}' name the "
+        "REST port of a Qdrant server (6333 by default)?"
+    )
