@@ -6,7 +6,7 @@ from enum import Enum
 from qdrant_client import models
 
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.servers.qdrant import RETRY, Qdrant
+from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.pattern import recipe_of
 
 METADATA_KEY = "code_patterns"
@@ -91,11 +91,11 @@ class Collection:
         return self.description.identity or self.physical
 
 
-async def read_stored(qdrant: Qdrant, physical: str, *, attempts: int = RETRY.attempts) -> StoredCollection:
+async def read_stored(qdrant: Qdrant, physical: str, *, attempts: int | None = None) -> StoredCollection:
     """Ask Qdrant what it knows of a collection.
 
     :param physical: its real name
-    :param attempts: how often the request is sent at most
+    :param attempts: how often the request is sent at most; ``None`` leaves it to the policy
     :raises PatternsError: Qdrant cannot answer, or has no such collection
     """
     info = await qdrant.call(

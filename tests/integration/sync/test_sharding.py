@@ -278,7 +278,7 @@ def test_a_killed_shard_is_retried_alone(sides: TwoSides) -> None:
     sides.insert(rows(300))
     cut = sides.partition(shards=3)
     first, *others = cut.ranges
-    process = started(lambda: sides.sync("full", id_range=first, batch_size=4, delay_seconds=1.0, settled=False))
+    process = started(lambda: sides.sync("full", id_range=first, batch_size=4, delay_seconds=0.05, settled=False))
     while len(sides.points()) < 20:
         assert process.is_alive()
     for part in others:
