@@ -161,7 +161,8 @@ def table(answers: list[tuple[str, dict[str, Any], str]]) -> str:
         "",
         "Every row is a call and the `error` of its result; nothing is written by any of them. `...` stands for a",
         "template that exists, or for what a valid call has there. A test compares each row with the real answer, and",
-        "writes this file anew with `UPDATE_REFUSALS=1 pytest tests/integration/test_pattern_learning_refusals.py`.",
+        "writes this file anew with "
+        "`UPDATE_REFUSALS=1 pytest tests/integration/pattern_learning/test_pattern_learning_refusals.py`.",
         "",
         "| operation | given | answer |",
         "|---|---|---|",

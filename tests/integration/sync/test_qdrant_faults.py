@@ -16,6 +16,7 @@ from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import RetryPolicy
 from tests import qdrant_server as faults
 from tests.conftest import config_of
+from tests.support import faulty_qdrant as faults
 from tests.support.faulty_qdrant import MAX_BODY_BYTES, Fault, Operation, QdrantServer
 from tests.support.two_sides import TwoSides, rows
 
