@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 # Airflow reads these when it is first imported, so they come before everything else.
@@ -32,8 +33,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: E402
 from code_patterns.migrations.runner import apply  # noqa: E402
 from code_patterns.servers.postgres import PostgresConfig  # noqa: E402
 from tests.support.faulty_embeddings import EmbeddingServer, running  # noqa: E402
+from tests.support.leaks import LEAKS  # noqa: E402
 
-pytest_plugins = ("tests.support.fixtures",)
+pytest_plugins = ("tests.support.fixtures", "tests.support.leak_checks")
 
 
 def config_of(dsn: str) -> PostgresConfig:
@@ -47,6 +49,14 @@ def config_of(dsn: str) -> PostgresConfig:
         password=str(parts["password"]) if parts.get("password") else None,
         port=int(parts.get("port") or 5432),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_keeps_no_secret() -> Iterator[None]:
+    """Look through Airflow's files and its database, XCom values and rendered templates among them, at the end."""
+    yield
+    LEAKS.look_at_folder(_HOME)
+    assert LEAKS.take() == []
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +84,9 @@ def empty_database(postgres_server: str) -> Iterator[str]:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
         yield make_conninfo(postgres_server, dbname=name)
+        # Some tests leave a database that takes no connection.
+        with suppress(psycopg.OperationalError):
+            LEAKS.look_at_database(make_conninfo(postgres_server, dbname=name))
     finally:
         with psycopg.connect(postgres_server, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -102,6 +115,9 @@ def migrated_database(postgres_server: str, migrated_template: str) -> Iterator[
         )
     try:
         yield make_conninfo(postgres_server, dbname=name)
+        # Some tests leave a database that takes no connection.
+        with suppress(psycopg.OperationalError):
+            LEAKS.look_at_database(make_conninfo(postgres_server, dbname=name))
     finally:
         with psycopg.connect(postgres_server, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.leaks import LEAKS
 from tests.support.two_sides import TwoSides
 
 
@@ -80,6 +81,9 @@ def run_dag(
         instance = dag_run.get_task_instance(task_id)
         xcom = instance.xcom_pull(task_ids=task_id) if instance.state == "success" else None
         out, err = capfd.readouterr()
-        return Outcome(str(dag_run.state), xcom, caplog.text + out + err)
+        outcome = Outcome(str(dag_run.state), xcom, caplog.text + out + err)
+        LEAKS.look(f"log of {dag_id}", outcome.log)
+        LEAKS.look(f"XCom of {dag_id}", str(outcome.xcom))
+        return outcome
 
     return run

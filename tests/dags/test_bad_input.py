@@ -15,9 +15,10 @@ import pytest
 
 from tests.conftest import config_of
 from tests.dags.conftest import Outcome, set_connection
+from tests.support.leaks import secret
 from tests.support.two_sides import TwoSides, rows
 
-SECRET = "s3cret-Passw0rd"
+SECRET = secret("password")
 
 
 @dataclass

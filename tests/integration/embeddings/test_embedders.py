@@ -15,10 +15,11 @@ from code_patterns.embeddings.base import Embedder, RejectedInputError
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from tests.support import faulty_embeddings as faults
 from tests.support.faulty_embeddings import EmbeddingServer, Fault, status
+from tests.support.leaks import secret
 
 QUICK = RetryPolicy(attempts=3, total=5, first_wait=0.01, longest_wait=0.05)
 T = TypeVar("T")
-KEY = "sk-geheim-0123456789"
+KEY = secret("key")
 
 pytestmark = pytest.mark.parametrize("api", ["ollama", "openai"])
 

@@ -23,8 +23,9 @@ from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns_provider import get_provider_info
 from tests.conftest import ROOT, config_of
 from tests.support.faulty_embeddings import EmbeddingServer
+from tests.support.leaks import secret
 
-SECRET = "geheim-0123456789"
+SECRET = secret("connection")
 Define = Callable[..., None]
 
 

@@ -25,9 +25,10 @@ from pattern_learning import (
 )
 from tests.conftest import ROOT, config_of
 from tests.dags.conftest import set_connection
+from tests.support.leaks import secret
 from tests.support.learning_database import Layer, LearningDatabase, template
 
-SECRET = "s3cret-Passw0rd"
+SECRET = secret("password")
 
 
 def test_importing_the_package_imports_no_airflow() -> None:
