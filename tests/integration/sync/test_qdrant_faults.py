@@ -14,7 +14,6 @@ from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.qdrant import Qdrant, open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import RetryPolicy
-from tests import qdrant_server as faults
 from tests.conftest import config_of
 from tests.support import faulty_qdrant as faults
 from tests.support.faulty_qdrant import MAX_BODY_BYTES, Fault, Operation, QdrantServer
