@@ -6,7 +6,9 @@ Cost model: one request takes ``request_seconds + text_seconds * texts``; reques
 ``serial`` is set, as on a machine with one accelerator.
 """
 
+import base64
 import json
+import re
 import socket
 import struct
 import threading
@@ -16,9 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 
 from code_patterns.embeddings.hashing import hash_text
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,14 @@ class EmbeddingServer:
     request_seconds: float = 0.0
     text_seconds: float = 0.0
     serial: bool = False
+    endpoints: tuple[str, ...] = ("/api/embed", "/v1/embeddings")
+    """Paths it answers; one that ends in ``/embed`` speaks Ollama."""
+    max_tokens: int | None = None
+    """Requests with a longer text meet ``too_long``, unless Ollama is told to truncate."""
+    too_long: Fault = field(default_factory=lambda: status(400, message="too long"))
+    indices: Literal["any order", "none", "zero", "some", "twice"] = "any order"
+    """What the vectors of an OpenAI answer are numbered by."""
+    knows_base64: bool = True
 
     faults: deque[Fault] = field(default_factory=deque)
     """Each request takes one from the left, until none is left."""
@@ -90,6 +102,11 @@ class EmbeddingServer:
     requests: int = 0
     batches: list[list[str]] = field(default_factory=list)
     """The texts of every request that was answered with vectors, prefixes included."""
+    targets: list[str] = field(default_factory=list)
+    """Path and query of every request."""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    """Every request's body, without its texts."""
+    headers: list[dict[str, str]] = field(default_factory=list)
     most_at_once: int = 0
     _at_once: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -104,6 +121,10 @@ class EmbeddingServer:
     def texts(self) -> list[str]:
         """Every text that was answered with a vector, in order of the answers."""
         return [text for batch in self.batches for text in batch]
+
+    def is_too_long(self, texts: list[str]) -> bool:
+        """Whether the model does not take one of the texts."""
+        return self.max_tokens is not None and any(len(_TOKEN.findall(text)) > self.max_tokens for text in texts)
 
     def vector(self, text: str) -> list[float]:
         """The vector of a text."""
@@ -127,6 +148,8 @@ class EmbeddingServer:
         for marker, fault in self.markers.items():
             if any(marker in text for text in texts):
                 return fault
+        if self.is_too_long(texts):
+            return self.too_long
         with self._lock:
             return self.faults.popleft() if self.faults else self.always
 
@@ -140,7 +163,22 @@ class EmbeddingServer:
             time.sleep(seconds)
 
 
-def _handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
+def _numbered(vectors: list[Any], indices: str) -> list[dict[str, Any]]:
+    data = [{"object": "embedding", "embedding": vector, "index": index} for index, vector in enumerate(vectors)]
+    if indices == "any order":
+        # Servers that work in parallel answer in any order.
+        return data[::-1]
+    for item in data:
+        if indices == "none" or (indices == "some" and item["index"] % 2):
+            del item["index"]
+        elif indices == "zero":
+            item["index"] = 0
+        elif indices == "twice":
+            item["index"] //= 2
+    return data
+
+
+def handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -156,7 +194,12 @@ def _handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
         def _serve(self, body: dict[str, Any]) -> None:
             if server.api_key and self.headers.get("Authorization") != f"Bearer {server.api_key}":
                 return self._send(401, f"wrong key: {self.headers.get('Authorization')}")
-            if self.path not in ("/api/embed", "/v1/embeddings"):
+            path = self.path.partition("?")[0]
+            with server._lock:
+                server.targets.append(self.path)
+                server.bodies.append({key: value for key, value in body.items() if key != "input"})
+                server.headers.append(dict(self.headers))
+            if path not in server.endpoints:
                 return self._send(404, "no such page")
             if server.model and body["model"] != server.model:
                 return self._send(404, f'model "{body["model"]}" not found, try pulling it first')
@@ -166,18 +209,19 @@ def _handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
             time.sleep(fault.delay)
             if fault.status != 200 or fault.body is not None:
                 return self._write(fault.status, fault.body or "", fault)
-            vectors: list[Any] = [server.vector(text) for text in texts]
+            dimension = body.get("dimensions", server.dimension)
+            vectors: list[Any] = [[float(value) for value in hash_text(text, dimension)] for text in texts]
             if fault.spoil:
                 vectors = fault.spoil(vectors)
             elif not fault.reset:
                 with server._lock:
                     server.batches.append(texts)
-            if self.path == "/api/embed":
+            if path.endswith("/embed"):
                 answer: dict[str, Any] = {"model": body["model"], "embeddings": vectors}
             else:
-                data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
-                # Servers that work in parallel answer in any order.
-                answer = {"object": "list", "data": data[::-1], "model": body["model"]}
+                if server.knows_base64 and body.get("encoding_format") == "base64":
+                    vectors = [base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() for v in vectors]
+                answer = {"object": "list", "data": _numbered(vectors, server.indices), "model": body["model"]}
             return self._write(200, json.dumps(answer), fault)
 
         def _send(self, code: int, message: str) -> None:
@@ -204,7 +248,7 @@ def _handler(server: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _QuietServer(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
@@ -216,7 +260,7 @@ class _QuietServer(ThreadingHTTPServer):
 def running(server: EmbeddingServer | None = None, port: int = 0) -> Iterator[EmbeddingServer]:
     """Serve on a loopback port, by default a free one, until the block ends."""
     server = server or EmbeddingServer()
-    httpd = _QuietServer(("127.0.0.1", port), _handler(server))
+    httpd = QuietServer(("127.0.0.1", port), handler(server))
     server.url = f"http://127.0.0.1:{httpd.server_address[1]}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

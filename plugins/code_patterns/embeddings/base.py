@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from code_patterns.errors import PatternsError
 
 Api = Literal["ollama", "openai", "hashing"]
+EncodingFormat = Literal["", "float", "base64"]
 MAX_DIMENSION = 65_536
 """The longest vector that Qdrant stores."""
 
@@ -39,6 +40,9 @@ class EmbeddingConfig:
     :param max_characters: texts are cut to this many characters before they are embedded; 0 cuts nothing
     :param ca_file: PEM file of the authorities to trust instead of the machine's own; empty for those
     :param verify: whether to check the server's certificate
+    :param proxy: URL of the proxy to go through, ``none`` for no proxy, or empty for what the environment names
+    :param send_dimensions: ask the server for vectors of length ``dimension``, which models of several lengths need
+    :param encoding_format: how an OpenAI-compatible server is asked to write vectors; empty asks for nothing
     """
 
     conn_id: str
@@ -54,6 +58,9 @@ class EmbeddingConfig:
     max_characters: int = 0
     ca_file: str = ""
     verify: bool = True
+    proxy: str = field(default="", repr=False)
+    send_dimensions: bool = False
+    encoding_format: EncodingFormat = ""
 
     @property
     def model_identity(self) -> str:
@@ -79,10 +86,11 @@ class Embedder(Protocol):
         """The configuration it was opened with."""
 
     async def check(self) -> None:
-        """Embed one word, without retries, to prove that server, model, key and dimension are right.
+        """Embed one word to prove that server, model, key and dimension are right; passing trouble is retried inside.
 
-        :raises ConfigurationError: unreachable, key refused, model unknown, other dimension: a person must act
-        :raises OutageError: the server is there but too busy or failing
+        :raises ConfigurationError: key refused, model unknown, other dimension, certificate not trusted: a person must
+            act
+        :raises OutageError: the server cannot be reached, is too busy or fails
         """
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:

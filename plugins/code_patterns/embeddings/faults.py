@@ -7,7 +7,7 @@ class Trouble(Enum):
     """How a request failed."""
 
     UNREACHABLE = auto()
-    """No connection: name, address, port, certificate."""
+    """No connection: name, address, port, or what stands between."""
     BUSY = auto()
     """The server said it has too much to do, or did not answer in time. Says nothing about the input."""
     FAILING = auto()
@@ -16,7 +16,16 @@ class Trouble(Enum):
     """The answer is not what this protocol answers."""
 
 
-class TemporaryError(Exception):
+class DoubtError(Exception):
+    """A request failed, and the input may be to blame.
+
+    :cvar answered_before: how many requests the server had answered when this one was sent
+    """
+
+    answered_before = 0
+
+
+class TemporaryError(DoubtError):
     """A request failed in a way that may pass.
 
     :param kind: how
@@ -37,9 +46,21 @@ class TemporaryError(Exception):
         return self.kind in (Trouble.FAILING, Trouble.UNREADABLE)
 
 
-class RefusedRequestError(Exception):
+class RefusedRequestError(DoubtError):
     """The server will not do this request, now or later."""
 
 
-class UnusableVectorsError(Exception):
+class MisconfiguredError(Exception):
+    """A person has to change something before any request can succeed.
+
+    :param reason: what is wrong, as the end of a sentence
+    :param remedy: what to do about it, as sentences
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
+class UnusableVectorsError(DoubtError):
     """The answer is well formed, but a vector in it is not finite or all zeros."""

@@ -101,19 +101,19 @@ class HashingEmbedder:
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Embed texts to be stored, in order."""
-        prepared = prepare(texts, self.config.document_prefix, self.config.max_characters)
+        prepared = prepare(texts, self.config.max_characters)
         vectors = np.empty((len(prepared), self.config.dimension), dtype=np.float32)
         # One batch after the other, so that the first is on its way to be written while the next is embedded.
         async with self._turn:
             for row, text in enumerate(prepared):
-                vectors[row] = hash_text(text, self.config.dimension)
+                vectors[row] = hash_text(self.config.document_prefix + text, self.config.dimension)
                 await asyncio.sleep(0)
         return vectors
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embed one search text, shape (dimension,)."""
-        [prepared] = prepare([text], self.config.query_prefix, self.config.max_characters)
-        return hash_text(prepared, self.config.dimension)
+        [prepared] = prepare([text], self.config.max_characters)
+        return hash_text(self.config.query_prefix + prepared, self.config.dimension)
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -2,31 +2,36 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import httpx
 import orjson
 
 from code_patterns.embeddings.base import EmbeddingConfig, Vectors
-from code_patterns.embeddings.faults import RefusedRequestError, TemporaryError, Trouble
+from code_patterns.embeddings.faults import MisconfiguredError, RefusedRequestError, TemporaryError, Trouble
+from code_patterns.embeddings.proxy import Proxy, proxy_for
+from code_patterns.embeddings.transport import Transport, undelivered
 from code_patterns.embeddings.vectors import checked_vectors
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.retry import retry_after_seconds
-from code_patterns.servers.tls import tls_context, tls_failure
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MESSAGE_CHARACTERS = 300
+AZURE_PARAMETER = "api-version"
+"""Azure's services have this in their query, and take the key in a header of their own."""
+SHORTEST_SECRET = 6
+"""Shorter values of a query, such as ``v=2``, are no secrets, and struck out they would garble a message."""
 
 
 class Dialect(Protocol):
     """What differs between the servers."""
 
-    def url(self, base_url: str) -> str:
-        """Return the address to post to."""
+    def endpoint(self, base_url: str) -> httpx.URL:
+        """Return the URL to post to."""
 
-    def request(self, model: str, texts: Sequence[str]) -> dict[str, Any]:
+    def request(self, config: EmbeddingConfig, texts: Sequence[str]) -> dict[str, Any]:
         """Return the request's body."""
 
     def vectors(self, answer: Mapping[str, Any]) -> Sequence[Any]:
@@ -36,47 +41,44 @@ class Dialect(Protocol):
         """Return what to do when the server does not know the model."""
 
 
-def _root_reason(error: BaseException) -> str:
-    """Return the operating system's words, which httpx wraps in "All connection attempts failed"."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    if isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, ConnectionError) and error.errno:
-        return os.strerror(error.errno)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or "no answer to the attempt to connect"
-
-
 class EmbeddingClient:
     """Speaks to one server; every request either gives checked vectors or raises.
 
-    A proxy named by the environment (``HTTPS_PROXY``, ``NO_PROXY``) is used, as everywhere in httpx.
-
     :param config: server, model and limits
     :param dialect: the server's protocol
+    :raises ConfigurationError: the proxy that the server is to be reached through cannot be used
     """
 
     def __init__(self, config: EmbeddingConfig, dialect: Dialect) -> None:
         self._config = config
         self._dialect = dialect
-        self._url = dialect.url(config.base_url)
+        endpoint = dialect.endpoint(config.base_url)
+        self._url = endpoint.copy_with(query=None)
+        self._proxy = proxy_for(config.conn_id, endpoint, config.proxy)
+        self._secrets = _secrets(config, endpoint, self._proxy)
         # Vectors hardly compress; unpacking them costs more than a local network saves.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if config.api_key:
             headers["Authorization"] = f"Bearer {config.api_key}"
+            if AZURE_PARAMETER in endpoint.params:
+                headers["api-key"] = config.api_key
         connect = min(CONNECT_TIMEOUT_SECONDS, config.timeout)
         self._client = httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(config.timeout, connect=connect, pool=None),
-            limits=httpx.Limits(max_connections=config.concurrency),
-            verify=tls_context(config.base_url, conn_id=config.conn_id, ca_file=config.ca_file, verify=config.verify),
+            transport=Transport(config, self._proxy, endpoint.query),
         )
 
     async def aclose(self) -> None:
         """Close connections."""
         await self._client.aclose()
+
+    @property
+    def way_remedy(self) -> str:
+        """What to do when the server cannot be reached, as a sentence."""
+        if self._proxy:
+            return "Start or correct the proxy, or set the connection's extra 'proxy' to 'none' to use no proxy."
+        return "Start it, or correct the connection's host and port."
 
     async def ask(self, texts: list[str]) -> Vectors:
         """Embed texts by one request.
@@ -86,29 +88,31 @@ class EmbeddingClient:
         :raises UnusableVectorsError: a vector is not finite, or has no length
         :raises ConfigurationError: wrong key, model, path or dimension
         """
-        body = orjson.dumps(self._dialect.request(self._config.model, texts))
-        try:
-            # httpx's own timeout begins anew with every piece of an answer.
-            async with asyncio.timeout(self._config.timeout):
-                response = await self._client.post(self._url, content=body)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            if failure := tls_failure(error, "set its schema to 'http'"):
-                raise ConfigurationError(self.explain(*failure)) from None
-            raise TemporaryError(Trouble.UNREACHABLE, f"it cannot be reached: {_root_reason(error)}") from None
-        except (TimeoutError, httpx.TimeoutException):
-            reason = f"it did not answer within {self._config.timeout:g} s (extra 'timeout')"
-            raise TemporaryError(Trouble.BUSY, reason, overload=True) from None
-        except httpx.HTTPError as error:
-            reason = f"the connection broke in the middle of a request ({type(error).__name__})"
-            raise TemporaryError(Trouble.FAILING, reason) from None
+        response = await self._post(orjson.dumps(self._dialect.request(self._config, texts)))
         self._check_status(response)
         answer = self._decode(response)
         try:
             rows = self._dialect.vectors(answer)
-            return checked_vectors(rows, len(texts), self._config)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            reason = f"its answer holds no vectors: {self._message(response)}"
-            raise TemporaryError(Trouble.UNREADABLE, reason) from None
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            rows = None
+        if rows is None:
+            raise TemporaryError(
+                Trouble.UNREADABLE, f"its answer holds no vectors in the order of the texts: {self._message(response)}"
+            )
+        return checked_vectors(rows, len(texts), self._config)
+
+    async def _post(self, body: bytes) -> httpx.Response:
+        failure: Exception
+        try:
+            # httpx's own timeout begins anew with every piece of an answer.
+            async with asyncio.timeout(self._config.timeout):
+                return await self._client.post(self._url, content=body)
+        except (TimeoutError, httpx.HTTPError) as error:
+            failure = undelivered(error, self._config, self._proxy)
+        # Raised out here, so that it does not carry the request along as its context.
+        if isinstance(failure, MisconfiguredError):
+            raise ConfigurationError(self.explain(failure, failure.remedy))
+        raise failure
 
     def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -124,9 +128,19 @@ class EmbeddingClient:
                 retry_after=retry_after_seconds(response.headers.get("Retry-After")),
                 overload=status in (429, 503),
             )
-        remedy = "Does the connection name an embedding server of this 'api', with its path?"
-        if status in (401, 403):
+        remedy = (
+            f"Does the connection name an embedding server of this 'api', with its path? It was asked at "
+            f"{self._url.path}."
+        )
+        if status == 407:
+            remedy = "The proxy wants a user and a password: set its URL to http://user:password@host:port."
+        elif status in (401, 403):
             remedy = "Put a valid API key into the connection's password."
+            if self._proxy and self._url.scheme == "http":
+                remedy += (
+                    " If it was the proxy that refused: let it allow this server, or set the connection's extra "
+                    "'proxy' to another one or to 'none'."
+                )
         elif status == 404 and "model" in answered.lower():
             remedy = f"{self._dialect.missing_model(self._config.model)}."
         raise ConfigurationError(self.explain(answered, remedy))
@@ -148,7 +162,7 @@ class EmbeddingClient:
         return answer
 
     def _message(self, response: httpx.Response) -> str:
-        """Return the server's own words, short and without the API key."""
+        """Return the server's own words, short and without any secret."""
         text = response.text
         try:
             answer = json.loads(text)
@@ -157,8 +171,8 @@ class EmbeddingClient:
         except (AttributeError, ValueError):
             if "<html" in text[:1000].lower():
                 text = "an HTML page"
-        if self._config.api_key:
-            text = text.replace(self._config.api_key, "***")
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         # A lone surrogate, which a server that quotes its input sends back, would break the log.
         text = " ".join(text.encode("utf-8", "replace").decode().split()) or "no message"
         return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"
@@ -170,4 +184,14 @@ class EmbeddingClient:
         :param remedy: what to do about it, as sentences
         """
         reason = str(reason).removesuffix(".")
-        return f"The embedding server of {self._config.address}, model '{self._config.model}': {reason}. {remedy}"
+        way = f" through the {self._proxy.address}" if self._proxy else ""
+        return f"The embedding server of {self._config.address}{way}, model '{self._config.model}': {reason}. {remedy}"
+
+
+def _secrets(config: EmbeddingConfig, endpoint: httpx.URL, proxy: Proxy | None) -> list[str]:
+    """Return everything that a server might repeat and no message may show, the longest first."""
+    found = {config.api_key or "", *(proxy.secrets if proxy else ())}
+    for name, value in endpoint.params.multi_items():
+        if name != AZURE_PARAMETER and len(value) >= SHORTEST_SECRET:
+            found |= {value, quote(value), quote(value, safe="")}
+    return sorted(found - {""}, key=len, reverse=True)

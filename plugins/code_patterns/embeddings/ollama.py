@@ -3,17 +3,28 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
+
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.endpoint import endpoint
+
 
 class Ollama:
     """``POST /api/embed``, as described in https://github.com/ollama/ollama/blob/main/docs/api.md."""
 
-    def url(self, base_url: str) -> str:
-        """Return the address to post to."""
-        return f"{base_url.rstrip('/')}/api/embed"
+    def endpoint(self, base_url: str) -> httpx.URL:
+        """Return the URL to post to."""
+        return endpoint(base_url, root="/api/embed", tail="/api/embed")
 
-    def request(self, model: str, texts: Sequence[str]) -> dict[str, Any]:
-        """Return the request's body; texts beyond the model's context are truncated by the server."""
-        return {"model": model, "input": texts, "truncate": True}
+    def request(self, config: EmbeddingConfig, texts: Sequence[str]) -> dict[str, Any]:
+        """Return the request's body.
+
+        The server is not to cut texts that are too long for the model: nobody would know which ones it cut.
+        """
+        body: dict[str, Any] = {"model": config.model, "input": texts, "truncate": False}
+        if config.send_dimensions:
+            body["dimensions"] = config.dimension
+        return body
 
     def vectors(self, answer: Mapping[str, Any]) -> Sequence[Any]:
         """Return the vectors of an answer, in the order of the texts.

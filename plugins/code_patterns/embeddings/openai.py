@@ -1,35 +1,53 @@
 """The protocol of OpenAI, which vLLM, Text Embeddings Inference, llama.cpp and others speak too."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import httpx
+import numpy as np
+
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.endpoint import endpoint
 
 
 class OpenAI:
     """``POST /v1/embeddings``, as described in https://platform.openai.com/docs/api-reference/embeddings."""
 
-    def url(self, base_url: str) -> str:
-        """Return the address to post to; servers are named with and without ``/v1`` at the end."""
-        root = base_url.rstrip("/").removesuffix("/v1")
-        return f"{root}/v1/embeddings"
+    def endpoint(self, base_url: str) -> httpx.URL:
+        """Return the URL to post to."""
+        return endpoint(base_url, root="/v1/embeddings", tail="/embeddings")
 
-    def request(self, model: str, texts: Sequence[str]) -> dict[str, Any]:
-        """Return the request's body."""
-        return {"model": model, "input": texts}
+    def request(self, config: EmbeddingConfig, texts: Sequence[str]) -> dict[str, Any]:
+        """Return the request's body; what the connection does not ask for is left out, as not every server knows it."""
+        body: dict[str, Any] = {"model": config.model, "input": texts}
+        if config.send_dimensions:
+            body["dimensions"] = config.dimension
+        if config.encoding_format:
+            body["encoding_format"] = config.encoding_format
+        return body
 
     def vectors(self, answer: Mapping[str, Any]) -> Sequence[Any]:
         """Return the vectors of an answer, in the order of the texts.
 
+        Some servers leave the indices out, or give every vector the same: their order is that of the texts.
+
         :raises KeyError: the answer holds none
-        :raises ValueError: the places it names are not those of the texts
+        :raises ValueError: the indices are not those of the texts
         """
         items = answer["data"]
-        if not any("index" in item for item in items):
-            return [item["embedding"] for item in items]
-        items = sorted(items, key=lambda item: item["index"])
-        if [item["index"] for item in items] != list(range(len(items))):
-            raise ValueError
-        return [item["embedding"] for item in items]
+        indices = [item.get("index") for item in items]
+        if any(index != indices[0] for index in indices):
+            items = sorted(items, key=lambda item: item["index"])
+            if [item["index"] for item in items] != list(range(len(items))):
+                raise ValueError
+        return [_decoded(item["embedding"]) for item in items]
 
     def missing_model(self, model: str) -> str:
         """Return what to do when the server does not know the model."""
         return f"Start it with the model '{model}', or set the connection's extra 'model' to one it serves"
+
+
+def _decoded(vector: Any) -> Any:
+    """Return the numbers of a vector, which came as JSON or, in base64, as little-endian 32-bit floats."""
+    return np.frombuffer(base64.b64decode(vector, validate=True), "<f4") if isinstance(vector, str) else vector

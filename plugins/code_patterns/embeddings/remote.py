@@ -1,27 +1,24 @@
-"""An embedder behind a server: retries, limits, and the decision who is at fault."""
+"""An embedder behind a server."""
 
-import logging
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from tenacity import RetryCallState, retry_if_exception_type
 
 from code_patterns.embeddings.base import EmbeddingConfig, RejectedInputError, Vectors
-from code_patterns.embeddings.faults import RefusedRequestError, TemporaryError, Trouble, UnusableVectorsError
-from code_patterns.embeddings.http import Dialect, EmbeddingClient
-from code_patterns.embeddings.limit import AdaptiveLimit
-from code_patterns.embeddings.texts import prepare
-from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.embeddings.http import Dialect
+from code_patterns.embeddings.length import HARMLESS_LENGTH, LengthLimit
+from code_patterns.embeddings.server import EmbeddingServer
+from code_patterns.embeddings.texts import first_tokens, prepare
 from code_patterns.servers.retry import RetryPolicy
 
-log = logging.getLogger(__name__)
-
-HARMLESS_WORD = "function"
+SEARCH_ATTEMPTS = 2
+"""Requests for one step in the search for a limit: a server may stumble once over what it takes."""
 
 
 class RemoteEmbedder:
-    """Embeds by asking a server.
+    """Embeds by asking a server, and cuts texts that are too long for its model.
 
     :param config: server, model and limits
     :param dialect: the server's protocol
@@ -30,119 +27,82 @@ class RemoteEmbedder:
 
     def __init__(self, config: EmbeddingConfig, dialect: Dialect, retry: RetryPolicy) -> None:
         self.config = config
-        self._retry = retry
-        self._limit = AdaptiveLimit(config.concurrency)
-        self._client = EmbeddingClient(config, dialect)
+        self._server = EmbeddingServer(config, dialect, retry)
+        self._length = LengthLimit()
+        self._searching = asyncio.Lock()
 
     async def check(self) -> None:
-        """Embed one word, once; see :meth:`code_patterns.embeddings.base.Embedder.check`."""
-        try:
-            await self._client.ask([HARMLESS_WORD])
-        except TemporaryError as error:
-            if error.kind in (Trouble.BUSY, Trouble.FAILING):
-                raise OutageError(
-                    self._client.explain(error, "Try again later, or look at the server's log.")
-                ) from None
-            raise ConfigurationError(
-                self._client.explain(error, "Start it, or correct the connection's host, port, schema and extra 'api'.")
-            ) from None
-        except (RefusedRequestError, UnusableVectorsError) as error:
-            raise ConfigurationError(self._client.explain(error, "Does the model embed texts?")) from None
+        """Embed one word; see :meth:`code_patterns.embeddings.base.Embedder.check`."""
+        await self._server.check()
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Embed texts to be stored; see :meth:`code_patterns.embeddings.base.Embedder.embed_documents`."""
         if not texts:
             return np.empty((0, self.config.dimension), dtype=np.float32)
-        return await self._embed(prepare(texts, self.config.document_prefix, self.config.max_characters))
+        return await self._embed(texts, self.config.document_prefix)
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embed one search text, shape (dimension,)."""
-        vectors = await self._embed(prepare([text], self.config.query_prefix, self.config.max_characters))
+        vectors = await self._embed([text], self.config.query_prefix)
         vector: NDArray[np.float32] = vectors[0]
         return vector
 
     async def aclose(self) -> None:
         """Close connections."""
-        await self._client.aclose()
+        await self._server.aclose()
 
-    async def _embed(self, texts: list[str]) -> Vectors:
-        retrying = self._retry.retrying(retry_if_exception_type(TemporaryError), self._announce_retry)
-        doubt: Exception
+    async def _embed(self, texts: Sequence[str], prefix: str) -> Vectors:
+        taken = [self._length.cut(text) for text in prepare(texts, self.config.max_characters)]
         try:
-            async for attempt in retrying:
-                with attempt:
-                    return await self._ask(texts, first=attempt.retry_state.attempt_number == 1)
-            raise AssertionError("unreachable: tenacity either returns or raises")
-        except TemporaryError as error:
-            if not error.input_possible:
-                raise OutageError(
-                    self._client.explain(error, "Look at the server, or raise the connection's extra 'timeout'.")
-                ) from None
-            doubt = error
-        except (RefusedRequestError, UnusableVectorsError) as error:
-            doubt = error
-        await self._probe(doubt)
-        raise self._rejected(doubt, texts)
+            vectors = await self._ask(taken, prefix)
+        except RejectedInputError as rejection:
+            taken, vectors = await self._shortened(taken, prefix, rejection)
+        return vectors
 
-    async def _ask(self, texts: list[str], *, first: bool) -> Vectors:
-        """Ask once, and hand several texts back at once when only they make the server stumble.
+    async def _ask(self, texts: list[str], prefix: str, attempts: int | None = None) -> Vectors:
+        vectors = await self._server.embed([prefix + text for text in texts], attempts)
+        self._length.accepted(texts)
+        return vectors
 
-        The caller asks for each half again, which is a better second attempt than the whole: waiting out every attempt
-        at every level took three quarters of a minute to find one bad text in a hundred. A single text, which nobody
-        can split, is retried to the end before it is blamed.
+    async def _shortened(
+        self, texts: list[str], prefix: str, rejection: RejectedInputError
+    ) -> tuple[list[str], Vectors]:
+        """Embed refused texts cut, if it is the length of the longest that the server refuses.
 
-        :param first: whether this is the batch's first attempt; in an outage one probe per batch is enough
+        No server says so in a form that all share. So it is tried: a text whose beginning is taken is too long. That
+        costs at most ``5 + SEARCH_STEPS`` requests beyond those that refused the texts, twice as many where the server
+        fails instead of refusing, and after each a word that proves it well. Most texts cost one: their beginning.
+
+        :param rejection: how the texts were refused
+        :return: the texts as they were embedded, and their vectors
+        :raises RejectedInputError: the length is not at fault, or not alone
         """
-        try:
-            return await self._take_turn(texts)
-        except TemporaryError as error:
-            if not (first and len(texts) > 1 and error.input_possible and not error.overload):
-                raise
+
+        async def is_taken(text: str) -> bool:
             try:
-                await self._take_turn([HARMLESS_WORD])
-            except (TemporaryError, RefusedRequestError, UnusableVectorsError):
-                raise error from None
-            raise self._rejected(error, texts) from None
+                await self._ask([text], prefix, SEARCH_ATTEMPTS)
+            except RejectedInputError:
+                return False
+            return True
 
-    def _rejected(self, doubt: Exception, texts: list[str]) -> RejectedInputError:
-        return RejectedInputError(
-            self._client.explain(doubt, f"It still embeds other texts; it refuses these {len(texts)}.")
-        )
-
-    async def _probe(self, doubt: Exception) -> None:
-        """Ask once for a harmless word: only a server that embeds it may blame the input.
-
-        :param doubt: how the real request failed
-        """
-        try:
-            await self._take_turn([HARMLESS_WORD])
-        except RefusedRequestError as error:
-            raise ConfigurationError(
-                self._client.explain(
-                    error, "It refuses a single word too. Check the connection's extras 'model' and 'api'."
-                )
-            ) from None
-        except (TemporaryError, UnusableVectorsError) as error:
-            raise OutageError(
-                self._client.explain(doubt, f"A single word fails too: {error}. Look at its log.")
-            ) from None
-
-    async def _take_turn(self, texts: list[str]) -> Vectors:
-        """Ask once when there is room, and learn from the outcome how much room there is."""
-        async with self._limit.slot() as slot:
+        longest = max(texts, key=len)
+        if len(texts) > 1 and (not self._length.surprises(longest) or await is_taken(longest)):
+            raise rejection
+        beginning = first_tokens(longest, HARMLESS_LENGTH)
+        if beginning == longest or not await is_taken(beginning):
+            raise rejection
+        for _ in range(2):
+            async with self._searching:
+                # Another batch may have found a limit meanwhile, and this text may not fit into it.
+                cut = self._length.cut(longest)
+                if cut == longest:
+                    cut = await self._length.find(longest, is_taken)
+            texts = [cut if text == longest else self._length.cut(text) for text in texts]
+            longest = cut
             try:
-                vectors = await self._client.ask(texts)
-            except TemporaryError as error:
-                if error.overload:
-                    self._limit.overloaded(slot)
-                raise
-            self._limit.succeeded()
-            return vectors
-
-    def _announce_retry(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        remedy = (
-            f"Attempt {state.attempt_number + 1} of {self._retry.attempts} in {state.upcoming_sleep:.1f} s, "
-            f"{self._limit.limit} at once."
-        )
-        log.warning("%s", self._client.explain(error or "", remedy))
+                return texts, await self._ask(texts, prefix)
+            except RejectedInputError as error:
+                rejection = error
+                if len(texts) > 1:
+                    break
+        raise rejection

@@ -99,7 +99,8 @@ def test_no_texts_need_no_request(embedding_server: EmbeddingServer, api: str) -
 
 
 def test_a_server_is_named_with_or_without_its_path(embedding_server: EmbeddingServer, api: str) -> None:
-    tails = ["", "/"] if api == "ollama" else ["", "/", "/v1", "/v1/"]
+    whole = "/api/embed" if api == "ollama" else "/v1/embeddings"
+    tails = ["", "/", whole, whole.rpartition("/")[0] if api == "openai" else whole, f"{whole}/"]
     for tail in tails:
         embed(embedding_server, api, ["text"], base_url=embedding_server.url + tail)
     assert embedding_server.texts == ["text"] * len(tails)
@@ -333,10 +334,20 @@ def test_check_sends_one_word_once(embedding_server: EmbeddingServer, api: str) 
     assert embedding_server.texts == ["function"]
 
 
-@pytest.mark.parametrize("code", [429, 500, 503])
-def test_check_does_not_retry(embedding_server: EmbeddingServer, api: str, code: int) -> None:
-    embedding_server.always = status(code)
+@pytest.mark.parametrize("fault", [status(429), status(500), status(503), faults.RESET], ids=str)
+def test_check_is_as_patient_as_a_batch(embedding_server: EmbeddingServer, api: str, fault: Fault) -> None:
+    embedding_server.faults.extend([fault, fault])
+    use(config_for(embedding_server, api), lambda embedder: embedder.check())
+    assert embedding_server.texts == ["function"]
+    embedding_server.always, embedding_server.requests = fault, 0
     assert type(check_failure(config_for(embedding_server, api))) is OutageError
+    assert embedding_server.requests == QUICK.attempts
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 400])
+def test_check_does_not_repeat_what_needs_a_person(embedding_server: EmbeddingServer, api: str, code: int) -> None:
+    embedding_server.always = status(code)
+    assert type(check_failure(config_for(embedding_server, api))) is ConfigurationError
     assert embedding_server.requests == 1
 
 
@@ -377,10 +388,10 @@ def test_check_of_a_closed_port_and_of_an_unknown_host(embedding_server: Embeddi
         held.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{held.getsockname()[1]}"
         error = check_failure(config_for(embedding_server, api, base_url=closed))
-    assert type(error) is ConfigurationError
+    assert type(error) is OutageError
     assert closed.removeprefix("http://") in str(error)
     error = check_failure(config_for(embedding_server, api, base_url="http://no-such-host.invalid:11434"))
-    assert type(error) is ConfigurationError
+    assert type(error) is OutageError
     assert "no-such-host.invalid:11434" in str(error)
 
 

@@ -7,8 +7,8 @@ import pytest
 from tenacity import AsyncRetrying, Future, RetryCallState
 
 from code_patterns.embeddings import RetryPolicy
+from code_patterns.embeddings.concurrency import AdaptiveLimit
 from code_patterns.embeddings.faults import TemporaryError, Trouble
-from code_patterns.embeddings.limit import AdaptiveLimit
 from code_patterns.servers.retry import retry_after_seconds
 
 
