@@ -49,6 +49,25 @@ EMBEDDING_FIELDS = {
         "Longest text", "integer", "Texts are cut to this many characters; 0 cuts nothing.", default=0, minimum=0
     ),
     **_TLS_FIELDS,
+    "proxy": _field(
+        "Proxy",
+        "string",
+        "URL of the proxy to go through, such as http://user:password@host:3128, or 'none' for no proxy. Empty follows "
+        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the worker's environment.",
+        format="password",
+    ),
+    "send_dimensions": _field(
+        "Send dimensions",
+        "boolean",
+        "Ask the server for vectors of the length above, for models that make several.",
+        default=False,
+    ),
+    "encoding_format": _field(
+        "Encoding of vectors",
+        "string",
+        "How an OpenAI-compatible server is asked to write vectors; base64 is shorter. Empty asks for nothing.",
+        enum=["float", "base64"],
+    ),
 }
 
 QDRANT_FIELDS = {

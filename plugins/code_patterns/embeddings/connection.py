@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from code_patterns.embeddings.base import MAX_DIMENSION, Api, EmbeddingConfig
+from code_patterns.embeddings.base import MAX_DIMENSION, Api, EmbeddingConfig, EncodingFormat
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields, api_key_of
 from code_patterns.servers.server_url import server_url
@@ -26,6 +26,9 @@ class EmbeddingExtra(ConnectionExtra):
     max_characters: Annotated[int, Field(ge=0), NOT_BOOLEAN] = EmbeddingConfig.max_characters
     ca_file: File = EmbeddingConfig.ca_file
     verify: Flag = EmbeddingConfig.verify
+    proxy: Word = ""
+    send_dimensions: Flag = EmbeddingConfig.send_dimensions
+    encoding_format: EncodingFormat = EmbeddingConfig.encoding_format
 
 
 def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
@@ -36,6 +39,10 @@ def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
     """
     conn_id, extra = connection.conn_id, EmbeddingExtra.read(connection)
     options = extra.model_dump()
+    if extra.encoding_format and extra.api != "openai":
+        raise ConfigurationError(
+            f"Connection '{conn_id}' has extra 'encoding_format', which only the api 'openai' knows. Remove it."
+        )
     if extra.api == "hashing":
         return EmbeddingConfig(conn_id, **options | {"model": extra.model or "hashing-v1"})
     if not extra.model:
@@ -52,12 +59,6 @@ def _base_url(connection: ConnectionFields, api: Api) -> str:
             f"Connection '{connection.conn_id}' names no server. Set its host (and port) to the {api} server."
         )
     bare = scheme == "http" and "://" not in host
-    url = server_url(
+    return server_url(
         connection.conn_id, host, connection.port, scheme, OLLAMA_PORT if bare and api == "ollama" else None
     )
-    if "?" in url:
-        raise ConfigurationError(
-            f"The host of connection '{connection.conn_id}' holds a query, the part from '?' on. Put an API key "
-            "into the connection's password."
-        )
-    return url

@@ -10,6 +10,7 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.connection import embedding_config
 from code_patterns.errors import PatternsError
 from code_patterns.hooks.airflow_connection import read_connection
+from code_patterns.servers.retry import RetryPolicy
 
 _CREATE = (
     "--conn-type embedding --conn-host HOST --conn-port 11434 "
@@ -48,7 +49,8 @@ class EmbeddingHook(BaseHook):
             return False, str(error)
 
     async def _embed_one_word(self) -> str:
-        embedder = open_embedder(self.config)
+        # Somebody waits in front of the form.
+        embedder = open_embedder(self.config, retry=RetryPolicy(attempts=2, total=5))
         try:
             await embedder.check()
         finally:

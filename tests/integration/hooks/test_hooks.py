@@ -267,6 +267,26 @@ def test_qdrant_that_is_not_there(define: Define) -> None:
                 "max_characters": 6000,
             },
         ),
+        (
+            {
+                "host": f"https://v/openai/deployments/x/embeddings?api_key={SECRET}",
+                "extra": {
+                    "api": "openai",
+                    "model": "m",
+                    "proxy": f"http://me:{SECRET}@proxy:3128",
+                    "send_dimensions": "true",
+                    "encoding_format": "base64",
+                },
+            },
+            {
+                "api": "openai",
+                "model": "m",
+                "base_url": f"https://v/openai/deployments/x/embeddings?api_key={SECRET}",
+                "proxy": f"http://me:{SECRET}@proxy:3128",
+                "send_dimensions": True,
+                "encoding_format": "base64",
+            },
+        ),
     ],
 )
 def test_embedding_fields(define: Define, fields: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -294,6 +314,9 @@ def test_embedding_connection_given_as_a_uri(monkeypatch: pytest.MonkeyPatch) ->
         (embedding(timeout="nan"), "'timeout' = 'nan'"),
         (embedding(concurrency=0), "'concurrency' = 0"),
         (embedding(max_characters=-1), "'max_characters' = -1"),
+        (embedding(send_dimensions="perhaps"), "'send_dimensions' = 'perhaps'"),
+        (embedding(encoding_format="hex"), "'encoding_format' = 'hex'"),
+        (embedding(encoding_format="base64"), "only the api 'openai'"),
         (embedding(dimenson=768), "unknown extra 'dimenson'"),
         (embedding(model=None), "names no model"),
         ({"extra": {"api": "ollama", "model": "m"}}, "names no server"),
