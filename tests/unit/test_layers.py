@@ -64,7 +64,7 @@ FORBIDDEN = {
         "import pattern_learning.operators.analytics",
     ),
     "the nodes use a hook": ("hooks", "pattern_learning/jobs.py", "import code_patterns.hooks.qdrant"),
-    "a DAG file uses the core": ("wiring", "../dags/pattern_verify.py", "import code_patterns.sync.verify"),
+    "a DAG file uses the core": ("wiring", "../dags/pattern_verify.py", "import code_patterns.sync.proof"),
     "packages in a circle": (
         "circles",
         "code_patterns/sync/pattern.py",

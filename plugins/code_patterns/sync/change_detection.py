@@ -1,6 +1,6 @@
 """Finding out what to do: reading both sides page by page and comparing them. Nothing here writes."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
@@ -12,7 +12,6 @@ from code_patterns.sync.source import LOOKUP_ROWS, PAGE_ROWS, Horizon, PatternSo
 from code_patterns.sync.streams import joined, prefetched
 from code_patterns.sync.sync_settings import Interval
 from code_patterns.sync.target import PatternTarget
-from code_patterns.sync.verify import Difference, Flaw
 
 
 class ChangeDetector:
@@ -106,16 +105,27 @@ class ChangeDetector:
             found += [replace(change, pattern=None) for change in changes]
         return found
 
-    async def mends(self, wrong: Sequence[Difference]) -> AsyncGenerator[Change]:
-        """Whole writes for points that a verification found wrong, whatever their hashes claim."""
-        flaws = {difference.id: difference.flaw for difference in wrong if isinstance(difference.id, UUID)}
-        ids = sorted(flaws)
-        for start in range(0, len(ids), LOOKUP_ROWS):
-            part = ids[start : start + LOOKUP_ROWS]
-            rows = await self._source.rows_by_id(part)
-            for node_id in part:
+    async def meanwhile(self, after: Horizon, horizon: Horizon) -> AsyncGenerator[Change]:
+        """What transactions from one horizon up to another have done, deletions first; moves no watermark."""
+        async for ids in self._source.tombstone_pages(after.watermark, horizon):
+            async for change in self._looked_up([*dict.fromkeys(ids)], after.watermark, horizon):
+                yield change
+        pages = self._source.changed_pages(after.watermark, horizon)
+        async with aclosing(self._compared(pages, None, moves=False)) as changes:
+            async for change in changes:
+                yield change
+
+    async def mends(self, ids: Iterable[Sequence[UUID]], *, present: bool) -> AsyncGenerator[Change]:
+        """Whole writes for points that a proof found wrong, whatever their hashes claim.
+
+        :param ids: some at a time
+        :param present: whether Qdrant has these points
+        """
+        for page in ids:
+            rows = await self._source.rows_by_id(page)
+            for node_id in page:
                 change = decide(node_id, rows.get(node_id), None, self._recipe)
-                rewrites = change.action is Action.NEW and flaws[node_id] is not Flaw.MISSING
+                rewrites = present and change.action is Action.NEW
                 yield replace(change, action=Action.CHANGED) if rewrites else change
 
     async def _looked_up(self, ids: Sequence[UUID], watermark: Watermark, horizon: Horizon) -> AsyncIterator[Change]:
@@ -148,8 +158,3 @@ class ChangeDetector:
                     given += 1
                     mark = Watermark(row.sync_xid, row.id) if moves and row.sync_xid is not None else None
                     yield decide(row.id, row, points.get(row.id), self._recipe, mark)
-
-
-def is_difference(change: Change) -> bool:
-    """Whether both sides disagree about a pattern."""
-    return change.action not in (Action.UNCHANGED, Action.ABSENT)

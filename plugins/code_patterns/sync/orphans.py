@@ -68,3 +68,18 @@ def refuse_mass_delete(points: Points, examined: int, proven: int | None, settin
             f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
             "the right database; if the deletion is meant, run pattern_sync_full once with allow_mass_delete."
         )
+
+
+def refuse_lost_table(name: str, before: int | None, settings: SyncSettings) -> None:
+    """Stop where both sides are empty although there was something: that they agree is no comfort.
+
+    :param name: the collection, as users write it
+    :param before: how many points there were when the collection was adopted or last proven, if that is known
+    :raises ConfigurationError: there were some, and nobody has said that they may go
+    """
+    if before and not settings.allow_mass_delete:
+        raise ConfigurationError(
+            f"PostgreSQL holds no code pattern at all and '{name}' no point, where {before:,} were proven before. "
+            "Check that the connections name the right database and server; if everything is meant to be gone, run "
+            "pattern_sync_full once with allow_mass_delete."
+        )

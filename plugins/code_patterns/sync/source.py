@@ -132,10 +132,6 @@ class PatternSource:
         """The rows with these ids as they are now."""
         return {row.id: row for row in await self._rows("sync_rows_by_id", ids=list(ids), page_bytes=None)}
 
-    async def touched_since(self, xid: int, ids: Sequence[UUID]) -> set[UUID]:
-        """Which of these ids were changed or deleted by this transaction or a later one."""
-        return {row[0] for row in await self._fetch("sync_touched_since", ids=list(ids), xid=xid)}
-
     async def lag_seconds(self, horizon: Horizon) -> float:
         """Age of the oldest change at or after the horizon, which waits for the next run; 0 without any."""
         [(seconds,)] = await self._fetch("sync_lag", horizon=horizon.xid)

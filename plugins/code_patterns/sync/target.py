@@ -16,10 +16,9 @@ from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, Pattern
-from code_patterns.sync.stored_point import StoredPoint, fingerprint_of, stored_point_of
+from code_patterns.sync.stored_point import fingerprint_of
 
 SCROLL_POINTS = 1000
-WHOLE_POINTS = 200
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
 """Largest request body aimed at; Qdrant's default limit is 32 MiB."""
 
@@ -78,22 +77,6 @@ class PatternTarget:
             if wanted:
                 yield wanted
             if offset is None or len(wanted) < len(page):
-                return
-
-    async def whole_pages(self) -> AsyncIterator[list[StoredPoint]]:
-        """All points with payload and vector, in id order: many times the bytes of :meth:`pages`."""
-        offset: Any = None
-        while self.collection.stored:
-            start = offset
-            records, offset = await self._qdrant.call(
-                f"reading all of '{self.collection.physical}'",
-                lambda start=start: self._client.scroll(  # type: ignore[misc]
-                    self.collection.physical, limit=WHOLE_POINTS, offset=start, with_payload=True, with_vectors=True
-                ),
-            )
-            if records:
-                yield [stored_point_of(record, self.collection.embedding.dimension) for record in records]
-            if offset is None:
                 return
 
     async def count(self) -> int:

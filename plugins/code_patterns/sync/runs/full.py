@@ -4,19 +4,18 @@ import logging
 from uuid import UUID
 
 from code_patterns.errors import ParityError
-from code_patterns.sync.change_detection import is_difference
-from code_patterns.sync.collection import Destination
-from code_patterns.sync.diff import PointId
-from code_patterns.sync.orphans import Points, refuse_mass_delete
+from code_patterns.sync.collection import Destination, read_stored
+from code_patterns.sync.diff import Fingerprint
+from code_patterns.sync.orphans import Points, refuse_lost_table, refuse_mass_delete
+from code_patterns.sync.proof import Proof
+from code_patterns.sync.proof_levels import HashLevel
+from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.publication import publish, remember_points
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.kind import RunKind
-from code_patterns.sync.source import PAGE_ROWS
+from code_patterns.sync.source import PAGE_ROWS, Horizon
 
 log = logging.getLogger(__name__)
-
-MAX_NAMED_DIFFERENCES = 10_000
-"""Differences after which the proof stops looking: the sides are then known to disagree."""
 
 
 class FullRun(RunKind):
@@ -31,8 +30,15 @@ class FullRun(RunKind):
         :raises ConfigurationError: too many points would be deleted; the rest is done
         :raises ParityError: both sides disagree at the end
         """
-        total = await run.source.count_code()
         limit = run.settings.limit
+        # The proof comes first where it may be all there is to do; it stops at the first pattern that differs.
+        looks_first = limit is None and not run.settings.dry_run and not run.record.dead_letters.ids
+        agreed = await _agreed(run) if looks_first else None
+        if agreed is not None:
+            run.counts.examined = run.counts.unchanged = agreed
+            await _conclude(run, agreed, agreed)
+            return
+        total = await run.source.count_code()
         points = Points()
         await run.apply(run.detector.everything(points, limit), min(total, limit or total))
         if limit is not None and total > limit:
@@ -43,14 +49,7 @@ class FullRun(RunKind):
         if run.settings.dry_run:
             return
         await _clear_vanished(run)
-        if run.counts.unchanged == run.counts.examined and not points.orphans:
-            # Nothing was written since both sides were compared: another look would show the same.
-            _note_proof(run, points, moving=0)
-        else:
-            points = await _prove(run)
-        run.collection = await remember_points(run.qdrant, run.collection, points.seen)
-        await run.move_watermark()
-        await _publish(run)
+        await _conclude(run, *await _prove(run))
 
 
 async def delete_orphans(run: RunContext, points: Points) -> None:
@@ -61,6 +60,15 @@ async def delete_orphans(run: RunContext, points: Points) -> None:
         orphans = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
         await _delete(run, orphans)
     await _delete(run, points.foreign)
+
+
+async def refuse_lost_tables(run: RunContext) -> None:
+    """Stop where both sides are empty although readers once saw something; see :func:`refuse_lost_table`."""
+    before = run.collection.description.points
+    if run.collection.outdated and not before:
+        before = (await read_stored(run.qdrant, run.collection.outdated)).description.points
+    refuse_lost_table(run.settings.collection, before, run.settings)
+    log.warning("PostgreSQL holds no code pattern and Qdrant no point: there is nothing to prove.")
 
 
 async def _delete(run: RunContext, ids: list[UUID] | list[int]) -> None:
@@ -81,45 +89,52 @@ async def _clear_vanished(run: RunContext) -> None:
         await run.record.dead_letters.clear(gone)
 
 
-async def _prove(run: RunContext) -> Points:
-    """Compare both sides once more, and fail unless they agree.
+async def _agreed(run: RunContext) -> int | None:
+    async with ProofSession.open(run.source.config, run.horizon.system_identifier) as session:
+        return await _proof(run, session).agreed()
 
-    Rows parked as dead letters, and rows that changed while this run was going, are not held against it: the
-    first are counted, the second belong to the next run.
+
+async def _prove(run: RunContext) -> tuple[int, int]:
+    """Catch up with what changed while this run was going, then prove everything below that horizon.
+
+    :return: how many patterns and how many points there are
+    :raises ParityError: both sides disagree
     """
-    points = Points()
-    differing: list[PointId] = []
-    async for change in run.detector.everything(points):
-        if is_difference(change) and change.id not in run.record.dead_letters.ids:
-            differing.append(change.id)
-            if len(differing) > MAX_NAMED_DIFFERENCES:
-                break
-    orphans = [node_id for ids in points.orphan_batches(PAGE_ROWS) for node_id in ids]
-    suspects = [node_id for node_id in [*differing, *orphans] if isinstance(node_id, UUID)]
-    moving = await run.source.touched_since(run.horizon.xid, suspects) if suspects else set()
-    wrong: list[PointId] = [node_id for node_id in [*differing, *orphans] if node_id not in moving]
-    wrong += points.foreign
-    if wrong:
+    async with ProofSession.open(run.source.config, run.horizon.system_identifier) as session:
+        caught_up = Horizon(session.horizon, run.horizon.system_identifier)
+        if total := await run.source.count_changed(run.horizon.watermark, caught_up):
+            log.info("Catching up with about %s rows that changed while this run was going.", f"{total:,}")
+        await run.apply(run.detector.meanwhile(run.horizon, caught_up), total)
+        found = await _proof(run, session).findings(caught_up.xid)
+    if found.wrong:
         run.parity = "broken"
-        named = ", ".join(str(node_id) for node_id in wrong[:5])
         raise ParityError(
-            f"After the full sync {len(wrong)} patterns still differ between PostgreSQL and "
-            f"'{run.settings.collection}' in Qdrant, for example {named}. Does something else write to the "
+            f"After the full sync {found.wrong} patterns still differ between PostgreSQL and "
+            f"'{run.settings.collection}' in Qdrant, for example {found.examples(5)}. Does something else write to the "
             "collection? The next full sync repairs what it finds."
         )
-    _note_proof(run, points, len(moving))
-    return points
+    return found.patterns, found.points
 
 
-def _note_proof(run: RunContext, points: Points, moving: int) -> None:
-    run.parity = "proven"
-    log.info(
-        "Parity proven: ids and hashes of %s points agree with PostgreSQL; %d rows changed meanwhile, %d are "
-        "parked as dead letters.",
-        f"{points.seen:,}",
-        moving,
-        len(run.record.dead_letters.ids),
-    )
+def _proof(run: RunContext, session: ProofSession) -> Proof[Fingerprint]:
+    return Proof(session, run.qdrant, run.collection, HashLevel(run.qdrant, run.collection))
+
+
+async def _conclude(run: RunContext, patterns: int, points: int) -> None:
+    """Say what is proven, remember it, and let readers see it."""
+    if patterns:
+        run.parity = "proven"
+        log.info(
+            "Parity proven: ids and hashes of %s patterns agree with PostgreSQL, read on a session of its own; %d are "
+            "parked as dead letters.",
+            f"{patterns:,}",
+            len(run.record.dead_letters.ids),
+        )
+    else:
+        await refuse_lost_tables(run)
+    run.collection = await remember_points(run.qdrant, run.collection, points)
+    await run.move_watermark()
+    await _publish(run)
 
 
 async def _publish(run: RunContext) -> None:

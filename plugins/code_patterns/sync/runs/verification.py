@@ -1,12 +1,16 @@
 """The run that reads both sides whole, names what differs, and heals exactly that where it is asked to."""
 
-from collections.abc import Sequence
-
+from code_patterns.errors import ConfigurationError
+from code_patterns.sync.diff import LAST_ID, Watermark
+from code_patterns.sync.findings import Findings, Flaw
 from code_patterns.sync.orphans import Points, refuse_mass_delete
+from code_patterns.sync.proof import Proof
+from code_patterns.sync.proof_levels import WholeLevel
+from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.runs.context import RunContext
-from code_patterns.sync.runs.full import delete_orphans
+from code_patterns.sync.runs.full import delete_orphans, refuse_lost_tables
 from code_patterns.sync.runs.kind import RunKind
-from code_patterns.sync.verify import Difference, Flaw, verify, wrong_points
+from code_patterns.sync.source import LOOKUP_ROWS
 
 
 class VerificationRun(RunKind):
@@ -21,29 +25,51 @@ class VerificationRun(RunKind):
 
         :raises ConfigurationError: points are wrong
         """
-        wrong = await _wrong(run)
-        if wrong and run.settings.heal:
-            await _heal(run, wrong)
-            wrong = await _wrong(run)
-        if wrong:
+        found = await _look(run)
+        if found.wrong and run.settings.heal:
+            await _heal(run, found)
+            found = await _look(run)
+        if found.wrong:
             run.parity = "broken"
-            raise wrong_points(run.settings.collection, wrong)
-        run.parity = "proven"
+            raise _wrong_points(run.settings.collection, found)
+        if found.patterns:
+            run.parity = "proven"
+        else:
+            await refuse_lost_tables(run)
 
 
-async def _wrong(run: RunContext) -> list[Difference]:
-    verification = await verify(run.source, run.target, run.start, run.record.dead_letters.ids)
-    run.counts.examined = verification.patterns
-    run.counts.unchanged = verification.patterns - len(verification.wrong)
-    return verification.wrong
+async def _look(run: RunContext) -> Findings:
+    async with ProofSession.open(run.source.config, run.horizon.system_identifier) as session:
+        proof = Proof(session, run.qdrant, run.collection, WholeLevel(run.qdrant, run.collection))
+        found = await proof.findings(_waiting_from(run.start))
+    run.counts.examined = found.patterns
+    run.counts.unchanged = found.patterns - found.wrong
+    return found
 
 
-async def _heal(run: RunContext, wrong: Sequence[Difference]) -> None:
-    points = Points(seen=run.counts.examined)
-    for difference in wrong:
-        if difference.flaw is Flaw.FOREIGN:
-            points.add_orphan(difference.id)
-    refuse_mass_delete(points, run.counts.examined, run.collection.description.points, run.settings)
-    mends = run.detector.mends([difference for difference in wrong if difference.flaw is not Flaw.FOREIGN])
-    await run.apply(mends, len(wrong))
+def _waiting_from(watermark: Watermark) -> int:
+    """The first transaction whose changes wait for the next sync."""
+    return watermark.xid + 1 if watermark.id == LAST_ID else watermark.xid
+
+
+async def _heal(run: RunContext, found: Findings) -> None:
+    counts = found.counts()
+    points = Points(seen=found.points, foreign=list(found.integers))
+    for ids in found.of(Flaw.FOREIGN).pages():
+        for node_id in ids:
+            points.add_orphan(node_id)
+    refuse_mass_delete(points, found.rows, run.collection.description.points, run.settings)
+    for flaw, count in counts.items():
+        if flaw is not Flaw.FOREIGN:
+            mends = run.detector.mends(found.of(flaw).pages(LOOKUP_ROWS), present=flaw is not Flaw.MISSING)
+            await run.apply(mends, count)
     await delete_orphans(run, points)
+
+
+def _wrong_points(name: str, found: Findings) -> ConfigurationError:
+    """Say how many points of a collection are wrong, how, and what to do."""
+    told = "; ".join(f"{count} {flaw.value}" for flaw, count in found.counts().items())
+    return ConfigurationError(
+        f"{found.wrong} points of '{name}' are not as PostgreSQL wants them: {told}. For example {found.examples(10)}; "
+        "the log above names more. Run pattern_verify with the Param heal to write exactly these anew."
+    )

@@ -1,0 +1,9 @@
+-- How many code patterns the proof's snapshot holds. The proof may wait for Qdrant longer than a role allows an idle
+-- transaction.
+WITH patient AS MATERIALIZED (
+    SELECT set_config('idle_in_transaction_session_timeout', '0', TRUE) AS setting
+)
+
+SELECT count(*)
+FROM pattern_lineage_nodes
+WHERE pattern_type = 'code' AND (SELECT setting FROM patient) IS NOT NULL;

@@ -1,0 +1,6 @@
+-- Which of these ids are dead letters of a collection.
+SELECT node_id
+FROM pattern_sync_dead_letters
+WHERE
+    collection = %(collection)s
+    AND node_id = any(%(ids)s::uuid []);

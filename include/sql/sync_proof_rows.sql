@@ -1,0 +1,20 @@
+-- All code patterns of one snapshot in id order: one statement, so that no seam between pages can lose a row.
+DECLARE proof NO SCROLL CURSOR FOR
+SELECT
+    id,
+    pattern_id,
+    pattern_name,
+    pattern_type,
+    pattern_version,
+    pattern_data::text,
+    metadata::text,
+    -- Infinite times, and those before year 1 or after 9999, have no ISO 8601 form that readers could parse.
+    CASE
+        WHEN created_at >= '0001-01-02' AND created_at < '9999-12-31' THEN created_at
+    END AS created_at,
+    file_path,
+    language,
+    sync_xid::text::bigint
+FROM pattern_lineage_nodes
+WHERE pattern_type = 'code'
+ORDER BY id;

@@ -1,0 +1,172 @@
+"""Showing that both sides agree, by a way of its own: a proof that read as the sync reads would repeat its mistakes.
+
+It shares with the sync only what a pattern's content is (:mod:`code_patterns.sync.pattern`). Session, horizon,
+statements, scrolling and forgiveness are its own; and both sides are counted by the servers besides, so that nothing
+that was skipped on the way can pass for equal.
+"""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Generic
+from uuid import UUID
+
+from code_patterns.errors import ParityError
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.collection import Collection
+from code_patterns.sync.diff import PointId
+from code_patterns.sync.findings import Findings, Flaw, PackedIds
+from code_patterns.sync.pattern import SourceRow, UnreadableRowError, pattern_of
+from code_patterns.sync.proof_levels import Level, Point
+from code_patterns.sync.proof_session import ProofSession
+from code_patterns.sync.streams import joined, prefetched
+
+log = logging.getLogger(__name__)
+
+MAX_NAMED = 200
+"""Wrong points of each kind that are named in the log, one line each; all are counted."""
+
+
+class Proof(Generic[Point]):
+    """One comparison of everything.
+
+    :param session: how PostgreSQL is read
+    :param qdrant: where the points are
+    :param collection: which points
+    :param level: how closely they are looked at
+    """
+
+    def __init__(self, session: ProofSession, qdrant: Qdrant, collection: Collection, level: Level[Point]) -> None:
+        self._session = session
+        self._qdrant = qdrant
+        self._collection = collection
+        self._level = level
+        self._recipe = collection.recipe
+
+    async def agreed(self) -> int | None:
+        """How many patterns there are, where both sides agree without any excuse; ``None`` at the first that does not.
+
+        :raises ParityError: points were skipped on the way
+        """
+        found = Findings()
+        async with self._session.snapshot() as rows:
+            # Cheaper than the first page, where one side is empty or far behind.
+            if rows != await self._count_points():
+                return None
+            async with aclosing(self._looked_at(found)) as looks:
+                async for _ in looks:
+                    if found.wrong:
+                        return None
+        self._nothing_skipped(found, rows, rows)
+        return found.patterns
+
+    async def findings(self, horizon: int) -> Findings:
+        """Compare everything.
+
+        :param horizon: what transactions from this one until now have done belongs to the next run and is no flaw
+        :raises ParityError: rows or points were skipped on the way
+        """
+        started = time.monotonic()
+        found = Findings()
+        async with self._session.snapshot() as rows:
+            points = await self._count_points()
+            async for _ in self._looked_at(found):
+                pass
+        self._nothing_skipped(found, rows, points)
+        for flaw in Flaw:
+            await self._excuse(found, flaw, horizon)
+        seconds = time.monotonic() - started
+        log.info(
+            "Compared %s patterns on a session of its own in %.1f s (%.0f per second): %d points are wrong, %d changed "
+            "meanwhile and wait for the next sync, %d differ as dead letters%s.",
+            f"{found.patterns:,}",
+            seconds,
+            found.patterns / seconds if seconds else 0,
+            found.wrong,
+            found.moving,
+            len(found.parked),
+            _named(found.parked.first(5)),
+        )
+        for flaw, count in found.counts().items():
+            for node_id in found.named(flaw, MAX_NAMED):
+                log.warning("%s: %s", node_id, flaw.value)
+            if count > MAX_NAMED:
+                log.warning("%s more points are %s.", f"{count - MAX_NAMED:,}", flaw.value)
+        return found
+
+    async def _looked_at(self, found: Findings) -> AsyncGenerator[None]:
+        """Put both sides beside each other, stretch by stretch."""
+        async with (
+            aclosing(prefetched(self._session.rows())) as row_pages,
+            aclosing(prefetched(self._uuid_points(found))) as point_pages,
+        ):
+            async for rows, points in joined(row_pages, point_pages):
+                found.rows += len(rows)
+                found.points += len(points)
+                self._compare(rows, {point.id: point for point in points}, found)
+                yield
+
+    async def _uuid_points(self, found: Findings) -> AsyncIterator[list[Point]]:
+        """The points that a row may stand behind; what has an integer for an id is foreign at once."""
+        async for page in self._level.pages():
+            if isinstance(page[0].id, int):
+                integers = [point.id for point in page if isinstance(point.id, int)]
+                found.points += len(integers)
+                found.patterns += len(integers)
+                found.add(Flaw.FOREIGN, integers)
+                page = [point for point in page if not isinstance(point.id, int)]
+            if page:
+                yield page
+
+    def _compare(self, rows: Sequence[SourceRow], points: dict[PointId, Point], found: Findings) -> None:
+        found.patterns += len(rows)
+        for row in rows:
+            point = points.pop(row.id, None)
+            try:
+                pattern = pattern_of(row, self._recipe)
+            except UnreadableRowError:
+                # Whatever an earlier version of it left in Qdrant stays, as long as the row is a dead letter.
+                found.add(Flaw.UNREADABLE, [row.id])
+                continue
+            flaw = Flaw.MISSING if point is None else self._level.flaw(pattern, point)
+            if flaw:
+                found.add(flaw, [row.id])
+        found.patterns += len(points)
+        found.add(Flaw.FOREIGN, list(points))
+
+    async def _excuse(self, found: Findings, flaw: Flaw, horizon: int) -> None:
+        """Take from what is wrong what is about to change, and dead letters; a point without a row is neither."""
+        wrong = PackedIds()
+        for ids in found.of(flaw).pages():
+            moving = await self._session.moving(ids, horizon)
+            found.moving += len(moving)
+            rest = [node_id for node_id in ids if node_id not in moving]
+            parked: set[UUID] = set()
+            if rest and flaw is not Flaw.FOREIGN:
+                parked = await self._session.parked(rest, self._collection.physical)
+                found.parked.add(sorted(parked))
+            wrong.add([node_id for node_id in rest if node_id not in parked])
+        found.replace(flaw, wrong)
+
+    async def _count_points(self) -> int:
+        if not self._collection.stored:
+            return 0
+        physical = self._collection.physical
+        counted = await self._qdrant.call(
+            f"counting '{physical}'", lambda: self._qdrant.client.count(physical, exact=True)
+        )
+        return int(counted.count)
+
+    def _nothing_skipped(self, found: Findings, rows: int, points: int) -> None:
+        if (found.rows, found.points) == (rows, points):
+            return
+        raise ParityError(
+            f"The proof of '{self._collection.name}' read {found.rows:,} of {rows:,} rows of PostgreSQL and "
+            f"{found.points:,} of {points:,} points of Qdrant, so nothing is proven. Does something else write to "
+            f"'{self._collection.physical}'? The next try looks again."
+        )
+
+
+def _named(ids: Sequence[UUID]) -> str:
+    return f" (such as {', '.join(map(str, ids))})" if ids else ""

@@ -1,0 +1,119 @@
+"""How closely a proof looks at a point: at the hashes it carries, or at all of it."""
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol, TypeVar
+
+import orjson
+from qdrant_client import models
+
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.collection import Collection
+from code_patterns.sync.diff import Fingerprint
+from code_patterns.sync.findings import Flaw
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, Pattern
+from code_patterns.sync.stored_point import StoredPoint, fingerprint_of, stored_point_of
+from code_patterns.sync.streams import HasId
+
+SCROLL_POINTS = 2_000
+WHOLE_POINTS = 200
+
+Point = TypeVar("Point", bound=HasId)
+
+
+class Level(Protocol[Point]):
+    """What of a point is read, and when it is right."""
+
+    def pages(self) -> AsyncIterator[list[Point]]:
+        """All points in id order, integers first."""
+
+    def flaw(self, pattern: Pattern, point: Point) -> Flaw | None:
+        """What is wrong with the point of a pattern; ``None`` where nothing is."""
+
+
+class HashLevel:
+    """The two hashes that a point carries.
+
+    :param qdrant: where the points are
+    :param collection: which points
+    """
+
+    def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
+        self._qdrant = qdrant
+        self._collection = collection
+
+    async def pages(self) -> AsyncIterator[list[Fingerprint]]:
+        """See :meth:`Level.pages`."""
+        keys = [EMBEDDING_HASH, CONTENT_HASH]
+        async for records in _scrolled(self._qdrant, self._collection, SCROLL_POINTS, keys, vectors=False):
+            yield [fingerprint_of(record) for record in records]
+
+    def flaw(self, pattern: Pattern, point: Fingerprint) -> Flaw | None:
+        """See :meth:`Level.flaw`."""
+        same = point.embedding_hash == pattern.embedding_hash and point.content_hash == pattern.content_hash
+        return None if same else Flaw.EDITED
+
+
+class WholeLevel:
+    """Payload and vector, many times the bytes of the hashes.
+
+    A vector that is another one than the text's, but of the right length and not zero, is not found: only embedding
+    every text again could tell.
+
+    :param qdrant: where the points are
+    :param collection: which points
+    """
+
+    def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
+        self._qdrant = qdrant
+        self._collection = collection
+
+    async def pages(self) -> AsyncIterator[list[StoredPoint]]:
+        """See :meth:`Level.pages`."""
+        dimension = self._collection.embedding.dimension
+        async for records in _scrolled(self._qdrant, self._collection, WHOLE_POINTS, True, vectors=True):
+            yield [stored_point_of(record, dimension) for record in records]
+
+    def flaw(self, pattern: Pattern, point: StoredPoint) -> Flaw | None:
+        """See :meth:`Level.flaw`; what something else has added to a payload is its own business."""
+        stored = {key: point.payload.get(key) for key in pattern.payload}
+        if _encoded(stored) != _encoded(pattern.payload) and not _alike(pattern.payload, stored):
+            return Flaw.EDITED
+        return None if point.vector_usable else Flaw.VECTOR
+
+
+async def _scrolled(
+    qdrant: Qdrant, collection: Collection, size: int, payload: bool | list[str], *, vectors: bool
+) -> AsyncIterator[list[models.Record]]:
+    offset: Any = None
+    while collection.stored:
+        start = offset
+        records, offset = await qdrant.call(
+            f"proving '{collection.physical}'",
+            lambda start=start: qdrant.client.scroll(  # type: ignore[misc]
+                collection.physical, limit=size, offset=start, with_payload=payload, with_vectors=vectors
+            ),
+        )
+        if records:
+            yield records
+        if offset is None:
+            return
+
+
+def _encoded(payload: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+
+
+def _alike(wanted: Any, found: Any) -> bool:
+    """Whether two JSON values agree but for the last digits of fractions.
+
+    Qdrant's JSON parser (serde_json without its feature float_roundtrip) reads about one in ten numbers of 17 digits as
+    a neighbour, up to two units in the last place away.
+    """
+    if isinstance(wanted, float) and isinstance(found, float):
+        return math.isclose(wanted, found, rel_tol=1e-14)
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return wanted.keys() == found.keys() and all(_alike(wanted[key], found[key]) for key in wanted)
+    if isinstance(wanted, list) and isinstance(found, list):
+        return len(wanted) == len(found) and all(map(_alike, wanted, found))
+    return type(wanted) is type(found) and bool(wanted == found)

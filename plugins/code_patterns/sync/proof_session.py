@@ -1,0 +1,93 @@
+"""The proof's own way into PostgreSQL: a session, a horizon and statements that no sync uses."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import args_row
+
+from code_patterns.errors import OutageError
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_errors import database_errors
+from code_patterns.servers.postgres_psycopg import connect
+from code_patterns.sql import query
+from code_patterns.sync.pattern import SourceRow
+
+
+class ProofSession:
+    """A session of its own, on which nothing is written.
+
+    :param config: where the rows are
+    :param connection: an open connection in autocommit mode, used by nothing else
+    :param horizon: the oldest transaction that was open when the proof began
+    """
+
+    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection, horizon: int) -> None:
+        self._config = config
+        self._connection = connection
+        self.horizon = horizon
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: PostgresConfig, system_identifier: str) -> AsyncIterator["ProofSession"]:
+        """Connect afresh and take the horizon.
+
+        :param system_identifier: the cluster whose rows were synced
+        :raises OutageError: another cluster answers now
+        """
+        connection = await connect(config, autocommit=True)
+        async with connection:
+            session = cls(config, connection, 0)
+            [(session.horizon, identifier)] = await session._fetch("sync_proof_horizon")
+            if identifier != system_identifier:
+                raise OutageError(
+                    f"Another PostgreSQL cluster answers at {config.address} than at the start of this run, as after a "
+                    "failover to a copy. Nothing is proven; the next try starts again with what answers then."
+                )
+            yield session
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[int]:
+        """Look at one moment of the table; gives the number of code patterns at that moment.
+
+        :meth:`rows` works inside only. The snapshot keeps VACUUM from removing newer dead rows meanwhile, and holds no
+        lock that a writer would wait for.
+        """
+        await self._connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        await self._connection.set_read_only(True)
+        async with database_errors(self._config), self._connection.transaction():
+            [(count,)] = await self._fetch("sync_proof_count")
+            yield count
+
+    async def rows(self) -> AsyncIterator[list[SourceRow]]:
+        """The code patterns of the snapshot, in id order, read by one statement from its beginning to its end."""
+        async with database_errors(self._config):
+            await self._connection.execute(query("sync_proof_rows"))
+        fetch = query("sync_proof_fetch")
+        while True:
+            async with (
+                database_errors(self._config),
+                self._connection.cursor(row_factory=args_row(SourceRow)) as cursor,
+            ):
+                await cursor.execute(fetch)
+                rows = await cursor.fetchall()
+            if not rows:
+                return
+            yield rows
+
+    async def moving(self, ids: Sequence[UUID], horizon: int) -> set[UUID]:
+        """Which of these ids were really written or deleted by a transaction from the horizon until now."""
+        rows = await self._fetch("sync_proof_moving", ids=list(ids), horizon=horizon)
+        return {row[0] for row in rows}
+
+    async def parked(self, ids: Sequence[UUID], collection: str) -> set[UUID]:
+        """Which of these ids are dead letters of a collection."""
+        rows = await self._fetch("sync_proof_parked", ids=list(ids), collection=collection)
+        return {row[0] for row in rows}
+
+    async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        async with database_errors(self._config):
+            cursor = await self._connection.execute(query(name), parameters)
+            return await cursor.fetchall()
