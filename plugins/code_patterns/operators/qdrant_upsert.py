@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
+from code_patterns.operators.dag_run import identity_of, run_type_of
 from code_patterns.operators.lineage import sync_lineage
 from code_patterns.operators.metrics import emit
 from code_patterns.operators.sync_operator import SyncOperator
 from code_patterns.operators.task_errors import task_errors
-from code_patterns.run_identity import RunIdentity
 from code_patterns.sync.runs import sync
 from code_patterns.sync.sync_settings import interval_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from code_patterns.operators.lineage import Lineage
+    from code_patterns.operators.dag_run import identity_of, run_type_of
+from code_patterns.operators.lineage import Lineage
 
 
 class QdrantUpsertOperator(SyncOperator):
@@ -72,12 +72,12 @@ class QdrantUpsertOperator(SyncOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the sync and return its counts."""
-        run, try_number = context["dag_run"], context["ti"].try_number
+        run = context["dag_run"]
         with task_errors():
-            interval = interval_of(run.run_type, run.data_interval_start, run.data_interval_end, run.run_after)
+            interval = interval_of(run_type_of(context), run.data_interval_start, run.data_interval_end, run.run_after)
             postgres, qdrant, embedding = self.servers()
-            identity = RunIdentity(uuid4(), run.dag_id, run.run_id, try_number)
-            result = asyncio.run(sync(postgres, qdrant, embedding, self.choices(self.mode, interval), identity))
+            choices = self.choices(self.mode, interval)
+            result = asyncio.run(sync(postgres, qdrant, embedding, choices, identity_of(context)))
         if not result.dry_run:
             emit(result)
         self._lineage = partial(sync_lineage, postgres, qdrant, result)

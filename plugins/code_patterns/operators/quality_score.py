@@ -4,22 +4,22 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from airflow.sdk import BaseOperator, Variable
 
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.operators.dag_run import identity_of, run_type_of
 from code_patterns.operators.lineage import quality_lineage
 from code_patterns.operators.task_errors import task_errors
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import choose
-from code_patterns.run_identity import RunIdentity
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from code_patterns.operators.lineage import Lineage
+    from code_patterns.operators.dag_run import identity_of, run_type_of
+from code_patterns.operators.lineage import Lineage
 
 
 class QualityScoreOperator(BaseOperator):
@@ -80,7 +80,6 @@ class QualityScoreOperator(BaseOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the backfill and return its counts and averages."""
-        run, try_number = context["dag_run"], context["ti"].try_number
         with task_errors():
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
@@ -89,8 +88,8 @@ class QualityScoreOperator(BaseOperator):
                 backfill(
                     postgres,
                     qdrant,
-                    choose(params, str(run.run_type), lambda name: Variable.get(name, default=None)),
-                    RunIdentity(uuid4(), run.dag_id, run.run_id, try_number),
+                    choose(params, run_type_of(context), lambda name: Variable.get(name, default=None)),
+                    identity_of(context),
                 )
             )
         self._lineage = partial(quality_lineage, postgres, qdrant, result)
