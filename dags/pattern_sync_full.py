@@ -48,6 +48,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.qdrant_partition import QdrantPartitionOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
+from code_patterns.operators.retries import OUTAGE_RETRIES
 
 with DAG(
     dag_id="pattern_sync_full",
@@ -61,8 +62,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
-        "retries": 2,
-        "retry_delay": timedelta(minutes=5),
+        **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
         "pool": os.environ.get("PATTERNS_POOL", "default_pool"),
         # Of the operators below each takes those that it knows.

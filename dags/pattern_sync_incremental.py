@@ -44,6 +44,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.deadline import deadline_alert
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
+from code_patterns.operators.retries import OUTAGE_RETRIES
 
 with DAG(
     dag_id="pattern_sync_incremental",
@@ -58,8 +59,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
-        "retries": 2,
-        "retry_delay": timedelta(minutes=2),
+        **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=6),
     },
     params={

@@ -34,6 +34,7 @@ from airflow.sdk import DAG, Param
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
+from code_patterns.operators.retries import OUTAGE_RETRIES
 
 with DAG(
     dag_id="pattern_verify",
@@ -46,8 +47,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
-        "retries": 1,
-        "retry_delay": timedelta(minutes=5),
+        **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
     },
     params={

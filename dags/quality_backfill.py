@@ -40,6 +40,7 @@ from airflow.sdk import DAG, Asset, Param
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.quality_score import QualityScoreOperator
+from code_patterns.operators.retries import OUTAGE_RETRIES
 
 with DAG(
     dag_id="quality_backfill",
@@ -53,8 +54,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
-        "retries": 2,
-        "retry_delay": timedelta(minutes=5),
+        **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
     },
     params={

@@ -57,6 +57,7 @@ def connected(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> TwoSides:
     embedding = {"api": "hashing", "dimension": sides.embedding.dimension}
     set_connection(monkeypatch, "patterns_embeddings", conn_type="embedding", extra=embedding)
     monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", sides.collection)
+    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_PATIENCE_SECONDS", "0")
     return sides
 
 

@@ -119,6 +119,7 @@ class TwoSides:
                 "allow_mass_delete": False,
                 "rollback": False,
                 "heal": False,
+                "patience_seconds": 0.0,
                 **self.settings,
                 **settings,
             }

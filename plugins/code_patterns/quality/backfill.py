@@ -15,6 +15,7 @@ from code_patterns.quality.points import Point, PointSource
 from code_patterns.quality.score import score_pattern
 from code_patterns.quality.store import ScoredPoint, ScoreRefusedError, ScoreStore, content_hash_of
 from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
 
@@ -35,10 +36,15 @@ async def backfill(
     :raises ConfigurationError: when a person must change something first
     :raises OutageError: when a server went away; the next try does everything again, with the same result
     """
-    async with (
-        ScoreStore.open(postgres) as store,
-        PointSource.open(qdrant, settings.collections, only_existing=settings.only_existing) as source,
-    ):
+
+    async def opened() -> tuple[ScoreStore, PointSource, contextlib.AsyncExitStack]:
+        async with contextlib.AsyncExitStack() as stack:
+            store = await stack.enter_async_context(ScoreStore.open(postgres))
+            source = PointSource.open(qdrant, settings.collections, only_existing=settings.only_existing)
+            return store, await stack.enter_async_context(source), stack.pop_all()
+
+    store, source, stack = await patiently(opened, settings.patience_seconds)
+    async with stack:
         return await Backfill(store, source, settings, identity).execute()
 
 

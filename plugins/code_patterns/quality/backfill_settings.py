@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from code_patterns import params as run_params
 from code_patterns.params import Param, ReadVariable, Variable
+from code_patterns.servers.patience import PATIENCE_SECONDS
 from code_patterns.typed_fields import NOT_BOOLEAN, Flag, own_rule
 
 ALL = "all"
@@ -34,6 +35,7 @@ class BackfillSettings:
     :param delay_seconds: pause between batches
     :param dry_run: score and report, store nothing
     :param only_missing: leave out what has a score of this version for this content
+    :param patience_seconds: how long the run waits at its start for servers that do not serve yet
     """
 
     collections: Annotated[tuple[str, ...], BeforeValidator(_names), Param("collection")] = ("archon_vectors",)
@@ -46,6 +48,9 @@ class BackfillSettings:
     ] = 0.5
     dry_run: Flag = False
     only_missing: Flag = False
+    patience_seconds: Annotated[
+        float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN, Variable("patterns_patience_seconds")
+    ] = PATIENCE_SECONDS
 
 
 def choose(params: Mapping[str, Any], run_type: str, read_variable: ReadVariable) -> BackfillSettings:

@@ -13,7 +13,6 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.quality.payload import confidence_of
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.servers.qdrant_errors import explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +63,15 @@ class PointSource:
         """Connect and find the collections or aliases of these names.
 
         :param only_existing: leave out those that do not exist
-        :raises ConfigurationError: Qdrant cannot be reached, or there is nothing to read
+        :raises ConfigurationError: Qdrant may not be read, or there is nothing to read
+        :raises OutageError: Qdrant cannot be reached, is too busy or failing
         """
         async with Qdrant.open(config) as qdrant:
-            try:
-                present = {item.name for item in (await qdrant.client.get_collections()).collections}
-                aliases = {
-                    item.alias_name: item.collection_name for item in (await qdrant.client.get_aliases()).aliases
-                }
-            except Exception as error:
-                # At the start of a run nothing is lost by asking a person first, and waiting would hide the reason.
-                raise ConfigurationError(str(explain(config, "listing the collections", error))) from None
+            doing = "listing the collections"
+            collections = await qdrant.call(doing, qdrant.client.get_collections)
+            listed = await qdrant.call(doing, qdrant.client.get_aliases)
+            present = {item.name for item in collections.collections}
+            aliases = {item.alias_name: item.collection_name for item in listed.aliases}
             known = present | aliases.keys()
             missing = [name for name in names if name not in known]
             found = {aliases.get(name, name): name for name in reversed(names) if name in known}

@@ -2,20 +2,15 @@
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
-from code_patterns.servers.qdrant_errors import UnreachableError
 from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
 
 log = logging.getLogger(__name__)
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -41,10 +36,10 @@ async def resolve(qdrant: Qdrant, name: str, embedding: EmbeddingConfig, destina
     :param name: the alias or collection, as users write it
     :param embedding: the embedding connection
     :param destination: which one, when readers see a collection made by another recipe
-    :raises ConfigurationError: Qdrant cannot be reached or read, or the collection does not fit
-    :raises OutageError: Qdrant is there but too busy or failing
+    :raises ConfigurationError: Qdrant may not be read, or the collection does not fit
+    :raises OutageError: Qdrant cannot be reached, is too busy or failing
     """
-    names = await _at_start(lambda: _names(qdrant, name))
+    names = await _names(qdrant, name)
     physical = names.behind(name)
     if physical is None:
         if destination is Destination.PREVIOUS:
@@ -158,12 +153,4 @@ async def _names(qdrant: Qdrant, name: str) -> _Names:
 
 
 async def _read(qdrant: Qdrant, physical: str) -> StoredCollection:
-    return await _at_start(lambda: read_stored(qdrant, physical, attempts=1))
-
-
-async def _at_start(request: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Fail for good where Qdrant cannot be reached: nothing is lost at the start, and waiting would hide the reason."""
-    try:
-        return await request()
-    except UnreachableError as error:
-        raise ConfigurationError(str(error)) from None
+    return await read_stored(qdrant, physical, attempts=1)

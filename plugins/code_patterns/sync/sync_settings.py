@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from code_patterns import params as run_params
 from code_patterns.params import ReadVariable, Variable
+from code_patterns.servers.patience import PATIENCE_SECONDS
 from code_patterns.sync.diff import IdRange
 from code_patterns.typed_fields import NOT_BOOLEAN, Flag, Word, own_rule
 
@@ -51,6 +52,7 @@ class SyncSettings:
     :param id_range: be a shard: do only the writing of a full sync, and only for these ids
     :param shards: into how many id ranges a full sync is to be cut; ``None`` decides by the work there is
     :param points_before: how many points there were before shards added theirs; ``None`` where none did
+    :param patience_seconds: how long the run waits at its start for servers that do not serve yet
     """
 
     mode: str
@@ -71,6 +73,9 @@ class SyncSettings:
     id_range: IdRange | None = None
     shards: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
     points_before: int | None = None
+    patience_seconds: Annotated[
+        float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN, Variable("patterns_patience_seconds")
+    ] = PATIENCE_SECONDS
 
 
 def choose(

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
+from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -36,18 +38,16 @@ async def open_run(
     """Connect everything a run needs and wait until no other run is in its way; nothing is written yet.
 
     :raises ConfigurationError: when a person must change something first
-    :raises OutageError: when a server went away
+    :raises OutageError: when a server did not serve within the settings' patience, or went away later
     """
     destination = Destination.PREVIOUS if settings.rollback else kind.destination
     while True:
         async with AsyncExitStack() as stack:
-            source = await stack.enter_async_context(PatternSource.open(postgres))
-            opened = await stack.enter_async_context(Qdrant.open(qdrant))
-            collection = await resolve(opened, settings.collection, embedding, destination)
-            embedder = open_embedder(collection.embedding)
-            stack.push_async_callback(embedder.aclose)
-            await _check(embedder, collection, embedding)
-            session = await stack.enter_async_context(LockedSession.open(postgres))
+            servers, held = await patiently(
+                partial(_connect, postgres, qdrant, embedding, settings, destination), settings.patience_seconds
+            )
+            await stack.enter_async_context(held)
+            source, opened, collection, embedder, session = servers
             if not settings.dry_run:
                 await session.take(*kind.locks(collection.physical))
                 physical = collection.physical
@@ -61,6 +61,25 @@ async def open_run(
             horizon = await source.horizon()
             yield RunContext(kind.name, source, horizon, opened, collection, embedder, record, settings, identity)
             return
+
+
+async def _connect(
+    postgres: PostgresConfig,
+    qdrant: QdrantConfig,
+    embedding: EmbeddingConfig,
+    settings: SyncSettings,
+    destination: Destination,
+) -> tuple[tuple[PatternSource, Qdrant, Collection, Embedder, LockedSession], AsyncExitStack]:
+    """Open everything, or nothing; what comes second closes it."""
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(PatternSource.open(postgres))
+        opened = await stack.enter_async_context(Qdrant.open(qdrant))
+        collection = await resolve(opened, settings.collection, embedding, destination)
+        embedder = open_embedder(collection.embedding)
+        stack.push_async_callback(embedder.aclose)
+        await _check(embedder, collection, embedding)
+        session = await stack.enter_async_context(LockedSession.open(postgres))
+        return (source, opened, collection, embedder, session), stack.pop_all()
 
 
 async def _check(embedder: Embedder, collection: Collection, connection: EmbeddingConfig) -> None:

@@ -1,0 +1,48 @@
+"""Waiting at the start of a run for servers that do not serve yet."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from code_patterns.errors import OutageError
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 300.0
+"""How long a run waits at its start unless somebody chooses otherwise; Airflow's retries come on top."""
+FIRST_WAIT_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 60.0
+
+Opened = TypeVar("Opened")
+
+
+async def patiently(attempt: Callable[[], Awaitable[Opened]], patience: float) -> Opened:
+    """Try to open what a run needs, again while an outage may pass; whatever else is wrong fails at once.
+
+    Each wait is announced in one line of the log: 5, 10, 20, 40 and then 60 seconds, a little more or less.
+
+    :param attempt: opens everything, or nothing
+    :param patience: seconds after which no new attempt begins; 0 tries once
+    :raises OutageError: a server did not serve in that time; the text says how often it was tried, and why the last
+        try failed
+    """
+    started, tries = time.monotonic(), 0
+    while True:
+        tries += 1
+        try:
+            return await attempt()
+        except OutageError as error:
+            waited = time.monotonic() - started
+            wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (tries - 1))
+            # Many tasks that wait for one server must not come back all at once.
+            wait = min(wait * random.uniform(0.8, 1.2), patience - waited)  # noqa: S311 (spreads requests, guards no secret)
+            if wait <= 0:
+                how_often = "once" if tries == 1 else f"{tries} times in {waited:.0f} s"
+                raise OutageError(f"{error} Tried {how_often} at the start of the run.") from None
+            log.warning(
+                "%s Try %d follows in %.0f s, the last one in %.0f s.", error, tries + 1, wait, patience - waited
+            )
+        await asyncio.sleep(wait)
