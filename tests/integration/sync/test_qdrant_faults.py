@@ -213,7 +213,9 @@ def test_retry_after_is_honoured(sides: TwoSides, qdrant_server: QdrantServer, m
     sides.insert(rows(3))
     qdrant_server.meet("upsert", Fault(429, retry_after="7"), Fault(503, retry_after="3600"))
     assert sides.sync().counts["new"] == 3
-    assert [seconds for seconds in waits if seconds >= 1] == [7.0, 30.0]
+    asked, longest = (seconds for seconds in waits if seconds >= 1)
+    assert 7.0 <= asked <= 7.5
+    assert longest == 30.0
 
 
 @pytest.mark.parametrize("changed", [1, 40])
