@@ -283,6 +283,7 @@ def _qdrant(server: QdrantServer) -> QdrantServer:
     return server
 
 
+@pytest.mark.timeout(0 if SEQUENCES else 1200)
 def test_what_a_run_calls_a_success_is_one(world_of: Callable[[], World]) -> None:
     class Here(Sequence):
         pass
