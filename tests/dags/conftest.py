@@ -32,10 +32,18 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """The one sentence a failed task ends with."""
-        found = [line for line in self.log.splitlines() if "AirflowFailException: " in line]
+        """The one sentence that a task ends with which failed for good."""
+        return self._ending("AirflowFailException: ")
+
+    @property
+    def outage(self) -> str:
+        """The one sentence that a task ends with which Airflow would try again."""
+        return self._ending("AirflowException: ")
+
+    def _ending(self, exception: str) -> str:
+        found = [line for line in self.log.splitlines() if exception in line]
         assert found, self.log[-3000:]
-        return found[-1].split("AirflowFailException: ", 1)[1].strip()
+        return found[-1].split(exception, 1)[1].strip()
 
 
 @pytest.fixture
@@ -78,7 +86,11 @@ def run_dag(
         capfd.readouterr()
         with caplog.at_level("INFO"):
             # A bag for each run: a DAG object keeps the Params of its last one.
-            dag_run = DagBag(ROOT / "dags").dags[dag_id].test(run_conf=params)
+            dag = DagBag(ROOT / "dags").dags[dag_id]
+            for task in dag.tasks:
+                # A run that is to be tried again would wait for it, minutes each time.
+                task.retries = 0
+            dag_run = dag.test(run_conf=params)
         instance = dag_run.get_task_instance(task_id)
         xcom = instance.xcom_pull(task_ids=task_id) if instance.state == "success" else None
         out, err = capfd.readouterr()

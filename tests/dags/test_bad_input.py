@@ -1,4 +1,4 @@
-"""Whatever is wrong: the task fails at once, in one message with place and remedy, and writes nothing."""
+"""Whatever is wrong: the task fails in one message with place and remedy, at once where a person must act."""
 
 import http.server
 import json
@@ -28,6 +28,7 @@ class Case:
     name: str
     breaks: Callable[["Workbench"], None]
     words: tuple[str, ...]
+    outage: bool = False
 
 
 @dataclass
@@ -79,6 +80,15 @@ def wrong_dimension(bench: Workbench) -> None:
     bench.variable("patterns_collection", f"{name}_real")
 
 
+def assert_short_lines(log: str, message: str) -> None:
+    """The message stands in the log in lines that fit its page, too."""
+    first = next(line for line in log.splitlines() if "What is wrong: " in line)
+    first = first[first.index("What is wrong: ") :].strip()
+    assert len(first) <= 100
+    assert first.split("What is wrong: ", 1)[1][:40] in message
+    assert "Try 1 " in log
+
+
 CASES = [
     Case("host", lambda b: b.postgres(host="no-such-host.invalid"), ("'patterns_postgres'", "no-such-host.invalid")),
     Case("port", lambda b: b.postgres(host="127.0.0.1", port=closed_port()), ("'patterns_postgres'", "127.0.0.1")),
@@ -102,7 +112,8 @@ CASES = [
         lambda b: set_connection(
             b.monkeypatch, "patterns_qdrant", conn_type="qdrant", host="127.0.0.1", port=closed_port()
         ),
-        ("'patterns_qdrant'", "cannot connect", "Check host and port"),
+        ("'patterns_qdrant'", "cannot connect", "Check host and port", "Tried once at the start", "Try 1 of 1 failed"),
+        outage=True,
     ),
     Case("no qdrant", lambda b: b.without("patterns_qdrant"), ("'patterns_qdrant' is not defined",)),
     Case(
@@ -155,11 +166,12 @@ def test_one_clear_message(
     before = connected.execute("SELECT count(*) FROM pattern_sync_runs")
     outcome = run_dag("pattern_sync_full")
     assert outcome.state == "failed"
-    message = outcome.message
+    message = outcome.outage if case.outage else outcome.message
     for word in case.words:
         assert word in message
     assert "\n" not in message
     assert len(message) < 700
+    assert_short_lines(outcome.log, message)
     assert connected.execute("SELECT count(*) FROM pattern_sync_runs") == before
     assert connected.execute("SELECT count(*) FROM pattern_sync_dead_letters") == [(0,)]
 

@@ -59,7 +59,7 @@ class PatternMigrationOperator(BaseOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Do it; what it returns goes to XCom."""
-        with task_errors():
+        with task_errors(context):
             request = read_request(self.direction, self.target, self.dry_run_only)
             if self.action == "plan":
                 return self._plan(request)

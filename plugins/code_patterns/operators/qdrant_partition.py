@@ -32,7 +32,7 @@ class QdrantPartitionOperator(SyncOperator):
 
     def execute(self, context: "Context") -> list[dict[str, str]]:
         """Look at both sides and return the id ranges."""
-        with task_errors():
+        with task_errors(context):
             found = asyncio.run(partition(*self.servers(), self.choices("full")))
         context["ti"].xcom_push("points", found.points)
         return [{"first": str(ids.first), "last": str(ids.last)} for ids in found.ranges]

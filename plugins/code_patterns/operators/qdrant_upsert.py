@@ -73,7 +73,7 @@ class QdrantUpsertOperator(SyncOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the sync and return its counts."""
         run = context["dag_run"]
-        with task_errors():
+        with task_errors(context):
             interval = interval_of(run_type_of(context), run.data_interval_start, run.data_interval_end, run.run_after)
             postgres, qdrant, embedding = self.servers()
             choices = self.choices(self.mode, interval)

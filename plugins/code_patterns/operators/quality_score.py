@@ -80,7 +80,7 @@ class QualityScoreOperator(BaseOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the backfill and return its counts and averages."""
-        with task_errors():
+        with task_errors(context):
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config

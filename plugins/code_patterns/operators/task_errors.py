@@ -1,20 +1,43 @@
 """How the package's errors end an Airflow task."""
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from code_patterns.errors import NothingToDoError, PatternsError
+from code_patterns.operators.failure import Failure
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
-def task_errors() -> Iterator[None]:
-    """Fail the task with the error's own message, and let Airflow retry only where that can help."""
+def task_errors(context: "Context") -> Iterator[None]:
+    """Fail the task with the error's own message, and let Airflow retry only where that can help.
+
+    The message goes to the log in short lines first, and to the XCom ``failure``: the SDK lets a task write no note,
+    and the log page cuts what is wider than the window.
+    """
     try:
         yield
     except NothingToDoError as error:
         raise AirflowSkipException(str(error)) from None
     except PatternsError as error:
-        failure = AirflowException if error.retryable else AirflowFailException
-        raise failure(str(error)) from None
+        # Whoever calls an operator without Airflow has no task instance.
+        instance = context.get("ti")
+        failure = Failure.of(error, instance.try_number, instance.max_tries) if instance else Failure.of(error, 1, 0)
+        for line in failure.lines():
+            log.error("%s", line)
+        if instance:
+            # The error itself is what the person must see, not that it could not be stored.
+            with contextlib.suppress(Exception):
+                instance.xcom_push("failure", failure.as_xcom())
+        if error.retryable:
+            raise AirflowException(f"{error} {failure.tries}") from None
+        raise AirflowFailException(str(error)) from None

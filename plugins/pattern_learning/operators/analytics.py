@@ -44,7 +44,7 @@ class PatternAnalyticsOperator(BaseOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Compute the day and return its counts."""
         run = context["dag_run"]
-        with task_errors():
+        with task_errors(context):
             period = choose_day(self.day, run.data_interval_start, run.data_interval_end)
             done = asyncio.run(compute_period(PatternsPostgresHook(self.postgres_conn_id).config, period))
         log.info(
@@ -73,7 +73,7 @@ class PatternTracePruneOperator(BaseOperator):
 
     def execute(self, context: "Context") -> int:
         """Forget old traces and return how many there were."""
-        with task_errors():
+        with task_errors(context):
             days = choose_retention(lambda name: Variable.get(name, default=None))
             pruned = asyncio.run(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, days))
         log.info("Forgot %d traces older than %d days.", pruned, days)

@@ -49,7 +49,7 @@ class PatternLearningOperator(BaseOperator):
 
     def execute(self, context: "Context") -> Any:
         """Carry the operation out and return its data."""
-        with task_errors():
+        with task_errors(context):
             contract = ModelContractEffect.of(self.operation, self.arguments or {})
             actor = f"{self.dag_id}.{self.task_id}"
             data = asyncio.run(run_operation(PatternsPostgresHook(self.postgres_conn_id).config, contract, actor))

@@ -1,0 +1,70 @@
+"""What a person reads of a failure: short lines, in the order in which they are needed."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.operators.failure import WIDTH, Failure
+from code_patterns.operators.task_errors import task_errors
+
+LONG = (
+    "The database of connection 'patterns_postgres' (a-host-with-a-long-name.example.org:5432/patterns) lacks "
+    "pattern_lineage_nodes. Run schema_migration first."
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "try_number", "tries"),
+    [
+        (ConfigurationError(LONG), 1, "Try 1 failed for good: another one would end the same."),
+        (OutageError(LONG), 2, "Try 2 of 6 failed, another one follows."),
+        (OutageError(LONG), 6, "Try 6 of 6 failed, the last one."),
+    ],
+)
+def test_it_says_what_is_wrong_then_what_to_do_then_which_try(
+    error: PatternsError, try_number: int, tries: str
+) -> None:
+    failure = Failure.of(error, try_number, 5)
+    lines = failure.lines()
+    assert all(len(line) <= WIDTH for line in lines)
+    assert lines[0].startswith("What is wrong: The database of connection")
+    assert "What to do: Run schema_migration first." in lines
+    assert lines[-1] == tries
+    assert " ".join(line.strip() for line in lines).replace("What is wrong: ", "").replace("What to do: ", "") == (
+        f"{LONG} {tries}"
+    )
+    assert failure.as_xcom()["what to do"] == "Run schema_migration first."
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "ending"),
+    [
+        (ConfigurationError(LONG), AirflowFailException, "Run schema_migration first."),
+        (OutageError(LONG), AirflowException, "Run schema_migration first. Try 3 of 6 failed, another one follows."),
+    ],
+)
+def test_the_task_ends_with_it(
+    error: PatternsError, raised: type[Exception], ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pushed: dict[str, Any] = {}
+    instance = SimpleNamespace(try_number=3, max_tries=5, xcom_push=pushed.__setitem__)
+    context: Any = {"ti": instance}
+    with pytest.raises(raised) as failed, task_errors(context):
+        raise error
+    assert type(failed.value) is raised
+    assert str(failed.value).endswith(ending)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * len(caplog.records)
+    assert [record.getMessage() for record in caplog.records][-1] == pushed["failure"]["tries"]
+
+
+def test_a_failure_that_cannot_be_stored_hides_no_error() -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("no API server")
+
+    context: Any = {"ti": SimpleNamespace(try_number=1, max_tries=0, xcom_push=refuse)}
+    with pytest.raises(AirflowFailException, match="Run schema_migration first"), task_errors(context):
+        raise ConfigurationError(LONG)
