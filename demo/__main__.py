@@ -20,6 +20,7 @@ from demo.stack import ANALYTICS, FULL, INCREMENTAL, MIGRATION, QUALITY, Stack, 
 
 RUN_SECONDS = 120.0
 LOG_LINES = 25
+SYNC_COUNTS = ("examined", "new", "changed", "payload_only", "unchanged", "deleted", "parked")
 QUESTION = "wrap a paragraph of text to a given width"
 HITS = 4
 
@@ -98,8 +99,7 @@ def _tell_sync(screen: Screen, stack: Stack, finished: Run) -> Mapping[str, Any]
     """Write what a sync found and did, and whether both sides agree."""
     result: Mapping[str, Any] = stack.api.result(finished, "sync")
     _tell_seconds(screen, finished)
-    names = ("examined", "new", "changed", "payload_only", "unchanged", "deleted", "failed")
-    screen.counts({name.replace("_", " "): result[name] for name in names})
+    screen.counts({name.replace("_", " "): result[name] for name in SYNC_COUNTS})
     screen.say(
         f"{result['seconds']:.1f} s, {result['patterns_per_second']:,.0f} patterns/s, "
         f"{result['embedded_texts']:,} texts embedded; "
@@ -202,7 +202,7 @@ def _check(found: Mapping[str, Any], burst: Burst) -> None:
         "changed": burst.code_changed,
         "payload_only": burst.metadata_changed,
         "deleted": burst.retired + burst.deleted,
-        "failed": 0,
+        "parked": 0,
     }
     if wrong := [
         f"{name} {found[name]} instead of {count}" for name, count in expected.items() if found[name] != count

@@ -19,7 +19,7 @@ MIGRATION = "schema_migration"
 FULL_SYNC = "pattern_sync_full"
 INCREMENTAL_SYNC = "pattern_sync_incremental"
 
-REPORTED = ("examined", "new", "changed", "unchanged", "deleted", "failed", "seconds", "parity")
+SHOWN = ("examined", "new", "changed", "payload_only", "unchanged", "deleted", "parked", "seconds", "parity")
 PARSED_WITHIN_SECONDS = 300
 POLL_SECONDS = 3
 REPORT_EVERY_SECONDS = 60
@@ -182,7 +182,7 @@ def main() -> None:
     # Switched on, Airflow makes up for the last night's run as well; whichever came first did the work.
     for run_id in airflow.successes(FULL_SYNC, began):
         counts = airflow.result(FULL_SYNC, run_id, "sync")
-        print(f"{run_id}: " + ", ".join(f"{name} {counts.get(name)}" for name in REPORTED), flush=True)
+        print(f"{run_id}: " + ", ".join(f"{name} {counts[name]}" for name in SHOWN), flush=True)
     parity = airflow.result(FULL_SYNC, own_run, "sync").get("parity")
     if parity != "proven":
         raise FirstSyncError(
