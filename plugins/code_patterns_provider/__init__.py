@@ -82,9 +82,10 @@ QDRANT_FIELDS = {
 def get_provider_info() -> dict[str, Any]:
     """Describe the connection types, in the shape of Airflow's ``provider_info.schema.json``.
 
-    The provider's own type ``qdrant`` is taken over, because its hook can neither open nor test an embedded
-    storage. Airflow keeps the first package by name that claims a type: hence ``airflow-code-patterns``, which
-    sorts before ``apache-airflow-providers-qdrant``. The provider's form fields stay.
+    The types ``qdrant`` and ``postgres`` of Airflow's own providers are taken over, because their hooks can neither
+    open an embedded storage nor say whether migrations have run. Airflow keeps the first package by name that claims
+    a type: hence ``airflow-code-patterns``, which sorts before ``apache-airflow-providers-...``. The providers' form
+    fields stay, and every other PostgreSQL connection works and is tested as before.
     """
     return {
         "package-name": "airflow-code-patterns",
@@ -107,6 +108,11 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "code_patterns.hooks.qdrant.PatternsQdrantHook",
                 "hook-name": "Qdrant",
                 "conn-fields": QDRANT_FIELDS,
+            },
+            {
+                "connection-type": "postgres",
+                "hook-class-name": "code_patterns.hooks.postgres.PatternsPostgresHook",
+                "hook-name": "Postgres",
             },
         ],
     }

@@ -1,11 +1,13 @@
 """Fetch a connection, or say how to create it."""
 
 import os
+import re
+from collections.abc import Callable
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from code_patterns.errors import ConfigurationError
+from code_patterns.errors import ConfigurationError, PatternsError
 from code_patterns.servers.connection_models import ConnectionFields
 
 
@@ -39,3 +41,22 @@ def read_connection(conn_id: str, create_with: str) -> ConnectionFields:
         password=typed.password,
         extra=typed.extra,
     )
+
+
+def tested(conn_id: str, probe: Callable[[], str]) -> tuple[bool, str]:
+    """Run the test of a connection; the answer says what was found, or what is wrong and what to do.
+
+    :param conn_id: name of the connection; Airflow's form tests under a random one, so that the answer holds none
+    :param probe: asks the server
+    """
+    try:
+        return True, probe()
+    except PatternsError as error:
+        return False, nameless(str(error), conn_id)
+
+
+def nameless(message: str, conn_id: str) -> str:
+    """Speak of "this connection" instead of naming it."""
+    name = re.escape(f"'{conn_id}'")
+    message = re.sub(f"Connection {name}", "This connection", message)
+    return re.sub(f"(connection )?{name}", "this connection", message)

@@ -5,12 +5,10 @@ from functools import cached_property
 
 from airflow.sdk import BaseHook
 
-from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.connection import embedding_config
-from code_patterns.errors import PatternsError
-from code_patterns.hooks.airflow_connection import read_connection
-from code_patterns.servers.retry import RetryPolicy
+from code_patterns.hooks.airflow_connection import read_connection, tested
+from code_patterns.probes import probe_embedding
 
 _CREATE = (
     "--conn-type embedding --conn-host HOST --conn-port 11434 "
@@ -42,20 +40,5 @@ class EmbeddingHook(BaseHook):
         return embedding_config(read_connection(self.embedding_conn_id, _CREATE))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Embed one word; the answer names the connection and, on failure, the remedy."""
-        try:
-            return True, asyncio.run(self._embed_one_word())
-        except PatternsError as error:
-            return False, str(error)
-
-    async def _embed_one_word(self) -> str:
-        # Somebody waits in front of the form.
-        embedder = open_embedder(self.config, retry=RetryPolicy(attempts=2, total=5))
-        try:
-            await embedder.check()
-        finally:
-            await embedder.aclose()
-        return (
-            f"Embedded one word: {self.config.address}, model '{self.config.model}', "
-            f"{self.config.dimension} dimensions."
-        )
+        """Embed one text; see :mod:`code_patterns.probes`."""
+        return tested(self.embedding_conn_id, lambda: asyncio.run(probe_embedding(self.config)))

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from functools import cached_property
+from typing import Any, cast
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-from code_patterns.hooks.airflow_connection import read_connection
+from code_patterns.errors import ConfigurationError
+from code_patterns.hooks.airflow_connection import nameless, read_connection, tested
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_connection import postgres_config
 
@@ -34,3 +36,20 @@ class PatternsPostgresHook(PostgresHook):
         connection = read_connection(str(self.get_conn_id()), _CREATE)
         config = postgres_config(replace(connection, schema=self.database or connection.schema))
         return replace(config, options={**config.options, "options": self.options}) if self.options else config
+
+    def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]  # the provider's has no annotation
+        """Log in and look for tables and migrations; see :mod:`code_patterns.probes`.
+
+        Airflow asks this hook about every connection of its type: one that only the provider can use passes too.
+        """
+        # Whoever uses any PostgreSQL connection of this Airflow imports this module: it stays light.
+        from code_patterns.probes import probe_postgres
+
+        conn_id = str(self.get_conn_id())
+        try:
+            config = self.config
+        except ConfigurationError as error:
+            usable, answer = cast(Any, super()).test_connection()
+            reason = nameless(str(error), conn_id)
+            return usable, f"{answer}. It cannot serve the code patterns: {reason}" if usable else reason
+        return tested(conn_id, lambda: probe_postgres(config))

@@ -4,14 +4,15 @@ import asyncio
 from functools import cached_property
 
 from airflow.providers.qdrant.hooks.qdrant import QdrantHook
+from airflow.sdk import Variable
 from qdrant_client import QdrantClient
 
-from code_patterns.errors import PatternsError
-from code_patterns.hooks.airflow_connection import read_connection
-from code_patterns.servers.qdrant import client_arguments, open_client
+from code_patterns.hooks.airflow_connection import read_connection, tested
+from code_patterns.probes import probe_qdrant
+from code_patterns.servers.qdrant import client_arguments
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_connection import qdrant_config
-from code_patterns.servers.qdrant_errors import explain
+from code_patterns.sync.sync_settings import SyncSettings
 
 _CREATE = "--conn-type qdrant --conn-host HOST --conn-port 6333 --conn-password API_KEY"
 
@@ -43,18 +44,6 @@ class PatternsQdrantHook(QdrantHook):
         return QdrantClient(**client_arguments(config))
 
     def verify_connection(self) -> tuple[bool, str]:
-        """List the collections; the answer names the connection and, on failure, the remedy."""
-        try:
-            return True, asyncio.run(self._list_collections())
-        except PatternsError as error:
-            return False, str(error)
-
-    async def _list_collections(self) -> str:
-        client = await open_client(self.config, wait_seconds=5)
-        try:
-            names = sorted(collection.name for collection in (await client.get_collections()).collections)
-        except Exception as error:
-            raise explain(self.config, "listing the collections", error) from None
-        finally:
-            await client.close()
-        return f"Reached {self.config.address}; collections: {', '.join(names) or 'none yet'}."
+        """Ask for version, collections and the patterns' collection; see :mod:`code_patterns.probes`."""
+        name = Variable.get("patterns_collection", default=None) or SyncSettings.collection
+        return tested(self.conn_id, lambda: asyncio.run(probe_qdrant(self.config, name)))

@@ -211,14 +211,6 @@ def test_qdrant_embedded_storage_is_tested_and_opened(define: Define, tmp_path: 
     client.close()
 
 
-def test_qdrant_that_is_not_there(define: Define) -> None:
-    define(conn_type="qdrant", host="127.0.0.1", port=1, password=SECRET, schema="http")
-    well, message = PatternsQdrantHook("c").test_connection()
-    assert not well
-    assert "connection 'c' (http://127.0.0.1:1)" in message
-    assert SECRET not in message
-
-
 # Embeddings
 
 

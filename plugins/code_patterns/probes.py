@@ -1,0 +1,124 @@
+"""What the Test button of a connection finds out, in words; each takes a few seconds at most."""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+from qdrant_client import models
+
+from code_patterns.embeddings import open_embedder
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.migrations import ledger
+from code_patterns.migrations.files import read_migrations
+from code_patterns.migrations.session import reading
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import Qdrant, open_client
+from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.retry import RetryPolicy
+from code_patterns.sql import query
+
+SECONDS = 5.0
+"""How long a person who has pressed the button waits at most."""
+LEAST_POSTGRES = 15
+
+
+def probe_postgres(config: PostgresConfig) -> str:
+    """Log in, and tell which tables and which migration are there.
+
+    :raises ConfigurationError: the login fails, the server is too old, or the role may not read the patterns
+    :raises OutageError: the server cannot be used now
+    """
+    limits = f"{config.options.get('options', '')} -c statement_timeout={SECONDS - 1:.0f}s"
+    options = {**config.options, "connect_timeout": int(SECONDS) - 1, "options": limits.strip()}
+    with reading(replace(config, options=options)) as connection:
+        [(version, number, role, there, readable)] = connection.execute(query("connection_probe")).fetchall()
+        entries = ledger.read(connection)
+    found = (
+        f"Logged in as '{role}' to PostgreSQL {version}, database '{config.database}' at {config.host}:{config.port}."
+    )
+    if number < LEAST_POSTGRES * 10_000:
+        raise ConfigurationError(f"{found} This bundle needs PostgreSQL {LEAST_POSTGRES} or later.")
+    if there and not readable:
+        raise ConfigurationError(f"{found} The role may not read pattern_lineage_nodes: grant it SELECT.")
+    return f"{found} {_migrated(entries) if entries else _never_migrated(there)}"
+
+
+def _migrated(entries: tuple[ledger.Entry, ...]) -> str:
+    dirty = [entry.version for entry in entries if entry.dirty]
+    if dirty:
+        return f"Migration {dirty[0]:03d} was not finished: run schema_migration."
+    last, newest = entries[-1].version, read_migrations()[-1].version
+    behind = "" if last >= newest else f"; the newest is {newest:03d}: run schema_migration"
+    return f"The last migration is {last:03d}{behind}."
+
+
+def _never_migrated(there: bool) -> str:
+    tables = "pattern_lineage_nodes is there, but" if there else "None of the tables is there yet:"
+    return f"{tables} no migration has run. Run schema_migration."
+
+
+async def probe_qdrant(config: QdrantConfig, collection: str) -> str:
+    """Tell the server's version, its collections, and what vectors the patterns' collection holds.
+
+    :param collection: alias or collection that the sync writes
+    :raises PatternsError: the server cannot be reached or used
+    """
+    hurried = replace(config, timeout=min(config.timeout, int(SECONDS)))
+    client = await open_client(hurried, wait_seconds=SECONDS / 2)
+    try:
+        async with asyncio.timeout(SECONDS):
+            qdrant = Qdrant(hurried, client)
+            listed = await qdrant.call("listing the collections", client.get_collections, attempts=1)
+            aliases = await qdrant.call("listing the aliases", client.get_aliases, attempts=1)
+            names = {item.name for item in listed.collections} | {item.alias_name for item in aliases.aliases}
+            version = await _version(qdrant)
+            held = f"There is no '{collection}' yet: pattern_sync_full makes it."
+            if collection in names:
+                doing = f"reading the collection '{collection}'"
+                held = _held(
+                    collection, await qdrant.call(doing, lambda: client.get_collection(collection), attempts=1)
+                )
+    except TimeoutError:
+        raise OutageError(f"Qdrant at {config.address} gave no answer within {SECONDS:.0f} s.") from None
+    finally:
+        await client.close()
+    where = f"the embedded storage {config.path}" if config.path else f"Qdrant{version} at {config.url}"
+    return f"Reached {where}. Collections: {len(listed.collections)}. {held}"
+
+
+async def _version(qdrant: Qdrant) -> str:
+    # A proxy that lets collections through may not serve the root, where the version stands.
+    with suppress(PatternsError):
+        return f" {(await qdrant.call('asking for the version', qdrant.client.info, attempts=1)).version}"
+    return ""
+
+
+def _held(collection: str, info: models.CollectionInfo) -> str:
+    vectors = info.config.params.vectors
+    kind = (
+        f"one vector of {vectors.size} dimensions each ({vectors.distance.value})"
+        if isinstance(vectors, models.VectorParams)
+        else f"vectors named {', '.join(vectors or ())}"
+    )
+    return f"'{collection}' holds {info.points_count or 0:,} points, {kind}."
+
+
+async def probe_embedding(config: EmbeddingConfig) -> str:
+    """Embed one text, and tell how long its vector is and how long that took.
+
+    :raises PatternsError: the server cannot be reached, refuses key or model, or makes vectors of another length
+    """
+    hurried = replace(config, timeout=min(config.timeout, SECONDS))
+    embedder = open_embedder(hurried, retry=RetryPolicy(attempts=1))
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(SECONDS):
+            vector = await embedder.embed_query("def add(a, b): return a + b")
+    except TimeoutError:
+        raise OutageError(f"The embedding server of {config.address} gave no answer within {SECONDS:.0f} s.") from None
+    finally:
+        await embedder.aclose()
+    took = (time.monotonic() - started) * 1000
+    return f"Embedded one text in {took:.0f} ms: model '{config.model}', {len(vector)} dimensions."
