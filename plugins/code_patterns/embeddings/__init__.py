@@ -8,12 +8,16 @@ from code_patterns.embeddings.remote import RemoteEmbedder
 from code_patterns.servers.retry import RetryPolicy
 
 
-def open_embedder(config: EmbeddingConfig, *, retry: RetryPolicy | None = None) -> Embedder:
+def open_embedder(
+    config: EmbeddingConfig, *, retry: RetryPolicy | None = None, token_limit: int | None = None
+) -> Embedder:
     """Open the embedder that the configuration names; nothing is sent yet.
 
     :param config: which server and model, or ``hashing``
     :param retry: how patient one batch is; the default gives up after five attempts or about a minute
+    :param token_limit: the longest text that the server takes, where an earlier run has found that out
     """
     if config.api == "hashing":
         return HashingEmbedder(config)
-    return RemoteEmbedder(config, Ollama() if config.api == "ollama" else OpenAI(), retry or RetryPolicy())
+    dialect = Ollama() if config.api == "ollama" else OpenAI()
+    return RemoteEmbedder(config, dialect, retry or RetryPolicy(), token_limit)

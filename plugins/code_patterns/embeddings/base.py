@@ -74,6 +74,19 @@ class EmbeddingConfig:
         return f"connection '{self.conn_id}' ({server})"
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """Texts as vectors.
+
+    :param vectors: one row for each text, in order
+    :param truncated: whether a text's vector is made of its beginning only, because the model or ``max_characters``
+        takes no more
+    """
+
+    vectors: Vectors
+    truncated: Sequence[bool]
+
+
 class RejectedInputError(PatternsError):
     """The server works but will not embed this very input; asking again will not help."""
 
@@ -93,8 +106,12 @@ class Embedder(Protocol):
         :raises OutageError: the server cannot be reached, is too busy or fails
         """
 
-    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts to be stored, in order; passing trouble is retried inside.
+    @property
+    def token_limit(self) -> int | None:
+        """The longest text that the server takes, in estimated tokens; ``None`` as long as none was too long."""
+
+    async def embed_documents(self, texts: Sequence[str]) -> Embedded:
+        """Embed texts to be stored, in order; passing trouble is retried inside, and what is too long is cut.
 
         :raises RejectedInputError: the server is well but refuses this batch; the caller may split it
         :raises OutageError: the server could not be used within the retries

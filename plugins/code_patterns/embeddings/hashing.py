@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from code_patterns.embeddings.base import EmbeddingConfig, Vectors
+from code_patterns.embeddings.base import Embedded, EmbeddingConfig
 from code_patterns.embeddings.texts import prepare
 
 # Bytes beyond ASCII count as letters. Asking Unicode what a letter is would give other vectors on another
@@ -96,10 +96,14 @@ class HashingEmbedder:
         self.config = config
         self._turn = asyncio.Lock()
 
+    @property
+    def token_limit(self) -> None:
+        """No text is too long."""
+
     async def check(self) -> None:
         """Nothing can be wrong: there is no server, and the configuration is already checked."""
 
-    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
+    async def embed_documents(self, texts: Sequence[str]) -> Embedded:
         """Embed texts to be stored, in order."""
         prepared = prepare(texts, self.config.max_characters)
         vectors = np.empty((len(prepared), self.config.dimension), dtype=np.float32)
@@ -108,7 +112,7 @@ class HashingEmbedder:
             for row, text in enumerate(prepared):
                 vectors[row] = hash_text(self.config.document_prefix + text, self.config.dimension)
                 await asyncio.sleep(0)
-        return vectors
+        return Embedded(vectors, [len(kept) < len(text) for kept, text in zip(prepared, texts, strict=True)])
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embed one search text, shape (dimension,)."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from code_patterns.embeddings.base import EmbeddingConfig, RejectedInputError, Vectors
+from code_patterns.embeddings.base import Embedded, EmbeddingConfig, RejectedInputError, Vectors
 from code_patterns.embeddings.http import Dialect
 from code_patterns.embeddings.length import HARMLESS_LENGTH, LengthLimit
 from code_patterns.embeddings.server import EmbeddingServer
@@ -23,41 +23,49 @@ class RemoteEmbedder:
     :param config: server, model and limits
     :param dialect: the server's protocol
     :param retry: how patient one batch is
+    :param token_limit: the longest text that the server takes, where an earlier run has found that out
     """
 
-    def __init__(self, config: EmbeddingConfig, dialect: Dialect, retry: RetryPolicy) -> None:
+    def __init__(
+        self, config: EmbeddingConfig, dialect: Dialect, retry: RetryPolicy, token_limit: int | None = None
+    ) -> None:
         self.config = config
         self._server = EmbeddingServer(config, dialect, retry)
-        self._length = LengthLimit()
+        self._length = LengthLimit(token_limit)
         self._searching = asyncio.Lock()
+
+    @property
+    def token_limit(self) -> int | None:
+        """The longest text that the server takes, in estimated tokens; ``None`` as long as none was too long."""
+        return self._length.tokens
 
     async def check(self) -> None:
         """Embed one word; see :meth:`code_patterns.embeddings.base.Embedder.check`."""
         await self._server.check()
 
-    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
+    async def embed_documents(self, texts: Sequence[str]) -> Embedded:
         """Embed texts to be stored; see :meth:`code_patterns.embeddings.base.Embedder.embed_documents`."""
         if not texts:
-            return np.empty((0, self.config.dimension), dtype=np.float32)
+            return Embedded(np.empty((0, self.config.dimension), dtype=np.float32), [])
         return await self._embed(texts, self.config.document_prefix)
 
     async def embed_query(self, text: str) -> NDArray[np.float32]:
         """Embed one search text, shape (dimension,)."""
-        vectors = await self._embed([text], self.config.query_prefix)
-        vector: NDArray[np.float32] = vectors[0]
+        embedded = await self._embed([text], self.config.query_prefix)
+        vector: NDArray[np.float32] = embedded.vectors[0]
         return vector
 
     async def aclose(self) -> None:
         """Close connections."""
         await self._server.aclose()
 
-    async def _embed(self, texts: Sequence[str], prefix: str) -> Vectors:
+    async def _embed(self, texts: Sequence[str], prefix: str) -> Embedded:
         taken = [self._length.cut(text) for text in prepare(texts, self.config.max_characters)]
         try:
             vectors = await self._ask(taken, prefix)
         except RejectedInputError as rejection:
             taken, vectors = await self._shortened(taken, prefix, rejection)
-        return vectors
+        return Embedded(vectors, [len(kept) < len(text) for kept, text in zip(taken, texts, strict=True)])
 
     async def _ask(self, texts: list[str], prefix: str, attempts: int | None = None) -> Vectors:
         vectors = await self._server.embed([prefix + text for text in texts], attempts)

@@ -34,6 +34,8 @@ class Description:
     :param previous: the collection that readers saw before this one
     :param left: recipe that somebody went back from, to this collection
     :param points: how many points it held when it was adopted, or last proven to agree with PostgreSQL
+    :param token_limit: the longest text that the embedding server takes, in tokens as
+        :func:`~code_patterns.embeddings.texts.count_tokens` estimates them; ``None`` as long as none was too long
     """
 
     identity: str | None = None
@@ -41,6 +43,7 @@ class Description:
     previous: str | None = None
     left: str | None = None
     points: int | None = None
+    token_limit: int | None = None
 
 
 @dataclass(frozen=True)

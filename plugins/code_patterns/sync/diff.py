@@ -33,6 +33,7 @@ class Fingerprint:
     id: PointId
     embedding_hash: str | None
     content_hash: str | None
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -107,6 +108,9 @@ def decide(
         action = Action.CHANGED
     elif point.content_hash != pattern.content_hash:
         action = Action.PAYLOAD_ONLY
+        if point.truncated:
+            # The vector stays, and so does what is true of it.
+            pattern = pattern.marked_truncated()
     else:
         # Without the pattern, which may be large: there is nothing to write.
         return Change(node_id, Action.UNCHANGED, watermark=watermark)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,18 @@ REMEMBERED_VECTORS = 10_000
 """Vectors a run keeps for identical texts, the latest ones: 30 MB at 768 dimensions, whatever the table's size."""
 
 
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What one text became.
+
+    :param vector: shape (dimension,)
+    :param truncated: whether it is made of the text's beginning only
+    """
+
+    vector: Vectors
+    truncated: bool
+
+
 class DistinctEmbedder:
     """Embeds patterns for one run; identical texts, also in concurrent batches, go to the server once.
 
@@ -22,11 +35,11 @@ class DistinctEmbedder:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._vectors: OrderedDict[str, asyncio.Future[Vectors | RejectedInputError]] = OrderedDict()
+        self._vectors: OrderedDict[str, asyncio.Future[Embedding | RejectedInputError]] = OrderedDict()
         self.embedded_texts = 0
 
-    async def embed(self, patterns: Sequence[Pattern]) -> list[Vectors | RejectedInputError]:
-        """Return for each pattern its vector, shape (dimension,), or why its text was rejected.
+    async def embed(self, patterns: Sequence[Pattern]) -> list[Embedding | RejectedInputError]:
+        """Return for each pattern what its text became, or why it was rejected.
 
         :raises OutageError: the server could not be used; nothing is known about the texts
         """
@@ -57,7 +70,7 @@ class DistinctEmbedder:
         return results
 
     async def _embed_some(self, patterns: Sequence[Pattern]) -> None:
-        vectors = await self._embedder.embed_documents([pattern.text for pattern in patterns])
+        embedded = await self._embedder.embed_documents([pattern.text for pattern in patterns])
         self.embedded_texts += len(patterns)
-        for pattern, vector in zip(patterns, vectors, strict=True):
-            self._vectors[pattern.embedding_hash].set_result(np.asarray(vector))
+        for pattern, vector, truncated in zip(patterns, embedded.vectors, embedded.truncated, strict=True):
+            self._vectors[pattern.embedding_hash].set_result(Embedding(np.asarray(vector), truncated))

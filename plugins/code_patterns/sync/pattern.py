@@ -21,6 +21,9 @@ MAX_DEPTH = 100
 
 EMBEDDING_HASH = "embedding_hash"
 CONTENT_HASH = "content_hash"
+TRUNCATED = "truncated"
+"""Payload key, true where the vector is made of the text's beginning only, and absent elsewhere. It is part of no hash:
+the limit is the server's, and a row that did not change is not to be embedded again when that is found or moves."""
 SYNC_TIMESTAMP = "sync_timestamp"
 
 
@@ -64,6 +67,10 @@ class Pattern:
     payload: dict[str, Any]
     embedding_hash: str
     content_hash: str
+
+    def marked_truncated(self) -> "Pattern":
+        """The pattern with the mark that its vector is made of the text's beginning only."""
+        return replace(self, payload=self.payload | {TRUNCATED: True})
 
 
 def recipe_of(config: EmbeddingConfig) -> str:

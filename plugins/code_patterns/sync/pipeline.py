@@ -157,6 +157,7 @@ class Pipeline:
         if self._settings.dry_run:
             return dead_letters
         patterns = [change.pattern for change in batch.of(EMBEDS) if change.pattern]
+        embeddable: list[Pattern] = []
         vectors: dict[UUID, Vectors] = {}
         started = time.monotonic()
         embedded = await self._embedder.embed(patterns)
@@ -165,7 +166,8 @@ class Pipeline:
             if isinstance(result, RejectedInputError):
                 dead_letters.append(DeadLetter(pattern.id, "embed", str(result)))
             else:
-                vectors[pattern.id] = result
+                vectors[pattern.id] = result.vector
+                embeddable.append(pattern.marked_truncated() if result.truncated else pattern)
 
         if batch.writes:
             await self._record.assert_locked()
@@ -174,7 +176,7 @@ class Pipeline:
             await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
 
         started = time.monotonic()
-        dead_letters += await self._write([pattern for pattern in patterns if pattern.id in vectors], upsert)
+        dead_letters += await self._write(embeddable, upsert)
         payloads = [change.pattern for change in batch.of({Action.PAYLOAD_ONLY}) if change.pattern]
         dead_letters += await self._write(payloads, self._target.overwrite_payloads)
         await self._target.delete([change.id for change in batch.of({Action.DELETE})])

@@ -38,6 +38,16 @@ async def remember_points(qdrant: Qdrant, collection: Collection, points: int) -
     return await _redescribed(qdrant, collection, replace(collection.description, points=points))
 
 
+async def remember_token_limit(qdrant: Qdrant, collection: Collection, limit: int | None) -> Collection:
+    """Note how long a text the embedding server takes, so that the next run need not find that out.
+
+    It stands beside the recipe: another model has another collection.
+    """
+    if limit is None or collection.description.token_limit == limit:
+        return collection
+    return await _redescribed(qdrant, collection, replace(collection.description, token_limit=limit))
+
+
 async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = False) -> Collection:
     """Let readers of the name see this collection, in one call, so that no reader ever misses it.
 

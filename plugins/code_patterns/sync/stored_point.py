@@ -9,7 +9,7 @@ import numpy as np
 from qdrant_client import models
 
 from code_patterns.sync.diff import Fingerprint, PointId
-from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, TRUNCATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class StoredPoint:
 def fingerprint_of(record: models.Record) -> Fingerprint:
     """The hashes that a point carries, as far as it carries any."""
     payload = record.payload or {}
-    return Fingerprint(_point_id(record), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH))
+    return Fingerprint(
+        _point_id(record), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH), payload.get(TRUNCATED) is True
+    )
 
 
 def stored_point_of(record: models.Record, dimension: int) -> StoredPoint:

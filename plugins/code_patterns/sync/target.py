@@ -15,7 +15,7 @@ from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
-from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, Pattern
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, TRUNCATED, Pattern
 from code_patterns.sync.stored_point import fingerprint_of
 
 SCROLL_POINTS = 1000
@@ -48,7 +48,7 @@ class PatternTarget:
             lambda: self._client.retrieve(
                 self.collection.physical,
                 ids=[str(node_id) for node_id in ids],
-                with_payload=[EMBEDDING_HASH, CONTENT_HASH],
+                with_payload=[EMBEDDING_HASH, CONTENT_HASH, TRUNCATED],
                 with_vectors=False,
             ),
         )
@@ -68,7 +68,7 @@ class PatternTarget:
                     self.collection.physical,
                     limit=SCROLL_POINTS,
                     offset=start,
-                    with_payload=[EMBEDDING_HASH, CONTENT_HASH],
+                    with_payload=[EMBEDDING_HASH, CONTENT_HASH, TRUNCATED],
                     with_vectors=False,
                 ),
             )

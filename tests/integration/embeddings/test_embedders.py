@@ -43,7 +43,7 @@ def use(config: EmbeddingConfig, action: Callable[[Embedder], Awaitable[T]], ret
 
 
 def embed(server: EmbeddingServer, api: str, texts: list[str], **changes: Any) -> np.ndarray:
-    return use(config_for(server, api, **changes), lambda embedder: embedder.embed_documents(texts))
+    return use(config_for(server, api, **changes), lambda embedder: embedder.embed_documents(texts)).vectors
 
 
 def refusal(server: EmbeddingServer, api: str, texts: list[str], **changes: Any) -> PatternsError:

@@ -32,7 +32,9 @@ def code(lines: int, seed: int = 0) -> str:
     )
 
 
-def embed(server: EmbeddingServer, api: str, batches: Sequence[list[str]]) -> dict[str, Any]:
+def embed(
+    server: EmbeddingServer, api: str, batches: Sequence[list[str]], truncated: set[str] | None = None
+) -> dict[str, Any]:
     """Embed batches one after another with one embedder, halving as the sync does; a rejection stands for its text."""
     config = EmbeddingConfig(
         "patterns_embeddings",
@@ -43,12 +45,15 @@ def embed(server: EmbeddingServer, api: str, batches: Sequence[list[str]]) -> di
         document_prefix="search_document: ",  # type: ignore[arg-type]
     )
     outcome: dict[str, Any] = {}
+    truncated = set() if truncated is None else truncated
 
     async def run() -> None:
         embedder: Embedder = open_embedder(config, retry=QUICK)
 
         async def embed_some(texts: Sequence[str]) -> None:
-            outcome.update(zip(texts, await embedder.embed_documents(texts), strict=True))
+            embedded = await embedder.embed_documents(texts)
+            outcome.update(zip(texts, embedded.vectors, strict=True))
+            truncated.update(text for text, cut in zip(texts, embedded.truncated, strict=True) if cut)
 
         try:
             for batch in batches:
@@ -99,7 +104,9 @@ def test_a_batch_of_long_texts_is_searched_once_and_not_halved(
 def test_short_texts_beside_long_ones_stay_whole(embedding_server: EmbeddingServer, api: str) -> None:
     embedding_server.max_tokens = 512
     short, long = code(10), code(400)
-    embed(embedding_server, api, [[short, long, code(11)]])
+    truncated: set[str] = set()
+    embed(embedding_server, api, [[short, long, code(11)]], truncated)
+    assert truncated == {long}
     assert f"search_document: {short}" in embedding_server.batches[-1]
 
 

@@ -27,7 +27,7 @@ def embed(config: EmbeddingConfig, texts: list[str] = TEXTS) -> np.ndarray:
     async def run() -> Any:
         embedder = open_embedder(config, retry=QUICK)
         try:
-            return await embedder.embed_documents(texts)
+            return (await embedder.embed_documents(texts)).vectors
         finally:
             await embedder.aclose()
 

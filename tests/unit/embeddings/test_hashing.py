@@ -137,10 +137,11 @@ def test_the_embedder_applies_prefix_and_limit() -> None:
     async def embed() -> None:
         embedder = open_embedder(config)
         await embedder.check()
-        vectors = await embedder.embed_documents(["abcdefgh", "", "x\ud800y"])
+        embedded = await embedder.embed_documents(["abcdefgh", "", "x\ud800y"])
+        vectors = embedded.vectors
         assert vectors.tobytes() == b"".join(hash_text(t, 64).tobytes() for t in ("doc: abcd", "doc: ", "doc: x?y"))
         assert (await embedder.embed_query("abcdefgh")).tobytes() == hash_text("query: abcd", 64).tobytes()
-        assert (await embedder.embed_documents([])).shape == (0, 64)
+        assert (await embedder.embed_documents([])).vectors.shape == (0, 64)
         await embedder.aclose()
 
     asyncio.run(embed())

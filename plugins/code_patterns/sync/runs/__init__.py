@@ -8,7 +8,7 @@ from code_patterns.errors import ConfigurationError, NothingToDoError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.sync.publication import confirm, prepare
+from code_patterns.sync.publication import confirm, prepare, remember_token_limit
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.full import FullRun
 from code_patterns.sync.runs.incremental import IncrementalRun
@@ -55,6 +55,7 @@ async def sync(
         else:
             try:
                 await _execute(kind, run)
+                run.collection = await remember_token_limit(run.qdrant, run.collection, run.token_limit)
                 await confirm(run.qdrant, run.collection)
             except BaseException as error:
                 await run.close_history(error)

@@ -73,6 +73,11 @@ class RunContext:
         self._started = time.monotonic()
 
     @property
+    def token_limit(self) -> int | None:
+        """The longest text that the embedding server is known to take by now."""
+        return self._embedder.token_limit
+
+    @property
     def collection(self) -> Collection:
         """What is known of the collection now; a run that creates or publishes it learns more."""
         return self.target.collection

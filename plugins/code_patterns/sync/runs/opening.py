@@ -75,7 +75,7 @@ async def _connect(
         source = await stack.enter_async_context(PatternSource.open(postgres))
         opened = await stack.enter_async_context(Qdrant.open(qdrant))
         collection = await resolve(opened, settings.collection, embedding, destination)
-        embedder = open_embedder(collection.embedding)
+        embedder = open_embedder(collection.embedding, token_limit=collection.description.token_limit)
         stack.push_async_callback(embedder.aclose)
         await _check(embedder, collection, embedding)
         session = await stack.enter_async_context(LockedSession.open(postgres))
