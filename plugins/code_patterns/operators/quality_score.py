@@ -18,8 +18,7 @@ from code_patterns.quality.backfill_settings import choose
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from code_patterns.operators.dag_run import identity_of, run_type_of
-from code_patterns.operators.lineage import Lineage
+    from code_patterns.operators.lineage import Lineage
 
 
 class QualityScoreOperator(BaseOperator):
