@@ -11,7 +11,7 @@ is left empty falls back to its Variable, then to the default. A run with `limit
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
-(0.2), `patterns_collection` (`code_patterns`).
+(0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300).
 
 **A change of model**, dimension, prefix or text recipe in `patterns_embeddings` makes this run build a second
 collection beside the first, prove it, and then let the alias name the new one. Hourly runs go on with the old one

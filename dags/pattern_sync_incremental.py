@@ -14,7 +14,7 @@ interval with Qdrant and repairs what differs; the position of the hourly runs s
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
-(`code_patterns`).
+(`code_patterns`), `patterns_patience_seconds` (300).
 
 **Deadline**: with `PATTERNS_HOURLY_DEADLINE_MINUTES` in the environment, a run that is not done so long after it was
 queued is reported in the triggerer's log, in the UI and in the metric `deadline_alerts.deadline_missed`.

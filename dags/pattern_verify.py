@@ -1,6 +1,6 @@
 """### Verification of every point
 
-Reads both sides whole, payloads and vectors included, and compares them by digests of id ranges. It finds what the
+Reads both sides whole, payloads and vectors included, on a database session of its own. It finds what the
 hashes that a sync compares cannot show: a point that was deleted, a payload that was edited, a vector that was zeroed
 in Qdrant, a row that was changed while the triggers were off, a point that no pattern stands behind. The nightly
 `pattern_sync_full` ends with the same task; this DAG runs it alone.
@@ -13,14 +13,14 @@ it took.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `patterns_collection` (`code_patterns`), `pattern_sync_max_delete_fraction` (0.2),
-`pattern_sync_batch_size` (100).
+`pattern_sync_batch_size` (100), `patterns_patience_seconds` (300).
 
 **A re-run** looks again. Rows that changed after the last sync wait for the next one and are no flaw; neither are dead
 letters.
 
-**When it fails**: the message counts what is wrong and names examples, the log names up to a thousand points. Find out
-who writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there is no sync yet
-that could be verified.
+**When it fails**: the message counts what is wrong and names examples, the log names up to 200 points of each kind.
+Find out who writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there is no
+sync yet that could be verified.
 """
 
 import os

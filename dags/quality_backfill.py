@@ -14,7 +14,7 @@ score of this version for this content. One that is left empty falls back to its
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`.
 **Variables**: `quality_backfill_batch_size` (100), `quality_backfill_delay_seconds` (0.5), `patterns_collection`
-(`code_patterns`).
+(`code_patterns`), `patterns_patience_seconds` (300).
 
 **A re-run** measures again: the same rows with a newer timestamp, never a second one. Killed at any moment, the next
 try starts over and ends with the same rows. Runs wait for each other.

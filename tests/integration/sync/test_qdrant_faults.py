@@ -122,10 +122,10 @@ def test_first_requests_whose_answer_is_lost_are_no_conflict(sides: TwoSides, qd
     sides.assert_equal_sides()
 
 
-def test_down_before_the_run_is_one_clear_error(sides: TwoSides, qdrant_server: QdrantServer) -> None:
+def test_down_before_the_run_is_an_outage(sides: TwoSides, qdrant_server: QdrantServer) -> None:
     work(sides)
     qdrant_server.go_down()
-    with pytest.raises(ConfigurationError, match=r"patterns_qdrant.*cannot connect.*Check host and port"):
+    with pytest.raises(OutageError, match=r"patterns_qdrant.*cannot connect.*Check host and port.*Tried once"):
         sides.sync()
     qdrant_server.heal()
     assert_nothing_recorded_beyond_the_points(sides)
@@ -139,6 +139,18 @@ def test_busy_before_the_run_may_be_tried_again(sides: TwoSides, qdrant_server: 
     with pytest.raises(OutageError, match="patterns_qdrant"):
         sides.sync()
     assert_the_next_run_repairs(sides, qdrant_server)
+
+
+def test_a_server_that_comes_back_is_waited_for_within_the_run(
+    sides: TwoSides, qdrant_server: QdrantServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("code_patterns.servers.patience.FIRST_WAIT_SECONDS", 0.05)
+    work(sides)
+    for _ in range(3):
+        qdrant_server.meet("read", Fault(503))
+    assert sides.sync(patience_seconds=60).counts["parked"] == 0
+    assert caplog.text.count("Try 2 follows in") == 1
+    sides.assert_equal_sides()
 
 
 def take_down_at(server: QdrantServer, wanted: Operation, number: int) -> Callable[[Operation, int], None]:
