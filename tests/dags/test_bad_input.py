@@ -127,7 +127,17 @@ CASES = [
         lambda b: b.embeddings(
             host="127.0.0.1", port=closed_port(), extra={"api": "ollama", "model": "nomic-embed-text"}
         ),
-        ("'patterns_embeddings'", "127.0.0.1"),
+        ("'patterns_embeddings'", "127.0.0.1", "Connection refused", "Start it"),
+        outage=True,
+    ),
+    Case(
+        "embedding proxy",
+        lambda b: b.embeddings(
+            host="127.0.0.1",
+            port=closed_port(),
+            extra={"api": "ollama", "model": "m", "proxy": f"socks4://me:{SECRET}@proxy:1080"},
+        ),
+        ("'patterns_embeddings'", "proxy", "http://host:port"),
     ),
     Case("embedding api", lambda b: b.embeddings(extra={"api": "magic"}), ("'patterns_embeddings'", "magic")),
     Case("no embeddings", lambda b: b.without("patterns_embeddings"), ("'patterns_embeddings' is not defined",)),
@@ -171,6 +181,7 @@ def test_one_clear_message(
         assert word in message
     assert "\n" not in message
     assert len(message) < 700
+    assert SECRET not in outcome.log
     assert_short_lines(outcome.log, message)
     assert connected.execute("SELECT count(*) FROM pattern_sync_runs") == before
     assert connected.execute("SELECT count(*) FROM pattern_sync_dead_letters") == [(0,)]
