@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import asyncpg
 
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
-from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, SESSION_SETTINGS, PostgresConfig
+from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, NO_FILE, PINNED, PostgresConfig
 from code_patterns.servers.postgres_errors import connection_failure
+from code_patterns.servers.postgres_session import SETTLE, refuse_disputed, undisturbed
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
         unchanged, self._unchanged = self._unchanged, False
         if not unchanged:
             await self.execute(self.get_reset_query())
+            await self.execute(SETTLE.decode())
 
 
 class Borrowed:
@@ -83,9 +86,15 @@ async def connect_asyncpg(config: PostgresConfig, settings: Mapping[str, str]) -
     :raises OutageError: the server is starting up or full
     """
     try:
-        return await asyncpg.connect(**asyncpg_arguments(config, settings))
+        connection = await _connect(**asyncpg_arguments(config, settings))
+        try:
+            await _settle(config, connection)
+        except BaseException:
+            connection.terminate()
+            raise
     except _FAILURES as error:
-        raise connection_failure(config, error) from None
+        raise connection_failure(config, error, error) from None
+    return connection
 
 
 async def open_pool(
@@ -105,26 +114,49 @@ async def open_pool(
             max_size=max_size,
             command_timeout=command_timeout,
             connection_class=PooledConnection,
+            connect=_connect,
+            init=partial(_settle, config),
             reset=PooledConnection.reset_if_changed,
         )
     except _FAILURES as error:
-        raise connection_failure(config, error) from None
+        raise connection_failure(config, error, error) from None
 
 
-def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str]) -> dict[str, Any]:
+async def refusal(config: PostgresConfig) -> Exception | None:
+    """Ask a server that refused psycopg, and return why it refuses; ``None`` when it does not."""
+    try:
+        connection = await _connect(**asyncpg_arguments(config, {}, strict=False))
+    except _FAILURES as error:
+        return error
+    connection.terminate()
+    return None
+
+
+async def _connect(*arguments: Any, **named: Any) -> Any:
+    return await undisturbed(asyncpg.connect(*arguments, **named).__await__())
+
+
+async def _settle(config: PostgresConfig, connection: Any) -> None:
+    refuse_disputed(config, await connection.fetchval(SETTLE.decode()))
+
+
+def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, strict: bool = True) -> dict[str, Any]:
     """Return what asyncpg needs in order to connect.
 
+    :param settings: settings of the session besides those that every session has
+    :param strict: refuse what asyncpg does not know, instead of leaving it out
     :raises ConfigurationError: the connection has a parameter of libpq that asyncpg does not know
     """
     options: Mapping[str, Any] = config.options
     known = {*_TLS, *_SESSION, "connect_timeout", "target_session_attrs"}
-    if unknown := sorted(options.keys() - known):
+    if strict and (unknown := sorted(options.keys() - known)):
         raise ConfigurationError(
             f"{config.address} has the parameter '{unknown[0]}', which the storage layer cannot use. Remove it; usable "
             f"are {', '.join(sorted(known))}."
         )
     tls = {name: options[name] for name in _TLS if name in options}
-    session = {name: str(options[name]) for name in _SESSION if name in options}
+    session = {"options": str(options["options"])} if options.get("options") else {}
+    named = {"application_name": str(options["application_name"])} if "application_name" in options else {}
     arguments: dict[str, Any] = {
         # TLS files can be named in a URL only; what stands beside it is not repeated there.
         "dsn": f"postgresql:///?{urlencode(tls)}" if tls else None,
@@ -132,10 +164,10 @@ def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str]) -> di
         "port": config.port,
         "user": config.user,
         "database": config.database,
-        # An empty password keeps asyncpg from looking for one in the environment and in ~/.pgpass.
         "password": config.password or "",
+        "passfile": NO_FILE,
         "timeout": float(options.get("connect_timeout") or CONNECT_TIMEOUT_SECONDS),
-        "server_settings": {**SESSION_SETTINGS, **settings, **session},
+        "server_settings": {**session, **PINNED, **settings, **named},
     }
     if "target_session_attrs" in options:
         arguments["target_session_attrs"] = options["target_session_attrs"]

@@ -1,5 +1,6 @@
 """What an error of PostgreSQL means, whichever driver raised it, and what to do about it."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -144,23 +145,34 @@ def explain(fault: Fault, server: str, *, login: str = "", doing: str = "this", 
     return ConfigurationError(f"{server} refused it: {said}.")
 
 
-def connection_failure(config: PostgresConfig, error: Exception) -> PatternsError:
+def connection_failure(config: PostgresConfig, error: Exception, cause: Exception | None) -> PatternsError:
     """Put a failed connect or login into words.
 
     :param config: what was to be reached
-    :param error: what psycopg, asyncpg or the network raised
-    :return: :class:`ConfigurationError` when a person must act (unknown host, wrong password, no such
-        database), :class:`OutageError` when a server that was reachable before may come back
+    :param error: what the driver raised, for the words
+    :param cause: what tells why: an error with an SQLSTATE, or of the network; ``None`` when the trouble is over
+    :return: :class:`ConfigurationError` when a person must act (wrong password, no such database, a certificate),
+        :class:`OutageError` when the server may come back or have room again
     """
     reason = "no answer in time" if isinstance(error, TimeoutError) else _line(str(error)).rstrip("?")
     text = f"PostgreSQL refused {config.address}: {reason or type(error).__name__}"
-    state = getattr(error, "sqlstate", None)
-    if state in ("53300", "57P03") or "starting up" in reason or "too many clients" in reason:
-        return OutageError(f"{text}. It may serve again shortly.")
+    fault = None if cause is None else diagnose(cause)
+    if cause is None or (fault and fault.retryable and not _for_a_person(config, cause)):
+        return OutageError(f"{text}. It may serve again shortly. Check host, port and its log if it does not.")
     fields = "host, port, database, login and password"
     if str(config.options.get("sslmode", "")).startswith("verify"):
         fields += ", and the extras 'sslmode' and 'sslrootcert',"
     return ConfigurationError(f"{text}. Check {fields} of '{config.conn_id}'.")
+
+
+def _for_a_person(config: PostgresConfig, cause: Exception) -> bool:
+    """Tell whether a failure of the network, or one on this side of it, stays until a person acts."""
+    import asyncpg
+
+    if isinstance(cause, ssl.SSLError | PermissionError | asyncpg.ClientConfigurationError):
+        return True
+    # asyncpg's word for a server that does not speak TLS; the network's own errors are subclasses.
+    return type(cause) is ConnectionError and config.options.get("sslmode") in ("require", "verify-ca", "verify-full")
 
 
 @asynccontextmanager

@@ -1,26 +1,77 @@
 """Open a connection of psycopg."""
 
+import asyncio
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import psycopg
 
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import connection_failure
+from code_patterns.servers.postgres_session import SETTLE, refuse_disputed, undisturbed
+
+
+class _Connection(psycopg.Connection):
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> Generator[Any, Any, Any]:
+        return undisturbed(super()._connect_gen(conninfo))
+
+
+class _AsyncConnection(psycopg.AsyncConnection):
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> Generator[Any, Any, Any]:
+        return undisturbed(super()._connect_gen(conninfo))
 
 
 async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.AsyncConnection:
-    """Open a connection, or say in one sentence why not.
+    """Open a connection whose session is settled, or say in one sentence why not.
 
-    :raises ConfigurationError: unknown host, wrong password, no such database
-    :raises OutageError: the server is starting up or full
+    :raises ConfigurationError: wrong password, no such database, two schemas with these tables
+    :raises OutageError: the server cannot be reached, is starting up or full
     """
+    connection = None
     try:
-        return await psycopg.AsyncConnection.connect(config.conninfo, autocommit=autocommit)
-    except psycopg.OperationalError as error:
-        raise connection_failure(config, error) from None
+        connection = await _AsyncConnection.connect(config.conninfo, autocommit=True)
+        row = await (await connection.execute(SETTLE)).fetchone()
+        refuse_disputed(config, row[0] if row else None)
+        await connection.set_autocommit(autocommit)
+    except BaseException as error:
+        if connection is not None:
+            await connection.close()
+        if isinstance(error, psycopg.Error):
+            raise connection_failure(config, error, await _cause(config, error)) from None
+        raise
+    return connection
 
 
 def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.Connection:
     """Open a connection for code that has no event loop; errors as in :func:`connect`."""
+    connection = None
     try:
-        return psycopg.connect(config.conninfo, autocommit=autocommit)
-    except psycopg.OperationalError as error:
-        raise connection_failure(config, error) from None
+        connection = _Connection.connect(config.conninfo, autocommit=True)
+        row = connection.execute(SETTLE).fetchone()
+        refuse_disputed(config, row[0] if row else None)
+        connection.autocommit = autocommit
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, psycopg.Error):
+            with ThreadPoolExecutor(1) as thread:
+                # In a thread of its own, because this one may have an event loop that is running.
+                cause = thread.submit(asyncio.run, _cause(config, error)).result()
+            raise connection_failure(config, error, cause) from None
+        raise
+    return connection
+
+
+async def _cause(config: PostgresConfig, error: psycopg.Error) -> Exception | None:
+    """Find out why there is no connection; ``None`` when there is one by now.
+
+    libpq keeps the SQLSTATE of a refused connection to itself. asyncpg tells it, so asyncpg asks the same server again.
+    """
+    if error.sqlstate is not None or isinstance(error, psycopg.errors.ConnectionTimeout):
+        return error
+    from code_patterns.servers.postgres_asyncpg import refusal
+
+    return await refusal(config)

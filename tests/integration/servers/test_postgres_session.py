@@ -1,0 +1,232 @@
+"""No environment variable and no setting of role or database changes what a session reads, with either driver."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.servers.postgres import PINNED, PostgresConfig
+from code_patterns.servers.postgres_asyncpg import Borrowed, connect_asyncpg, open_pool
+from code_patterns.servers.postgres_psycopg import connect, connect_blocking
+from tests.conftest import config_of
+from tests.support.two_sides import TwoSides, rows
+
+SHOW = "SELECT name, setting FROM pg_settings WHERE lower(name) = ANY(%s)"
+
+ENVIRONMENT = {
+    "PGCLIENTENCODING": "SQL_ASCII",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGHOST": "nowhere.invalid",
+    "PGPORT": "1",
+    "PGUSER": "nobody",
+    "PGDATABASE": "template1",
+    "PGPASSWORD": "wrong",
+    "PGPASSFILE": "/nonexistent",
+    "PGSERVICE": "elsewhere",
+    "PGSERVICEFILE": "/nonexistent",
+    "PGOPTIONS": "-c search_path=pg_catalog -c datestyle=german",
+    "PGTZ": "Pacific/Kiritimati",
+    "PGDATESTYLE": "German",
+    "PGAPPNAME": "other",
+    "PGSSLMODE": "verify-full",
+    "PGSSLCERT": "/nonexistent",
+    "PGSSLROOTCERT": "/nonexistent",
+    "PGSSLNEGOTIATION": "direct",
+    "PGREQUIREAUTH": "gss",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGCONNECT_TIMEOUT": "x",
+    "PGLOADBALANCEHOSTS": "x",
+    "PGMINPROTOCOLVERSION": "x",
+    "PGGEQO": "x",
+}
+
+SETTINGS = {
+    "timezone": "Pacific/Kiritimati",
+    "datestyle": "German",
+    "intervalstyle": "iso_8601",
+    "bytea_output": "escape",
+    "extra_float_digits": "-5",
+    "search_path": "pg_catalog",
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "serializable",
+    "statement_timeout": "1",
+    "lock_timeout": "1",
+    "idle_in_transaction_session_timeout": "1",
+    "row_security": "on",
+    "client_encoding": "LATIN1",
+    "session_replication_role": "replica",
+}
+
+
+def assert_settled(found: dict[str, str]) -> None:
+    expected = {**PINNED, "datestyle": "ISO, MDY", "timezone": "UTC"}
+    assert {name.lower(): setting for name, setting in found.items()} == expected
+
+
+def assert_sessions_are_settled(config: PostgresConfig) -> None:
+    """With psycopg, blocking or not, with a connection of asyncpg, and with a pool, also after a reset."""
+    names = list(PINNED)
+
+    async def with_loop() -> None:
+        async with await connect(config) as connection:
+            assert_settled(dict(await (await connection.execute(SHOW, [names])).fetchall()))
+        opened = await connect_asyncpg(config, {})
+        assert_settled(dict(await opened.fetch(SHOW.replace("%s", "$1"), names)))
+        await opened.close()
+        pool = await open_pool(config, min_size=1, max_size=1, command_timeout=30, settings={})
+        for _ in range(2):
+            async with Borrowed(pool, 10) as borrowed:
+                assert_settled(dict(await borrowed.fetch(SHOW.replace("%s", "$1"), names)))
+                assert await borrowed.fetchval("SELECT to_regclass('pattern_lineage_nodes')::text")
+                await borrowed.execute("SET timezone = 'Asia/Kolkata'; SET search_path = pg_catalog")
+        await pool.close()
+
+    with connect_blocking(config) as connection:
+        assert_settled(dict(connection.execute(SHOW, [names]).fetchall()))
+    asyncio.run(with_loop())
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_the_environment_changes_nothing(
+    sides: TwoSides, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sides.insert([*rows(3), {**rows(1, start=10)[0], "pattern_data": '{"code": "# 🐍 ü"}'}])
+    monkeypatch.setenv(name, ENVIRONMENT[name])
+    assert_sessions_are_settled(sides.postgres)
+    assert os.environ[name] == ENVIRONMENT[name]
+    assert sides.sync("full", settled=False).counts["new"] == 4
+    monkeypatch.delenv(name)
+    sides.assert_equal_sides()
+
+
+def test_files_at_home_change_nothing(sides: TwoSides, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".pg_service.conf").write_text("[elsewhere]\nhost=nowhere.invalid\noptions=-c search_path=x\n")
+    (tmp_path / ".pgpass").write_text("*:*:*:*:wrong\n")
+    (tmp_path / ".pgpass").chmod(0o600)
+    monkeypatch.setenv("PGSERVICE", "elsewhere")
+    assert_sessions_are_settled(sides.postgres)
+
+
+@pytest.fixture
+def role(sides: TwoSides, postgres_server: str) -> Iterator[str]:
+    """A superuser of this test's own, whose sessions the settings are for."""
+    name = f"{sides.postgres.database}_role"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD 'secret'").format(sql.Identifier(name)))
+        yield name
+        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize("whose", ["ROLE", "DATABASE"])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_of_role_and_database_change_nothing(
+    sides: TwoSides, postgres_server: str, role: str, name: str, whose: str
+) -> None:
+    sides.insert(rows(4))
+    subject = sql.Identifier(role if whose == "ROLE" else sides.postgres.database)
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("ALTER {} {} SET {} = {}").format(
+                sql.SQL(whose), subject, sql.Identifier(name), sql.Literal(SETTINGS[name])
+            )
+        )
+    sides.postgres = replace(sides.postgres, user=role, password="secret")
+    assert_sessions_are_settled(sides.postgres)
+    assert sides.sync("full").counts["new"] == 4
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER {} {} RESET ALL").format(sql.SQL(whose), subject))
+    sides.assert_equal_sides()
+    assert sides.sync("full").counts["unchanged"] == 4
+
+
+def test_tables_in_another_schema(sides: TwoSides) -> None:
+    """The search_path of a database counts where it is the only way to the tables; two ways are refused."""
+    database = sql.Identifier(sides.postgres.database)
+    with psycopg.connect(sides.postgres.conninfo, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA app")
+        admin.execute(sql.SQL("ALTER DATABASE {} SET search_path = app, public").format(database))
+    with connect_blocking(sides.postgres) as connection:
+        assert connection.execute("SHOW search_path").fetchone() == ("public, public",)
+    with psycopg.connect(sides.postgres.conninfo, autocommit=True) as admin:
+        admin.execute("CREATE TABLE app.pattern_lineage_nodes (LIKE public.pattern_lineage_nodes)")
+    with pytest.raises(ConfigurationError, match="in schema app .* and in schema public as well.*'options'"):
+        connect_blocking(sides.postgres)
+    typed = replace(sides.postgres, options={"options": "-c search_path=app"})
+    with connect_blocking(typed) as connection:
+        assert connection.execute("SELECT to_regclass('app.pattern_lineage_nodes')::text").fetchone() == (
+            "pattern_lineage_nodes",
+        )
+    with psycopg.connect(sides.postgres.conninfo, autocommit=True) as admin:
+        admin.execute("DROP TABLE public.pattern_lineage_nodes CASCADE")
+        admin.execute("DROP TABLE public.pattern_templates CASCADE")
+    with connect_blocking(sides.postgres) as connection:
+        assert connection.execute("SHOW search_path").fetchone() == ("app, public",)
+
+
+# --- why there is no connection
+
+
+def failures(config: PostgresConfig) -> list[Exception]:
+    """What each way of opening raises."""
+
+    async def pool() -> Any:
+        await open_pool(config, min_size=1, max_size=1, command_timeout=30, settings={})
+
+    raised: list[Exception] = []
+    for attempt in (
+        lambda: connect_blocking(config),
+        lambda: asyncio.run(connect(config)),
+        lambda: asyncio.run(connect_asyncpg(config, {})),
+        lambda: asyncio.run(pool()),
+    ):
+        with pytest.raises((ConfigurationError, OutageError)) as caught:
+            attempt()
+        raised.append(caught.value)
+    return raised
+
+
+def test_an_outage_is_an_outage_and_a_mistake_a_mistake(
+    migrated_database: str, postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(migrated_database)
+    monkeypatch.setattr("code_patterns.servers.postgres.CONNECT_TIMEOUT_SECONDS", 3)
+    monkeypatch.setattr("code_patterns.servers.postgres_asyncpg.CONNECT_TIMEOUT_SECONDS", 3)
+    for away in (
+        replace(config, host="127.0.0.1", port=1),
+        replace(config, host="nowhere.invalid"),
+        replace(config, host="/nowhere"),
+    ):
+        for error in failures(away):
+            assert type(error) is OutageError, error
+            assert "'patterns_postgres'" in str(error)
+    for mistaken in (replace(config, database="no_such_database"), replace(config, user="no_such_role")):
+        for error in failures(mistaken):
+            assert type(error) is ConfigurationError, error
+            assert "'patterns_postgres'" in str(error)
+
+
+@pytest.mark.parametrize("limit", ["ROLE", "DATABASE"])
+def test_a_full_server_is_an_outage(migrated_database: str, postgres_server: str, limit: str) -> None:
+    config = config_of(migrated_database)
+    role = f"{config.database}_role"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(role)))
+        subject = sql.Identifier(role if limit == "ROLE" else config.database)
+        admin.execute(sql.SQL("ALTER {} {} CONNECTION LIMIT 0").format(sql.SQL(limit), subject))
+    try:
+        for error in failures(replace(config, user=role, password="secret")):
+            assert type(error) is OutageError, error
+            assert "secret" not in str(error)
+    finally:
+        with psycopg.connect(make_conninfo(postgres_server), autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
