@@ -115,10 +115,10 @@ async def probe_embedding(config: EmbeddingConfig) -> str:
     started = time.monotonic()
     try:
         async with asyncio.timeout(SECONDS):
-            vector = await embedder.embed_query("def add(a, b): return a + b")
+            await embedder.check()
     except TimeoutError:
         raise OutageError(f"The embedding server of {config.address} gave no answer within {SECONDS:.0f} s.") from None
     finally:
         await embedder.aclose()
     took = (time.monotonic() - started) * 1000
-    return f"Embedded one text in {took:.0f} ms: model '{config.model}', {len(vector)} dimensions."
+    return f"Embedded one text in {took:.0f} ms: model '{config.model}', {config.dimension} dimensions."

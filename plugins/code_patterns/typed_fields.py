@@ -77,7 +77,7 @@ def rule_of(error: ErrorDetails, schema: Mapping[str, Any]) -> str:
 
 def _words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
-        return f"one of {', '.join(str(value) for value in schema['enum'])}"
+        return f"one of {', '.join(str(value) for value in schema['enum'] if value != '')}"
     noun = _NOUNS.get(schema.get("type", ""), "of another form")
     least, most, above = schema.get("minimum"), schema.get("maximum"), schema.get("exclusiveMinimum")
     if above is not None:

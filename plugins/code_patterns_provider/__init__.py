@@ -35,7 +35,9 @@ EMBEDDING_FIELDS = {
         enum=["ollama", "openai", "hashing"],
     ),
     "model": _field("Model", "string", "Name of the model as the server knows it, for example nomic-embed-text."),
-    "dimension": _field("Dimension", "integer", "Length of the model's vectors.", default=768, minimum=1),
+    "dimension": _field(
+        "Dimension", "integer", "Length of the model's vectors.", default=768, minimum=1, maximum=65536
+    ),
     "document_prefix": _field(
         "Document prefix",
         "string",
@@ -44,7 +46,7 @@ EMBEDDING_FIELDS = {
     ),
     "query_prefix": _field("Query prefix", "string", "Put before every search text, for example 'search_query: '."),
     "concurrency": _field("Concurrency", "integer", "Requests in flight at once.", default=4, minimum=1),
-    "timeout": _field("Timeout", "number", "Seconds to wait for one answer.", default=60),
+    "timeout": _field("Timeout", "number", "Seconds to wait for one answer.", default=60, exclusiveMinimum=0),
     "max_characters": _field(
         "Longest text", "integer", "Texts are cut to this many characters; 0 cuts nothing.", default=0, minimum=0
     ),

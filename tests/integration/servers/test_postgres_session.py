@@ -159,7 +159,7 @@ def test_tables_in_another_schema(sides: TwoSides) -> None:
         assert connection.execute("SHOW search_path").fetchone() == ("public, public",)
     with psycopg.connect(sides.postgres.conninfo, autocommit=True) as admin:
         admin.execute("CREATE TABLE app.pattern_lineage_nodes (LIKE public.pattern_lineage_nodes)")
-    with pytest.raises(ConfigurationError, match="in schema app .* and in schema public as well.*'options'"):
+    with pytest.raises(ConfigurationError, match=r"in schema app .* and in schema public as well.*'options'"):
         connect_blocking(sides.postgres)
     typed = replace(sides.postgres, options={"options": "-c search_path=app"})
     with connect_blocking(typed) as connection:

@@ -31,7 +31,7 @@ POSTGRES = {"host": "127.0.0.1", "port": 1, "schema": "patterns", "login": "me",
 CONFIGS = [
     postgres_config(fields(**POSTGRES, extra={"sslmode": "prefer", "sslpassword": SECRET})),
     qdrant_config(fields(host="h", password=SECRET)),
-    embedding_config(fields(host="https://h/v1", password=SECRET, extra=HASHED)),
+    embedding_config(fields(host="https://h/v1?key=" + SECRET, password=SECRET, extra=HASHED)),
 ]
 
 
@@ -67,7 +67,6 @@ def test_the_typed_fields_show_none() -> None:
         (qdrant_config, fields(host="h", password=f"{SECRET}\nX: y")),
         (embedding_config, fields(host=f"https://{SECRET}@h", extra=HASHED)),
         (embedding_config, fields(host=f"https://h:{SECRET}", extra=HASHED)),
-        (embedding_config, fields(host=f"https://h?key={SECRET}", extra=HASHED)),
         (embedding_config, fields(host="h", password=f"{SECRET}\nX: y", extra=HASHED)),
         (embedding_config, fields(host="h", extra=HASHED | {"token": SECRET})),
     ],
@@ -90,7 +89,7 @@ async def ask_qdrant(port: int) -> None:
 
 
 async def ask_embeddings(port: int) -> None:
-    typed = fields(host=f"http://127.0.0.1:{port}/v1", password=SECRET, extra=HASHED)
+    typed = fields(host=f"http://127.0.0.1:{port}/v1?key={SECRET}", password=SECRET, extra=HASHED)
     embedder = open_embedder(embedding_config(typed), retry=RetryPolicy(attempts=2, first_wait=0))
     try:
         await embedder.check()
