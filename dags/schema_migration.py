@@ -14,8 +14,9 @@ and 0 takes back everything: empty tables that migrations made are dropped, tabl
 such as PgBouncer in transaction mode loses the lock that keeps two runs apart.
 **Variables**: none.
 
-**A re-run** finds what is applied already in the table `pattern_schema_migrations` and does the rest. Two runs at the
-same time wait for one another. Killed in the middle of a file, nothing of that file remains; the one kind of file
+**A re-run** finds what is applied already in the table `pattern_schema_migrations` and does the rest. A migration that
+has lost something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at
+the same time wait for one another. Killed in the middle of a file, nothing of that file remains; the one kind of file
 that cannot run in a transaction (it builds an index without blocking writers) is cleaned up and repeated by the next
 run.
 

@@ -10,6 +10,7 @@
 -- quality_improvement is recomputed where it disagrees with quality_after - quality_before.
 -- pattern_quality_metrics gets its foreign key only when it is created here: in an existing table either it is
 -- there already or scores without lineage rule it out, and migration 013 removes it anyway.
+-- A partitioned table keeps its own keys. Its ids have to be unique over all partitions all the same.
 --
 -- Triggers keep usage_count, success_rate and last_used_at of a template right when its events are inserted, changed,
 -- deleted or truncated. They add to counters in pattern_template_usage, so an event costs the same however many there
@@ -300,6 +301,15 @@ BEGIN
                 AND convalidated
                 AND (pg_get_constraintdef(oid) = wanted.definition OR (contype = 'c' AND conname = wanted.name))
         );
+        -- A key of a partitioned table must hold the partition key: which columns that takes, its owner decides.
+        IF wanted.definition ~ '^(PRIMARY KEY|UNIQUE)'
+                AND wanted.table_name::regclass IN (SELECT partrelid FROM pg_partitioned_table)
+            OR to_regclass(substring(wanted.definition FROM 'REFERENCES (\w+)'))
+                IN (SELECT partrelid FROM pg_partitioned_table)
+        THEN
+            RAISE NOTICE 'Key % of % is left out, because a partitioned table cannot have it', wanted.name, wanted.table_name;
+            CONTINUE;
+        END IF;
         FOR present IN
             -- Same kind and same columns, other rules: pg_get_constraintdef opens with both.
             SELECT conname FROM pg_constraint
@@ -311,7 +321,12 @@ BEGIN
             RAISE NOTICE 'Constraint % of % is replaced', present.conname, wanted.table_name;
             EXECUTE format('ALTER TABLE %I DROP CONSTRAINT %I', wanted.table_name, present.conname);
         END LOOP;
-        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I %s', wanted.table_name, wanted.name, wanted.definition);
+        IF wanted.definition ~ '^(PRIMARY KEY|UNIQUE)' AND to_regclass(wanted.name) IS NOT NULL THEN
+            -- Keys are named like relations: a table that was renamed keeps the name of its key.
+            EXECUTE format('ALTER TABLE %I ADD %s', wanted.table_name, wanted.definition);
+        ELSE
+            EXECUTE format('ALTER TABLE %I ADD CONSTRAINT %I %s', wanted.table_name, wanted.name, wanted.definition);
+        END IF;
     END LOOP;
 END
 $adopt$;

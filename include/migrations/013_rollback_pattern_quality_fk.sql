@@ -21,7 +21,9 @@ BEGIN
                 'SELECT score.* FROM pattern_quality_metrics AS score WHERE NOT EXISTS '
                 '(SELECT FROM pattern_lineage_nodes AS node WHERE node.id = score.pattern_id);';
     END IF;
-    IF NOT EXISTS (
+    IF 'pattern_lineage_nodes'::regclass IN (SELECT partrelid FROM pg_partitioned_table) THEN
+        RAISE NOTICE 'The foreign key is not restored: pattern_lineage_nodes is partitioned';
+    ELSIF NOT EXISTS (
         SELECT FROM pg_constraint
         WHERE conrelid = 'pattern_quality_metrics'::regclass AND conname = 'pattern_quality_metrics_pattern_id_fkey'
     ) THEN

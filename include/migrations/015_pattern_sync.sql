@@ -48,12 +48,22 @@ COMMENT ON COLUMN pattern_sync_tombstones.node_id IS 'Id of the row that is gone
 COMMENT ON COLUMN pattern_sync_tombstones.sync_xid IS 'Transaction that removed it.';
 COMMENT ON COLUMN pattern_sync_tombstones.deleted_at IS 'Start of that transaction.';
 
+CREATE TABLE IF NOT EXISTS pattern_sync_pruned (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    sync_xid xid8 NOT NULL
+);
+COMMENT ON TABLE pattern_sync_pruned IS
+    'One row: how far tombstones were pruned. A collection whose watermark lies before that needs a full sync.';
+COMMENT ON COLUMN pattern_sync_pruned.only_row IS 'Keeps the table at one row.';
+COMMENT ON COLUMN pattern_sync_pruned.sync_xid IS 'Tombstones of this transaction and of older ones may be gone.';
+
 CREATE TABLE IF NOT EXISTS pattern_sync_checkpoints (
     collection text PRIMARY KEY,
     target_identity text,
     system_identifier text NOT NULL,
     watermark_xid xid8 NOT NULL,
     watermark_id uuid NOT NULL,
+    capture_identity text,
     last_incremental_at timestamptz,
     last_full_at timestamptz,
     updated_at timestamptz NOT NULL DEFAULT now()
@@ -64,6 +74,8 @@ COMMENT ON COLUMN pattern_sync_checkpoints.target_identity IS 'What the collecti
 COMMENT ON COLUMN pattern_sync_checkpoints.system_identifier IS 'Identity of the PostgreSQL cluster: after a restore elsewhere transaction ids start over.';
 COMMENT ON COLUMN pattern_sync_checkpoints.watermark_xid IS 'Everything written by older transactions has arrived.';
 COMMENT ON COLUMN pattern_sync_checkpoints.watermark_id IS 'Within transaction watermark_xid, everything up to this id has arrived.';
+COMMENT ON COLUMN pattern_sync_checkpoints.capture_identity IS
+    'The table, its partitions and triggers as they were then; others need a full sync. NULL when triggers were missing.';
 COMMENT ON COLUMN pattern_sync_checkpoints.last_incremental_at IS 'End of the last successful incremental run.';
 COMMENT ON COLUMN pattern_sync_checkpoints.last_full_at IS 'End of the last successful full run.';
 COMMENT ON COLUMN pattern_sync_checkpoints.updated_at IS 'When this row was last written.';

@@ -21,6 +21,8 @@ WITH relations AS (
 
 SELECT CASE relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || relname FROM relations
 UNION ALL
+SELECT 'table ' || relname || ' is partitioned' FROM relations WHERE relkind = 'p'
+UNION ALL
 SELECT 'column ' || name || ' ' || type FROM columns
 UNION ALL
 SELECT 'column ' || name || ' is required' FROM columns WHERE required
@@ -36,28 +38,12 @@ WHERE found.contype <> 'n'
 UNION ALL
 SELECT
     CASE WHEN found.indisunique THEN 'unique ' ELSE '' END || 'index ' || name.relname || ': '
-    || regexp_replace(pg_get_indexdef(found.indexrelid, 0, true), '^.* ON ', '')
+    || regexp_replace(pg_get_indexdef(found.indexrelid, 0, true), '^.* ON (ONLY )?', '')
     || CASE WHEN found.indisvalid THEN '' ELSE ' (invalid)' END
 FROM relations
 JOIN pg_index AS found ON found.indrelid = relations.oid
 JOIN pg_class AS name ON name.oid = found.indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = found.indexrelid)
 UNION ALL
-SELECT
-    'trigger ' || replace(pg_get_triggerdef(found.oid, true), '::text', '')
-    || CASE found.tgenabled WHEN 'O' THEN '' WHEN 'A' THEN ' (always)' WHEN 'R' THEN ' (replica)' ELSE ' (disabled)' END
-FROM relations
-JOIN pg_trigger AS found ON found.tgrelid = relations.oid
-WHERE NOT found.tgisinternal
-UNION ALL
-SELECT
-    'function ' || routine.proname || '(' || pg_get_function_identity_arguments(routine.oid) || ') -> '
-    || format_type(routine.prorettype, NULL)
-    || CASE WHEN routine.prosecdef THEN ' as its owner' ELSE '' END
-    || coalesce(' with ' || replace(array_to_string(routine.proconfig, ', '), quote_ident(current_schema()), '*'), '')
-    || ', md5 of its body ' || md5(routine.prosrc)
-FROM pg_proc AS routine
-WHERE
-    routine.pronamespace = quote_ident(current_schema())::regnamespace
-    AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = routine.oid AND deptype = 'e')
+/* rows */
 ORDER BY 1;

@@ -5,6 +5,8 @@ from pathlib import Path
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 """The bundle's ``include`` folder, found from this file so that every checkout uses its own queries."""
+MIGRATIONS = INCLUDE / "migrations"
+"""The folder that holds this project's migrations."""
 
 
 @cache

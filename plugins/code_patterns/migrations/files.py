@@ -7,13 +7,10 @@ from pathlib import Path
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.statements import first_words
-from code_patterns.sql import INCLUDE
-
-MIGRATIONS = INCLUDE / "migrations"
-"""The folder that holds this project's migrations."""
+from code_patterns.sql import MIGRATIONS
 
 _FILE_NAME = re.compile(r"(?P<version>\d{3})_(?P<rollback>rollback_)?[a-z0-9_]+\.sql")
-_NOT_TRANSACTIONAL = re.compile(r"-- \d{3}[^\n:]*\(not transactional\)")
+_NOT_TRANSACTIONAL = re.compile(r"-- \d{3}[^\n:]*\(not transactional(?P<generating>, each row a statement)?\)")
 _TRANSACTION_CONTROL = {"ABORT", "BEGIN", "COMMIT", "END", "PREPARE", "RELEASE", "ROLLBACK", "SAVEPOINT", "START"}
 
 
@@ -37,6 +34,12 @@ class Script:
     def transactional(self) -> bool:
         """Whether it runs in a transaction; a first line ``-- NNN (not transactional): ...`` says that it cannot."""
         return not _NOT_TRANSACTIONAL.match(self.sql)
+
+    @property
+    def generating(self) -> bool:
+        """Whether it is a query whose rows are the statements to run; its first line says ``each row a statement``."""
+        match = _NOT_TRANSACTIONAL.match(self.sql)
+        return match is not None and match["generating"] is not None
 
 
 @dataclass(frozen=True)

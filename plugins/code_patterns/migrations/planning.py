@@ -1,6 +1,6 @@
 """Which migrations to run, given what a database has seen."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,18 +18,22 @@ class Step:
     :param migration: which
     :param direction: ``up`` applies it, ``down`` rolls it back
     :param repair: an earlier run died in the middle of it, so it is cleaned up by its rollback first
+    :param again: it was applied, and something that it made is missing now
     """
 
     migration: Migration
     direction: Direction
     repair: bool = False
+    again: bool = False
 
     @property
     def scripts(self) -> tuple[Script, ...]:
         """The files to run, in order."""
         if self.direction == "down":
             return (self.migration.rollback,)
-        return (self.migration.rollback, self.migration.forward) if self.repair else (self.migration.forward,)
+        # Forward files leave alone what is there; without a transaction that may be an index that is not valid.
+        clean_up = self.repair or (self.again and not self.migration.forward.transactional)
+        return (self.migration.rollback, self.migration.forward) if clean_up else (self.migration.forward,)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Plan:
         if not self.steps:
             return f"{state}: nothing to do."
         verb = "apply" if self.direction == "up" else "roll back"
-        names = ", ".join(step.migration.forward.name + (" (repair)" if step.repair else "") for step in self.steps)
+        notes = {(True, False): " (repair)", (False, True): " (again)"}
+        names = ", ".join(step.migration.forward.name + notes.get((step.repair, step.again), "") for step in self.steps)
         return f"{state}: {verb} {len(self.steps)}: {names}."
 
     @property
@@ -68,7 +73,12 @@ class Plan:
 
 
 def make_plan(
-    address: str, migrations: Sequence[Migration], entries: Sequence[Entry], direction: Direction, target: int | None
+    address: str,
+    migrations: Sequence[Migration],
+    entries: Sequence[Entry],
+    direction: Direction,
+    target: int | None,
+    damaged: Collection[int] = (),
 ) -> Plan:
     """Decide what to run.
 
@@ -77,6 +87,7 @@ def make_plan(
     :param entries: what the database has seen
     :param direction: ``up`` or ``down``
     :param target: version to end at; up to the newest without it; down needs it, and 0 is the way back to the start
+    :param damaged: versions that were applied, and of which something is missing now
     :raises ConfigurationError: the target does not exist, an applied file was changed, or files and database diverge
     """
     known = {migration.version: migration for migration in migrations}
@@ -106,10 +117,15 @@ def make_plan(
             f"the new file a number above {current:03d}."
         )
     steps = tuple(
-        Step(migration, "up", migration.version in seen)
+        Step(
+            migration,
+            "up",
+            repair=migration.version in seen and seen[migration.version].dirty,
+            again=migration.version in damaged and not seen[migration.version].dirty,
+        )
         for migration in migrations
         if (target is None or migration.version <= target)
-        and (migration.version not in seen or seen[migration.version].dirty)
+        and (migration.version not in seen or seen[migration.version].dirty or migration.version in damaged)
     )
     return Plan(address, current, direction, steps)
 

@@ -2,18 +2,21 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from code_patterns import schema
 from code_patterns.errors import ConfigurationError
-from code_patterns.migrations import ledger, schema
-from code_patterns.migrations.files import MIGRATIONS, Script, read_migrations
+from code_patterns.migrations import ledger
+from code_patterns.migrations.files import Migration, Script, read_migrations
 from code_patterns.migrations.planning import Direction, Plan, Step, check_unchanged, make_plan
 from code_patterns.migrations.session import LOCK_WAIT_SECONDS, check, check_lock, explained, migrating, reading
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.sql import MIGRATIONS
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ def plan(config: PostgresConfig, direction: Direction, target: int | None, folde
     migrations = read_migrations(folder)
     with reading(config) as connection:
         check(connection, config)
-        return make_plan(config.address, migrations, ledger.read(connection), direction, target)
+        return _make_plan(connection, config, migrations, direction, target, folder)
 
 
 def apply(
@@ -79,7 +82,7 @@ def apply(
     Each file runs whole in a transaction of its own, together with its entry in the ledger: when it fails, nothing of
     it remains, and the ones before it stay. A file marked as not transactional is recorded before and after; when a run
     dies in between, the next one cleans up with its rollback and runs it again. A second run at the same time waits and
-    then finds nothing to do.
+    then finds nothing to do. On the way up, a migration that was applied and has lost something since is run again.
 
     :param config: the database, reached directly and not through a pooler
     :param direction: ``up`` or ``down``
@@ -95,7 +98,7 @@ def apply(
     with migrating(config, wait_seconds) as connection:
         with explained(config, "Preparing the migration failed"):
             ledger.create(connection)
-            todo = make_plan(config.address, migrations, ledger.read(connection), direction, target)
+            todo = _make_plan(connection, config, migrations, direction, target, folder)
         log.info("%s", todo.summary)
         for step in todo.steps:
             started = time.monotonic()
@@ -125,14 +128,31 @@ def verify(config: PostgresConfig, folder: Path = MIGRATIONS) -> Verification:
         )
     version = max((entry.version for entry in entries), default=0)
     expected = schema.expected_facts(version, folder)
-    if missing := sorted(expected - actual):
+    lost = schema.missing_facts(version, actual, folder)
+    if missing := sorted(lost):
         shown = "; ".join(missing[:_SHOWN_DIFFERENCES])
         more = f"; and {len(missing) - _SHOWN_DIFFERENCES} more" if len(missing) > _SHOWN_DIFFERENCES else ""
+        versions = ", ".join(f"{since:03d}" for since in sorted(set(lost.values())))
         raise ConfigurationError(
             f"The schema of {config.address} is not that of version {version:03d}: {len(missing)} of {len(expected)} "
-            f"facts do not hold: {shown}{more}. Restore what was changed by hand, or roll back and apply again."
+            f"facts do not hold: {shown}{more}. Run schema_migration with dry_run off: it applies {versions} again, "
+            "which restores what is missing and leaves rows alone."
         )
     return Verification(version, len(expected))
+
+
+def _make_plan(
+    connection: psycopg.Connection[Any],
+    config: PostgresConfig,
+    migrations: Sequence[Migration],
+    direction: Direction,
+    target: int | None,
+    folder: Path,
+) -> Plan:
+    entries = ledger.read(connection)
+    version = max((entry.version for entry in entries), default=0)
+    damaged = schema.missing_facts(version, schema.actual_facts(connection), folder) if direction == "up" else {}
+    return make_plan(config.address, migrations, entries, direction, target, set(damaged.values()))
 
 
 def _run(connection: psycopg.Connection[Any], config: PostgresConfig, step: Step, run_id: str, done: list[int]) -> None:
@@ -158,7 +178,11 @@ def _run(connection: psycopg.Connection[Any], config: PostgresConfig, step: Step
 def _execute(connection: psycopg.Connection[Any], script: Script) -> None:
     log.info("Running %s.sql", script.name)
     # Without parameters the text goes to the server as it is: several statements, and % is only a character.
-    connection.execute(script.sql.encode())
+    made = connection.execute(script.sql.encode())
+    if script.generating:
+        for (statement,) in made.fetchall():
+            log.info("%s", statement)
+            connection.execute(statement.encode())
 
 
 def _finish(connection: psycopg.Connection[Any], step: Step, run_id: str) -> None:

@@ -20,11 +20,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.migrations.files import MIGRATIONS, read_migrations
+from code_patterns.migrations.files import read_migrations
 from code_patterns.migrations.runner import apply, plan, verify
-from code_patterns.migrations.schema import actual_facts, expected_facts
 from code_patterns.migrations.session import LOCK_SPACE
+from code_patterns.schema import actual_facts, expected_facts
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.sql import MIGRATIONS
 from tests.conftest import ROOT, config_of
 
 VERSIONS = [migration.version for migration in read_migrations()]
@@ -102,7 +103,7 @@ def test_up_down_to_zero_and_up_again(empty_database: str) -> None:
     assert plan(config_of(empty_database), "up", None).version == 0
     assert up(empty_database) == tuple(VERSIONS)
     first = facts(empty_database)
-    assert expected_facts(NEWEST) == first
+    assert expected_facts(NEWEST).keys() == first
     assert up(empty_database) == ()
 
     assert down(empty_database, 0) == tuple(reversed(VERSIONS))
@@ -291,7 +292,7 @@ def test_older_keys_under_other_names_are_recognised(empty_database: str) -> Non
         """,
     )
     up(empty_database)
-    assert expected_facts(NEWEST) <= facts(empty_database)
+    assert expected_facts(NEWEST).keys() <= facts(empty_database)
     constraints = "SELECT conname FROM pg_constraint WHERE conrelid = '{}'::regclass AND contype IN ('u', 'f')"
     assert rows(empty_database, constraints.format("pattern_lineage_nodes")) == [("mine",)]
     assert rows(empty_database, constraints.format("pattern_quality_metrics")) == [
@@ -655,6 +656,13 @@ def test_a_plan_changes_nothing(empty_database: str) -> None:
             "ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER zz_pattern_sync_stamp_updated",
             "trigger .*zz_pattern_sync_stamp_updated",
         ),
+        ("DROP INDEX pattern_lineage_nodes_sync_xid_idx", "index pattern_lineage_nodes_sync_xid_idx"),
+        (
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pattern_lineage_nodes_sync_xid_idx'::regclass",
+            "index pattern_lineage_nodes_sync_xid_idx",
+        ),
+        ("DROP TABLE pattern_sync_pruned", "table pattern_sync_pruned"),
+        ("DROP VIEW v_top_patterns", "view v_top_patterns"),
         (
             "ALTER TABLE pattern_quality_metrics DROP CONSTRAINT pattern_quality_metrics_pattern_id_unique",
             r"UNIQUE \(pattern_id\)",
@@ -670,8 +678,16 @@ def test_a_plan_changes_nothing(empty_database: str) -> None:
 def test_damage_to_the_schema_is_found(migrated_database: str, damage: str, fact: str) -> None:
     assert verify(config_of(migrated_database)).facts == len(expected_facts(NEWEST))
     rows(migrated_database, damage)
-    with pytest.raises(ConfigurationError, match=f"is not that of version {NEWEST:03d}: .*{fact}"):
+    with pytest.raises(ConfigurationError, match=f"is not that of version {NEWEST:03d}: .*{fact}.*applies 0.* again"):
         verify(config_of(migrated_database))
+    planned = plan(config_of(migrated_database), "up", None)
+    assert [step.again for step in planned.steps] == [True]
+    assert "(again)" in planned.summary
+    before = rows(migrated_database, "SELECT count(*) FROM pattern_schema_migrations")
+    up(migrated_database)
+    assert verify(config_of(migrated_database)).version == NEWEST
+    assert rows(migrated_database, "SELECT count(*) FROM pattern_schema_migrations") == before
+    assert up(migrated_database) == ()
 
 
 # --- other roles
