@@ -8,7 +8,9 @@ FROM
         ('pattern_lineage_nodes', 'sync_xid'),
         ('pattern_lineage_nodes', 'updated_at'),
         ('pattern_sync_tombstones', NULL),
+        ('pattern_sync_pruned', NULL),
         ('pattern_sync_checkpoints', NULL),
+        ('pattern_sync_checkpoints', 'capture_identity'),
         ('pattern_sync_dead_letters', NULL),
         ('pattern_sync_runs', NULL),
         ('pattern_sync_runs', 'first_id')) AS needed (table_name, column_name)

@@ -1,9 +1,10 @@
 -- Move a collection's watermark.
 INSERT INTO pattern_sync_checkpoints (
-    collection, target_identity, system_identifier, watermark_xid, watermark_id
+    collection, target_identity, system_identifier, watermark_xid, watermark_id, capture_identity
 )
 VALUES (
-    %(collection)s, %(target_identity)s, %(system_identifier)s, %(xid)s::text::xid8, %(id)s
+    %(collection)s, %(target_identity)s, %(system_identifier)s, %(xid)s::text::xid8, %(id)s,
+    %(capture_identity)s
 )
 ON CONFLICT (collection) DO UPDATE
     SET
@@ -11,4 +12,5 @@ ON CONFLICT (collection) DO UPDATE
         system_identifier = excluded.system_identifier,
         watermark_xid = excluded.watermark_xid,
         watermark_id = excluded.watermark_id,
+        capture_identity = excluded.capture_identity,
         updated_at = now();

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 
 from code_patterns.servers.locks import LockedSession
+from code_patterns.sync.capture import TABLE, Capture
 from code_patterns.sync.diff import Watermark
 from code_patterns.sync.source import Horizon
+
+TOMBSTONE_DAYS = 30
+"""How long a deletion is remembered for a collection that has not taken it."""
 
 
 @dataclass(frozen=True)
@@ -14,11 +18,13 @@ class Checkpoint:
     :param target_identity: the Qdrant collection, from :attr:`~code_patterns.sync.collection.Collection.identity`
     :param system_identifier: the PostgreSQL cluster, whose transaction ids the watermark holds
     :param watermark: everything up to here has arrived
+    :param capture_identity: of :class:`~code_patterns.sync.capture.Capture`; ``None`` where it was not complete
     """
 
     target_identity: str
     system_identifier: str
     watermark: Watermark
+    capture_identity: str | None
 
     def refusal(self, target_identity: str, horizon: Horizon) -> str | None:
         """Why a run cannot start here, in words; ``None`` where it can.
@@ -32,6 +38,16 @@ class Checkpoint:
             return "the Qdrant collection is not the one that was synced last"
         if self.watermark.xid >= horizon.xid:
             return "the watermark is ahead of the database, as after a restore"
+        return None
+
+    def missed(self, capture: Capture) -> str | None:
+        """Why changes since then may not have been recorded, in words; ``None`` where all were."""
+        if not capture.complete:
+            return f"not every change of {TABLE} is recorded"
+        if self.capture_identity is None:
+            return f"not every change of {TABLE} was recorded until now"
+        if self.capture_identity != capture.identity:
+            return f"{TABLE}, its partitions or its triggers were replaced, disabled or changed since the last run"
         return None
 
 
@@ -51,8 +67,8 @@ class Checkpoints:
         rows = await self._session.fetch("sync_checkpoint", collection=self._collection)
         if not rows:
             return None
-        target_identity, system_identifier, xid, node_id = rows[0]
-        return Checkpoint(target_identity, system_identifier, Watermark(xid, node_id))
+        target_identity, system_identifier, xid, node_id, capture_identity = rows[0]
+        return Checkpoint(target_identity, system_identifier, Watermark(xid, node_id), capture_identity)
 
     async def save(self, checkpoint: Checkpoint) -> None:
         """Store this checkpoint instead of the one before."""
@@ -63,6 +79,7 @@ class Checkpoints:
             system_identifier=checkpoint.system_identifier,
             xid=checkpoint.watermark.xid,
             id=checkpoint.watermark.id,
+            capture_identity=checkpoint.capture_identity,
         )
 
     async def mark_finished(self, kind: str) -> None:
@@ -74,5 +91,9 @@ class Checkpoints:
         await self._session.execute("sync_forget_checkpoint", collection=self._collection)
 
     async def prune_tombstones(self) -> None:
-        """Forget deletions that every collection has seen."""
-        await self._session.execute("sync_prune_tombstones")
+        """Forget deletions that every collection has seen, and those older than :data:`TOMBSTONE_DAYS`."""
+        await self._session.execute("sync_prune_tombstones", keep_days=TOMBSTONE_DAYS)
+
+    async def pruned_beyond(self, watermark: Watermark) -> bool:
+        """Whether deletions were forgotten that lie beyond a watermark."""
+        return bool((await self._session.fetch("sync_pruned_beyond", xid=watermark.xid))[0][0])

@@ -73,6 +73,7 @@ class PipelineSettings:
     :param in_flight: batches on their way at once
     :param dry_run: decide and count, write nothing
     :param system_identifier: the PostgreSQL cluster the watermark belongs to
+    :param capture_identity: see :class:`~code_patterns.sync.checkpoint.Checkpoint`
     """
 
     batch_size: int
@@ -80,6 +81,7 @@ class PipelineSettings:
     in_flight: int
     dry_run: bool
     system_identifier: str
+    capture_identity: str | None
 
 
 class Pipeline:
@@ -217,4 +219,9 @@ class Pipeline:
         """How far the collection is once this batch is done; ``None`` where that moves nothing."""
         if batch.watermark is None:
             return None
-        return Checkpoint(self._target.collection.identity, self._settings.system_identifier, batch.watermark)
+        return Checkpoint(
+            self._target.collection.identity,
+            self._settings.system_identifier,
+            batch.watermark,
+            self._settings.capture_identity,
+        )

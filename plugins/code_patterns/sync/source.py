@@ -15,6 +15,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors
 from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query, query_over
+from code_patterns.sync.capture import Capture, judge
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 from code_patterns.sync.pattern import SourceRow
 
@@ -68,17 +69,26 @@ class PatternSource:
     async def open(cls, config: PostgresConfig) -> AsyncIterator["PatternSource"]:
         """Connect, and make sure that the tables are there.
 
-        :raises ConfigurationError: when the login fails or ``schema_migration`` has not run
+        :raises ConfigurationError: when the login fails, ``schema_migration`` has not run, or the source is no table
         """
         connection = await connect(config, autocommit=True)
         async with connection:
             source = cls(config, connection)
+            await source.capture()
             missing = [row[0] for row in await source._fetch("sync_missing_objects")]
             if missing:
                 raise ConfigurationError(
                     f"The database of {config.address} lacks {', '.join(missing)}. Run schema_migration first."
                 )
             yield source
+
+    async def capture(self) -> Capture:
+        """Look up whether every change of the table is recorded.
+
+        :raises ConfigurationError: the source is no table
+        """
+        rows = await self._fetch_over("sync_capture", "schema_trigger_facts")
+        return judge(*rows[0]) if rows else Capture("", ("the table is missing",))
 
     async def horizon(self) -> Horizon:
         """Freeze the point up to which this run reads."""
@@ -176,6 +186,10 @@ class PatternSource:
         async with database_errors(self.config):
             cursor = await self._connection.execute(query(name), parameters)
             return await cursor.fetchall()
+
+    async def _fetch_over(self, name: str, rows: str) -> list[tuple[Any, ...]]:
+        async with database_errors(self.config):
+            return await (await self._connection.execute(query_over(name, rows))).fetchall()
 
     async def _count(self, name: str, **parameters: Any) -> int:
         [(count,)] = await self._fetch(name, **parameters)

@@ -224,7 +224,6 @@ def test_full_sync_repairs_what_the_triggers_did_not_see(sides: TwoSides) -> Non
     sides.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'renamed' WHERE id = %s", [patterns[0]["id"]])
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [patterns[1]["id"]])
     sides.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
-    assert sides.sync().counts["examined"] == 0
     result = sides.sync("full")
     assert (result.counts["payload_only"] + result.counts["changed"], result.counts["deleted"]) == (1, 1)
     sides.assert_equal_sides()

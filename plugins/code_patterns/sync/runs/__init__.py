@@ -93,7 +93,7 @@ async def _execute(kind: RunKind, run: RunContext) -> None:
     """Make the collection ready, find where to start, enter the run into the history, and do the work."""
     if kind.creates and not run.settings.dry_run:
         run.collection = await prepare(run.qdrant, run.collection)
-    if kind.starts_at_watermark and (reason := await run.find_start()):
+    if kind.starts_at_watermark and (reason := await run.find_start(relies_on_capture=kind.relies_on_capture)):
         if kind.fallback is None:
             raise ConfigurationError(
                 f"'{run.settings.collection}' gives a {kind.name} run nothing to start from: {reason}. Run "

@@ -9,6 +9,7 @@ from code_patterns.errors import PatternsError
 from code_patterns.progress import ProgressLog
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.capture import Capture
 from code_patterns.sync.change_detection import ChangeDetector
 from code_patterns.sync.checkpoint import Checkpoint
 from code_patterns.sync.collection import Collection
@@ -33,6 +34,7 @@ class RunContext:
 
     :param kind: name of the kind of run
     :param source: the rows
+    :param capture: whether every change of the rows is recorded, looked up before the horizon
     :param horizon: where the run stops reading rows
     :param qdrant: the open server
     :param collection: what is read and written there
@@ -46,6 +48,7 @@ class RunContext:
         self,
         kind: str,
         source: PatternSource,
+        capture: Capture,
         horizon: Horizon,
         qdrant: Qdrant,
         collection: Collection,
@@ -57,6 +60,7 @@ class RunContext:
         self.kind = kind
         self.start = BEGINNING
         self.source = source
+        self.capture = capture
         self.horizon = horizon
         self.qdrant = qdrant
         self.target = PatternTarget(qdrant, collection)
@@ -98,6 +102,7 @@ class RunContext:
             in_flight=self._embedder.config.concurrency + READ_AHEAD_BATCHES,
             dry_run=self.settings.dry_run,
             system_identifier=self.horizon.system_identifier,
+            capture_identity=self._capture_identity,
         )
         embedder = DistinctEmbedder(self._embedder)
         pipeline = Pipeline(self.target, embedder, self.record, settings, self.counts, self.waits)
@@ -108,17 +113,31 @@ class RunContext:
         if self.settings.dry_run:
             return
         self.moved_to = self.horizon.watermark
-        checkpoint = Checkpoint(self.collection.identity, self.horizon.system_identifier, self.horizon.watermark)
+        checkpoint = Checkpoint(
+            self.collection.identity, self.horizon.system_identifier, self.horizon.watermark, self._capture_identity
+        )
         await self.record.checkpoints.save(checkpoint)
         await self.record.checkpoints.prune_tombstones()
 
-    async def find_start(self) -> str | None:
-        """Find out where the last run stopped, and start there; otherwise say in words why that is not possible."""
+    @property
+    def _capture_identity(self) -> str | None:
+        return self.capture.identity if self.capture.complete else None
+
+    async def find_start(self, *, relies_on_capture: bool) -> str | None:
+        """Find out where the last run stopped, and start there; otherwise say in words why that is not possible.
+
+        :param relies_on_capture: whether changes since then that were not recorded make it impossible
+        """
         checkpoint = await self.record.checkpoints.read()
         if checkpoint is None:
             return "this collection was never synced from this database"
         if refusal := checkpoint.refusal(self.collection.identity, self.horizon):
             return refusal
+        if relies_on_capture:
+            if missed := checkpoint.missed(self.capture):
+                return missed
+            if await self.record.checkpoints.pruned_beyond(checkpoint.watermark):
+                return "deletions that it has not seen were forgotten meanwhile"
         self.start = checkpoint.watermark
         return None
 

@@ -17,6 +17,7 @@ class IncrementalRun(RunKind):
 
     name = "incremental"
     starts_at_watermark = True
+    relies_on_capture = True
     fallback = FullRun
 
     async def execute(self, run: RunContext) -> None:

@@ -15,6 +15,7 @@ class RunKind(ABC):
     :cvar destination: which collection it writes, when readers see one that was made by another recipe
     :cvar creates: whether it creates the collection that is not there yet
     :cvar starts_at_watermark: whether it needs a checkpoint to start from
+    :cvar relies_on_capture: whether it misses changes that no trigger recorded
     :cvar fallback: the kind that takes its place without a usable checkpoint; ``None`` makes that an error
     """
 
@@ -22,6 +23,7 @@ class RunKind(ABC):
     destination: ClassVar[Destination] = Destination.PUBLISHED
     creates: ClassVar[bool] = True
     starts_at_watermark: ClassVar[bool] = False
+    relies_on_capture: ClassVar[bool] = False
     fallback: "ClassVar[type[RunKind] | None]" = None
 
     def locks(self, collection: str) -> tuple[Lock, ...]:

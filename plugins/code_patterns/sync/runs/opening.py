@@ -57,9 +57,15 @@ async def open_run(
                     continue
             record = RunRecord(session, collection.physical)
             await record.dead_letters.read()
-            # After the locks: everything that the run before has seen lies below this horizon.
+            # After the locks: everything that the run before has seen lies below this horizon. Before the horizon: what
+            # happens to the triggers afterwards is the next run's to notice.
+            capture = await source.capture()
+            if not capture.complete:
+                log.warning("%s", capture.warning)
             horizon = await source.horizon()
-            yield RunContext(kind.name, source, horizon, opened, collection, embedder, record, settings, identity)
+            yield RunContext(
+                kind.name, source, capture, horizon, opened, collection, embedder, record, settings, identity
+            )
             return
 
 

@@ -1,0 +1,119 @@
+"""Whether every change of the patterns is recorded: looked up in the table, its triggers and partitions."""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.schema import expected_facts
+
+TABLE = "pattern_lineage_nodes"
+_NO_TABLES = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
+_RECORDING = re.compile(rf"trigger .* zz_pattern_sync_\w+ .* ON {TABLE} |function pattern_sync_")
+_NAME = re.compile(r"(?:trigger .*?TRIGGER|function) (\w+)")
+_NEWEST = 999
+
+_MIGRATE = "Run schema_migration with dry_run off: it makes the triggers again."
+_LOGGED = f"Make the table crash-safe: ALTER TABLE {TABLE} SET LOGGED;"
+_ONE_TABLE = f"Move the rows of the child tables into {TABLE}, or make it a partitioned table."
+_NO_FOREIGN = "Detach the foreign partitions, or copy their rows into partitions of this database."
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What the triggers see of the patterns.
+
+    :param identity: the table, its partitions and triggers in short; after any change of them it is another one
+    :param problems: why some changes are not recorded, in words; empty where all are
+    :param remedies: what to do about that, in sentences
+    """
+
+    identity: str
+    problems: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every change is recorded."""
+        return not self.problems
+
+    @property
+    def warning(self) -> str:
+        """The problems and their remedies, and what happens meanwhile."""
+        return (
+            f"Not every change of {TABLE} is recorded: {'; '.join(self.problems)}. Until that is mended, every "
+            f"incremental run compares everything. {' '.join(self.remedies)}"
+        )
+
+
+def judge(
+    kind: str,
+    unlogged: bool,
+    facts: Collection[str],
+    children: Sequence[str],
+    bare_partitions: Sequence[str],
+    foreign_partitions: Sequence[str],
+    identity: str,
+) -> Capture:
+    """Judge what ``sync_capture.sql`` found.
+
+    :param kind: ``pg_class.relkind`` of what bears the table's name
+    :param unlogged: whether a crash empties it, or a partition of it
+    :param facts: its triggers and their functions, as facts of the schema
+    :param children: tables that inherit from it and are no partitions
+    :param bare_partitions: partitions whose own triggers are missing or disabled
+    :param foreign_partitions: partitions on another server
+    :param identity: all of it in short
+    :raises ConfigurationError: it is no table
+    """
+    if kind in _NO_TABLES:
+        raise ConfigurationError(
+            f"{TABLE} is {_NO_TABLES[kind]}. The sync needs a table whose triggers record changes and deletions: point "
+            "the connection at the database and schema that hold the table itself."
+        )
+    found: list[tuple[str, str]] = [(flaw, _MIGRATE) for flaw in _flaws(facts)]
+    if bare_partitions:
+        found.append((f"triggers of partition {_listed(bare_partitions)} are missing or disabled", _MIGRATE))
+    if foreign_partitions:
+        found.append((f"partition {_listed(foreign_partitions)} is a foreign table", _NO_FOREIGN))
+    if children:
+        found.append((f"table {_listed(children)} inherits from it and has no such triggers", _ONE_TABLE))
+    if unlogged:
+        found.append(("it is unlogged, so its rows are gone after a crash without a trace", _LOGGED))
+    return Capture(identity, tuple(flaw for flaw, _ in found), tuple(dict.fromkeys(remedy for _, remedy in found)))
+
+
+def _flaws(facts: Collection[str]) -> list[str]:
+    """Say what is wrong with each trigger or function that is not as the migrations make it."""
+    there = {_name(fact): fact for fact in facts}
+    flaws = []
+    for fact in sorted(_expected().difference(facts)):
+        kind, name = fact.split(" ", 1)[0], _name(fact)
+        actual = there.get(name)
+        if actual is None:
+            flaw = "is missing"
+        elif actual.removesuffix(" (disabled)") == fact.removesuffix(" (always)"):
+            flaw = "is disabled" if actual.endswith(" (disabled)") else "is not enabled always"
+        elif actual.removesuffix(" (replica)") == fact.removesuffix(" (always)"):
+            flaw = "is enabled for replication only"
+        else:
+            flaw = "is not the one of migration 015"
+        flaws.append(f"{kind} {name} {flaw}")
+    return flaws
+
+
+@cache
+def _expected() -> frozenset[str]:
+    return frozenset(filter(_RECORDING.match, expected_facts(_NEWEST)))
+
+
+def _name(fact: str) -> str:
+    match = _NAME.match(fact)
+    return match[1] if match else fact
+
+
+def _listed(names: Iterable[str], shown: int = 5) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - shown} more" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more
