@@ -17,7 +17,12 @@ from benchmarks import ROOT
 from benchmarks.table import Row, markdown
 
 RESULTS = Path(__file__).with_name("results.json")
-DOCUMENTS = {"sync": "README.md", "quality": "docs/quality.md", "learning": "docs/pattern_learning.md"}
+DOCUMENTS = {
+    "sync": "README.md",
+    "triggers": "docs/sync.md",
+    "quality": "docs/quality.md",
+    "learning": "docs/pattern_learning.md",
+}
 
 
 def save(part: str, conditions: str, lines: Sequence[Row], **details: Any) -> None:
