@@ -90,8 +90,18 @@ def assert_short_lines(log: str, message: str) -> None:
 
 
 CASES = [
-    Case("host", lambda b: b.postgres(host="no-such-host.invalid"), ("'patterns_postgres'", "no-such-host.invalid")),
-    Case("port", lambda b: b.postgres(host="127.0.0.1", port=closed_port()), ("'patterns_postgres'", "127.0.0.1")),
+    Case(
+        "host",
+        lambda b: b.postgres(host="no-such-host.invalid"),
+        ("'patterns_postgres'", "no-such-host.invalid", "Tried once at the start"),
+        outage=True,
+    ),
+    Case(
+        "port",
+        lambda b: b.postgres(host="127.0.0.1", port=closed_port()),
+        ("'patterns_postgres'", "127.0.0.1", "Tried once at the start"),
+        outage=True,
+    ),
     Case("database", lambda b: b.postgres(schema="nowhere"), ("'patterns_postgres'", '"nowhere" does not exist')),
     Case(
         "no database", lambda b: b.postgres(schema=None), ("'patterns_postgres' has no database", "nothing is guessed")

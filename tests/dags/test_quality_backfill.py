@@ -82,10 +82,6 @@ def test_no_pattern_is_said_in_words(
             ("unique constraint", "014", "schema_migration"),
         ),
         (
-            lambda sides, patch: set_connection(patch, "patterns_qdrant", conn_type="qdrant", host="127.0.0.1", port=9),
-            ("'patterns_qdrant'", "cannot connect"),
-        ),
-        (
             lambda sides, patch: patch.setenv("AIRFLOW_VAR_QUALITY_BACKFILL_BATCH_SIZE", "0"),
             ("Variable 'quality_backfill_batch_size'", "'0'"),
         ),
@@ -105,4 +101,15 @@ def test_one_clear_message_before_anything_is_scored(
     for word in words:
         assert word in outcome.message
     assert "\n" not in outcome.message
+    assert connected.execute("SELECT count(*) FROM pattern_quality_runs") == [(0,)]
+
+
+def test_a_server_that_is_down_is_tried_again(
+    connected: TwoSides, score: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection(monkeypatch, "patterns_qdrant", conn_type="qdrant", host="127.0.0.1", port=9)
+    outcome = score()
+    assert outcome.state == "failed"
+    for word in ("'patterns_qdrant'", "cannot connect", "Tried once at the start of the run", "Try 1 of 1 failed"):
+        assert word in outcome.outage
     assert connected.execute("SELECT count(*) FROM pattern_quality_runs") == [(0,)]
