@@ -152,7 +152,7 @@ def operations(manager: PatternDatabaseManager, ids: list[UUID]) -> list[Operati
     change = {"category": "net", "confidence_score": 0.5}
     update_sql = update(tuple(CHANGEABLE[name] for name in change))
     event = {"execution_time_ms": 12, "quality_before": 0.5, "quality_after": 0.75}
-    usage_sql = insert("learning_record_usage", tuple(USAGE[name] for name in event), 4)
+    usage_sql = insert("learning_record_usage", tuple(USAGE[name] for name in event), 5)
     search_sql, _ = filtered("learning_search", {}, 6)
     top_sql, _ = filtered("learning_top", {}, 3)
     get_sql = statement("learning_get")
@@ -185,7 +185,7 @@ def operations(manager: PatternDatabaseManager, ids: list[UUID]) -> list[Operati
             "record_usage",
             "12 to 20",
             lambda: usage.execute_effect(ModelContractEffect("record_usage", pattern_id=some(), usage_data=event)),
-            lambda connection: connection.fetchrow(usage_sql, some(), uuid4(), True, *event.values()),
+            lambda connection: connection.fetchrow(usage_sql, uuid4(), some(), uuid4(), True, *event.values()),
         ),
         Operation(
             "get_by_id",

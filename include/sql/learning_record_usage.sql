@@ -1,4 +1,15 @@
 -- asyncpg: record one use of a template; triggers update the template. Further columns come in at the marks.
-INSERT INTO pattern_usage_events (pattern_id, correlation_id, success /* columns */)
-VALUES ($1::uuid, $2::uuid, $3::boolean /* values */)
-RETURNING id, pattern_id, used_at, quality_improvement;
+-- Sent again because the answer was lost, it finds the event that is there already, and counts nothing.
+WITH recorded AS (
+    INSERT INTO pattern_usage_events (id, pattern_id, correlation_id, success /* columns */)
+    VALUES ($1::uuid, $2::uuid, $3::uuid, $4::boolean /* values */)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id, pattern_id, used_at, quality_improvement
+)
+
+SELECT id, pattern_id, used_at, quality_improvement
+FROM recorded
+UNION ALL
+SELECT id, pattern_id, used_at, quality_improvement
+FROM pattern_usage_events
+WHERE id = $1::uuid AND pattern_id = $2::uuid AND NOT EXISTS (SELECT FROM recorded);

@@ -14,7 +14,11 @@ from pattern_learning.node_pattern_analytics_effect import NodePatternAnalyticsE
 from pattern_learning.node_pattern_query_effect import NodePatternQueryEffect
 from pattern_learning.node_pattern_storage_effect import NodePatternStorageEffect
 from pattern_learning.node_pattern_update_effect import NodePatternUpdateEffect
-from pattern_learning.pattern_database import PatternDatabaseManager, get_pattern_db_manager
+from pattern_learning.pattern_database import (
+    PatternDatabaseManager,
+    close_pattern_db_manager,
+    get_pattern_db_manager,
+)
 
 __all__ = [
     "ModelContractEffect",
@@ -24,5 +28,6 @@ __all__ = [
     "NodePatternStorageEffect",
     "NodePatternUpdateEffect",
     "PatternDatabaseManager",
+    "close_pattern_db_manager",
     "get_pattern_db_manager",
 ]

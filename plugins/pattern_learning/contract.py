@@ -8,6 +8,9 @@ from uuid import UUID, uuid4
 
 from code_patterns.errors import ConfigurationError
 
+ASYNCPG_AVAILABLE = True
+"""asyncpg is a requirement here; callers of the old layer ask for it."""
+
 
 @dataclass(frozen=True)
 class ModelContractEffect:
@@ -79,3 +82,7 @@ class ModelResult:
     data: Any = None
     error: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the four fields by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}

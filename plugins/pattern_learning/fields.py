@@ -64,6 +64,7 @@ CHANGEABLE = {name: field for name, field in TEMPLATE.items() if name != "id"}
 """Columns of a template that ``update`` may change."""
 
 USAGE = _by_name(
+    Field("event_id", "uuid", values.identity, nullable=False),
     Field("file_path", _TEXT, values.text),
     Field("project_id", "uuid", values.identity),
     Field("success", "boolean", values.flag),
@@ -75,7 +76,7 @@ USAGE = _by_name(
     Field("tags", "text[]", values.labels),
     Field("used_at", _TIME, values.moment, nullable=False),
 )
-"""Fields of ``usage_data``; ``quality_improvement`` is the database's own."""
+"""Fields of ``usage_data``; ``quality_improvement`` is the database's own, and ``event_id`` is its column ``id``."""
 
 RELATIONSHIP = _by_name(
     Field("relationship_id", "uuid", values.identity),

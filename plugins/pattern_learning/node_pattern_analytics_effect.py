@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import asyncpg
 
 from pattern_learning import arguments, statements
-from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
 from pattern_learning.refusals import unknown_template
 from pattern_learning.rows import as_rows, as_text
 
-__all__ = ["ModelContractEffect", "ModelResult", "NodePatternAnalyticsEffect"]
+__all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternAnalyticsEffect"]
 
 ANALYTICS_DAYS = 30
 """Length of the period when none is given."""

@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 
 from pattern_learning import arguments, fields, statements, values
 from pattern_learning.arguments import Page
-from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
 from pattern_learning.refusals import unknown_template
 from pattern_learning.rows import as_row, as_rows
 from pattern_learning.values import Refusal
 
-__all__ = ["ModelContractEffect", "ModelResult", "NodePatternQueryEffect"]
+__all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternQueryEffect"]
 
 
 class NodePatternQueryEffect(PatternEffect):

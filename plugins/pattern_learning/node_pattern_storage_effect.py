@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from pattern_learning import arguments, fields, statements
-from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
 from pattern_learning.refusals import unknown_template, violated_key
 from pattern_learning.rows import as_text
 from pattern_learning.values import Refusal
 
-__all__ = ["ModelContractEffect", "ModelResult", "NodePatternStorageEffect"]
+__all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternStorageEffect"]
 
 CHUNK_ROWS = 2000
 """Most templates sent in one statement; a batch of any size stays one transaction."""

@@ -1,18 +1,24 @@
 """Record what happens to templates: usage events, statistics, relationships."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import asyncpg
 
+from code_patterns.servers.postgres_errors import Kind, diagnose
 from pattern_learning import arguments, fields, statements, values
-from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
 from pattern_learning.refusals import unknown_template, violated_key
 from pattern_learning.rows import as_text
 from pattern_learning.values import Refusal
 
-__all__ = ["ModelContractEffect", "ModelResult", "NodePatternUpdateEffect"]
+__all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternUpdateEffect"]
+
+REPEAT_WAITS_SECONDS = (0.0, 0.2, 1.0)
+"""Waits before a use is sent again whose answer was lost."""
 
 _ENDS = ("source_pattern_id", "target_pattern_id", "relationship_type")
 _CHANGEABLE = ("strength", "description", "context")
@@ -26,17 +32,32 @@ class NodePatternUpdateEffect(PatternEffect):
     async def _record_usage(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.pattern_id(contract)
         usage = fields.read_object("usage_data", contract.usage_data, fields.USAGE, drop_nulls=True)
-        success = usage.pop("success", True)
-        statement = statements.insert("learning_record_usage", tuple(fields.USAGE[name] for name in usage), 4)
+        # Made here and not by the database, so that an event that is sent again is known again.
+        event_id, success = usage.pop("event_id", None) or uuid4(), usage.pop("success", True)
+        statement = statements.insert("learning_record_usage", tuple(fields.USAGE[name] for name in usage), 5)
         request = values.identity("correlation_id", contract.correlation_id)
         try:
-            async with self._connection() as connection:
-                row = await connection.fetchrow(statement, pattern_id, request, success, *usage.values())
+            row = await self._fetch_repeatably(statement, event_id, pattern_id, request, success, *usage.values())
         except asyncpg.ForeignKeyViolationError:
             raise unknown_template(pattern_id) from None
         except asyncpg.NotNullViolationError as error:
             raise Refusal(f"usage_data lacks {error.column_name}, which this database requires.") from None
+        if row is None:
+            raise Refusal(f"usage_data.event_id is {event_id}, but this event of another template already exists.")
         return as_text(row, id="event_id")
+
+    async def _fetch_repeatably(self, statement: str, *parameters: Any) -> Any:
+        """Run a statement that does nothing the second time, again while its answer is lost."""
+        for wait in (*REPEAT_WAITS_SECONDS, None):
+            try:
+                async with self._connection() as connection:
+                    return await connection.fetchrow(statement, *parameters)
+            except Exception as error:
+                fault = diagnose(error)
+                if wait is None or fault is None or fault.kind is not Kind.AWAY:
+                    raise
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _update_stats(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.pattern_id(contract)

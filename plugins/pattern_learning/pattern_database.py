@@ -31,8 +31,8 @@ CLOSE_TIMEOUT_SECONDS = 10.0
 class PatternDatabaseManager:
     """Opens, watches and closes a pool of asyncpg connections.
 
-    :param connection_url: ``postgresql://user:password@host:port/database``; ``None`` takes the Airflow connection
-        ``patterns_postgres``. What is missing there is an error: no host and no password is ever guessed.
+    :param connection_url: ``postgresql://user:password@host:port/database``; ``None`` takes what the environment
+        names, or the Airflow connection ``patterns_postgres``. No host and no password is ever guessed.
     :param min_pool_size: connections opened at once
     :param max_pool_size: most connections
     :param config: the database, where it is known already; instead of ``connection_url``
@@ -159,19 +159,25 @@ async def _connect_for_traces(config: PostgresConfig) -> Any:
     return await connect_asyncpg(config, {**SETTINGS, "synchronous_commit": "off"})
 
 
-_managers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PatternDatabaseManager] = weakref.WeakKeyDictionary()
+_managers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str | None, PatternDatabaseManager]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 async def get_pattern_db_manager(connection_url: str | None = None) -> PatternDatabaseManager:
-    """Return the manager that the running event loop shares, with its pool open.
+    """Return the manager that the running event loop shares for this database, with its pool open.
 
-    :param connection_url: the database, on the first call; ``None`` takes the Airflow connection ``patterns_postgres``
+    :param connection_url: the database; ``None`` takes what :func:`.database_choice.choose_database` finds
     :raises ConfigurationError: as in :meth:`PatternDatabaseManager.initialize`
     :raises OutageError: likewise
     """
-    loop = asyncio.get_running_loop()
-    manager = _managers.get(loop)
-    if manager is None:
-        manager = _managers[loop] = PatternDatabaseManager(connection_url)
+    managers = _managers.setdefault(asyncio.get_running_loop(), {})
+    manager = managers.setdefault(connection_url, PatternDatabaseManager(connection_url))
     await manager.initialize()
     return manager
+
+
+async def close_pattern_db_manager() -> None:
+    """Close every manager that the running event loop shares; :func:`get_pattern_db_manager` makes new ones."""
+    managers = _managers.pop(asyncio.get_running_loop(), {})
+    await asyncio.gather(*(manager.close() for manager in managers.values()))

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import connection_failure
@@ -35,6 +37,7 @@ async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycop
         connection = await _AsyncConnection.connect(config.conninfo, autocommit=True)
         row = await (await connection.execute(SETTLE)).fetchone()
         refuse_disputed(config, row[0] if row else None)
+        _read_any_bytes(connection)
         await connection.set_autocommit(autocommit)
     except BaseException as error:
         if connection is not None:
@@ -52,6 +55,7 @@ def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psy
         connection = _Connection.connect(config.conninfo, autocommit=True)
         row = connection.execute(SETTLE).fetchone()
         refuse_disputed(config, row[0] if row else None)
+        _read_any_bytes(connection)
         connection.autocommit = autocommit
     except BaseException as error:
         if connection is not None:
@@ -63,6 +67,22 @@ def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psy
             raise connection_failure(config, error, cause) from None
         raise
     return connection
+
+
+class _AnyBytesLoader(Loader):
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "surrogateescape")
+
+
+def _read_any_bytes(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
+    """Keep one row with wrong bytes from making its page unreadable.
+
+    A database with the encoding SQL_ASCII may hold any bytes, and converts nothing. What is no UTF-8 becomes lone
+    surrogates, by which the row can be told.
+    """
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        for name in ("text", "varchar", "bpchar", "name"):
+            connection.adapters.register_loader(name, _AnyBytesLoader)
 
 
 async def _cause(config: PostgresConfig, error: psycopg.Error) -> Exception | None:

@@ -10,32 +10,33 @@ URL_NAME = "connection_url"
 """How messages call a connection that was given as a URL."""
 
 
-def config_from_url(url: str) -> PostgresConfig:
+def config_from_url(url: str, name: str = URL_NAME) -> PostgresConfig:
     """Read a connection URL; what it does not say is not guessed.
 
     :param url: ``postgresql://user:password@host:port/database?sslmode=require``, or libpq's ``host=... dbname=...``
+    :param name: how messages call it, such as the variable that holds it
     :raises ConfigurationError: it is malformed, or lacks host, database or user; the text never holds the URL
     """
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ConfigurationError(
-            "The connection_url is malformed. Write it as postgresql://user:password@host:port/database, with special "
+            f"The {name} is malformed. Write it as postgresql://user:password@host:port/database, with special "
             "characters of the password percent-encoded."
         ) from None
     host, port = str(parts.pop("host", "") or ""), str(parts.pop("port", "") or "5432")
     database, user = str(parts.pop("dbname", "") or ""), str(parts.pop("user", "") or "")
-    for name, value in (("host", host), ("database", database), ("user", user)):
+    for part, value in (("host", host), ("database", database), ("user", user)):
         if not value:
             raise ConfigurationError(
-                f"The connection_url has no {name}. Write it as postgresql://user:password@host:port/database; nothing "
+                f"The {name} has no {part}. Write it as postgresql://user:password@host:port/database; nothing "
                 "is guessed."
             )
     if "," in host or not port.isdecimal():
-        raise ConfigurationError("The connection_url must name one host and one port.")
+        raise ConfigurationError(f"The {name} must name one host and one port.")
     password = parts.pop("password", None)
     return PostgresConfig(
-        conn_id=URL_NAME,
+        conn_id=name,
         host=host,
         database=database,
         user=user,

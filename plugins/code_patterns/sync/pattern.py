@@ -122,6 +122,7 @@ def pattern_of(row: SourceRow, recipe: str) -> Pattern:
     :param recipe: from :func:`recipe_of`
     :raises UnreadableRowError: when the row's JSON is not what a pattern needs
     """
+    _refuse_undecodable(row)
     data = _pattern_data(row.pattern_data)
     code = data.get("code")
     if code is None:
@@ -151,6 +152,18 @@ def pattern_of(row: SourceRow, recipe: str) -> Pattern:
         CONTENT_HASH: content_hash,
     }
     return Pattern(row.id, text, payload, embedding_hash, content_hash)
+
+
+def _refuse_undecodable(row: SourceRow) -> None:
+    """Refuse what a database with the encoding SQL_ASCII may hold: bytes that are no UTF-8, read as lone surrogates."""
+    for name in ("pattern_data", "metadata", "pattern_id", "pattern_name", "pattern_version", "file_path", "language"):
+        value = getattr(row, name)
+        try:
+            (value or "").encode()
+        except UnicodeEncodeError:
+            raise UnreadableRowError(
+                f"{name} holds bytes that are no UTF-8; the database's encoding allows any"
+            ) from None
 
 
 def document_text(name: str | None, file_path: str | None, language: str | None, code: str) -> str:

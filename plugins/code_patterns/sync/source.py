@@ -80,6 +80,13 @@ class PatternSource:
                 raise ConfigurationError(
                     f"The database of {config.address} lacks {', '.join(missing)}. Run schema_migration first."
                 )
+            hidden = [row[0] for row in await source._fetch("sync_hidden_rows")]
+            if hidden:
+                raise ConfigurationError(
+                    f"Row-level security may hide rows of {' and '.join(hidden)} from the login '{config.user}' of "
+                    f"{config.address}; the sync would delete their points. Use the tables' owner, or let it see "
+                    f'all rows: ALTER ROLE "{config.user}" BYPASSRLS;'
+                )
             yield source
 
     async def capture(self) -> Capture:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
 
 from airflow.sdk import BaseOperator
 
@@ -50,8 +51,18 @@ class PatternLearningOperator(BaseOperator):
     def execute(self, context: "Context") -> Any:
         """Carry the operation out and return its data."""
         with task_errors(context):
-            contract = ModelContractEffect.of(self.operation, self.arguments or {})
+            contract = ModelContractEffect.of(self.operation, self._arguments(context))
             actor = f"{self.dag_id}.{self.task_id}"
             data = asyncio.run(run_operation(PatternsPostgresHook(self.postgres_conn_id).config, contract, actor))
         log.info("%s done, correlation id %s", self.operation, contract.correlation_id)
         return data
+
+    def _arguments(self, context: "Context") -> dict[str, Any]:
+        """Give an event the same id at every try of this task, so that it counts once."""
+        arguments = dict(self.arguments or {})
+        usage = arguments.get("usage_data")
+        if self.operation == "record_usage" and isinstance(usage, dict):
+            task = context["ti"]
+            name = f"{task.dag_id} {task.run_id} {task.task_id} {task.map_index}"
+            arguments["usage_data"] = {"event_id": uuid5(NAMESPACE_URL, name), **usage}
+        return arguments

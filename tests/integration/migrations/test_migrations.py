@@ -361,9 +361,10 @@ def test_an_improvement_that_is_generated_already_stays_right(empty_database: st
         ),
         ("CREATE VIEW pattern_lineage_nodes AS SELECT 1", "pattern_lineage_nodes exists but is not a table"),
         (
-            "CREATE SCHEMA legacy; CREATE TABLE legacy.pattern_templates (); DO $$ BEGIN EXECUTE "
+            "CREATE SCHEMA legacy; CREATE TABLE legacy.pattern_templates (); "
+            "CREATE TABLE public.pattern_lineage_nodes (); DO $$ BEGIN EXECUTE "
             "format('ALTER DATABASE %I SET search_path = public, legacy', current_database()); END $$",
-            "pattern_templates exists in schema legacy, but new tables would be created in schema public",
+            "pattern_lineage_nodes exists in schema public, but new tables would be created in schema legacy",
         ),
     ],
 )
@@ -734,25 +735,23 @@ def test_missing_rights_are_named(old_database: str, role: str) -> None:
     rows(old_database, f"DROP OWNED BY {role} CASCADE")
 
 
-def test_a_read_only_server_is_named(empty_database: str) -> None:
+def test_a_read_only_default_of_the_database_changes_nothing(empty_database: str) -> None:
     set_default(empty_database, "default_transaction_read_only = on")
-    with pytest.raises(
-        ConfigurationError, match=r"takes no changes: it is a standby or set to read-only\. Point 'patterns_postgres'"
-    ):
-        plan(config_of(empty_database), "up", None)
-
-
-def test_a_search_path_to_nowhere_and_a_second_schema_are_named(empty_database: str) -> None:
     up(empty_database)
+    assert verify(config_of(empty_database)).version == NEWEST
+
+
+def test_a_search_path_to_nowhere_is_named_until_the_tables_are_found(empty_database: str) -> None:
     set_default(empty_database, "search_path = nowhere")
     with pytest.raises(ConfigurationError, match="No schema of the search_path"):
         up(empty_database)
-    rows(empty_database, "CREATE SCHEMA nowhere")
-    set_default(empty_database, "search_path = nowhere, public")
-    with pytest.raises(
-        ConfigurationError, match=r"was migrated in schema public, but login .* creates tables in schema nowhere"
-    ):
+    set_default(empty_database, "search_path = public")
+    up(empty_database)
+    for path in ("nowhere", "nowhere, public"):
+        set_default(empty_database, f"search_path = {path}")
         up(empty_database)
+        rows(empty_database, "CREATE SCHEMA IF NOT EXISTS nowhere")
+        assert verify(config_of(empty_database)).version == NEWEST
 
 
 def test_another_schema_than_public_works(empty_database: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.migrations.runner import apply
 from code_patterns.servers.postgres import PINNED, PostgresConfig
 from code_patterns.servers.postgres_asyncpg import Borrowed, connect_asyncpg, open_pool
 from code_patterns.servers.postgres_psycopg import connect, connect_blocking
@@ -230,3 +232,68 @@ def test_a_full_server_is_an_outage(migrated_database: str, postgres_server: str
     finally:
         with psycopg.connect(make_conninfo(postgres_server), autocommit=True) as admin:
             admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+# --- encodings, and rows that a login may not see
+
+
+def database_of(postgres_server: str, encoding: str) -> Any:
+    name = f"patterns_test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE 'C'").format(
+                sql.Identifier(name), sql.Literal(encoding)
+            )
+        )
+    return name
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_other_encodings(sides: TwoSides, postgres_server: str, encoding: str) -> None:
+    name = database_of(postgres_server, encoding)
+    try:
+        sides.postgres = replace(sides.postgres, database=name)
+        apply(sides.postgres, "up", None, run_id="tests")
+        good, bad = rows(5), rows(2, start=10)
+        for row in (good[0], *bad):
+            row["pattern_data"] = '{"code": "# Größe"}'
+        sides.insert([*good, *bad])
+        assert sides.sync("full").counts["new"] == 7
+        assert sides.points()[str(good[0]["id"])]["code"] == "# Größe"
+        if encoding == "SQL_ASCII":
+            with psycopg.connect(sides.postgres.conninfo, autocommit=True, client_encoding="SQL_ASCII") as connection:
+                connection.execute(
+                    b"UPDATE pattern_lineage_nodes SET file_path = 'gr\xfc\xdfe.py' WHERE id = ANY(%s)",
+                    [[row["id"] for row in bad]],
+                )
+            assert sides.sync("full").counts["parked"] == 2
+            assert len(sides.points()) == 7
+            with connect_blocking(sides.postgres) as connection:
+                found = connection.execute("SELECT stage, error FROM pattern_sync_dead_letters").fetchall()
+            assert [stage for stage, _ in found] == ["read", "read"]
+            assert all("file_path holds bytes that are no UTF-8" in error for _, error in found)
+    finally:
+        with psycopg.connect(postgres_server, autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_rows_that_the_login_may_not_see(sides: TwoSides, postgres_server: str) -> None:
+    sides.insert(rows(6))
+    sides.sync("full")
+    role = f"{sides.postgres.database}_role"
+    owner = sides.postgres
+    with psycopg.connect(owner.conninfo, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(role)))
+        admin.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(sql.Identifier(role)))
+        admin.execute("ALTER TABLE pattern_lineage_nodes ENABLE ROW LEVEL SECURITY")
+        admin.execute("CREATE POLICY some ON pattern_lineage_nodes USING (language = 'python')")
+        try:
+            sides.postgres = replace(owner, user=role, password="secret")
+            with pytest.raises(ConfigurationError, match=r"Row-level security.*pattern_lineage_nodes.*BYPASSRLS"):
+                sides.sync("full", settled=False)
+        finally:
+            sides.postgres = owner
+            admin.execute(sql.SQL("DROP OWNED BY {0}").format(sql.Identifier(role)))
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    assert len(sides.points()) == 6
+    sides.assert_equal_sides()

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.errors import OutageError
 from code_patterns.migrations.runner import apply
 from code_patterns.servers.qdrant_config import QdrantConfig
 from tests.conftest import config_of
@@ -209,17 +209,6 @@ def test_a_waiting_run_whose_session_is_ended_says_so(sides: TwoSides) -> None:
         terminate(sides, "both")
         with pytest.raises(OutageError, match="'patterns_postgres'"):
             waiting.result(60)
-
-
-def test_a_database_that_cannot_be_written_is_named(sides: TwoSides) -> None:
-    sides.insert(rows(5))
-    writable = sides.postgres
-    sides.postgres = replace(writable, options={"options": "-c default_transaction_read_only=on"})
-    with pytest.raises(ConfigurationError, match=r"'patterns_postgres'.*cannot be written.*Name the primary"):
-        sides.sync(settled=False)
-    sides.postgres = writable
-    assert sides.sync().counts["new"] == 5
-    sides.assert_equal_sides()
 
 
 def test_an_error_text_that_postgresql_cannot_hold_does_not_hide_the_error(
