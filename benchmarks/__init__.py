@@ -1,8 +1,8 @@
-"""What the sync costs, beside the limits of its parts and beside what else a user could pick.
+"""What the sync costs, beside the limits of its parts and beside other tools.
 
-``python -m benchmarks`` starts the servers, runs every measurement in a process of its own, prints a Markdown table and
-writes ``results.json``. ``jobs`` holds what this project runs, ``peers`` what others run, in an environment of their
-own; ``scenarios`` puts the measurements into an order in which neither side has the quieter machine.
+``python -m benchmarks`` starts the servers, runs each measurement in its own process, prints a Markdown table and
+writes ``results.json``. ``jobs`` is what this project runs. ``peers`` is what other tools run, in their own
+environment. ``scenarios`` orders the measurements so that noise of the machine meets all sides alike.
 """
 
 import sys

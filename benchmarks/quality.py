@@ -1,9 +1,9 @@
 """How fast patterns are scored and stored, and where the time goes.
 
 ``PYTHONPATH=plugins python -m benchmarks.quality`` scores real functions of the standard library beside radon and
-lizard (in the peers' environment, where it is installed), stores scores in turns with COPY of the same rows, and runs
-whole backfills in processes of their own. It prints a Markdown table and keeps it in ``results.json``. Where
-PATTERNS_TEST_QDRANT_URL names a server the backfills read from it; an embedded storage gets a tenth of the points.
+lizard, if the peers' environment has these. It stores scores in turns with COPY of the same rows, and runs whole
+backfills, each in its own process. It prints a Markdown table and keeps it in ``results.json``. The backfills read from
+the server that PATTERNS_TEST_QDRANT_URL names; without one, from an embedded storage with a tenth of the points.
 """
 
 import argparse
@@ -49,7 +49,7 @@ ROUNDS = 5
 STORED = 20_000
 BATCH = 1000
 POINTS = {"small": 20_000, "large": 100_000}
-"""Points of the whole run on a server."""
+"""Points of the larger backfill on a server."""
 EMBEDDED_SHARE = 10
 COLUMNS = "pattern_id, quality_score, confidence, measurement_timestamp, version, metadata"
 PEERS = """
@@ -67,7 +67,7 @@ print(json.dumps([rate(cc_visit), rate(lambda code: lizard.analyze_file.analyze_
 
 
 def payloads() -> list[dict[str, Any]]:
-    """Real functions as the sync writes them, those that can stand alone."""
+    """Return real functions as the sync writes them, if they can be parsed alone."""
     dedented = [(name, path, textwrap.dedent(code)) for name, path, code in functions()]
     return [
         {
@@ -79,13 +79,13 @@ def payloads() -> list[dict[str, Any]]:
             "metadata": {"lines": code.count("\n"), "module": path.removesuffix(".py")},
         }
         for name, path, code in dedented
-        # Text at the left margin inside a string keeps some methods from being dedented.
+        # A method cannot be dedented if a string in it has text at the left margin.
         if not code[0].isspace()
     ]
 
 
 def scoring() -> Iterator[Row]:
-    """Functions per second of one core: processor time, so that what else runs does not count."""
+    """Functions per second of one core, in processor time: other processes do not count."""
     some = payloads()
     rates = []
     for _ in range(ROUNDS):
@@ -121,7 +121,7 @@ def profile() -> dict[str, float]:
 
 
 async def storing(workload: Workload) -> list[Row]:
-    """Scores stored per second, in turns with COPY of the same rows into the same table, each time empty."""
+    """Scores stored per second, in turns with COPY of the same rows, each into the emptied table."""
     config = postgres_of(workload)
     some = payloads()
     scores = [(payload, score_pattern(payload), content_hash_of(payload)) for payload in some]
@@ -208,7 +208,7 @@ def backfill_job() -> None:
 
 
 def whole_runs(servers: Servers, points: int) -> Iterator[Row]:
-    """Whole backfills, a tenth first, each in a process of its own; peak memory side by side."""
+    """Run whole backfills, a tenth first, each in its own process; compare their peak memory."""
     peaks = {}
     with servers.database(0) as empty, servers.collection(empty) as workload:
         workload = Workload(**(asdict(workload) | {"count": points}))

@@ -1,9 +1,8 @@
-"""What the scores separate: real code from the same code without its meaning, and from stubs.
+"""What the scores separate: real code from minified code, cut code and stubs.
 
 ``PYTHONPATH=plugins python -m benchmarks.quality_tiers`` scores the functions of the standard library as they are,
-minified, reduced to generated stubs, cut at 500 characters and with good fields beside them, and the stub files
-(``.pyi``) that ship with mypy. It writes the table of tier shares into ``docs/quality.md`` and the plot
-``docs/quality-tiers.svg``.
+minified, reduced to stubs, cut at 500 characters, and with good fields beside them. It also scores the stub files
+(``.pyi``) of mypy. It writes the table of tier shares into ``docs/quality.md`` and the plot ``docs/quality-tiers.svg``.
 """
 
 import ast
@@ -31,7 +30,7 @@ CARE = {
     "use_cases": ["a first one", "a second one", "a third one"],
     "examples": ["one call", "another call"],
 }
-"""Fields beside the code as somebody who takes care would fill them in."""
+"""Fields beside the code, filled in with care."""
 COLOURS = {"excellent": "#1a7f4b", "good": "#67b26f", "fair": "#f2c14e", "poor": "#c8553d"}
 
 
@@ -52,7 +51,7 @@ class Group:
 
 
 class Minified(ast.NodeTransformer):
-    """Take out what a minifier takes out of a function: docstrings, hints and the names of local variables."""
+    """Remove what a minifier removes: docstrings, hints and the names of local variables."""
 
     def __init__(self, function: ast.AST) -> None:
         stored = (n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
@@ -70,7 +69,7 @@ class Minified(ast.NodeTransformer):
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        """Drop the hint, and what only gives one."""
+        """Drop the hint; drop the statement if it is only a hint."""
         self.generic_visit(node)
         return ast.copy_location(ast.Assign([node.target], node.value), node) if node.value else ast.Pass()
 
@@ -84,7 +83,7 @@ class Minified(ast.NodeTransformer):
 
 
 def fields(code: str, name: str, path: str) -> dict[str, Any]:
-    """The payload of a function as an installation's rows give it."""
+    """The payload of a function, from the fields that an installation's rows have."""
     metadata = {"module": path.removesuffix(".py"), "kind": "function", "python": "3.11", "lines": code.count("\n") + 1}
     known = {"pattern_name": name, "pattern_type": "code", "pattern_version": "1.0.0", "file_path": path}
     return {"code": code, "language": "python", "metadata": metadata, **known}
@@ -101,7 +100,7 @@ def variants() -> Iterator[tuple[str, str, str, str]]:
     """Kind, name, path and code of everything that is scored."""
     for name, path, indented in functions():
         code = textwrap.dedent(indented)
-        # Text at the left margin inside a string keeps some methods from being dedented.
+        # A method cannot be dedented if a string in it has text at the left margin.
         if code[0].isspace():
             continue
         function = ast.parse(code).body[0]
@@ -156,7 +155,7 @@ def table(found: list[Group]) -> str:
 
 
 def plot(found: list[Group]) -> str:
-    """For each group a bar of tier shares, and below it how the composites are spread, as SVG."""
+    """Draw a bar of tier shares for each group, and below it the distribution of the composites, as SVG."""
     left, width, height, bottom = 240, 560, 74, 40
     total = height * len(found) + bottom + 30
     parts = [

@@ -1,7 +1,7 @@
 """``results.json``, and the tables made from it in README and docs.
 
-Each benchmark replaces its own part of the file. ``python -m benchmarks.results`` then puts the tables into the
-documents, between the marks that stand there.
+Each benchmark replaces its own part of the file. ``python -m benchmarks.results`` then puts the tables between the
+marks in the documents.
 """
 
 import json
@@ -29,8 +29,8 @@ def save(part: str, conditions: str, lines: Sequence[Row], **details: Any) -> No
     """Keep one benchmark's rows, and print them as a table.
 
     :param part: which benchmark, a key of ``DOCUMENTS``
-    :param conditions: what it was measured with, besides the machine
-    :param lines: what was measured
+    :param conditions: what else was used, besides the machine
+    :param lines: the measurements
     :param details: kept beside the rows
     """
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
@@ -46,7 +46,7 @@ def save(part: str, conditions: str, lines: Sequence[Row], **details: Any) -> No
 
 
 def publish() -> None:
-    """Put every measured table into its document."""
+    """Put every table into its document."""
     for part, results in json.loads(RESULTS.read_text("utf-8")).items():
         document = ROOT / DOCUMENTS[part]
         begin, end = f"<!-- bench {part}: begin -->\n", f"\n<!-- bench {part}: end -->"

@@ -1,4 +1,4 @@
-"""What is measured, and in which order: in every round each side runs once, so that noise meets all of them alike."""
+"""What is measured, and in which order: each side runs once per round, so noise meets all of them alike."""
 
 import statistics
 import sys
@@ -20,7 +20,7 @@ class Size:
     """How much is measured.
 
     :param patterns: patterns of a first sync
-    :param singles: patterns of the job that sends one request for each, which is slow
+    :param singles: patterns of the slow job that sends one request for each
     :param rounds: how often the quick jobs run
     :param slow_rounds: how often the slow ones run
     :param small: rows of the small table
@@ -48,7 +48,7 @@ class Measurements:
         self._of: dict[str, dict[int, Measurement]] = defaultdict(dict)
 
     def add(self, name: str, round_: int, measurement: Measurement) -> None:
-        """Keep one, and tell that it is there: a whole run takes its time."""
+        """Keep one measurement and print it: a whole run takes long."""
         self._of[name][round_] = measurement
         print(
             f"  {name}: {measurement.seconds:.2f} s, processor {measurement.cpu_seconds:.2f} s, "
@@ -73,12 +73,12 @@ class Measurements:
         return statistics.median(read(first) / read(second) for first, second in pairs)
 
     def details(self, name: str) -> dict[str, Any]:
-        """What the last of one name had to say."""
+        """The details of the last measurement of one name."""
         return list(self._of[name].values())[-1].details
 
 
 def first_syncs(servers: Servers, size: Size, seen: Measurements) -> None:
-    """First syncs and re-runs, ours and the peers', and the limits of the parts."""
+    """Measure first syncs and re-runs, ours and the peers', and the limits of the parts."""
     with servers.database(size.patterns) as workload:
         for round_ in range(size.rounds):
             print(f"Round {round_ + 1} of {size.rounds}", file=sys.stderr)
@@ -125,7 +125,7 @@ def _twice(
 
 
 def growth(servers: Servers, size: Size, seen: Measurements) -> None:
-    """The same jobs on a small and on a large table, without an index over the vectors: that is the server's work."""
+    """Run the same jobs on a small and on a large table, without an index over the vectors: the server makes that."""
     with (
         servers.database(size.small) as few,
         servers.database(size.large) as many,

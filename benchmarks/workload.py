@@ -1,4 +1,4 @@
-"""What one measurement works on; small enough to be imported in every environment."""
+"""What one measurement works on; importable in every environment."""
 
 import json
 import os
@@ -14,8 +14,8 @@ class Workload:
     :param embedding_url: root of the embedding server
     :param qdrant_url: root of the Qdrant server; empty when ``qdrant_path`` is given
     :param qdrant_path: directory of an embedded storage; empty for a server
-    :param collection: name of its own for everything the job leaves behind
-    :param count: patterns to work on, where the job does not take all
+    :param collection: name for everything that the job leaves behind
+    :param count: patterns to work on, if the job does not take all
     """
 
     dsn: str
@@ -26,12 +26,12 @@ class Workload:
     count: int
 
     def to_json(self) -> str:
-        """Return the form in which a process gets it as an argument."""
+        """Return it as an argument for a process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_arguments(cls) -> "Workload":
-        """Read the workload that this process was started with."""
+        """Read the workload from this process's arguments."""
         return cls(**json.loads(sys.argv[1]))
 
 

@@ -1,6 +1,6 @@
 """The main job on real Airflow with data of its own: ``make demo`` and ``make ui``.
 
-Everything these commands make lives in ``.demo`` of the checkout, and nothing listens outside loopback.
+Everything that these commands make is in ``.demo`` of the checkout. Every server listens on loopback only.
 """
 
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 """The checkout, which is also the DAG bundle."""
 
 HOME = ROOT / ".demo"
-"""Where everything goes that the demo makes."""
+"""Where the demo puts everything it makes."""
 
 PLUGINS = ROOT / "plugins"
 if str(PLUGINS) not in sys.path:

@@ -1,4 +1,4 @@
-"""``make demo``: the main job end to end, on real Airflow, with data of the standard library."""
+"""``make demo``: the main job end to end, on real Airflow, with code of the standard library."""
 
 import sys
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def demo(place: Workplace, screen: Screen) -> None:
     """Run the main job and show what each run found and did."""
     screen.title(
         f"Code patterns from PostgreSQL to Qdrant, on Airflow {version('apache-airflow')}",
-        f"Every call begins with fresh data; everything it makes stays in {HOME.name}.",
+        f"Every call begins with fresh data. Everything it makes is in {HOME.name}.",
     )
     rows = harvested(screen)
     stack = start(place, screen, rows, port=0, scheduled=False, triggerer=False)
@@ -96,14 +96,14 @@ def _tell_migration(screen: Screen, stack: Stack, finished: Run, scores: int) ->
 
 
 def _tell_sync(screen: Screen, stack: Stack, finished: Run) -> Mapping[str, Any]:
-    """Write what a sync found and did, and whether both sides agree."""
+    """Show what a sync found and did, and whether both sides agree."""
     result: Mapping[str, Any] = stack.api.result(finished, "sync")
     _tell_seconds(screen, finished)
     screen.counts({name.replace("_", " "): result[name] for name in SYNC_COUNTS})
     screen.say(
         f"{result['seconds']:.1f} s, {result['patterns_per_second']:,.0f} patterns/s, "
         f"{result['embedded_texts']:,} texts embedded; "
-        + ("the run has proven parity" if result["parity"] == "proven" else "parity is for a full run to prove")
+        + ("the run has proven parity" if result["parity"] == "proven" else "only a full sync proves parity")
     )
     seen = compare(stack.database)
     if not seen.agrees:
@@ -128,7 +128,7 @@ def _tell_burst(screen: Screen, burst: Burst) -> None:
 
 
 def _tell_quality(screen: Screen, stack: Stack, finished: Run, found: int) -> None:
-    """Write how many patterns were scored and how they spread over the tiers.
+    """Show how many patterns were scored and how they spread over the tiers.
 
     :param found: points in the collection
     :raises PatternsError: a pattern has no score, or more than one
@@ -139,7 +139,7 @@ def _tell_quality(screen: Screen, stack: Stack, finished: Run, found: int) -> No
         raise PatternsError(f"{QUALITY} stored {result['stored']} scores for {found} patterns.")
     scores, patterns = count_scores(stack.database)
     if scores != patterns:
-        raise PatternsError(f"{patterns} patterns have {scores} scores; each may have one.")
+        raise PatternsError(f"{patterns} patterns have {scores} scores; expected was one each.")
     screen.say(
         f"{result['stored']:,} scores stored, {result['patterns_per_second']:,.0f} patterns/s, definitions "
         f"{result['version']}"
@@ -160,14 +160,16 @@ def _tell_quality(screen: Screen, stack: Stack, finished: Run, found: int) -> No
 
 
 def _tell_analytics(screen: Screen, stack: Stack, finished: Run, learned: Learned) -> None:
-    """Write the most used templates of a day and the trend of the days before it.
+    """Show the most used templates of a day and the trend of the days before it.
 
-    :raises PatternsError: the analytics count other events than were recorded
+    :raises PatternsError: the analytics did not count every recorded event
     """
     result: Mapping[str, Any] = stack.api.result(finished, "compute")
     _tell_seconds(screen, finished)
     if result["total_usage_count"] != learned.events_of_day:
-        raise PatternsError(f"{ANALYTICS} counted {result['total_usage_count']} events of {learned.events_of_day}.")
+        raise PatternsError(
+            f"{ANALYTICS} counted {result['total_usage_count']} events; {learned.events_of_day} were recorded."
+        )
     analysis = analyse(stack.database, learned.day)
     totals = analysis.totals
     screen.say(
@@ -205,13 +207,13 @@ def _check(found: Mapping[str, Any], burst: Burst) -> None:
         "parked": 0,
     }
     if wrong := [
-        f"{name} {found[name]} instead of {count}" for name, count in expected.items() if found[name] != count
+        f"{name} is {found[name]}, expected {count}" for name, count in expected.items() if found[name] != count
     ]:
-        raise PatternsError(f"{INCREMENTAL} did something else than the burst of changes asks for: {', '.join(wrong)}.")
+        raise PatternsError(f"{INCREMENTAL} did not do what the changes ask for: {', '.join(wrong)}.")
 
 
 def _tell_search(screen: Screen, question: str, inserted: frozenset[UUID]) -> None:
-    """Search through the alias and write the nearest patterns."""
+    """Search through the alias and show the nearest patterns."""
     hits = search(question, HITS)
     screen.say(f'Search, by likeness of words and spelling: "{question}"')
     screen.rows(
@@ -221,7 +223,7 @@ def _tell_search(screen: Screen, question: str, inserted: frozenset[UUID]) -> No
                 hit.file_path,
                 hit.pattern_name,
                 hit.pattern_version,
-                "inserted a moment ago" if hit.id in inserted else "",
+                "just inserted" if hit.id in inserted else "",
             )
             for hit in hits
         ]
@@ -229,4 +231,4 @@ def _tell_search(screen: Screen, question: str, inserted: frozenset[UUID]) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(run(demo, after="Airflow and PostgreSQL have ended; 'make ui' opens this data in the Airflow UI."))
+    sys.exit(run(demo, after="Airflow and PostgreSQL are stopped. 'make ui' opens this data in the Airflow UI."))

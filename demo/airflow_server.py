@@ -25,10 +25,10 @@ _BIN = Path(sys.executable).parent
 
 
 class AirflowServer:
-    """Airflow's components as programs of this machine, answering on loopback alone.
+    """Airflow's components as processes of this machine that listen on loopback only.
 
-    They are started one by one rather than by ``airflow standalone``, which also serves task logs at a fixed
-    port of every network interface.
+    They are started one by one: ``airflow standalone`` also serves task logs on a fixed port of every network
+    interface.
 
     :param programs: gets the processes
     :param secrets: passwords and keys
@@ -52,16 +52,16 @@ class AirflowServer:
         return f"http://127.0.0.1:{self._port}"
 
     def prepare(self) -> subprocess.Popen[bytes]:
-        """Write the settings and begin to make the metadata database.
+        """Write the settings and start to make the metadata database.
 
-        :return: the process that makes it; :meth:`start` must wait until it has ended with 0
+        :return: the process that makes it; call :meth:`start` after it has exited with 0
         """
         AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
         write_private(_PASSWORDS, json.dumps({USER: self._secrets.login}))
         parser = configparser.ConfigParser(interpolation=None)
         parser.read_dict(
             {
-                # Airflow interpolates its settings, so a percent sign in a path is written twice.
+                # Airflow interpolates its settings: a percent sign in a path must be doubled.
                 section: {name: value.replace("%", "%%") for name, value in options.items()}
                 for section, options in self._settings().items()
             }
@@ -75,7 +75,7 @@ class AirflowServer:
     def start(self, *, triggerer: bool) -> None:
         """Start the components.
 
-        :param triggerer: whether to run the one that waits for deferred tasks as well
+        :param triggerer: whether to run the triggerer too, which waits for deferred tasks
         """
         self._run("api-server")
         self._run("dag-processor")
@@ -118,7 +118,7 @@ class AirflowServer:
             "dag_processor": {"dag_bundle_config_list": json.dumps([bundle]), "parsing_processes": "2"},
             "scheduler": {
                 "use_job_schedule": str(self._scheduled),
-                # A demo's runs follow one another; the default of one second is for busy installations.
+                # The default of one second suits busy installations; runs of a demo follow one another.
                 "scheduler_idle_sleep_time": "0.2",
             },
             "api": {
@@ -128,34 +128,34 @@ class AirflowServer:
                 "secret_key": self._secrets.session_secret,
             },
             "api_auth": {"jwt_secret": self._secrets.jwt_secret},
-            # A task's supervisor notices its end no sooner than this, and holds up stopping until then.
+            # A task's supervisor may notice the end of its task as late as this, and stopping waits for it.
             "workers": {"min_heartbeat_interval": "1"},
             "logging": {
                 "base_log_folder": str(LOGS / "tasks"),
                 "dag_processor_child_process_log_directory": str(LOGS / "dag_processor"),
                 "colored_console_log": "False",
-                # Airflow warns in every task log about values shorter than this, harmless ones too.
+                # Airflow warns in every task log about values that are shorter.
                 "min_length_masked_secret": "1",
             },
         }
 
 
 def _environment() -> dict[str, str]:
-    """Return what an ``airflow`` command needs to know; the rest stands in ``airflow.cfg``."""
+    """Return the environment of an ``airflow`` command; the other settings are in ``airflow.cfg``."""
     environment = {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         "PATTERNS_POOL": POOL,
         "PATTERNS_HOURLY_DEADLINE_MINUTES": "50",
-        # On this path the API server finds the connection types of the bundle, for its forms.
+        # Here the API server finds the bundle's connection types for its forms.
         "PYTHONPATH": str(PLUGINS),
-        # The components talk to one another on loopback, never through a proxy.
+        # The components reach each other on loopback, never through a proxy.
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
-        # Process titles must not overwrite the environment: leftovers are found by it.
+        # A process title may overwrite the environment, by which leftovers are found.
         "SPT_NOENV": "1",
     }
     if sys.platform == "darwin":
-        # Airflow forks after its parents have used system libraries that object to it.
+        # Airflow forks after its parents have used system libraries that do not allow it.
         environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
     return environment
 

@@ -1,4 +1,4 @@
-"""The collection as its readers see it: a search, and a comparison with the table from outside the sync."""
+"""The collection as its readers see it: search it, and compare it with the table without the sync's code."""
 
 import asyncio
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Hit:
     :param id: the row's id
     :param score: cosine similarity
     :param pattern_name: the function or class
-    :param file_path: where it stands
+    :param file_path: its file
     :param pattern_version: its version
     """
 
@@ -64,7 +64,7 @@ class Comparison:
 
 
 def search(question: str, limit: int) -> list[Hit]:
-    """Ask the collection for the patterns nearest to a question."""
+    """Search the collection for the patterns nearest to a question."""
     return asyncio.run(_search(question, limit))
 
 

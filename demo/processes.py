@@ -1,4 +1,4 @@
-"""The programs the demo starts, so that every one of them is stopped again."""
+"""The programs that the demo starts, and how all of them are stopped."""
 
 import contextlib
 import os
@@ -19,13 +19,13 @@ MARKER = "CODE_PATTERNS_DEMO"
 """Environment variable of every program the demo starts; its value is the demo's folder."""
 
 GRACE_SECONDS = 4.0
-"""How long programs get to end in their own way before they are killed."""
+"""How long programs may take to stop before they are killed."""
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Programs:
-    """Programs in sessions of their own: Ctrl-C reaches only the demo, which then stops them in order."""
+    """Programs in their own sessions: Ctrl-C reaches only the demo, which stops them in order."""
 
     def __init__(self) -> None:
         self._started: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
@@ -42,7 +42,7 @@ class Programs:
         """Start a program whose output goes to a log file.
 
         :param command: program and arguments
-        :param log: file that gets its output
+        :param log: file for its output
         :param environment: its environment variables
         :param stop_signal: what asks it to end
         :param options: further arguments of :class:`subprocess.Popen`
@@ -62,18 +62,18 @@ class Programs:
         return process
 
     def failed(self) -> str | None:
-        """Return the command of a program that has ended with an error, or ``None``."""
+        """Return the command of a program that ended with an error, or ``None``."""
         return next((_command(process) for process, _ in self._started if process.poll()), None)
 
     def stop(self, only: subprocess.Popen[bytes] | None = None) -> None:
-        """End everything that was started, or one program, and wait until it is gone."""
+        """Stop one program, or everything that was started, and wait for the end."""
         ending = [entry for entry in self._started if only in (None, entry[0])]
         for process, stop_signal in ending:
             for member in _session(process):
                 _send(member, stop_signal)
         _end([member for process, _ in ending for member in _session(process)])
         for entry in ending:
-            # What forked in the last moment is still in its session.
+            # A process that was forked in the last moment is still in the session.
             while members := _session(entry[0]):
                 _kill(members)
             entry[0].wait()
@@ -81,7 +81,7 @@ class Programs:
 
 
 def stop_leftovers() -> None:
-    """End what an earlier demo left behind because it was itself killed with SIGKILL."""
+    """Stop what an earlier demo left behind when it was killed by SIGKILL."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -93,7 +93,7 @@ def stop_leftovers() -> None:
 
 
 def free_port(preferred: int = 0) -> int:
-    """Return a free TCP port of the loopback address: the preferred one or the next; any when 0."""
+    """Return a free loopback TCP port: the preferred one or the next; any if 0."""
     for port in range(preferred, preferred + 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -104,7 +104,7 @@ def free_port(preferred: int = 0) -> int:
 
 
 def inherited_environment() -> dict[str, str]:
-    """Return this process's environment without what would lead the programs to other servers."""
+    """Return this process's environment without the settings that name other servers."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -114,7 +114,7 @@ def inherited_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def stopping_on_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP stop everything as Ctrl-C does, and SIGINT too where a shell has it ignored."""
+    """Let SIGTERM and SIGHUP stop everything as Ctrl-C does; restore SIGINT where a shell ignores it."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -129,7 +129,7 @@ def stopping_on_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let the stopping finish: a second Ctrl-C must not leave half of the programs running."""
+    """Ignore further signals, so that a second Ctrl-C leaves no program running."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOPPING}
     try:
         yield
@@ -139,9 +139,9 @@ def undisturbed() -> Iterator[None]:
 
 
 def _session(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """List the living processes of the session that a program leads."""
+    """List the living processes of a program's session."""
     if process.poll() is not None and psutil.pid_exists(process.pid):
-        return []  # The program is gone, and its number belongs to somebody else.
+        return []  # The program is gone, and another one has its number.
     members = []
     for pid in psutil.pids():
         with contextlib.suppress(OSError, psutil.Error):

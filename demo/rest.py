@@ -38,7 +38,7 @@ class AirflowApi:
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
-        # trust_env: a proxy of the environment must not stand before loopback.
+        # trust_env: requests to loopback must not go through a proxy of the environment.
         self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
         self._login = {"username": user, "password": password}
 
@@ -59,7 +59,7 @@ class AirflowApi:
         self._client.headers["Authorization"] = f"Bearer {token}"
 
     def add_connection(self, connection_id: str, conn_type: str, **fields: object) -> bool:
-        """Create a connection; return false, and change nothing, where there is one of that name."""
+        """Create a connection; if one of that name exists, change nothing and return false."""
         return self._add("connections", {"connection_id": connection_id, "conn_type": conn_type, **fields})
 
     def replace_connection(self, connection_id: str, conn_type: str, **fields: object) -> None:
@@ -69,29 +69,29 @@ class AirflowApi:
             self._request("PATCH", f"/api/v2/connections/{connection_id}", json=body)
 
     def add_variable(self, key: str, value: str, description: str) -> bool:
-        """Create a Variable; return false, and change nothing, where there is one of that name."""
+        """Create a Variable; if one of that name exists, change nothing and return false."""
         return self._add("variables", {"key": key, "value": value, "description": description})
 
     def add_pool(self, name: str, slots: int, description: str) -> bool:
-        """Create a pool; return false, and change nothing, where there is one of that name."""
+        """Create a pool; if one of that name exists, change nothing and return false."""
         body = {"name": name, "slots": slots, "include_deferred": False, "description": description}
         return self._add("pools", body)
 
     def dag_ids(self) -> set[str]:
-        """Return the DAGs the bundle has brought so far."""
+        """Return the DAGs that are parsed so far."""
         return {dag["dag_id"] for dag in self._request("GET", "/api/v2/dags", params={"limit": 100})["dags"]}
 
     def import_errors(self) -> list[str]:
-        """Return what stops DAG files from being read."""
+        """Return the import errors of DAG files."""
         answer = self._request("GET", "/api/v2/importErrors")
         return [f"{error['filename']}\n{error['stack_trace']}" for error in answer["import_errors"]]
 
     def run(self, dag_id: str, params: Mapping[str, Any], waiting: Callable[[], None], timeout: float) -> Run:
-        """Trigger a DAG and wait for the end of the run; a task that waits for its retry counts as failed.
+        """Trigger a DAG and wait for the end of the run; a task that waits for a retry counts as failed.
 
         :param dag_id: the DAG
         :param params: Params of the run
-        :param waiting: called every now and then meanwhile
+        :param waiting: called now and then while waiting
         :param timeout: seconds to wait
         :raises OutageError: the run has not ended within that time
         """
@@ -111,18 +111,18 @@ class AirflowApi:
             time.sleep(0.2)
 
     def result(self, run: Run, task_id: str) -> Any:
-        """Return what a task of the run has returned."""
+        """Return what a task of the run returned."""
         path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         return self._request("GET", path)["value"]
 
     def failed_task_log(self, run: Run) -> list[str]:
-        """Return the log of the run's first failed task, line by line; empty when none has failed."""
+        """Return the log of the run's first failed task, line by line; empty if none failed."""
         task = self._failed_task(run.dag_id, run.run_id)
         if task is None:
             return []
         path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task['task_id']}"
         content = self._request("GET", f"{path}/logs/{task['try_number']}")["content"]
-        # Without a level are the lines that say where the log is, and "::" begins those that fold it in the UI.
+        # Lines without a level say where the log is; lines with "::" fold it in the UI.
         return [_line(entry) for entry in content if entry.get("level") and not entry["event"].startswith("::")]
 
     def _failed_task(self, dag_id: str, run_id: str) -> Mapping[str, Any] | None:

@@ -12,7 +12,7 @@ _INDENT = "    "
 
 
 class Screen:
-    """Writes to standard output; on a terminal it also shows what is being waited for."""
+    """Writes to standard output; on a terminal it also shows what the demo waits for."""
 
     def __init__(self) -> None:
         self._terminal = sys.stdout.isatty()
@@ -47,7 +47,7 @@ class Screen:
 
     @contextmanager
     def brief(self, text: str) -> Iterator[None]:
-        """Show a line on a terminal for as long as something lasts."""
+        """Show a line on a terminal while something lasts."""
         if self._terminal:
             self._write(f"\n{text}")
         try:
@@ -56,7 +56,7 @@ class Screen:
             self._erase()
 
     def tick(self) -> None:
-        """Show that the demo is alive; does nothing where output is not a terminal."""
+        """Show that the demo is alive; do nothing if the output is no terminal."""
         if self._terminal and self._waiting_for:
             width = min(WIDTH, shutil.get_terminal_size().columns - 1)
             seconds = f"{time.monotonic() - self._since:.0f} s ..."

@@ -1,4 +1,4 @@
-"""Passwords and keys of one ``.demo`` folder, made at its first use."""
+"""Passwords and keys of one ``.demo`` folder, made at first use."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def secrets_of_this_demo() -> Secrets:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that only this user can read, whatever the umask."""
+    """Write a file that only this user can read, whatever the umask is."""
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
         opened.write(text)

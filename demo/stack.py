@@ -55,7 +55,7 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything running.
+    """Everything that runs.
 
     :param database: how to reach the patterns
     :param server: Airflow
@@ -71,21 +71,21 @@ class Stack:
 
 @contextmanager
 def workplace(screen: Screen) -> Iterator[Workplace]:
-    """Keep the demo's folder for this process, and in the end stop everything that was started.
+    """Lock the demo's folder for this process, and at the end stop everything that was started.
 
-    :param screen: tells that it stops
+    :param screen: shows that it stops
     :raises PatternsError: another demo of this checkout is running
     """
     HOME.mkdir(exist_ok=True)
     place = Workplace(Programs(), Programs())
-    # The kernel gives a lock back whatever ends this process.
+    # The kernel releases the lock however this process ends.
     with (HOME / "lock").open("w") as lock, stopping_on_signals():
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PatternsError(
-                f"Another 'make demo' or 'make ui' of this checkout is running: {HOME} serves one at a time. "
-                "Stop it with Ctrl-C first."
+                f"Another 'make demo' or 'make ui' of this checkout is running, and {HOME} serves one at a time. "
+                "Stop the other with Ctrl-C first."
             ) from None
         stop_leftovers()
         try:
@@ -97,7 +97,7 @@ def workplace(screen: Screen) -> Iterator[Workplace]:
 
 
 def is_loaded() -> bool:
-    """Whether there is data of an earlier call."""
+    """Whether an earlier call left data."""
     return _LOADED.exists()
 
 
@@ -107,17 +107,17 @@ def start(
     """Start PostgreSQL, with rows in it, and Airflow, with connections, Variables and a pool in it.
 
     :param place: gets the programs
-    :param screen: tells what is going on
-    :param rows: what an installation begins with, in place of what earlier calls left; ``None`` keeps that
+    :param screen: shows the progress
+    :param rows: the rows to begin with, instead of those that earlier calls left; ``None`` keeps those
     :param port: preferred port of Airflow's UI, 0 for any
     :param scheduled: whether the DAGs' own schedules start runs
-    :param triggerer: whether to start Airflow's triggerer as well
+    :param triggerer: whether to start Airflow's triggerer too
     :raises PatternsError: something does not start; the message names its log
     """
     if rows:
         _clear()
     secrets = secrets_of_this_demo()
-    with screen.step("PostgreSQL, filled as an installation is before this project" if rows else "PostgreSQL"):
+    with screen.step("PostgreSQL, filled like an installation before this project" if rows else "PostgreSQL"):
         database = PostgresServer("patterns", secrets.patterns_database, place.databases).start()
         if rows:
             load(database, rows)
@@ -125,8 +125,8 @@ def start(
     counts = "   ".join(f"{kind} {count:,}" for kind, count in count_by_type(database).items())
     screen.say(f"{database.host}:{database.port}, table pattern_lineage_nodes: {counts}")
     with screen.step("Airflow, with this checkout as its DAG bundle"):
-        # Not SQLite, where a backfill begun in the UI found the database locked. And not the server of the patterns:
-        # PostgreSQL counts transactions per server, so Airflow's own would hold the sync back.
+        # Not SQLite: a backfill started in the UI found it locked. Not the patterns' server either: transactions of
+        # Airflow on it would hold the sync's horizon back.
         metadata = PostgresServer("airflow", secrets.metadata_database, place.databases).start()
         server = AirflowServer(place.airflow, secrets, metadata, port=free_port(port), scheduled=scheduled)
         migration = server.prepare()
@@ -144,7 +144,7 @@ def start(
 
 
 def harvested(screen: Screen) -> Harvest:
-    """Harvest the rows of an installation, and say so."""
+    """Harvest the rows of an installation and show how many."""
     with screen.step("Patterns of this Python's standard library"):
         rows = harvest(datetime.now(UTC))
     code = [row for row in rows.loaded if row.pattern_type == "code"]
@@ -162,13 +162,13 @@ def _clear() -> None:
 
 
 def _wait_until_ready(server: AirflowServer, api: AirflowApi, programs: Programs, screen: Screen) -> None:
-    """Wait until Airflow is healthy and has read the DAGs the demo runs."""
+    """Wait until Airflow is healthy and has parsed the DAGs that the demo runs."""
     deadline = time.monotonic() + START_SECONDS
     needed = {MIGRATION, FULL, INCREMENTAL, QUALITY, ANALYTICS}
     healthy = False
     while not (healthy and needed <= api.dag_ids()):
         if failed := programs.failed():
-            raise PatternsError(f"'{failed}' has ended by itself. Read its log in {LOGS}.")
+            raise PatternsError(f"'{failed}' ended unexpectedly. Read its log in {LOGS}.")
         if time.monotonic() > deadline:
             raise OutageError(f"Airflow at {server.url} is not ready after {START_SECONDS:.0f} s. Read {LOGS}.")
         if not healthy and api.is_up():
@@ -181,7 +181,7 @@ def _wait_until_ready(server: AirflowServer, api: AirflowApi, programs: Programs
 
 
 def _furnish(api: AirflowApi, database: PostgresConfig) -> None:
-    """Put connections, Variables and the pool into Airflow; what somebody has changed in the UI stays."""
+    """Put connections, Variables and the pool into Airflow; keep what somebody changed in the UI."""
     # The database has another port at every start.
     api.replace_connection(
         "patterns_postgres",
@@ -193,7 +193,7 @@ def _furnish(api: AirflowApi, database: PostgresConfig) -> None:
         password=database.password,
         description="The table pattern_lineage_nodes",
     )
-    # Port 0 means none, and is what the UI's Test button sends for none: Airflow takes that for another server.
+    # Port 0 means none. The UI's Test button sends 0 too; with another value Airflow sees another server.
     api.add_connection(
         "patterns_qdrant",
         "qdrant",

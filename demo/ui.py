@@ -19,14 +19,14 @@ BACKFILLED = timedelta(hours=6)
 def serve(place: Workplace, screen: Screen) -> None:
     """Start everything and keep it running until Ctrl-C.
 
-    :raises PatternsError: a component has ended by itself
+    :raises PatternsError: a component ended unexpectedly
     """
     fresh = not is_loaded()
     screen.title(
         "The code patterns bundle in the Airflow UI",
         f"There is no data in {HOME.name} yet: loading it."
         if fresh
-        else f"The data is what the last call left in {HOME.name}; 'make demo' makes it anew.",
+        else f"The data in {HOME.name} is from the last call. 'make demo' makes it again.",
     )
     stack = start(place, screen, harvested(screen) if fresh else None, port=PORT, scheduled=True, triggerer=True)
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -48,10 +48,10 @@ def serve(place: Workplace, screen: Screen) -> None:
     screen.say("Ctrl-C stops Airflow and PostgreSQL; the data stays.")
     while not (failed := place.airflow.failed() or place.databases.failed()):
         time.sleep(1)
-    raise PatternsError(f"'{failed}' has ended by itself. Read its log in {LOGS}.")
+    raise PatternsError(f"'{failed}' ended unexpectedly. Read its log in {LOGS}.")
 
 
 if __name__ == "__main__":
     code = run(serve)
-    # Ctrl-C is how this command is meant to end.
+    # Ctrl-C is the normal end of this command.
     sys.exit(0 if code == INTERRUPTED else code)

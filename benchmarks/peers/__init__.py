@@ -1,1 +1,1 @@
-"""The same work done by others, run by the environment that ``requirements.lock`` beside this package describes."""
+"""The same work done by other tools, in the environment of ``benchmarks/requirements.lock``."""

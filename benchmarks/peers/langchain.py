@@ -1,7 +1,7 @@
 """LangChain: ``index()`` with a record manager in PostgreSQL, as its documentation shows it.
 
-The third argument is the number of processes that index side by side, each with a namespace of its own: with a common
-one they would delete each other's records. Only ``key_encoder="sha1"`` gives ids that Qdrant takes.
+The third argument is the number of processes that index side by side. Each has its own namespace; with a common one
+they would delete each other's records. Only ``key_encoder="sha1"`` gives ids that Qdrant takes.
 """
 
 import multiprocessing
@@ -27,7 +27,7 @@ def open_client(workload: Workload) -> QdrantClient:
 
 
 def prepare(workload: Workload, client: QdrantClient) -> None:
-    """Create what every shard needs to find."""
+    """Create what every shard needs."""
     if not client.collection_exists(workload.collection):
         vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
         client.create_collection(workload.collection, vectors_config=vectors)
@@ -41,7 +41,7 @@ def record_manager(workload: Workload, shard: int) -> SQLRecordManager:
 
 
 def index_shard(workload: Workload, client: QdrantClient, shard: int, shards: int) -> None:
-    """Index every pattern whose turn it is."""
+    """Index the patterns of one shard."""
     store = QdrantVectorStore(
         client=client,
         collection_name=workload.collection,
@@ -62,7 +62,7 @@ def index_shard(workload: Workload, client: QdrantClient, shard: int, shards: in
 
 
 def index_shard_alone(workload: Workload, shard: int, shards: int) -> None:
-    """Index one shard in a process of its own."""
+    """Index one shard in its own process."""
     index_shard(workload, open_client(workload), shard, shards)
 
 

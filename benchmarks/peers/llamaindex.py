@@ -1,7 +1,7 @@
 """LlamaIndex: ``IngestionPipeline`` with a docstore in PostgreSQL.
 
-``documented`` takes every default, ``tuned`` the asynchronous form with four batches of 100 in flight, writes in
-batches everywhere and no cache of transformations.
+``documented`` takes every default. ``tuned`` is asynchronous with four batches of 100 in flight, writes in batches and
+has no cache of transformations.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from benchmarks.workload import AT_ONCE, BATCH, MODEL, QDRANT_API_KEY, Workload
 
 
 def nodes(workload: Workload) -> list[Document]:
-    """All patterns; only the text is embedded, as by everybody here."""
+    """All patterns; only the text is embedded, as on the other sides."""
     return [
         Document(
             id_=str(document.id),
@@ -34,7 +34,7 @@ def nodes(workload: Workload) -> list[Document]:
 
 
 def ledger(workload: Workload) -> PostgresKVStore:
-    """Open the store that remembers what was done."""
+    """Open the document store."""
     return PostgresKVStore(
         table_name=workload.collection,
         connection_string=sqlalchemy_url(workload.dsn, "postgresql+psycopg2"),
@@ -57,7 +57,7 @@ def documented(workload: Workload) -> None:
 
 
 async def tuned(workload: Workload) -> None:
-    """Run with everything set for speed."""
+    """Run with settings for speed."""
     options = {"url": workload.qdrant_url, "api_key": QDRANT_API_KEY, "check_compatibility": False}
     pipeline = IngestionPipeline(
         transformations=[

@@ -1,4 +1,4 @@
-"""The patterns as the peers read them, and the form in which SQLAlchemy wants a connection string."""
+"""The patterns as the peers read them, and connection strings for SQLAlchemy."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -20,10 +20,10 @@ LIMIT %s
 
 @dataclass(frozen=True)
 class Document:
-    """What either peer makes its own document of.
+    """What each peer makes its document from.
 
     :param id: the row's id
-    :param text: the very text the sync embeds
+    :param text: the text that the sync embeds too
     :param metadata: the rest of the payload
     """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts the API server with the UI password of .env, so that Airflow does not make one up and print it into its log.
+# Starts the API server with the UI password from .env. Otherwise Airflow makes one up and prints it into its log.
 set -euo pipefail
 umask 077
 python -c 'import json, os; print(json.dumps({"admin": os.environ["AIRFLOW_ADMIN_PASSWORD"]}))' \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares Airflow's metadata database. What exists already stays: people change Variables and connections in the UI.
+# Prepares Airflow's metadata database. It keeps what exists: people change Variables and connections in the UI.
 set -euo pipefail
 here=$(dirname "$0")
 
@@ -13,6 +13,6 @@ airflow connections import "$connections"
 airflow variables import --action-on-existing-key skip "$here/variables.json"
 
 if ! airflow pools get "$PATTERNS_POOL" > /dev/null 2>&1; then
-    # Two: a nightly run does not hold up the hourly one, and a backfill's runs wait their turn.
+    # Two slots: a nightly run does not hold up the hourly one, and the runs of a backfill wait.
     airflow pools set "$PATTERNS_POOL" 2 "Runs of the pattern sync at one time"
 fi

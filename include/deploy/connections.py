@@ -1,4 +1,4 @@
-"""Print the connections of the Compose services, in the form that ``airflow connections import`` reads."""
+"""Print the connections of the Compose services for ``airflow connections import``."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CONNECTIONS = {
         "host": "qdrant",
         "port": 6333,
         "password": os.environ["QDRANT_API_KEY"],
-        # The client takes an API key for a sign of TLS unless told otherwise.
+        # With an API key, qdrant-client uses TLS unless told otherwise.
         "extra": {"https": False},
     },
     "patterns_embeddings": {
@@ -28,7 +28,7 @@ CONNECTIONS = {
         "host": "ollama",
         "port": 11434,
         "schema": "http",
-        # The prefixes are those of the model's card: https://huggingface.co/nomic-ai/nomic-embed-text-v1.5
+        # The prefixes come from the model's card: https://huggingface.co/nomic-ai/nomic-embed-text-v1.5
         "extra": {
             "api": "ollama",
             "model": "nomic-embed-text",

@@ -1,8 +1,7 @@
-"""Migrate, run one full sync and switch the schedules on: the Compose service ``pattern-sync-init``.
+"""Migrate, run one full sync and unpause the schedules: the Compose service ``pattern-sync-init``.
 
-It goes through Airflow's REST API, so the runs are ordinary ones: scheduled, logged and visible in the UI.
-It may be repeated at any time: a second call finds nothing to migrate and nothing to change. The exit status
-is 0 only when the full sync has proved that Qdrant holds what PostgreSQL holds.
+It starts ordinary runs through Airflow's REST API: they are logged and visible in the UI. It may be repeated at any
+time; a second call finds nothing to do. The exit status is 0 only if the full sync has proven parity.
 """
 
 import os
@@ -27,11 +26,11 @@ LOG_LINES = 20
 
 
 class FirstSyncError(Exception):
-    """The reason why there is no proven parity, in words for the person who started the services."""
+    """Why parity is not proven, for the person who started the services."""
 
 
 class TokenAuth(httpx.Auth):
-    """Logs in when a request is refused: a long first sync outlives the token it started with."""
+    """Log in whenever a request is refused: a first sync may take longer than a token is valid."""
 
     requires_response_body = True
 
@@ -40,16 +39,15 @@ class TokenAuth(httpx.Auth):
         self._token = ""
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send the request with the present token, and once more with a new one if that is refused."""
+        """Send the request with the present token; if that is refused, get a new token and send it again."""
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         if (yield request).status_code == httpx.codes.UNAUTHORIZED:
             answer = yield self._login
             if answer.status_code == httpx.codes.UNAUTHORIZED:
                 raise FirstSyncError(
-                    "Airflow refused the user 'admin'. Is AIRFLOW_ADMIN_PASSWORD in .env the one that the "
-                    "service airflow-apiserver was started with? 'docker compose up --detach' gives it the "
-                    "present one."
+                    "Airflow refused the password of the user 'admin'. Run 'docker compose up --detach': it restarts "
+                    "airflow-apiserver with the AIRFLOW_ADMIN_PASSWORD that is in .env now."
                 )
             self._token = answer.raise_for_status().json()["access_token"]
             request.headers["Authorization"] = f"Bearer {self._token}"
@@ -57,7 +55,7 @@ class TokenAuth(httpx.Auth):
 
 
 def passes(error: BaseException) -> bool:
-    """Whether this failure of a request may be gone at the next one, as while the API server restarts."""
+    """Whether the next request may succeed, for example because the API server is restarting."""
     return isinstance(error, httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError) or (
         isinstance(error, httpx.HTTPStatusError) and error.response.status_code >= 500
     )
@@ -80,7 +78,7 @@ class Airflow:
         reraise=True,
     )
     def call(self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> httpx.Response:
-        """Send one request; status codes in ``accept`` come back instead of being raised."""
+        """Send one request; return status codes in ``accept`` instead of raising them."""
         answer = self._client.request(method, path, **options)
         return answer if answer.status_code in accept else answer.raise_for_status()
 
@@ -113,7 +111,7 @@ class Airflow:
         :raises FirstSyncError: the run failed; the message holds the end of the failed tasks' logs
         """
         self.unpause(dag_id)
-        # An id of our own: if the answer to this request is lost, its repetition starts no second run.
+        # With an id of our own, a repeated request starts no second run when the first answer was lost.
         run_id = f"first_sync__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
         self.call(
             "POST",
@@ -169,7 +167,7 @@ def in_words(entry: str | dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Migrate, sync, check the proof, switch the schedules on.
+    """Migrate, sync, check the proof, unpause the schedules.
 
     :raises FirstSyncError: a run failed, or parity is not proven
     """
@@ -179,19 +177,18 @@ def main() -> None:
     airflow.run(MIGRATION, {"dry_run": False})
     began = datetime.now(UTC)
     own_run = airflow.run(FULL_SYNC, {})
-    # Switched on, Airflow makes up for the last night's run as well; whichever came first did the work.
+    # Once unpaused, Airflow also makes up for last night's run. Whichever run came first did the work.
     for run_id in airflow.successes(FULL_SYNC, began):
         counts = airflow.result(FULL_SYNC, run_id, "sync")
         print(f"{run_id}: " + ", ".join(f"{name} {counts[name]}" for name in SHOWN), flush=True)
     parity = airflow.result(FULL_SYNC, own_run, "sync").get("parity")
     if parity != "proven":
         raise FirstSyncError(
-            f"Parity is {parity}: Qdrant does not provably hold what PostgreSQL holds. The log "
-            f"of the run of '{FULL_SYNC}' says what differs; once that is repaired, 'docker compose up "
-            "pattern-sync-init' tries again."
+            f"Parity is {parity}. The log of the run of '{FULL_SYNC}' says what differs. Repair that, then try again "
+            "with 'docker compose up pattern-sync-init'."
         )
     airflow.unpause(INCREMENTAL_SYNC)
-    print("Parity is proven. The hourly and the nightly sync are switched on.", flush=True)
+    print("Parity is proven. The hourly and the nightly sync are unpaused.", flush=True)
 
 
 if __name__ == "__main__":
@@ -200,4 +197,4 @@ if __name__ == "__main__":
     except FirstSyncError as error:
         sys.exit(f"pattern-sync-init: {error}")
     except httpx.HTTPError as error:
-        sys.exit(f"pattern-sync-init: Airflow's API did not do what was asked: {error}")
+        sys.exit(f"pattern-sync-init: Airflow's API failed: {error}")

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -e .env ]; then
-    echo ".env exists already and stays as it is: databases and connections hold its values." >&2
+    echo ".env exists and is kept: databases and connections use its values." >&2
     exit 1
 fi
 umask 077
@@ -11,7 +11,7 @@ new=$(mktemp .env.XXXXXX)
 trap 'rm -f "$new"' EXIT
 while IFS= read -r line; do
     case $line in
-        # Fernet wants 32 bytes in URL-safe base64; everything else may stand in a URL as it is.
+        # Fernet needs 32 bytes in URL-safe base64. The other values can be used in a URL without escaping.
         AIRFLOW_FERNET_KEY=) line=$line$(openssl rand -base64 32 | tr '+/' '-_') ;;
         [A-Z]*=) line=$line$(openssl rand -hex 24) ;;
     esac

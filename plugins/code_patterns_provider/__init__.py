@@ -1,8 +1,8 @@
-"""What Airflow's connection form shows for the types that this bundle uses.
+"""What Airflow's connection form shows for the connection types of this bundle.
 
-Airflow finds this through the ``*.dist-info`` folder beside the package, which is on ``sys.path`` because the
-plugins folder is; nothing has to be packaged or installed. It is no part of ``code_patterns``: every Airflow process
-imports it at its start, and a package imported then would keep a run of a Git bundle from using its own commit's code.
+Airflow finds this package through the ``*.dist-info`` folder beside it, because the plugins folder is on ``sys.path``.
+Nothing has to be packaged or installed. The package is not part of ``code_patterns``: every Airflow process imports it
+at its start. If that imported ``code_patterns``, a run of a Git bundle could not use the code of its own commit.
 """
 
 from typing import Any
@@ -16,13 +16,12 @@ _TLS_FIELDS = {
     "ca_file": _field(
         "CA file",
         "string",
-        "PEM file of the authorities that may sign the server's certificate, instead of the machine's own; a path on "
-        "the workers.",
+        "PEM file of the authorities to trust instead of the machine's own; a path on the workers.",
     ),
     "verify": _field(
         "Check certificate",
         "boolean",
-        "Off accepts any certificate, so that anybody in between can read and change what is sent: for trials only.",
+        "Off accepts any certificate, so anybody in between can read and change what is sent. For trials only.",
         default=True,
     ),
 }
@@ -31,20 +30,22 @@ EMBEDDING_FIELDS = {
     "api": _field(
         "API",
         "string",
-        "Protocol of the server; 'hashing' is built in, lexical, and needs no server.",
+        "Protocol of the server. 'hashing' is built in, needs no server, and compares spelling, not meaning.",
         enum=["ollama", "openai", "hashing"],
     ),
-    "model": _field("Model", "string", "Name of the model as the server knows it, for example nomic-embed-text."),
+    "model": _field("Model", "string", "The server's name of the model, for example nomic-embed-text."),
     "dimension": _field(
         "Dimension", "integer", "Length of the model's vectors.", default=768, minimum=1, maximum=65536
     ),
     "document_prefix": _field(
         "Document prefix",
         "string",
-        "Put before every stored text. The authors of nomic-embed-text advise 'search_document: ', with the blank. "
-        "A change embeds everything again.",
+        "Put before every stored text; for nomic-embed-text 'search_document: ', with the blank. A change embeds "
+        "everything again.",
     ),
-    "query_prefix": _field("Query prefix", "string", "Put before every search text, for example 'search_query: '."),
+    "query_prefix": _field(
+        "Query prefix", "string", "Put before every search text; for nomic-embed-text 'search_query: ', with the blank."
+    ),
     "concurrency": _field("Concurrency", "integer", "Requests in flight at once.", default=4, minimum=1),
     "timeout": _field("Timeout", "number", "Seconds to wait for one answer.", default=60, exclusiveMinimum=0),
     "max_characters": _field(
@@ -54,27 +55,27 @@ EMBEDDING_FIELDS = {
     "proxy": _field(
         "Proxy",
         "string",
-        "URL of the proxy to go through, such as http://user:password@host:3128, or 'none' for no proxy. Empty follows "
-        "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of the worker's environment.",
+        "URL of the proxy, such as http://user:password@host:3128, or 'none' for no proxy. If empty, the worker's "
+        "environment decides: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY.",
         format="password",
     ),
     "send_dimensions": _field(
         "Send dimensions",
         "boolean",
-        "Ask the server for vectors of the length above, for models that make several.",
+        "Ask the server for vectors of the dimension above; for models that have several.",
         default=False,
     ),
     "encoding_format": _field(
         "Encoding of vectors",
         "string",
-        "How an OpenAI-compatible server is asked to write vectors; base64 is shorter. Empty asks for nothing.",
+        "Encoding to ask an OpenAI-compatible server for; base64 is shorter. Empty asks for none.",
         enum=["float", "base64"],
     ),
 }
 
 QDRANT_FIELDS = {
     "path": _field(
-        "Path", "string", "Folder of an embedded storage, instead of a server. One process at a time may open it."
+        "Path", "string", "Folder of an embedded storage, instead of a server. One process at a time can open it."
     ),
     "timeout": _field("Timeout", "integer", "Seconds to wait for one answer.", default=30, minimum=1),
     **_TLS_FIELDS,
@@ -84,10 +85,10 @@ QDRANT_FIELDS = {
 def get_provider_info() -> dict[str, Any]:
     """Describe the connection types, in the shape of Airflow's ``provider_info.schema.json``.
 
-    The types ``qdrant`` and ``postgres`` of Airflow's own providers are taken over, because their hooks can neither
-    open an embedded storage nor say whether migrations have run. Airflow keeps the first package by name that claims
-    a type: hence ``airflow-code-patterns``, which sorts before ``apache-airflow-providers-...``. The providers' form
-    fields stay, and every other PostgreSQL connection works and is tested as before.
+    It replaces the types ``qdrant`` and ``postgres`` of Airflow's own providers: their hooks can neither open an
+    embedded storage nor say whether migrations have run. Of several packages with the same type Airflow keeps the
+    first by name: ``airflow-code-patterns`` sorts before ``apache-airflow-providers-...``. The providers' form fields
+    stay, and every other PostgreSQL connection works and is tested as before.
     """
     return {
         "package-name": "airflow-code-patterns",

@@ -1,4 +1,4 @@
-"""Texts to vectors: Ollama, any OpenAI-compatible server, or the built-in hashing embedder."""
+"""Texts → vectors: by Ollama, an OpenAI-compatible server, or the built-in hashing embedder."""
 
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.embeddings.hashing import HashingEmbedder
@@ -11,11 +11,11 @@ from code_patterns.servers.retry import RetryPolicy
 def open_embedder(
     config: EmbeddingConfig, *, retry: RetryPolicy | None = None, token_limit: int | None = None
 ) -> Embedder:
-    """Open the embedder that the configuration names; nothing is sent yet.
+    """Open the embedder that the configuration names; send nothing yet.
 
     :param config: which server and model, or ``hashing``
-    :param retry: how patient one batch is; the default gives up after five attempts or about a minute
-    :param token_limit: the longest text that the server takes, where an earlier run has found that out
+    :param retry: when to give a batch up; default: after five attempts or about a minute
+    :param token_limit: the longest text that the server takes, if an earlier run has found it
     """
     if config.api == "hashing":
         return HashingEmbedder(config)

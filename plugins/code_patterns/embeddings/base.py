@@ -1,4 +1,4 @@
-"""What every embedder promises, and how one is configured."""
+"""The interface of every embedder, and its configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ Vectors = NDArray[np.float32]
 class EmbeddingConfig:
     """How texts become vectors.
 
-    The prefixes are empty unless someone sets them, whatever the model: readers of an existing collection
-    embed their searches themselves, and a prefix on one side alone makes the distances worse.
+    The prefixes are empty unless somebody sets them, whatever the model is. Readers of an existing collection embed
+    their searches themselves, and a prefix on one side alone makes the distances worse.
 
     :param conn_id: name of the Airflow connection, used in messages
     :param api: protocol to speak
@@ -33,16 +33,16 @@ class EmbeddingConfig:
     :param base_url: the server's address such as ``http://localhost:11434``, with path and query as typed; empty for
         ``hashing``
     :param api_key: bearer token, or ``None``
-    :param document_prefix: put before every stored text (``nomic-embed-text`` wants ``search_document: ``)
+    :param document_prefix: put before every stored text (``search_document: `` for ``nomic-embed-text``)
     :param query_prefix: put before every search text
     :param concurrency: requests in flight at once
     :param timeout: seconds to wait for one answer
     :param max_characters: texts are cut to this many characters before they are embedded; 0 cuts nothing
-    :param ca_file: PEM file of the authorities to trust instead of the machine's own; empty for those
+    :param ca_file: PEM file of the authorities to trust; empty for the machine's own
     :param verify: whether to check the server's certificate
-    :param proxy: URL of the proxy to go through, ``none`` for no proxy, or empty for what the environment names
-    :param send_dimensions: ask the server for vectors of length ``dimension``, which models of several lengths need
-    :param encoding_format: how an OpenAI-compatible server is asked to write vectors; empty asks for nothing
+    :param proxy: URL of the proxy to go through, ``none`` for no proxy, or empty to follow the environment
+    :param send_dimensions: ask the server for vectors of length ``dimension``; models of several lengths need it
+    :param encoding_format: encoding of vectors to ask an OpenAI-compatible server for; empty asks for none
     """
 
     conn_id: str
@@ -64,7 +64,7 @@ class EmbeddingConfig:
 
     @property
     def model_identity(self) -> str:
-        """The model under one name: Ollama takes a name without a tag for the tag ``latest``."""
+        """The model under one name: in Ollama a name without a tag means the tag ``latest``."""
         return self.model.removesuffix(":latest") if self.api == "ollama" else self.model
 
     @property
@@ -88,33 +88,33 @@ class Embedded:
 
 
 class RejectedInputError(PatternsError):
-    """The server works but will not embed this very input; asking again will not help."""
+    """The server works but refuses to embed this input; asking again does not help."""
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors; safe for concurrent calls from one event loop."""
+    """Turns texts into vectors; concurrent calls from one event loop are safe."""
 
     @property
     def config(self) -> EmbeddingConfig:
-        """The configuration it was opened with."""
+        """The configuration of this embedder."""
 
     async def check(self) -> None:
-        """Embed one word to prove that server, model, key and dimension are right; passing trouble is retried inside.
+        """Embed one word to check server, model, key and dimension; temporary errors are retried.
 
-        :raises ConfigurationError: key refused, model unknown, other dimension, certificate not trusted: a person must
-            act
+        :raises ConfigurationError: a person must act: key refused, model unknown, other dimension, certificate not
+            trusted
         :raises OutageError: the server cannot be reached, is too busy or fails
         """
 
     @property
     def token_limit(self) -> int | None:
-        """The longest text that the server takes, in estimated tokens; ``None`` as long as none was too long."""
+        """The longest text that the server takes, in estimated tokens; ``None`` while none was too long."""
 
     async def embed_documents(self, texts: Sequence[str]) -> Embedded:
-        """Embed texts to be stored, in order; passing trouble is retried inside, and what is too long is cut.
+        """Embed texts to be stored, in order; cut those that are too long, and retry temporary errors.
 
-        :raises RejectedInputError: the server is well but refuses this batch; the caller may split it
-        :raises OutageError: the server could not be used within the retries
+        :raises RejectedInputError: the server works but refuses this batch; the caller may split it
+        :raises OutageError: every attempt failed
         :raises ConfigurationError: the server refuses key or model, or its vectors have another length
         """
 

@@ -1,4 +1,4 @@
-"""How many requests are in flight at once: fewer while the server is overloaded."""
+"""Limit the requests in flight; lower the limit while the server is overloaded."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Slot:
     """One request's turn.
 
-    :param round: how often the limit had been lowered when the request began
+    :param round: how often the limit had been lowered when the request started
     """
 
     round: int
@@ -19,7 +19,7 @@ class Slot:
 class AdaptiveLimit:
     """Additive increase, multiplicative decrease (the congestion rule of TCP, RFC 5681).
 
-    :param most: requests at once while all is well
+    :param most: the limit while nothing is overloaded
     """
 
     def __init__(self, most: int) -> None:
@@ -31,12 +31,12 @@ class AdaptiveLimit:
 
     @property
     def limit(self) -> int:
-        """Requests allowed at once now."""
+        """The present limit."""
         return int(self._limit)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
-        """Wait for a turn, and hold it inside the ``async with``."""
+        """Wait for a turn, and keep it inside the ``async with``."""
         async with self._freed:
             await self._freed.wait_for(lambda: self._busy < self.limit)
             self._busy += 1
@@ -48,11 +48,11 @@ class AdaptiveLimit:
                 self._freed.notify_all()
 
     def succeeded(self) -> None:
-        """Allow one more request for every round of successes, up to the most."""
+        """Raise the limit by one for every round of successes, up to the most."""
         self._limit = min(self._most, self._limit + 1 / self._limit)
 
     def overloaded(self, slot: Slot) -> None:
-        """Halve the limit, once for all the requests that were in flight together."""
+        """Halve the limit, once for all requests that were in flight together."""
         if slot.round == self._round:
             self._round += 1
             self._limit = max(1.0, self._limit / 2)

@@ -1,4 +1,4 @@
-"""The Airflow connection of the embedding server, checked and made into a configuration."""
+"""Check the Airflow connection of the embedding server and make a configuration of it."""
 
 from typing import Annotated
 
@@ -32,10 +32,9 @@ class EmbeddingExtra(ConnectionExtra):
 
 
 def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
-    """Check a connection; Ollama's port is 11434 unless one is set.
+    """Check a connection; the default port of Ollama is 11434.
 
-    :raises ConfigurationError: it lacks a field, or holds a value that makes no sense; the message names connection,
-        field and value
+    :raises ConfigurationError: a field is missing or makes no sense; the message names connection, field and value
     """
     conn_id, extra = connection.conn_id, EmbeddingExtra.read(connection)
     options = extra.model_dump()

@@ -1,4 +1,4 @@
-"""What can go wrong with one request; none of these leaves this package."""
+"""The errors of one request; none of them leaves this package."""
 
 from enum import Enum, auto
 
@@ -7,28 +7,28 @@ class Trouble(Enum):
     """How a request failed."""
 
     UNREACHABLE = auto()
-    """No connection: name, address, port, or what stands between."""
+    """No connection: name, address, port, proxy or network."""
     BUSY = auto()
-    """The server said it has too much to do, or did not answer in time. Says nothing about the input."""
+    """The server is overloaded or did not answer in time. The input is not to blame."""
     FAILING = auto()
-    """The server took the request and stumbled: 5xx, or a connection dropped in the middle."""
+    """The server took the request and failed: 5xx, or the connection broke."""
     UNREADABLE = auto()
-    """The answer is not what this protocol answers."""
+    """The answer does not follow the protocol."""
 
 
 class DoubtError(Exception):
-    """A request failed, and the input may be to blame.
+    """A request failed, and the input may be the cause.
 
-    :cvar answered_before: how many requests the server had answered when this one was sent
+    :cvar answered_before: requests that the server had answered when this one was sent
     """
 
     answered_before = 0
 
 
 class TemporaryError(DoubtError):
-    """A request failed in a way that may pass.
+    """A request failed, and asking again may help.
 
-    :param kind: how
+    :param kind: how it failed
     :param reason: what happened, as the end of a sentence
     :param retry_after: seconds the server asked to wait, or ``None``
     :param overload: fewer requests at once may help
@@ -47,14 +47,14 @@ class TemporaryError(DoubtError):
 
 
 class RefusedRequestError(DoubtError):
-    """The server will not do this request, now or later."""
+    """The server refuses this request, now and later."""
 
 
 class MisconfiguredError(Exception):
-    """A person has to change something before any request can succeed.
+    """A person must change something before any request can succeed.
 
     :param reason: what is wrong, as the end of a sentence
-    :param remedy: what to do about it, as sentences
+    :param remedy: what to do, as sentences
     """
 
     def __init__(self, reason: str, remedy: str) -> None:
@@ -63,4 +63,4 @@ class MisconfiguredError(Exception):
 
 
 class UnusableVectorsError(DoubtError):
-    """The answer is well formed, but a vector in it is not finite or all zeros."""
+    """The answer is well formed, but a vector in it is not finite, or is all zeros."""

@@ -1,7 +1,7 @@
 """The built-in embedder: feature hashing of identifiers and character trigrams.
 
-It needs no server and no model, and it is *lexical*: two texts are close when they share names and spelling,
-not when they mean the same. It serves demonstrations, tests and installations that search by name.
+It needs no server and no model. It is *lexical*: two texts are close if they share names and spelling, not if they mean
+the same. It is for demonstrations, tests and installations that search by name.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from code_patterns.embeddings.base import Embedded, EmbeddingConfig
 from code_patterns.embeddings.texts import prepare
 
-# Bytes beyond ASCII count as letters. Asking Unicode what a letter is would give other vectors on another
-# Python, whose Unicode tables differ.
+# Bytes beyond ASCII count as letters. Unicode's tables of letters differ between Python versions, and so would
+# the vectors.
 _WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
 _PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z\x80-\xff]+|[0-9]+")
 
 IDENTIFIER_WEIGHT = 3
-"""How much one identifier, or one part of it, counts against one trigram."""
+"""Weight of an identifier or a part of it; a trigram has weight 1."""
 
 _MEMOISED_IDENTIFIERS = 100_000
 _LITTLE_ENDIAN = np.dtype("<u4")
@@ -30,7 +30,7 @@ _LITTLE_ENDIAN = np.dtype("<u4")
 
 @lru_cache(maxsize=_MEMOISED_IDENTIFIERS)
 def _identifier_features(word: bytes) -> bytes:
-    """Hash an identifier whole and by its parts (``parseHttpUrl`` → parse, http, url); four bytes each."""
+    """Hash an identifier and its parts (``parseHttpUrl`` → parse, http, url); four bytes each."""
     lowered = word.lower()
     features = [b"w:" + lowered]
     parts = [part.lower() for part in _PART.findall(word)]
@@ -40,7 +40,7 @@ def _identifier_features(word: bytes) -> bytes:
 
 
 def _trigram_features(text: bytes) -> NDArray[np.uint32]:
-    """Hash every three neighbouring bytes: their 24 bits, mixed as in MurmurHash3's finaliser."""
+    """Hash every three neighbouring bytes: mix their 24 bits as MurmurHash3's finaliser does."""
     codes = np.frombuffer(text, dtype=np.uint8).astype(np.uint32)
     mixed: NDArray[np.uint32] = np.left_shift(codes[:-2], 16, dtype=np.uint32)
     mixed |= codes[1:-1] << 8
@@ -57,9 +57,9 @@ def _trigram_features(text: bytes) -> NDArray[np.uint32]:
 def hash_text(text: str, dimension: int) -> NDArray[np.float32]:
     """Embed one text.
 
-    Half of the hashes count negatively, so that collisions cancel out. The counts are whole numbers, damped
-    by a square root, so the sum of the squares is a whole number too: the result is the same to the last
-    bit on every platform and Python version.
+    Half of the hashes count negatively, so that collisions cancel out. The counts are whole numbers, damped by a
+    square root. Therefore the sum of squares is a whole number, and the result is the same to the last bit on every
+    platform and Python version.
 
     :param text: any text; an empty one gives a fixed unit vector
     :param dimension: length of the vector, at least 1
@@ -87,7 +87,7 @@ def hash_text(text: str, dimension: int) -> NDArray[np.float32]:
 class HashingEmbedder:
     """Embeds inside this process.
 
-    On the event loop's own thread: others would fight it for the interpreter, which took half as long again.
+    It works on the event loop's thread: with other threads competing for the interpreter, it took half as long again.
 
     :param config: ``api`` is ``hashing``; the model's name is only a label
     """
@@ -101,13 +101,13 @@ class HashingEmbedder:
         """No text is too long."""
 
     async def check(self) -> None:
-        """Nothing can be wrong: there is no server, and the configuration is already checked."""
+        """Do nothing: there is no server, and the configuration is checked already."""
 
     async def embed_documents(self, texts: Sequence[str]) -> Embedded:
         """Embed texts to be stored, in order."""
         prepared = prepare(texts, self.config.max_characters)
         vectors = np.empty((len(prepared), self.config.dimension), dtype=np.float32)
-        # One batch after the other, so that the first is on its way to be written while the next is embedded.
+        # One batch after the other, so that a batch is written while the next is embedded.
         async with self._turn:
             for row, text in enumerate(prepared):
                 vectors[row] = hash_text(self.config.document_prefix + text, self.config.dimension)
@@ -120,4 +120,4 @@ class HashingEmbedder:
         return hash_text(self.config.query_prefix + prepared, self.config.dimension)
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

@@ -1,4 +1,4 @@
-"""One request to an embedding server, and what its answer means."""
+"""Send one request to an embedding server and judge its answer."""
 
 import asyncio
 import json
@@ -20,13 +20,13 @@ from code_patterns.servers.retry import retry_after_seconds
 CONNECT_TIMEOUT_SECONDS = 10.0
 MESSAGE_CHARACTERS = 300
 AZURE_PARAMETER = "api-version"
-"""Azure's services have this in their query, and take the key in a header of their own."""
+"""Azure's services have this in their query, and take the key in their own header."""
 SHORTEST_SECRET = 6
-"""Shorter values of a query, such as ``v=2``, are no secrets, and struck out they would garble a message."""
+"""Shorter values of a query, such as ``v=2``, are no secrets; removing them would garble messages."""
 
 
 class Dialect(Protocol):
-    """What differs between the servers."""
+    """What differs between the protocols."""
 
     def endpoint(self, base_url: str) -> httpx.URL:
         """Return the URL to post to."""
@@ -42,11 +42,11 @@ class Dialect(Protocol):
 
 
 class EmbeddingClient:
-    """Speaks to one server; every request either gives checked vectors or raises.
+    """The client of one server: every request returns checked vectors or raises.
 
     :param config: server, model and limits
     :param dialect: the server's protocol
-    :raises ConfigurationError: the proxy that the server is to be reached through cannot be used
+    :raises ConfigurationError: the proxy cannot be used
     """
 
     def __init__(self, config: EmbeddingConfig, dialect: Dialect) -> None:
@@ -56,7 +56,7 @@ class EmbeddingClient:
         self._url = endpoint.copy_with(query=None)
         self._proxy = proxy_for(config.conn_id, endpoint, config.proxy)
         self._secrets = _secrets(config, endpoint, self._proxy)
-        # Vectors hardly compress; unpacking them costs more than a local network saves.
+        # Vectors hardly compress; decompressing them costs more than a local network saves.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if config.api_key:
             headers["Authorization"] = f"Bearer {config.api_key}"
@@ -75,7 +75,7 @@ class EmbeddingClient:
 
     @property
     def way_remedy(self) -> str:
-        """What to do when the server cannot be reached, as a sentence."""
+        """What to do if the server cannot be reached, as a sentence."""
         if self._proxy:
             return "Start or correct the proxy, or set the connection's extra 'proxy' to 'none' to use no proxy."
         return "Start it, or correct the connection's host and port."
@@ -85,7 +85,7 @@ class EmbeddingClient:
 
         :raises TemporaryError: asking again may help
         :raises RefusedRequestError: the server will not take this request
-        :raises UnusableVectorsError: a vector is not finite, or has no length
+        :raises UnusableVectorsError: a vector is not finite, or is all zeros
         :raises ConfigurationError: wrong key, model, path or dimension
         """
         response = await self._post(orjson.dumps(self._dialect.request(self._config, texts)))
@@ -104,12 +104,12 @@ class EmbeddingClient:
     async def _post(self, body: bytes) -> httpx.Response:
         failure: Exception
         try:
-            # httpx's own timeout begins anew with every piece of an answer.
+            # httpx's own timeout starts again with every piece of an answer.
             async with asyncio.timeout(self._config.timeout):
                 return await self._client.post(self._url, content=body)
         except (TimeoutError, httpx.HTTPError) as error:
             failure = undelivered(error, self._config, self._proxy)
-        # Raised out here, so that it does not carry the request along as its context.
+        # Raised outside the handler, so that the error does not carry the request as its context.
         if isinstance(failure, MisconfiguredError):
             raise ConfigurationError(self.explain(failure, failure.remedy))
         raise failure
@@ -150,7 +150,7 @@ class EmbeddingClient:
             answer = orjson.loads(response.content)
         except orjson.JSONDecodeError:
             try:
-                # Python servers write NaN, which JSON does not have; it is judged with the other vectors.
+                # Python servers write NaN, which JSON does not have. The check of the vectors finds it.
                 answer = json.loads(response.content)
             except ValueError:
                 answer = None
@@ -162,7 +162,7 @@ class EmbeddingClient:
         return answer
 
     def _message(self, response: httpx.Response) -> str:
-        """Return the server's own words, short and without any secret."""
+        """Return the server's message, short and without secrets."""
         text = response.text
         try:
             answer = json.loads(text)
@@ -173,7 +173,7 @@ class EmbeddingClient:
                 text = "an HTML page"
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        # A lone surrogate, which a server that quotes its input sends back, would break the log.
+        # A server that quotes its input may send a lone surrogate, which would break the log.
         text = " ".join(text.encode("utf-8", "replace").decode().split()) or "no message"
         return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"
 
@@ -181,7 +181,7 @@ class EmbeddingClient:
         """Return a message that names connection, server and model.
 
         :param reason: what happened, as the end of a sentence
-        :param remedy: what to do about it, as sentences
+        :param remedy: what to do, as sentences
         """
         reason = str(reason).removesuffix(".")
         way = f" through the {self._proxy.address}" if self._proxy else ""
@@ -189,7 +189,7 @@ class EmbeddingClient:
 
 
 def _secrets(config: EmbeddingConfig, endpoint: httpx.URL, proxy: Proxy | None) -> list[str]:
-    """Return everything that a server might repeat and no message may show, the longest first."""
+    """Return the secrets that a server might repeat, the longest first."""
     found = {config.api_key or "", *(proxy.secrets if proxy else ())}
     for name, value in endpoint.params.multi_items():
         if name != AZURE_PARAMETER and len(value) >= SHORTEST_SECRET:

@@ -19,7 +19,7 @@ class Ollama:
     def request(self, config: EmbeddingConfig, texts: Sequence[str]) -> dict[str, Any]:
         """Return the request's body.
 
-        The server is not to cut texts that are too long for the model: nobody would know which ones it cut.
+        It tells the server not to cut texts that are too long for the model: nobody would know which it cut.
         """
         body: dict[str, Any] = {"model": config.model, "input": texts, "truncate": False}
         if config.send_dimensions:
@@ -35,5 +35,5 @@ class Ollama:
         return vectors
 
     def missing_model(self, model: str) -> str:
-        """Return what to do when the server does not know the model."""
+        """Return what to do if the server does not know the model."""
         return f"Run 'ollama pull {model}' on the server"

@@ -1,4 +1,4 @@
-"""The protocol of OpenAI, which vLLM, Text Embeddings Inference, llama.cpp and others speak too."""
+"""The protocol of OpenAI; vLLM, Text Embeddings Inference, llama.cpp and others speak it too."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ class OpenAI:
         return endpoint(base_url, root="/v1/embeddings", tail="/embeddings")
 
     def request(self, config: EmbeddingConfig, texts: Sequence[str]) -> dict[str, Any]:
-        """Return the request's body; what the connection does not ask for is left out, as not every server knows it."""
+        """Return the request's body, without options that the connection does not set: not every server knows them."""
         body: dict[str, Any] = {"model": config.model, "input": texts}
         if config.send_dimensions:
             body["dimensions"] = config.dimension
@@ -30,7 +30,7 @@ class OpenAI:
     def vectors(self, answer: Mapping[str, Any]) -> Sequence[Any]:
         """Return the vectors of an answer, in the order of the texts.
 
-        Some servers leave the indices out, or give every vector the same: their order is that of the texts.
+        Some servers leave the indices out, or give every vector the same index. Their order is that of the texts.
 
         :raises KeyError: the answer holds none
         :raises ValueError: the indices are not those of the texts
@@ -44,10 +44,10 @@ class OpenAI:
         return [_decoded(item["embedding"]) for item in items]
 
     def missing_model(self, model: str) -> str:
-        """Return what to do when the server does not know the model."""
+        """Return what to do if the server does not know the model."""
         return f"Start it with the model '{model}', or set the connection's extra 'model' to one it serves"
 
 
 def _decoded(vector: Any) -> Any:
-    """Return the numbers of a vector, which came as JSON or, in base64, as little-endian 32-bit floats."""
+    """Return the numbers of a vector: a JSON list, or little-endian 32-bit floats in base64."""
     return np.frombuffer(base64.b64decode(vector, validate=True), "<f4") if isinstance(vector, str) else vector

@@ -1,4 +1,4 @@
-"""Which proxy stands between this machine and a server, and who said so."""
+"""Which proxy leads to a server, and who named it."""
 
 import importlib.util
 import ipaddress
@@ -14,7 +14,7 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.servers.tls import tls_context
 
 NO_PROXY = "none"
-"""Value of the extra ``proxy`` that forbids every proxy, whatever the environment says."""
+"""Value of the extra ``proxy`` for no proxy, whatever the environment says."""
 
 _HTTP = ("http", "https")
 _SOCKS = ("socks5", "socks5h")
@@ -24,8 +24,8 @@ _SOCKS = ("socks5", "socks5h")
 class Proxy:
     """A proxy in use.
 
-    :param url: its URL, perhaps with user and password
-    :param origin: who named it: the connection's extra, or an environment variable by name
+    :param url: its URL; it may hold user and password
+    :param origin: who named it: the connection's extra, or an environment variable
     """
 
     url: httpx.URL = field(repr=False)
@@ -38,12 +38,12 @@ class Proxy:
 
     @property
     def secrets(self) -> list[str]:
-        """What no message may show."""
+        """The secrets in the URL, which no message may show."""
         raw = self.url.userinfo.decode("ascii").partition(":")[2]
         return [raw, unquote(raw)]
 
     def for_httpx(self) -> httpx.Proxy:
-        """Return it in the form that httpx takes."""
+        """Return the proxy in the form that httpx takes."""
         secure = self.url.scheme == "https"
         return httpx.Proxy(self.url, ssl_context=tls_context(str(self.url)) if secure else None)
 
@@ -51,8 +51,8 @@ class Proxy:
 def proxy_for(conn_id: str, server: httpx.URL, chosen: str) -> Proxy | None:
     """Find the proxy for a server.
 
-    The environment counts as in httpx: ``HTTP_PROXY`` or ``HTTPS_PROXY`` by the server's scheme, then ``ALL_PROXY``,
-    unless ``NO_PROXY`` names the server. A proxy chosen in the connection goes before all of these.
+    A proxy named in the connection is used first. Otherwise the environment decides as in httpx: ``HTTP_PROXY`` or
+    ``HTTPS_PROXY`` by the server's scheme, then ``ALL_PROXY``, unless ``NO_PROXY`` names the server.
 
     :param conn_id: name of the Airflow connection, used in messages
     :param server: the server's URL
@@ -74,7 +74,7 @@ def proxy_for(conn_id: str, server: httpx.URL, chosen: str) -> Proxy | None:
 
 
 def _origin(variable: str) -> str:
-    """Name the environment variable as it is spelt; the lower case wins where both are set."""
+    """Name the environment variable as it is spelt; if both spellings are set, lower case wins."""
     spelt = [name for name in os.environ if name.lower() == variable and os.environ[name]]
     return f"environment variable {max(spelt, key=str.islower)}" if spelt else "this system's settings"
 
@@ -101,8 +101,8 @@ def _usable(conn_id: str, text: str, origin: str) -> Proxy:
 def _covers(entry: str, server: httpx.URL) -> bool:
     """Whether an entry of ``NO_PROXY`` names the server, by the rules of httpx.
 
-    A name covers itself and what is below it; with a dot before it, only what is below it. Addresses and ``localhost``
-    cover themselves. A port or a scheme narrows an entry down.
+    A name matches itself and its subdomains; with a dot before it, only the subdomains. An address or ``localhost``
+    matches itself. A port or a scheme must match too.
     """
     if entry in ("", "*"):
         return entry == "*"

@@ -14,16 +14,16 @@ from code_patterns.embeddings.texts import first_tokens, prepare
 from code_patterns.servers.retry import RetryPolicy
 
 SEARCH_ATTEMPTS = 2
-"""Requests for one step in the search for a limit: a server may stumble once over what it takes."""
+"""Requests for one step in the search for a limit: a server may fail once on what it accepts."""
 
 
 class RemoteEmbedder:
-    """Embeds by asking a server, and cuts texts that are too long for its model.
+    """Embeds by a server, and cuts texts that are too long for its model.
 
     :param config: server, model and limits
     :param dialect: the server's protocol
-    :param retry: how patient one batch is
-    :param token_limit: the longest text that the server takes, where an earlier run has found that out
+    :param retry: when to give a batch up
+    :param token_limit: the longest text that the server takes, if an earlier run has found it
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class RemoteEmbedder:
 
     @property
     def token_limit(self) -> int | None:
-        """The longest text that the server takes, in estimated tokens; ``None`` as long as none was too long."""
+        """The longest text that the server takes, in estimated tokens; ``None`` while none was too long."""
         return self._length.tokens
 
     async def check(self) -> None:
@@ -75,15 +75,16 @@ class RemoteEmbedder:
     async def _shortened(
         self, texts: list[str], prefix: str, rejection: RejectedInputError
     ) -> tuple[list[str], Vectors]:
-        """Embed refused texts cut, if it is the length of the longest that the server refuses.
+        """Embed refused texts after cutting them, if the server refuses them for the length of the longest.
 
-        No server says so in a form that all share. So it is tried: a text whose beginning is taken is too long. That
-        costs at most ``5 + SEARCH_STEPS`` requests beyond those that refused the texts, twice as many where the server
-        fails instead of refusing, and after each a word that proves it well. Most texts cost one: their beginning.
+        Servers have no common way to say that a text is too long. So it is tried: if the beginning of a text is
+        accepted, the text is too long. Most texts cost one request: their beginning. The search for the limit costs at
+        most ``5 + SEARCH_STEPS`` requests. If the server fails instead of refusing, it costs twice as many, and after
+        each a word that shows whether the server works.
 
         :param rejection: how the texts were refused
         :return: the texts as they were embedded, and their vectors
-        :raises RejectedInputError: the length is not at fault, or not alone
+        :raises RejectedInputError: the length is not the cause, or not the only one
         """
 
         async def is_taken(text: str) -> bool:
@@ -101,7 +102,7 @@ class RemoteEmbedder:
             raise rejection
         for _ in range(2):
             async with self._searching:
-                # Another batch may have found a limit meanwhile, and this text may not fit into it.
+                # Another batch may have found a limit meanwhile, and this text may be longer.
                 cut = self._length.cut(longest)
                 if cut == longest:
                     cut = await self._length.find(longest, is_taken)

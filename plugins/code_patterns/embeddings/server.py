@@ -1,4 +1,4 @@
-"""An embedding server, asked patiently: it retries what may pass, and decides who is at fault for what does not."""
+"""Ask an embedding server: retry temporary errors, and decide whether server or input causes the others."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ class EmbeddingServer:
 
     :param config: server, model and limits
     :param dialect: the server's protocol
-    :param retry: how patient one batch is
+    :param retry: when to give a batch up
     """
 
     def __init__(self, config: EmbeddingConfig, dialect: Dialect, retry: RetryPolicy) -> None:
@@ -56,12 +56,12 @@ class EmbeddingServer:
             raise ConfigurationError(self._client.explain(error, "Does the model embed texts?")) from None
 
     async def embed(self, texts: list[str], attempts: int | None = None) -> Vectors:
-        """Embed texts by one request, which is repeated while its trouble may pass.
+        """Embed texts by one request; repeat it while asking again may help.
 
         :param texts: at least one, prefix included
-        :param attempts: requests at most before the input may be blamed; the default is the retry policy's
-        :raises RejectedInputError: the server is well but refuses these texts
-        :raises OutageError: the server could not be used within the retries
+        :param attempts: most requests before the input may be blamed; default: the retry policy's
+        :raises RejectedInputError: the server works but refuses these texts
+        :raises OutageError: every attempt failed
         :raises ConfigurationError: the server refuses key or model, or its vectors have another length
         """
 
@@ -82,11 +82,11 @@ class EmbeddingServer:
     async def _patiently(
         self, ask: Callable[[int], Awaitable[Vectors]], may_pass: Callable[[BaseException], bool], attempts: int
     ) -> Vectors:
-        """Ask until there is an answer, the trouble will not pass, or patience ends.
+        """Ask until there is an answer, asking again does not help, or the retries are used up.
 
         :param ask: sends a request; gets the number of the attempt, from 1
         :param may_pass: whether to ask again after this error
-        :param attempts: requests at most while the trouble may be the input's fault
+        :param attempts: most requests while the input may be the cause
         """
 
         def is_enough(state: RetryCallState) -> bool:
@@ -101,11 +101,11 @@ class EmbeddingServer:
         raise AssertionError("unreachable: tenacity either returns or raises")
 
     async def _ask(self, texts: list[str], *, first: bool) -> Vectors:
-        """Ask once, and hand several texts back at once when only they make the server stumble.
+        """Ask once; reject several texts at once if the server fails only on them.
 
-        The caller asks for each half again, which is a better second attempt than the whole: waiting out every attempt
-        at every level took three quarters of a minute to find one bad text in a hundred. A single text, which nobody
-        can split, is retried to the end before it is blamed.
+        The caller then asks for each half, which is better than asking for the whole again: with all attempts at every
+        level it took three quarters of a minute to find one bad text in a hundred. A single text cannot be split, so
+        it gets all attempts before it is blamed.
 
         :param first: whether this is the batch's first attempt; in an outage one probe per batch is enough
         """
@@ -132,11 +132,11 @@ class EmbeddingServer:
         )
 
     async def _probe(self, doubt: DoubtError) -> None:
-        """Make sure that the input is at fault.
+        """Check that the input is the cause.
 
         :param doubt: how the real request failed
-        :raises ConfigurationError: the server refuses everything
-        :raises OutageError: the server fails on everything
+        :raises ConfigurationError: the server refuses a harmless word too
+        :raises OutageError: the server fails on a harmless word too
         """
         try:
             await self._prove_well(doubt)
@@ -152,16 +152,16 @@ class EmbeddingServer:
             ) from None
 
     async def _prove_well(self, doubt: DoubtError) -> None:
-        """Ask for a harmless word, unless the server has answered somebody since the request in doubt was sent.
+        """Ask for a harmless word, unless the server has answered another request since the one in doubt was sent.
 
-        :raises DoubtError: how the word failed: only a server that embeds it may blame the input
+        :raises DoubtError: the word failed too, so the input is not to blame
         """
         async with self._probing:
             if self._answered == doubt.answered_before:
                 await self._take_turn([HARMLESS_WORD])
 
     async def _take_turn(self, texts: list[str]) -> Vectors:
-        """Ask once when there is room, and learn from the outcome how much room there is."""
+        """Wait for a turn and ask once; adjust the limit by the outcome."""
         async with self._turns.slot() as slot:
             before = self._answered
             try:

@@ -1,20 +1,20 @@
-"""What happens to a text before any embedder sees it."""
+"""Prepare texts for every embedder."""
 
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 _TOKEN = re.compile(r"[A-Z]?[a-z]{1,5}|[A-Z]{1,3}|[0-9]{1,2}|[^\sA-Za-z0-9]|\s{16}")
-"""About what embedding models take for one token. Their own tokenizers are not at hand, and the limit is found by
-asking: only the proportions between texts matter, and these characters get wrong by a factor of four."""
+"""About one token of an embedding model. The model's own tokenizer is not available. The limit is found by asking, so
+only the proportions between texts matter; by counting characters these would be wrong by a factor of four."""
 
 
 def prepare(texts: Sequence[str], max_characters: int) -> list[str]:
     """Cut texts and make them valid Unicode.
 
     :param texts: texts as they come from the database
-    :param max_characters: 0 cuts nothing
-    :return: as many texts; a lone surrogate, which no UTF-8 encoder accepts, has become ``?``
+    :param max_characters: longest text; 0 cuts nothing
+    :return: the texts in the same order; lone surrogates, which UTF-8 cannot hold, are ``?``
     """
     limit = max_characters or None
     return [text[:limit].encode("utf-8", "replace").decode("utf-8") for text in texts]
@@ -26,9 +26,9 @@ def count_tokens(text: str) -> int:
 
 
 def first_tokens(text: str, count: int) -> str:
-    """Return the beginning of a text with so many estimated tokens, or all of it.
+    """Return the beginning of a text with this many estimated tokens, or all of it.
 
-    :param count: at least 1
+    :param count: number of tokens, at least 1
     """
     # No token is shorter than one character.
     if len(text) <= count:

@@ -1,4 +1,4 @@
-"""How requests travel, and what it means when they do not arrive."""
+"""Send requests, and say why one got no answer."""
 
 import os
 
@@ -15,10 +15,11 @@ _PASSING = (408, 425, 429)
 class Transport(httpx.AsyncBaseTransport):
     """Sends requests, and adds the query of the connection's address to each.
 
-    Only here, because httpx writes the URL of every request to its log and into its errors, and a query may hold a key.
+    The query is added only here: httpx writes the URL of every request to its log and into its errors, and a query may
+    hold a key.
 
     :param config: server and number of connections
-    :param proxy: what stands between, or ``None``
+    :param proxy: the proxy, or ``None``
     :param query: the query, escaped; empty for none
     """
 
@@ -45,11 +46,11 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 def undelivered(error: Exception, config: EmbeddingConfig, proxy: Proxy | None) -> TemporaryError | MisconfiguredError:
-    """Say what it means that a request got no answer.
+    """Say why a request got no answer.
 
     :param error: what httpx or the clock raised
     :param config: the server
-    :param proxy: what stands between, or ``None``
+    :param proxy: the proxy, or ``None``
     """
     if isinstance(error, httpx.ProxyError):
         return _refused_by_proxy(error)
@@ -66,7 +67,7 @@ def undelivered(error: Exception, config: EmbeddingConfig, proxy: Proxy | None) 
 
 
 def _refused_by_proxy(error: httpx.ProxyError) -> TemporaryError | MisconfiguredError:
-    """Judge what a proxy answered to CONNECT; httpx gives the status only as the beginning of a text."""
+    """Judge a proxy's answer to CONNECT; httpx gives its status only as the beginning of a text."""
     word = str(error).partition(" ")[0]
     status = int(word) if word.isdecimal() else 0
     if status == 407:
@@ -83,7 +84,7 @@ def _refused_by_proxy(error: httpx.ProxyError) -> TemporaryError | Misconfigured
 
 
 def _root_reason(error: BaseException) -> str:
-    """Return the operating system's words, which httpx wraps in "All connection attempts failed"."""
+    """Return the operating system's message, which httpx hides behind "All connection attempts failed"."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     if isinstance(error, BaseExceptionGroup):

@@ -1,4 +1,4 @@
-"""Checks on what a server answered, before any of it reaches the collection."""
+"""Check the vectors of an answer before they reach the collection."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from code_patterns.errors import ConfigurationError
 
 
 def checked_vectors(rows: Sequence[Any], count: int, config: EmbeddingConfig) -> Vectors:
-    """Turn the decoded vectors of an answer into an array that is safe to store.
+    """Check the decoded vectors of an answer and make an array of them.
 
     :param rows: one list of numbers per text
     :param count: number of texts that were sent
-    :raises ConfigurationError: all vectors have one other length than the connection says
+    :raises ConfigurationError: all vectors have the same length, but not the connection's dimension
     :raises TemporaryError: the number of vectors is wrong, or they are not lists of numbers of one length
-    :raises UnusableVectorsError: a vector is not finite, or has no length
+    :raises UnusableVectorsError: a vector is not finite, or is all zeros
     """
     if len(rows) != count:
         raise TemporaryError(Trouble.UNREADABLE, f"it answered {len(rows)} vectors for {count} texts")
@@ -34,7 +34,7 @@ def checked_vectors(rows: Sequence[Any], count: int, config: EmbeddingConfig) ->
             f"expected {config.dimension}. Set the connection's extra 'dimension' to {vectors.shape[1]}, or "
             f"its extra 'model' to a model of {config.dimension} dimensions."
         )
-    # Qdrant divides by this number, in 32 bits as well: it catches NaN, infinity, zeros and overflow at once.
+    # Qdrant divides by this number, in 32 bits too. It shows NaN, infinity, zeros and overflow at once.
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         squares = np.einsum("ij,ij->i", vectors, vectors)
     if not np.isfinite(squares).all():

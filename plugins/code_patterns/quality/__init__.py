@@ -1,9 +1,9 @@
-"""Quality: five dimensions of a pattern and their weighted composite, read from the code's syntax tree.
+"""Quality: five dimensions of a pattern and their weighted composite, from the code's syntax tree.
 
-``score`` is the entry; ``payload`` reads what Qdrant holds, ``reading`` picks a reader for the code
-(``python_code``, ``grammar_code`` or ``plain_text``), ``dimensions`` turns what they found into numbers.
-``backfill`` scores whole collections: it reads with ``points``, records with ``store`` and tells with ``report``.
-The definitions, with every number, stand in ``docs/quality.md``.
+``score`` scores one pattern: ``payload`` reads its payload, ``parsing`` chooses a parser for the code (``python_code``,
+``grammar_code`` or ``plain_text``), and ``dimensions`` turns the analysis into numbers. ``backfill`` scores whole
+collections: it reads with ``points``, stores with ``store`` and counts with ``backfill_result``. ``docs/quality.md``
+defines every number.
 """
 
 from code_patterns.quality.score import VERSION, QualityScore, score_pattern

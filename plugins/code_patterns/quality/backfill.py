@@ -1,4 +1,4 @@
-"""Score whole collections: read a batch, score it, store it, next."""
+"""Score whole collections: read a batch, score it, store it, take the next."""
 
 import asyncio
 import contextlib
@@ -27,14 +27,14 @@ async def backfill(
 ) -> BackfillResult:
     """Score the points of Qdrant collections and store the scores in PostgreSQL.
 
-    Everything that can be wrong with the two servers is found out before anything is scored.
+    Both servers are checked before anything is scored.
 
     :param postgres: where the scores go
     :param qdrant: where the points are
     :param settings: what the person chose
-    :param identity: which run this is, for the history
-    :raises ConfigurationError: when a person must change something first
-    :raises OutageError: when a server went away; the next try does everything again, with the same result
+    :param identity: which run this is, for the run history
+    :raises ConfigurationError: a person must change something first
+    :raises OutageError: a server is away; the next try starts over, with the same result
     """
 
     async def opened() -> tuple[ScoreStore, PointSource, contextlib.AsyncExitStack]:
@@ -62,7 +62,7 @@ class Backfill:
         self._started = time.monotonic()
 
     async def execute(self) -> BackfillResult:
-        """Run, and leave a row in the history whatever happens (a dry run leaves none)."""
+        """Run, and record the run in the history whatever happens (a dry run is not recorded)."""
         if self._settings.dry_run:
             await self._stream()
         else:
@@ -71,7 +71,7 @@ class Backfill:
             try:
                 await self._stream()
             except BaseException as error:
-                # The error itself is what the person must see, not that the history could not be written.
+                # The person must see this error, not the one of writing the history.
                 with contextlib.suppress(PatternsError):
                     await self._close_history("failed", error)
                 raise
@@ -97,7 +97,7 @@ class Backfill:
             progress.show(self._tally.found.total(), stored=self._tally.stored, failed=self._tally.failed)
 
     async def _do(self, batch: Sequence[Point]) -> bool:
-        """Score and store one batch; return whether there was anything to do."""
+        """Score and store one batch; return whether there was something to score."""
         for point in batch:
             self._tally.found[point.collection] += 1
         hashed = [(point, content_hash_of(point.payload)) for point in batch]
@@ -116,7 +116,7 @@ class Backfill:
         latest = list({item.point.pattern_id: item for item in scored}.values())
         refused = await bisect(latest, self._store.save, ScoreRefusedError)
         if len(latest) > 1 and len(refused) == len(latest):
-            # Not one of many scores was accepted: the table is at fault, no pattern is.
+            # The table refused every score of a batch: the table is at fault, not the patterns.
             raise ConfigurationError(
                 f"The table pattern_quality_metrics refuses every score: {refused[0][1]}. Look at its constraints and "
                 "triggers."
@@ -136,14 +136,14 @@ class Backfill:
         )
 
     def _note(self) -> str | None:
-        """Say in words what the numbers alone would hide."""
+        """Say what the numbers alone do not show."""
         names = ", ".join(f"'{name}'" for name in self._source.collections)
         if not self._tally.found.total():
             least = self._settings.min_confidence
             why = f"none has a confidence of {least:g} or more" if least else "there are no points in it"
             return f"No pattern was found in {names}, so nothing was scored: {why}."
         if self._tally.failed:
-            return f"{self._tally.failed:,} scores were not stored; the table above tells why."
+            return f"{self._tally.failed:,} scores were not stored; the table above says why."
         return None
 
     async def _close_history(self, status: str, error: BaseException | None) -> None:
@@ -152,7 +152,7 @@ class Backfill:
 
 
 async def _one_ahead(batches: AsyncIterator[list[Point]]) -> AsyncIterator[list[Point]]:
-    """Read the next batch while one is worked on."""
+    """Read the next batch while the present one is scored."""
 
     async def read() -> list[Point] | None:
         return await anext(batches, None)

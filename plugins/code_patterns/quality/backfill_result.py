@@ -1,4 +1,4 @@
-"""What a backfill found: counts, tiers, averages, failures; as a table, as numbers, as a row."""
+"""The result of a backfill: counts, tiers, averages, failures."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from code_patterns.quality.dimensions import TIERS, WEIGHTS
 from code_patterns.quality.score import VERSION, QualityScore
 
 MAX_REASONS = 10
-"""Different reasons of failures that are told apart."""
+"""Most reasons of failures that are counted separately."""
 OTHER_REASONS = "other reasons"
 
 
 @dataclass(slots=True)
 class Tally:
-    """Running sums of one backfill; its size does not depend on how many points there are."""
+    """Running sums of one backfill; their size does not depend on the number of points."""
 
     found: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
@@ -48,12 +48,12 @@ class Tally:
         return self.failures.total()
 
     def average_of(self, tier: str) -> float | None:
-        """Mean composite of a tier, or ``None`` where it has no pattern."""
+        """Mean composite of a tier, or ``None`` if it has no pattern."""
         return round(self.tier_sums[tier] / self.tiers[tier], 4) if self.tiers[tier] else None
 
     @property
     def average(self) -> float | None:
-        """Mean composite, or ``None`` where nothing was scored."""
+        """Mean composite, or ``None`` if nothing was scored."""
         return round(sum(self.tier_sums.values()) / self.scored, 4) if self.scored else None
 
 
@@ -61,7 +61,7 @@ class Tally:
 class BackfillResult:
     """The outcome of one run.
 
-    :param run_id: its id in ``pattern_quality_runs``; ``None`` for a dry run, which leaves no row there
+    :param run_id: its id in ``pattern_quality_runs``; ``None`` for a dry run, which is not recorded
     :param dry_run: whether it stored nothing
     :param found: points looked at, by collection
     :param skipped: points that had a score of this version for this content
@@ -70,9 +70,9 @@ class BackfillResult:
     :param failed: scores the database refused
     :param tiers: number of points and average score, by tier
     :param dimensions: averages of the five dimensions
-    :param parsers: number of points by how their code was read
+    :param parsers: number of points by parser
     :param failures: number of failures by reason
-    :param average_score: mean composite, or ``None`` where nothing was scored
+    :param average_score: mean composite, or ``None`` if nothing was scored
     :param seconds: duration
     :param note: what a person should know although the run succeeded
     """
@@ -96,7 +96,7 @@ class BackfillResult:
     def of(
         cls, tally: Tally, *, run_id: UUID | None, dry_run: bool, seconds: float, note: str | None
     ) -> "BackfillResult":
-        """Sum a tally up."""
+        """Make a result of a tally."""
         return cls(
             run_id=run_id,
             dry_run=dry_run,
@@ -116,11 +116,11 @@ class BackfillResult:
 
     @property
     def patterns_per_second(self) -> float:
-        """Points looked at per second."""
+        """Points looked at, per second."""
         return sum(self.found.values()) / self.seconds if self.seconds else 0.0
 
     def details(self) -> dict[str, Any]:
-        """What has no column of its own in the history."""
+        """What has no column in the run history."""
         return {
             "collections": dict(self.found),
             "tiers": {name: {"patterns": count, "average": mean} for name, (count, mean) in self.tiers.items()},

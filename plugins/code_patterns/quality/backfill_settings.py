@@ -1,4 +1,4 @@
-"""What a person may choose for a quality backfill."""
+"""The settings of a quality backfill."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from code_patterns.typed_fields import NOT_BOOLEAN, Flag, own_rule
 
 ALL = "all"
 COLLECTIONS = ("archon_vectors", "quality_vectors", "code_patterns", "execution_patterns")
-"""The collections that ``all`` stands for, as far as they exist."""
+"""The collections that ``all`` means; those that do not exist are left out."""
 
 
 def _names(param: Any) -> tuple[str, ...]:
@@ -28,13 +28,13 @@ class BackfillSettings:
     """How one run behaves.
 
     :param collections: the collections to read, in this order
-    :param only_existing: leave out those that do not exist, as long as one does
+    :param only_existing: leave out collections that do not exist, if at least one exists
     :param limit: most points to look at, all collections together, or ``None`` for all
     :param min_confidence: leave out points below this confidence, 0 to 1
     :param batch_size: points read, scored and stored together
     :param delay_seconds: pause between batches
-    :param dry_run: score and report, store nothing
-    :param only_missing: leave out what has a score of this version for this content
+    :param dry_run: score, but store nothing
+    :param only_missing: leave out patterns that have a score of this version for this content
     :param patience_seconds: how long the run waits at its start for servers that do not serve yet
     """
 
@@ -56,7 +56,7 @@ class BackfillSettings:
 def choose(params: Mapping[str, Any], run_type: str, read_variable: ReadVariable) -> BackfillSettings:
     """Choose everything for one run; see :func:`code_patterns.params.choose`.
 
-    A run that a sync has woken concerns every collection and only what has no score yet, unless its Params say
+    A run that a sync started covers every collection and scores only what has no score yet, unless its Params say
     otherwise.
 
     :param run_type: Airflow's ``dag_run.run_type``
@@ -65,7 +65,7 @@ def choose(params: Mapping[str, Any], run_type: str, read_variable: ReadVariable
     chosen = run_params.choose(BackfillSettings, params, read_variable, defaults=woken, given={"only_existing": False})
     if chosen.collections != COLLECTIONS:
         return chosen
-    # Where the sync writes another collection than code_patterns, that one belongs to all of them.
+    # If the sync writes another collection than code_patterns, 'all' includes that one.
     synced = (read_variable("patterns_collection") or "").strip()
     return replace(
         chosen, collections=tuple(dict.fromkeys([*COLLECTIONS, *([synced] if synced else [])])), only_existing=True

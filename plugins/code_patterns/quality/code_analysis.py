@@ -1,4 +1,4 @@
-"""What a reader finds in a piece of code: facts without judgement, the same for every language."""
+"""What a parser finds in a piece of code, in the same form for every language."""
 
 import re
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ _DIRECTIVE = re.compile(
     re.IGNORECASE,
 )
 MAX_WORDS_READ = 20_000
-"""Characters of a comment or docstring whose words are counted; more says nothing more."""
+"""Characters of a comment or docstring in which words are counted."""
 
 
 class NotParsedError(Exception):
-    """The code is no valid text of the language; the text says why."""
+    """The code is not valid in the language; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How code was read.
+    """How the code was read.
 
     :param parser: ``ast``, ``tree-sitter``, ``text`` (the language-neutral fallback) or ``none`` (there is no code)
-    :param language: the language, where it is known
-    :param reason: why the fallback had to be used
+    :param language: the language, if it is known
+    :param reason: why the fallback was used
     """
 
     parser: Parser
@@ -36,14 +36,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class FunctionAnalysis:
-    """One function or method; functions inside it belong to it.
+    """One function or method, including the functions inside it.
 
-    :param name: its name, empty where it has none
+    :param name: its name; empty if it has none
     :param substance: 1 for real code, 0 for a stub, 0.5 for one that only returns a constant; ``None`` where the
-        language asks for no body: abstract methods, members of protocols and interfaces
+        language needs no body: abstract methods, members of protocols and interfaces
     :param doc_words: words of its docstring or of the comment right before it
     :param cyclomatic: 1 plus its decisions
-    :param is_async: whether it is asynchronous; ``None`` where the language does not mark it
+    :param is_async: whether it is asynchronous; ``None`` if the language does not mark that
     """
 
     name: str
@@ -58,7 +58,7 @@ class ClassAnalysis:
     """One class, or another named type.
 
     :param name: its name
-    :param substance: as for a function, for a type without methods; ``None`` where its methods are what counts
+    :param substance: as for a function, if the type has no methods; ``None`` if its methods count instead
     :param doc_words: words of its docstring or of the comment right before it
     """
 
@@ -69,14 +69,14 @@ class ClassAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class CodeAnalysis:
-    """What a piece of code holds.
+    """The analysis of a piece of code.
 
     :param reading: how it was read
     :param functions: its functions and methods
     :param classes: its classes and other types
-    :param rest: substance of the code outside of them, where there are none
-    :param doc_words: words of the documentation at its head
-    :param hints: share of parameters and results with a type, 0 to 1; ``None`` where the language has no such thing
+    :param rest: substance of the code outside of them, if there are none
+    :param doc_words: words of the documentation at the head of the code
+    :param hints: share of parameters and results with a type, 0 to 1; ``None`` if the language has no types
     :param comment_words: words in comments
     :param statements: number of statements
     :param cyclomatic: 1 plus the decisions of the most complex function
@@ -103,10 +103,10 @@ class CodeAnalysis:
 
 
 def count_words(text: str) -> int:
-    """Count the words; where a script has no blanks, two characters are a word."""
+    """Count the words; in a script without blanks, two characters count as a word."""
     return len(_WORD.findall(text[:MAX_WORDS_READ]))
 
 
 def comment_words(comment: str) -> int:
-    """Count the words of a comment; one that addresses a tool instead of a reader has none."""
+    """Count the words of a comment; a comment for a tool has none."""
     return 0 if _DIRECTIVE.match(comment) else count_words(comment)

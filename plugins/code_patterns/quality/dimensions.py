@@ -1,4 +1,4 @@
-"""The five dimensions, each 0 to 1. Every number here stands, with its reason, in ``docs/quality.md``."""
+"""The five dimensions, each 0 to 1. ``docs/quality.md`` defines every number here."""
 
 import re
 
@@ -16,17 +16,17 @@ TIERS = (("excellent", 0.9), ("good", 0.7), ("fair", 0.5), ("poor", 0.0))
 
 DOCSTRING, HINTS, COMMENTS, DESCRIPTION = 0.40, 0.30, 0.15, 0.15
 DOCSTRING_WORDS = 10
-"""Words of a docstring that earns everything."""
+"""Words of a docstring for the full mark."""
 DESCRIPTION_WORDS = 8
-"""Words of a description that earns everything."""
+"""Words of a description for the full mark."""
 COMMENT_WORDS_PER_STATEMENT = 1.0
-"""Words in comments, per statement, that earn everything."""
+"""Words in comments, per statement, for the full mark."""
 
 NODE_TYPE_DECLARED, NODE_TYPE_IN_NAME, NODE_METHOD = 0.40, 0.25, 0.35
 SYNCHRONOUS_METHOD = 0.5
-"""Share of the method's part that is left when it is not asynchronous."""
+"""Share of the method's part for a method that is not asynchronous."""
 NO_NODE = 0.30
-"""For code that neither claims to be a node nor looks like one: it breaks no promise, and keeps none."""
+"""For code that is no node and does not claim to be one."""
 METHODS = {
     "effect": ("execute", "effect"),
     "compute": ("execute", "compute"),
@@ -39,7 +39,7 @@ FULL_USE_CASES, FULL_EXAMPLES, FULL_FURTHER_FIELDS = 3, 2, 8
 
 LEVELS = ("low", "medium", "high")
 MOST_LOW, MOST_MEDIUM = 5, 10
-"""Largest cyclomatic complexity that is low, and that is medium."""
+"""Largest cyclomatic complexity that is low, and largest that is medium."""
 UNDECLARED = 0.5
 AGREEMENT = (1.0, 0.25, 0.0)
 """Complexity by how many levels the declared one is off."""
@@ -55,7 +55,7 @@ def completeness(facts: CodeAnalysis) -> float:
 def documentation(facts: CodeAnalysis, payload: PatternPayload) -> float:
     """Docstrings, type hints and comments of the code, and a description beside it.
 
-    What a language cannot have is left out, and the other parts of the code's documentation weigh more instead.
+    A part that the language does not have is left out, and the other parts of the code's documentation weigh more.
     """
     parts = [
         (DOCSTRING, _docstrings(facts)),
@@ -83,7 +83,7 @@ def onex_compliance(facts: CodeAnalysis, payload: PatternPayload) -> float:
 
 
 def metadata_richness(payload: PatternPayload) -> float:
-    """Use cases, examples and further fields, each up to a number that is plenty."""
+    """Use cases, examples and further fields, each up to a number for the full mark."""
     return (
         USE_CASES * min(1.0, payload.use_cases / FULL_USE_CASES)
         + EXAMPLES * min(1.0, payload.examples / FULL_EXAMPLES)
@@ -92,7 +92,7 @@ def metadata_richness(payload: PatternPayload) -> float:
 
 
 def complexity(facts: CodeAnalysis, payload: PatternPayload) -> float:
-    """Whether the declared level is the measured one; a stub has nothing to measure."""
+    """Whether the declared level is the measured one; in a stub there is nothing to measure."""
     if facts.completeness == 0:
         return 0.0
     if payload.complexity is None:
@@ -116,7 +116,7 @@ def words_of(identifier: str) -> list[str]:
 
 
 def _docstrings(facts: CodeAnalysis) -> float:
-    """Mean over functions and classes; special methods count only where there is nothing else."""
+    """Mean over functions and classes; special methods count only if there is nothing else."""
     units: list[FunctionAnalysis | ClassAnalysis] = [*facts.functions, *facts.classes]
     ordinary = [unit for unit in units if not (unit.name.startswith("__") and unit.name.endswith("__"))]
     words = [unit.doc_words for unit in ordinary or units] or [facts.doc_words]
@@ -124,7 +124,7 @@ def _docstrings(facts: CodeAnalysis) -> float:
 
 
 def _comments(facts: CodeAnalysis) -> float:
-    """Words in comments for each statement; comments in stubs explain nothing."""
+    """Words in comments per statement; comments in stubs do not count."""
     if not facts.statements:
         return 0.0
     words = facts.comment_words / facts.statements

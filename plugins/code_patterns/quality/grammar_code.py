@@ -1,4 +1,4 @@
-"""Read other languages than Python by their tree-sitter grammars."""
+"""Analyse other languages than Python by their tree-sitter grammars."""
 
 import re
 import time
@@ -31,12 +31,12 @@ __all__ = ["GRAMMARS", "read"]
 MAX_BYTES = 64 * 1024
 """Longest code that is parsed."""
 STEP_BYTES = 2 * 1024
-"""How much longer each next trial is: what cannot be parsed in bounded time shows itself on little text."""
+"""How much longer each trial is: text that cannot be parsed in bounded time shows on a short piece."""
 MAX_SECONDS_PER_BYTE = 5e-6
-"""Processor time after which a trial counts as hopeless; ordinary code takes a tenth of it."""
+"""Processor time after which a trial is given up; ordinary code takes a tenth of it."""
 MIN_SECONDS = 0.02
 MAX_SECONDS = 1.0
-"""Processor time of all trials of one text together."""
+"""Processor time for all trials of one text."""
 
 _TYPED_PARAMETERS = frozenset({"required_parameter", "optional_parameter"})
 _PROPERTY_PARAMETER = re.compile(rb"\b(?:private|public|protected|readonly)\s")
@@ -62,17 +62,17 @@ class _Found:
 
 
 def read(code: str, language: str) -> CodeAnalysis:
-    """Find the facts of code in a language of :data:`~code_patterns.quality.grammars.GRAMMARS`.
+    """Analyse code in a language of :data:`~code_patterns.quality.grammars.GRAMMARS`.
 
     :param code: a file or a part of one
     :param language: its canonical name
-    :raises NotParsedError: it is no valid text of the language, too long, or takes too long
+    :raises NotParsedError: the code is not valid in the language, is too long, or takes too long
     """
     grammar = GRAMMARS[language]
     root = _parse(code, grammar)
     found = _Found()
     _walk(root, grammar, found)
-    # An announcement beside the definition is nothing of its own; alone it is a stub.
+    # A declaration beside its definition does not count; alone it is a stub.
     functions = found.functions or found.declared
     return CodeAnalysis(
         reading=Reading("tree-sitter", language),
@@ -88,7 +88,7 @@ def read(code: str, language: str) -> CodeAnalysis:
 
 
 def _parse(code: str, grammar: Grammar) -> Node:
-    # Some grammars want the end of the last line.
+    # Some grammars need the end of the last line.
     text = code.encode("utf-8", "replace") + b"\n"
     if len(text) > MAX_BYTES:
         raise NotParsedError(f"longer than {MAX_BYTES} bytes")
@@ -102,9 +102,9 @@ def _parse(code: str, grammar: Grammar) -> Node:
 
 
 def _parse_bounded(text: bytes, grammar: Grammar) -> Node:
-    """Parse ever longer beginnings of a text, and give up when one takes too long.
+    """Parse longer and longer beginnings of a text, and give up when one takes too long.
 
-    The parser itself knows no limit: 60 KB of an operator between commas took it 20 GB.
+    The parser has no limit of its own: 60 KB of an operator between commas took it 20 GB.
     """
     parser = grammar.parser()
     length, spent = 0, 0.0
@@ -120,7 +120,7 @@ def _parse_bounded(text: bytes, grammar: Grammar) -> Node:
 
 
 def _walk(root: Node, grammar: Grammar, found: _Found) -> None:
-    """Record every function and class that is not inside a function, and measure the code around them."""
+    """Record every function and class that is not inside a function, and measure the code outside them."""
     pending = 0
     first = True
     stack: list[tuple[Node, bool]] = [(root, False)]
@@ -134,7 +134,7 @@ def _walk(root: Node, grammar: Grammar, found: _Found) -> None:
             pending += words
             continue
         if is_statement and kind not in TRANSPARENT:
-            # The comment right before a statement documents what the statement defines.
+            # A comment right before a statement documents what the statement defines.
             doc_words, pending = pending, 0
             found.statements += 1
             if first:
@@ -230,7 +230,7 @@ def _body(node: Node) -> Node | None:
 
 
 def _substance(node: Node, body: Node | None, grammar: Grammar) -> float | None:
-    """Tell a stub (0) from a constant (0.5), from real code (1) and from what needs no body (``None``)."""
+    """Return 0 for a stub, 0.5 for a constant, 1 for real code, ``None`` for what needs no body."""
     if body is None:
         return 0.0 if grammar.omits_empty_body else None
     if body.type not in grammar.blocks and body.type != "block":
@@ -242,7 +242,7 @@ def _substance(node: Node, body: Node | None, grammar: Grammar) -> float | None:
 
 
 def _initialises(node: Node) -> bool:
-    """Tell whether a constructor works before its body begins: C++ initialisers, TypeScript's parameter properties."""
+    """Whether a constructor has work before its body: C++ initialisers, TypeScript's parameter properties."""
     if any(child.type in ("field_initializer_list", "constructor_initializer") for child in node.children):
         return True
     parameters = node.child_by_field_name("parameters")
@@ -259,7 +259,7 @@ def _decisions(node: Node, grammar: Grammar) -> int:
 
 
 def _is_catch_all(node: Node) -> bool:
-    """Tell whether a case is the one taken when no other is."""
+    """Whether a case is the default."""
     kind = node.type
     if kind == "case_item":
         value = node.child_by_field_name("value")
@@ -301,7 +301,7 @@ def _hints(grammar: Grammar, found: _Found) -> float | None:
 
 
 def _rest(top: list[Node], grammar: Grammar) -> float:
-    """Judge code without functions and types; imports alone are half of something."""
+    """Return the substance of code without functions and types; 0.5 for imports alone."""
     others = [node for node in top if node.type not in grammar.imports]
     if not others:
         return 0.5 if top else 0.0
@@ -316,7 +316,7 @@ def _is_prototype(node: Node) -> bool:
 
 
 def _name(node: Node) -> str:
-    """Return a function's name; in C and C++ it stands inside the declarator, and some are named by an assignment."""
+    """Return a function's name. In C and C++ the declarator holds it; some are named by an assignment."""
     name = node.child_by_field_name("name")
     declarator = node.child_by_field_name("declarator")
     while name is None and declarator is not None:

@@ -1,6 +1,6 @@
-"""What the grammars call things: which node types are functions, blocks and decisions in each language.
+"""The node types of the grammars: functions, blocks and decisions in each language.
 
-What differs between the languages stands in ``grammars.toml``; what they share stands here.
+``grammars.toml`` has what differs between the languages; this module has what they share.
 """
 
 import importlib
@@ -20,23 +20,23 @@ def _types(names: str) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Grammar:
-    """One language. Everything that is a set holds names of node types.
+    """One language. Every set holds names of node types.
 
     :param language: its name
     :param module: the Python module of its grammar
-    :param function: what gives the grammar there
+    :param function: the module's function that returns the grammar
     :param functions: functions and methods that have a body
-    :param members: declarations inside a type for which the language asks no body
-    :param declarations: declarations that only announce a function defined elsewhere
-    :param ambiguous: declarations that may be of a variable or of a function
+    :param members: declarations inside a type that need no body
+    :param declarations: declarations of a function that is defined elsewhere
+    :param ambiguous: declarations of a variable or of a function
     :param classes: classes and other named types
     :param blocks: nodes whose children are statements or members
     :param decisions: nodes that add one way through the code
     :param imports: nodes that only name other code
     :param hints: whether parameters have types: ``always``, ``optional`` or ``never``
     :param marks_async: whether the language marks asynchronous functions
-    :param omits_empty_body: whether an empty body is no node of its own, so that a missing one means a stub
-    :param wrapping: text before and after a fragment that is only valid inside a type
+    :param omits_empty_body: whether an empty body has no node, so that a missing body means a stub
+    :param wrapping: text to put before and after a fragment that is valid only inside a type
     """
 
     language: str
@@ -82,11 +82,11 @@ GRAMMARS = _read(tomllib.loads(Path(__file__).with_suffix(".toml").read_text("ut
 """The languages that have a grammar, by name."""
 
 OPERATORS = _types("&& || and or")
-"""Operators that decide whether their right side runs."""
+"""Operators that decide whether their right side is evaluated."""
 OPERATOR_PARENTS = _types("binary_expression binary list let_chain")
-"""Nodes in which these are operators, and not a reference or a pattern."""
+"""Nodes in which these are operators, not a reference or a pattern."""
 CATCH_ALL = _types("default default_case _ else")
-"""First children of a case that is taken when no other is."""
+"""First children of a default case."""
 COMMENTS = _types("comment line_comment block_comment")
 TRANSPARENT = _types("attribute_item decorator annotation")
 """Nodes that may stand between a comment and what it describes."""

@@ -1,4 +1,4 @@
-"""Which language a pattern is written in."""
+"""The language that a pattern is written in."""
 
 from pathlib import PurePosixPath
 
@@ -38,9 +38,9 @@ _SAYS_NOTHING = {"", "unknown", "text", "plaintext", "none", "null", "n/a", "cod
 def language_of(declared: str | None, file_path: str | None) -> str | None:
     """Name the language of a pattern.
 
-    :param declared: what the pattern says, in any of its usual spellings
-    :param file_path: its file, whose ending decides where the pattern says nothing
-    :return: a canonical name, or what the pattern says where that is no language known here, or ``None``
+    :param declared: the pattern's language in any usual spelling
+    :param file_path: its file; the ending decides if no language is declared
+    :return: the canonical name; for a language not known here, the declared name; ``None`` if there is neither
     """
     name = (declared or "").strip().lower()[:50]
     if name in _BY_NAME:

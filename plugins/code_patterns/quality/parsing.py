@@ -1,4 +1,4 @@
-"""Pick the reader for a piece of code, and the language-neutral one where no other can read it."""
+"""Choose the parser for a piece of code; use the language-neutral one if no other can read it."""
 
 from code_patterns.quality import grammar_code, plain_text, python_code
 from code_patterns.quality.code_analysis import CodeAnalysis, NotParsedError, Reading
@@ -8,11 +8,11 @@ MAX_LANGUAGE_IN_REASON = 40
 
 
 def read_code(code: str, declared: str | None, file_path: str | None) -> CodeAnalysis:
-    """Find the facts of a piece of code.
+    """Analyse a piece of code.
 
     :param code: the code, possibly a fragment, cut off, or no code at all
-    :param declared: the language the pattern says it is in
-    :param file_path: the file the pattern says it comes from
+    :param declared: the pattern's language
+    :param file_path: the pattern's file
     """
     if not code.strip():
         return CodeAnalysis(Reading("none"))

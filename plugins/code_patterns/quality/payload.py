@@ -1,4 +1,4 @@
-"""Read a Qdrant payload, whatever writer made it: what is missing, null or of another type counts as not there."""
+"""Read a Qdrant payload of any writer: a field that is null or has a wrong type counts as missing."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 UNNAMED = "unnamed_pattern"
 NODE_TYPES = ("effect", "compute", "reducer", "orchestrator")
 MAX_ITEMS_READ = 1_000
-"""Items of one list, and fields of one mapping, that are looked at."""
+"""Most items of a list, and most fields of a mapping, that are looked at."""
 
 _SCORED_ELSEWHERE = frozenset(
     {"code", "content_preview", "text", "description", "pattern_name", "confidence", "pattern_confidence", "metadata"}
@@ -19,26 +19,26 @@ _BOOKKEEPING = frozenset(
     | {"embedding_hash", "content_hash", "created_at", "updated_at", "sync_timestamp", "timestamp", "indexed_at"}
 )
 _NOT_FURTHER = _SCORED_ELSEWHERE | _BOOKKEEPING
-"""Fields that another dimension scores, or that say nothing about the code."""
+"""Fields that another dimension scores, and fields that say nothing about the code."""
 _SAYS_NOTHING = {"", "-", "?", "n/a", "na", "none", "null", "nil", "unknown", "todo", "tbd", "undefined", "default"}
 _LEVELS = {"low": "low", "simple": "low", "medium": "medium", "moderate": "medium", "high": "high", "complex": "high"}
 
 
 @dataclass(frozen=True, slots=True)
 class PatternPayload:
-    """A payload's fields, as far as quality is concerned.
+    """The fields of a payload that matter for quality.
 
     :param name: ``pattern_name``, or ``unnamed_pattern``
     :param code: ``code``, else ``content_preview``, else empty
-    :param description: ``text`` where it is more than the code, else ``description``
-    :param language: what it says its language is
+    :param description: ``text`` if it is more than the code, else ``description``
+    :param language: the declared language
     :param file_path: the file it comes from
     :param confidence: ``confidence``, else ``pattern_confidence``, else 0.0
     :param node_type: the declared ONEX node type, or ``None``
     :param complexity: the declared complexity: ``low``, ``medium``, ``high`` or ``None``
     :param use_cases: number of distinct use cases
     :param examples: number of distinct examples
-    :param further_fields: number of other fields that say something
+    :param further_fields: number of other fields with a meaningful value
     """
 
     name: str
@@ -113,7 +113,7 @@ def _node_type(top: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | Non
 
 
 def _more_than_code(text: str, code: str) -> str:
-    """Return what a text says besides the code it may contain."""
+    """Return a text without the code that it may contain."""
     head, marker, _ = text.partition("\n\nCode:\n")
     if marker and head.startswith("File: "):
         return ""
@@ -121,7 +121,7 @@ def _more_than_code(text: str, code: str) -> str:
 
 
 def _count_items(value: Any) -> int:
-    """Count the distinct items that say something; a single text or mapping is one item."""
+    """Count the distinct items with a meaningful value; a single text or mapping is one item."""
     if isinstance(value, list):
         return len({str(item)[:500].strip().lower() for item in value[:MAX_ITEMS_READ] if _says_something(item)})
     return int(_says_something(value))

@@ -1,4 +1,4 @@
-"""Read what no parser can: other languages, fragments, diffs and code that was cut off."""
+"""Analyse what no parser can read: other languages, fragments, diffs, code that was cut."""
 
 import re
 
@@ -6,11 +6,11 @@ from code_patterns.quality.code_analysis import ClassAnalysis, CodeAnalysis, Fun
 from code_patterns.quality.stubs import statement_substance
 
 MAX_CHARACTERS = 256 * 1024
-"""Text that is looked at; what comes after it changes little."""
+"""Characters that are looked at; more change little."""
 MOST = 0.8
-"""Best completeness without a parser: nothing shows that the code is whole."""
+"""Highest completeness without a parser: nothing shows that the code is whole."""
 STUB_WEIGHT = 3
-"""Real statements that one stub outweighs."""
+"""How many real statements one stub outweighs."""
 MAX_HEAD = 2_000
 """Characters in which the parameters of a function must end."""
 
@@ -42,11 +42,11 @@ _DECISION = re.compile(r"\b(?:if|elif|elsif|unless|for|foreach|while|until|case|
 
 
 def read(code: str, language: str | None, reason: str) -> CodeAnalysis:
-    """Find the facts that text alone can tell.
+    """Analyse code as text alone.
 
     :param code: any text
     :param language: its language, if known
-    :param reason: why no parser read it
+    :param reason: why no parser could read it
     """
     text = code[:MAX_CHARACTERS]
     if _DIFF.search(text):
@@ -66,7 +66,7 @@ def read(code: str, language: str | None, reason: str) -> CodeAnalysis:
     stubs = sum(value == 0 for value in judged)
     rest = MOST * real / (real + STUB_WEIGHT * stubs) if real else 0.0
     words = [comment_words(comment) for comment in comments]
-    # Which comment belongs to which function is not known: the first that looks like one documents them all.
+    # It is not known which comment belongs to which function: the first docstring counts for all.
     documents = bool(comments) and (comments[0].startswith(_DOCUMENTING) or text.lstrip().startswith(comments[0]))
     doc_words = words[0] if documents and real else 0
     cyclomatic = 1 + len(_DECISION.findall(bare))
@@ -91,7 +91,7 @@ def read(code: str, language: str | None, reason: str) -> CodeAnalysis:
 
 
 def _without_heads(text: str) -> tuple[str, list[re.Match[str]]]:
-    """Take out the heads of functions and classes, parameters included: they are no code that runs."""
+    """Remove the heads of functions and classes, parameters included: they are not executed."""
     parts: list[str] = []
     heads: list[re.Match[str]] = []
     position = 0
@@ -106,7 +106,7 @@ def _without_heads(text: str) -> tuple[str, list[re.Match[str]]]:
 
 
 def _end_of_head(text: str, start: int) -> int:
-    """Find where a head ends: behind its parameters, at the colon, brace or line end that follows."""
+    """Find the end of a head: the colon, brace or line end after its parameters."""
     depth = 0
     for position in range(start, min(start + MAX_HEAD, len(text))):
         character = text[position]
@@ -117,7 +117,7 @@ def _end_of_head(text: str, start: int) -> int:
 
 
 def _judge(statement: str) -> float | None:
-    """Judge one statement; ``None`` for what is none: blanks, lone brackets and keywords, prose."""
+    """Return the substance of one statement; ``None`` for blanks, lone brackets and keywords, prose."""
     if statement.rstrip().endswith(") {"):
         return None
     statement = statement.strip(" \t{}\r\f\v")

@@ -1,4 +1,4 @@
-"""Reading points from Qdrant, whole payloads, page by page."""
+"""Read points with whole payloads from Qdrant, page by page."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,9 +19,9 @@ from code_patterns.servers.qdrant_config import QdrantConfig
 class Point:
     """One point as the backfill needs it.
 
-    :param collection: where it is, as users write it
-    :param pattern_id: the pattern it belongs to, from :func:`pattern_id_of`
-    :param payload: its payload, ``None`` where it has none
+    :param collection: its collection, as users write it
+    :param pattern_id: its pattern, from :func:`pattern_id_of`
+    :param payload: its payload; ``None`` if it has none
     """
 
     collection: str
@@ -30,9 +30,9 @@ class Point:
 
 
 def pattern_id_of(point_id: Any) -> UUID:
-    """Give the pattern's id of a point: a uuid stays, anything else becomes a uuid of its own.
+    """Return the id of a point's pattern: a uuid is kept, any other id becomes a uuid.
 
-    The namespace is the one of RFC 4122 for domain names. The collection is no part of it: the same number in two
+    The namespace is that of RFC 4122 for domain names. The collection is no part of the id: the same number in two
     collections is the same pattern.
     """
     if not isinstance(point_id, int):
@@ -46,7 +46,7 @@ def pattern_id_of(point_id: Any) -> UUID:
 class PointSource:
     """Collections as the backfill reads them.
 
-    :param qdrant: where they are
+    :param qdrant: the server
     :param collections: what to read, in this order
     """
 
@@ -63,8 +63,8 @@ class PointSource:
         """Connect and find the collections or aliases of these names.
 
         :param only_existing: leave out those that do not exist
-        :raises ConfigurationError: Qdrant may not be read, or there is nothing to read
-        :raises OutageError: Qdrant cannot be reached, is too busy or failing
+        :raises ConfigurationError: Qdrant refuses to be read, or there is no such collection
+        :raises OutageError: Qdrant cannot be reached, is too busy or fails
         """
         async with Qdrant.open(config) as qdrant:
             doing = "listing the collections"
@@ -84,7 +84,7 @@ class PointSource:
             yield cls(qdrant, [name for name in names if name in found.values()])
 
     async def count(self) -> int:
-        """How many points there are, whatever their confidence."""
+        """Count the points, whatever their confidence."""
         total = 0
         for name in self.collections:
             counted = await self._qdrant.call(f"counting in '{name}'", partial(self._client.count, name, exact=True))
@@ -95,8 +95,8 @@ class PointSource:
         """Read all points in batches, which may span two collections.
 
         :param size: points of a batch
-        :param min_confidence: leave out what is below
-        :param limit: most points to give
+        :param min_confidence: leave out points below this confidence
+        :param limit: most points to return
         """
         batch: list[Point] = []
         left = limit
@@ -138,7 +138,7 @@ class PointSource:
 
 
 def _surely_not_below(confidence: float) -> models.Filter | None:
-    """Let Qdrant leave out what its numbers show to be below; text and lists are for the reader to judge."""
+    """Let Qdrant leave out numbers below; a confidence that is text is checked after reading."""
     if confidence <= 0:
         return None
     below = models.Range(lt=confidence)

@@ -1,4 +1,4 @@
-"""Read Python by its own parser."""
+"""Analyse Python by its own parser."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ from code_patterns.quality.code_analysis import (
 )
 
 MAX_CHARACTERS = 256 * 1024
-"""Longest code that is parsed: a tree takes about a hundred times the memory of its text."""
+"""Longest code that is parsed: a syntax tree takes about a hundred times the memory of its text."""
 
 READING = Reading("ast", "python")
 
@@ -32,11 +32,11 @@ _CHILDREN: dict[type, tuple[str, ...]] = {
     for kind in vars(ast).values()
     if isinstance(kind, type) and issubclass(kind, ast.AST)
 } | {ast.Name: (), ast.Constant: (), ast.Import: (), ast.ImportFrom: (), ast.Global: (), ast.Nonlocal: ()}
-"""Fields that can hold nodes which count. Annotations do not: types are no code that runs."""
+"""Fields that can hold nodes which count; annotations are not executed, so they do not."""
 _DECISIONS = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _TELLING = (*_DEFINITIONS, ast.Import, ast.ImportFrom, ast.For, ast.While, ast.If, ast.With, ast.Try)
-"""Statements that tell Python from prose, and from most other languages."""
+"""Statements that distinguish Python from prose and from most other languages."""
 
 AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -54,11 +54,11 @@ class _Found:
 
 
 def read(code: str, *, sniff: bool = False) -> CodeAnalysis:
-    """Find the facts of Python code.
+    """Analyse Python code.
 
     :param code: a module or a part of one, at any indentation
-    :param sniff: the language is a guess: what could be prose or another language is refused
-    :raises NotParsedError: it is no Python, or too long
+    :param sniff: the language is a guess; refuse code that may be prose or another language
+    :raises NotParsedError: the code is not Python, or too long
     """
     body = _parse(code)
     if sniff and not any(isinstance(node, _TELLING) for node in body):
@@ -202,7 +202,7 @@ def _count_hints(node: AnyFunction, found: _Found) -> None:
 
 
 def _substance(body: Sequence[ast.stmt]) -> float:
-    """Tell a stub (0) from a constant (0.5) and from real code (1)."""
+    """Return 0 for a stub, 0.5 for a constant, 1 for real code."""
     real = [node for node in body if not _is_filler(node)]
     if not real:
         return 0.0
@@ -239,7 +239,7 @@ def _is_constant(value: ast.expr) -> bool:
 
 
 def _class_substance(node: ast.ClassDef) -> float:
-    """Fields make a class without methods real; an exception needs nothing but its name and base."""
+    """Return the substance of a class without methods: fields make it real; an exception needs none."""
     if any(isinstance(item, ast.AnnAssign) or not _is_filler(item) for item in node.body):
         return 1.0
     bases = (_last_name(base) for base in node.bases)
@@ -247,7 +247,7 @@ def _class_substance(node: ast.ClassDef) -> float:
 
 
 def _rest(body: Sequence[ast.stmt]) -> float:
-    """Judge code without functions and classes; imports alone are half of something."""
+    """Return the substance of code without functions and classes; 0.5 for imports alone."""
     others = [node for node in body if not isinstance(node, ast.Import | ast.ImportFrom)]
     return max(_substance(others), 0.5 if len(others) < len(body) else 0.0)
 

@@ -1,4 +1,4 @@
-"""Score one pattern: a Qdrant payload in, numbers out."""
+"""Score one pattern from its Qdrant payload."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +10,14 @@ from code_patterns.quality.parsing import read_code
 from code_patterns.quality.payload import read_payload
 
 VERSION = "2.0.0"
-"""Version of the definitions; it changes whenever one of them does."""
+"""Version of the definitions; it changes with every change of one."""
 
 DECIMALS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class QualityScore:
-    """The quality of one pattern; every number is 0 to 1 unless it says otherwise.
+    """The quality of one pattern; every number is from 0 to 1 unless said otherwise.
 
     :param completeness: real code, not stubs
     :param documentation: docstrings, comments, type hints, a description
@@ -53,7 +53,7 @@ class QualityScore:
 
 
 def score_pattern(payload: Any) -> QualityScore:
-    """Score a pattern on what its payload holds; never raises on account of it.
+    """Score a pattern from its payload; never raises because of the payload.
 
     :param payload: a Qdrant payload; ``None`` and anything that is no mapping count as empty
     """

@@ -1,4 +1,4 @@
-"""Writing scores and the run history to PostgreSQL."""
+"""Write scores and the run history to PostgreSQL."""
 
 import hashlib
 import json
@@ -26,11 +26,11 @@ from code_patterns.sql import query
 
 MAX_TEXT = 255
 VOLATILE_FIELDS = ("sync_timestamp",)
-"""Payload fields that change without the content."""
+"""Payload fields that change although the content does not."""
 
 
 class ScoreRefusedError(PatternsError):
-    """The database works but will not store these very scores."""
+    """The database works but refuses these scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ScoredPoint:
 
 
 def content_hash_of(payload: Mapping[str, Any] | None) -> str:
-    """Identify the content of a payload, whatever the order of its fields."""
+    """Return a hash of a payload's content; the order of its fields does not matter."""
     content = {key: value for key, value in (payload or {}).items() if key not in VOLATILE_FIELDS}
     try:
         text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
@@ -59,7 +59,7 @@ def content_hash_of(payload: Mapping[str, Any] | None) -> str:
 
 
 class ScoreStore:
-    """The table ``pattern_quality_metrics`` and the history beside it, on one connection.
+    """The table ``pattern_quality_metrics`` and its run history, on one connection.
 
     :param config: the database
     :param connection: an open connection in autocommit mode
@@ -72,7 +72,7 @@ class ScoreStore:
     @classmethod
     @asynccontextmanager
     async def open(cls, config: PostgresConfig) -> AsyncIterator["ScoreStore"]:
-        """Connect, and make sure that every score can be stored.
+        """Connect, and check that scores can be stored.
 
         :raises ConfigurationError: the login fails, or a table or the unique constraint is missing
         """
@@ -87,7 +87,7 @@ class ScoreStore:
             yield store
 
     async def lock(self) -> None:
-        """Become the only backfill of the database; the lock ends with the session, however it ends."""
+        """Wait until no other backfill of the database runs; the lock ends with the session."""
         lock = Lock("code_patterns quality", "", holder="quality backfill", subject=self._config.address)
         async with database_errors(self._config):
             await take(self._connection, lock)
@@ -101,7 +101,7 @@ class ScoreStore:
         return frozenset(row[0] for row in rows)
 
     async def save(self, scored: Sequence[ScoredPoint]) -> None:
-        """Store scores in one statement; of several with one id the last one counts.
+        """Store scores in one statement; of several with one id the last counts.
 
         :raises ScoreRefusedError: a constraint or trigger of the table refuses one of them
         """
@@ -122,7 +122,7 @@ class ScoreStore:
             raise ScoreRefusedError(error.diag.message_primary or type(error).__name__) from None
 
     async def start_run(self, run: RunIdentity, collections: Sequence[str]) -> None:
-        """Open this run in the history and close those that were killed."""
+        """Record this run in the history, and mark killed runs as abandoned."""
         async with database_errors(self._config), self._connection.transaction():
             await self._connection.execute(query("quality_abandon_runs"))
             await self._connection.execute(
@@ -138,9 +138,9 @@ class ScoreStore:
             )
 
     async def finish_run(self, run: RunIdentity, outcome: Mapping[str, Any]) -> None:
-        """Close this run in the history.
+        """Record the end of this run in the history.
 
-        :param outcome: the parameters of ``quality_finish_run.sql`` besides ``id``
+        :param outcome: the parameters of ``quality_finish_run.sql`` except ``id``
         """
         async with database_errors(self._config):
             await self._connection.execute(
@@ -154,7 +154,7 @@ class ScoreStore:
 
 
 def metadata_of(item: ScoredPoint) -> str:
-    """Say in JSON what is stored beside the composite."""
+    """Return what is stored beside the composite, as JSON."""
     score, payload = item.score, item.point.payload or {}
     name = payload.get("pattern_name")
     return orjson.dumps(
@@ -174,5 +174,5 @@ def metadata_of(item: ScoredPoint) -> str:
 
 
 def _storable(text: str) -> str:
-    """Take out what PostgreSQL's JSON cannot hold, and what is too long to read."""
+    """Remove what PostgreSQL's JSON cannot hold, and cut what is too long."""
     return text[:MAX_TEXT].replace("\x00", "").encode("utf-8", "replace").decode()

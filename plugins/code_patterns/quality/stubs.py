@@ -1,9 +1,9 @@
-"""Recognise a body that only stands in for one, by the text of its only statement, in any language but Python."""
+"""Recognise stubs by the text of their only statement, in any language but Python."""
 
 import re
 
 MAX_STATEMENT = 300
-"""Characters of a statement that are looked at; a longer one is no stub."""
+"""Longest statement that may be a stub, in characters."""
 
 _UNFINISHED = r"(?:not[\s_-]?(?:yet[\s_-]?)?(?:been[\s_-]?)?implement|unimplement|\btodo\b|unsupportedoperation)"
 _FAILS = re.compile(rf"(?:throw|raise|panic|fail|die|abort|fatal|error)\b[\s\S]*?{_UNFINISHED}", re.IGNORECASE)
@@ -20,7 +20,7 @@ _CONSTANT = re.compile(
 
 
 def statement_substance(text: str) -> float:
-    """Judge the only statement of a body.
+    """Return the substance of a body's only statement.
 
     :return: 0 for a stub, 0.5 for a constant, 1 for real code
     """
