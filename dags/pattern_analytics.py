@@ -1,24 +1,25 @@
 """### Daily analytics of template use
 
-Computes, from the usage events of a day (UTC), one row over all templates and one for every template used that day into
-the table `pattern_analytics`: counts, success rate, averages, top templates, and the trend against the day before.
-Then forgets old traces of the storage layer.
+Computes the usage events of a day (UTC) into the table `pattern_analytics`: one row over all templates, and one for
+each template used that day. A row holds counts, success rate, averages, top templates, and the trend against the day
+before. Then the run deletes old traces of the storage layer.
 
 **Schedule**: every day at 00:00 UTC, for the day that has just ended.
 
-**Params**: `day`, a day such as 2026-03-01, to compute instead of the run's data interval. A manual run without either
-computes yesterday.
+**Params**: `day`, such as 2026-03-01, to compute instead of the run's data interval. A manual run without `day` and
+without a data interval computes yesterday.
 
-**Backfill**: computes each of its days exactly as the daily run did, or would have, from the events that are there
-now. Use it when events of past days were recorded late.
+**Backfill**: computes each of its days as a daily run does, from the events that exist now. Use it if events of past
+days were recorded late.
 
 **Connections**: `patterns_postgres`.
 **Variables**: `pattern_trace_retention_days` (90): how long rows of `pattern_learning_traces` are kept.
 
-**A re-run** replaces the rows of its day and adds none. Killed at any moment, nothing of the day's rows is changed.
+**A re-run** replaces the rows of its day and adds none. If a run is killed, the day's rows stay as they were.
 
-**When it fails**: the last line of the task log says what is wrong and what to do. "Run schema_migration first" means
-just that. A template that is deleted in the very moment its row is written fails the try; the next one succeeds.
+**When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
+run that DAG with `dry_run` off. If a template is deleted while its row is written, the try fails and the next one
+succeeds.
 """
 
 import sys

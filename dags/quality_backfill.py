@@ -1,27 +1,31 @@
 """### Quality scores for the patterns in Qdrant
 
-Reads patterns from Qdrant, scores them in five dimensions and stores one current score per pattern in PostgreSQL
-(`pattern_quality_metrics`). What the numbers mean is defined in `docs/quality.md`.
+Reads patterns from Qdrant, scores them in five dimensions and stores one score per pattern in PostgreSQL
+(`pattern_quality_metrics`). `docs/quality.md` defines the numbers.
 
-**Schedule**: after every successful `pattern_sync_full`, by the asset `code_patterns`. Such a run takes every
-collection that exists and scores what has no score of this version for its content. By hand, it scores what the Params
-say.
+**Schedule**: after every successful `pattern_sync_full`, through the asset `code_patterns`. Such a run reads every
+existing collection and scores the patterns that have no score of this version for their content. A manual run scores
+what its Params say.
 
-**Params**: `collection` (`archon_vectors` when left empty; `all` means those of `archon_vectors`, `quality_vectors`,
-`code_patterns` and `execution_patterns` that exist, and the one that `patterns_collection` names), `limit`,
-`min_confidence`, `batch_size`, `delay_seconds`, `dry_run`, and `only_missing`, which leaves out patterns that have a
-score of this version for this content. One that is left empty falls back to its Variable, then to the default.
+**Params**: an empty one falls back to its Variable, then to the default.
+
+- `collection`: default `archon_vectors`. `all` means `archon_vectors`, `quality_vectors`, `code_patterns`,
+  `execution_patterns` and the collection that `patterns_collection` names, as far as they exist.
+- `limit`, `min_confidence`: which patterns are read.
+- `batch_size`, `delay_seconds`: how fast.
+- `dry_run`: score, but store nothing.
+- `only_missing`: leave out patterns that have a score of this version for their content.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`.
 **Variables**: `quality_backfill_batch_size` (100), `quality_backfill_delay_seconds` (0.5), `patterns_collection`
 (`code_patterns`), `patterns_patience_seconds` (300).
 
-**A re-run** measures again: the same rows with a newer timestamp, never a second one. Killed at any moment, the next
-try starts over and ends with the same rows. Runs wait for each other.
+**A re-run** scores again: it replaces the rows and adds none. If a run is killed, the next try starts over and ends
+with the same rows. Runs wait for each other.
 
-**When it fails**: the last line of the task log says what is wrong and what to do. "Run schema_migration first" means
-just that. A collection that does not exist is an error that names those that do. A score that the database refuses does
-not fail the run: it is counted with its reason. A run that finds no pattern says so in words.
+**When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
+run that DAG with `dry_run` off. For a collection that does not exist, the message names those that do. A score that the
+database refuses does not fail the run: the log counts it with the reason. A run that finds no pattern says why.
 
 **Asset**: a run that succeeds updates `pattern_quality_metrics`.
 
@@ -59,15 +63,17 @@ with DAG(
     },
     params={
         "collection": Param(None, type=["null", "string"], description="Collection or alias in Qdrant, or all"),
-        "limit": Param(None, type=["null", "integer"], minimum=1, description="Most points to look at"),
+        "limit": Param(None, type=["null", "integer"], minimum=1, description="Most points to read"),
         "min_confidence": Param(
             None, type=["null", "number"], minimum=0, maximum=1, description="Leave out points below this confidence"
         ),
         "batch_size": Param(None, type=["null", "integer"], minimum=1, description="Points scored and stored together"),
         "delay_seconds": Param(None, type=["null", "number"], minimum=0, description="Pause between batches, seconds"),
-        "dry_run": Param(False, type="boolean", description="Score and report, store nothing"),
+        "dry_run": Param(False, type="boolean", description="Score, but store nothing"),
         "only_missing": Param(
-            None, type=["null", "boolean"], description="Leave out what has a score of this version for this content"
+            None,
+            type=["null", "boolean"],
+            description="Only patterns that have no score of this version for their content",
         ),
     },
 ):

@@ -1,29 +1,31 @@
 """### Schema of the patterns database
 
-Brings the PostgreSQL tables of this bundle to a version, forward or back: `plan` shows what would run with its SQL,
-`apply` runs it, `verify` compares the database with the files and the expected schema. Existing tables are adopted
+Migrates the PostgreSQL tables of this bundle to a version, forward or back. `plan` shows what would run, with its
+SQL. `apply` runs it. `verify` compares the database with the files and the expected schema. Existing tables are adopted
 with their rows; the head of each file in `include/migrations` says what it leaves alone.
 
-**Schedule**: none. Run it after a deployment that brings new migrations, and before the first sync.
+**Schedule**: none. Run it before the first sync, and after a deployment with new migrations.
 
-**Params**: `dry_run` is on unless you switch it off: the run then ends after `plan`, and `apply` is skipped.
-`direction` is `up` or `down`. `target` is the version to end at; left empty it means the newest. Going down needs it,
-and 0 takes back everything: empty tables that migrations made are dropped, tables with rows stay.
+**Params**:
 
-**Connections**: `patterns_postgres`, with the owner of the tables as login. It must reach the server itself: a pooler
-such as PgBouncer in transaction mode loses the lock that keeps two runs apart.
+- `dry_run`: on by default. The run shows the plan and skips `apply`.
+- `direction`: `up` or `down`.
+- `target`: the version to end at; empty means the newest. `down` needs it. 0 removes everything: empty tables that
+  migrations made are dropped, tables with rows stay.
+
+**Connections**: `patterns_postgres`, with the owner of the tables as login. Connect to the server itself: behind a
+pooler in transaction mode, such as PgBouncer, the lock that keeps two runs apart is lost.
 **Variables**: none.
 
-**A re-run** finds what is applied already in the table `pattern_schema_migrations` and does the rest. A migration that
-has lost something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at
-the same time wait for one another. Killed in the middle of a file, nothing of that file remains; the one kind of file
-that cannot run in a transaction (it builds an index without blocking writers) is cleaned up and repeated by the next
-run.
+**A re-run** reads in the table `pattern_schema_migrations` what is applied, and does the rest. A migration that has lost
+something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at the same
+time wait for each other. If a run is killed in the middle of a file, nothing of that file remains. Files that build an
+index without blocking writers cannot run in a transaction: the next run cleans them up and repeats them.
 
-**When it fails**: the last line of the task log names the file, the cause and the way out. Files before the failed one
-stay applied, so remove the cause and trigger again; `apply` is never retried by itself. "Edited since they ran" means
-that the bundle's files are not those that were applied: restore them. A rollback of 013 that meets scores without
-lineage counts them and changes nothing.
+**When it fails**: the last lines of the task log name the file, the cause and what to do. Files before the failed one
+stay applied. Remove the cause and trigger the DAG again; Airflow never retries `apply`. For "Edited since they ran",
+restore the files that were applied. A rollback of 013 changes nothing while scores without lineage exist; it says how
+many there are.
 """
 
 import sys
@@ -58,7 +60,7 @@ with DAG(
             None,
             type=["null", "integer"],
             minimum=0,
-            description="Version to end at; empty means the newest. Going down needs it; 0 takes back everything",
+            description="Version to end at; empty means the newest. Down needs it; 0 removes everything",
         ),
         "dry_run": Param(True, type="boolean", description="Only show the plan and its SQL"),
     },
