@@ -17,8 +17,8 @@ with their rows; the head of each file in `include/migrations` says what it leav
 pooler in transaction mode, such as PgBouncer, the lock that keeps two runs apart is lost.
 **Variables**: none.
 
-**A re-run** reads in the table `pattern_schema_migrations` what is applied, and does the rest. A migration that has lost
-something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at the same
+**A re-run** reads in the table `pattern_schema_migrations` what is applied, and does the rest. A migration that has
+lost something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at the same
 time wait for each other. If a run is killed in the middle of a file, nothing of that file remains. Files that build an
 index without blocking writers cannot run in a transaction: the next run cleans them up and repeats them.
 

@@ -334,7 +334,9 @@ def test_check_sends_one_word_once(embedding_server: EmbeddingServer, api: str) 
     assert embedding_server.texts == ["function"]
 
 
-@pytest.mark.parametrize("fault", [status(429), status(500), status(503), faults.RESET], ids=str)
+@pytest.mark.parametrize(
+    "fault", [status(429), status(500), status(503), faults.RESET], ids=["429", "500", "503", "reset"]
+)
 def test_check_is_as_patient_as_a_batch(embedding_server: EmbeddingServer, api: str, fault: Fault) -> None:
     embedding_server.faults.extend([fault, fault])
     use(config_for(embedding_server, api), lambda embedder: embedder.check())

@@ -20,6 +20,11 @@ QUICK = RetryPolicy(attempts=3, total=5, first_wait=0.001, longest_wait=0.01)
 WAYS = [status(400), status(413), status(422), status(500), faults.RESET, faults.NAN, faults.ERROR_BODY]
 REFUSALS = (400, 413, 422)
 
+
+def _name(way: Fault) -> str:
+    return "reset" if way.reset else str(way.status)
+
+
 pytestmark = pytest.mark.parametrize("api", ["ollama", "openai"])
 
 
@@ -70,7 +75,7 @@ def assert_embedded(outcome: dict[str, Any], texts: Sequence[str]) -> None:
         assert isinstance(outcome[text], np.ndarray), outcome[text]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", WAYS, ids=_name)
 def test_one_long_text_is_cut_near_the_limit_within_the_bound(
     embedding_server: EmbeddingServer, api: str, way: Fault
 ) -> None:
@@ -87,7 +92,7 @@ def test_one_long_text_is_cut_near_the_limit_within_the_bound(
     )
 
 
-@pytest.mark.parametrize("way", [status(400), status(500)], ids=str)
+@pytest.mark.parametrize("way", [status(400), status(500)], ids=_name)
 def test_a_batch_of_long_texts_is_searched_once_and_not_halved(
     embedding_server: EmbeddingServer, api: str, way: Fault
 ) -> None:
@@ -120,7 +125,7 @@ def test_denser_texts_lower_the_limit_in_a_few_steps(embedding_server: Embedding
     assert embedding_server.requests <= 5 * 2 * (5 + SEARCH_STEPS)
 
 
-@pytest.mark.parametrize("way", [status(400), status(500)], ids=str)
+@pytest.mark.parametrize("way", [status(400), status(500)], ids=_name)
 def test_what_is_refused_for_its_content_is_not_searched_for_a_length(
     embedding_server: EmbeddingServer, api: str, way: Fault
 ) -> None:
