@@ -18,9 +18,9 @@ pooler in transaction mode, such as PgBouncer, the lock that keeps two runs apar
 **Variables**: none.
 
 **A re-run** reads in the table `pattern_schema_migrations` what is applied, and does the rest. A migration that has
-lost something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at the same
-time wait for each other. If a run is killed in the middle of a file, nothing of that file remains. Files that build an
-index without blocking writers cannot run in a transaction: the next run cleans them up and repeats them.
+lost something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at the
+same time wait for each other. If a run is killed in the middle of a file, nothing of that file remains. Files that
+build an index without blocking writers cannot run in a transaction: the next run cleans them up and repeats them.
 
 **When it fails**: the last lines of the task log name the file, the cause and what to do. Files before the failed one
 stay applied. Remove the cause and trigger the DAG again; Airflow never retries `apply`. For "Edited since they ran",
