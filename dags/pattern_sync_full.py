@@ -6,8 +6,9 @@ that no pattern stands behind, and then proves that both sides agree.
 **Schedule**: 02:00 UTC.
 
 **Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. `allow_mass_delete` lets this one run
-delete more than `pattern_sync_max_delete_fraction` of the points; `rollback` and `shards` are told below. A Param that
-is left empty falls back to its Variable, then to the default. A run with `limit` deletes and proves nothing.
+delete more than `pattern_sync_max_delete_fraction` of the points; `take_over` makes a collection that belongs to
+another database this one's; `rollback` and `shards` are told below. A Param that is left empty falls back to its
+Variable, then to the default. A run with `limit` deletes and proves nothing.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
@@ -85,6 +86,9 @@ with DAG(
         "rollback": Param(
             False, type="boolean", description="Go back to the collection that was in use before a change of model"
         ),
+        "take_over": Param(
+            False, type="boolean", description="Make a collection that belongs to another database this one's"
+        ),
         "shards": Param(
             None, type=["null", "integer"], minimum=1, maximum=100, description="Tasks to share the writing; 1: none"
         ),
@@ -95,6 +99,7 @@ with DAG(
         task_id="partition",
         shards="{{ params.shards }}",
         rollback="{{ params.rollback }}",
+        take_over="{{ params.take_over }}",
         max_active_tis_per_dag=1,
     )
     shard = QdrantUpsertOperator.partial(
@@ -104,6 +109,7 @@ with DAG(
         task_id="sync",
         mode="full",
         rollback="{{ params.rollback }}",
+        take_over="{{ params.take_over }}",
         allow_mass_delete="{{ params.allow_mass_delete }}",
         points_before="{{ ti.xcom_pull(task_ids='partition', key='points') }}",
         trigger_rule="none_failed",

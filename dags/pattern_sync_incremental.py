@@ -7,7 +7,7 @@ included.
 caught up by the next run. The first run on a new database or collection compares everything.
 
 **Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. One that is left empty falls back to its
-Variable, then to the default.
+Variable, then to the default. `retry_dead_letters` tries all parked rows now, however long they were to wait.
 
 **Backfill** (or a manual run with a date or interval of your own): compares the rows created or updated in that data
 interval with Qdrant and repairs what differs; the position of the hourly runs stays where it is.
@@ -27,8 +27,8 @@ the last recorded batch. Runs of this DAG and of `pattern_sync_full` wait for ea
 
 **When it fails**: the last line of the task log says what is wrong and what to do. A configuration error is not
 retried; an outage is. "Run schema_migration first" means just that. Rows that the embedding server or Qdrant refuse do
-not fail the run: they are parked in the table `pattern_sync_dead_letters` with their error, and every run tries them
-again.
+not fail the run: they are parked in the table `pattern_sync_dead_letters` with their error. They are tried again after
+1, 2, 4 hours and so on, at most 7 days, at once when the row changes, and by every full sync.
 """
 
 import os
@@ -69,6 +69,7 @@ with DAG(
         "delay_seconds": Param(None, type=["null", "number"], minimum=0, description="Pause between batches, seconds"),
         "limit": Param(None, type=["null", "integer"], minimum=1, description="Most changed rows to look at"),
         "dry_run": Param(False, type="boolean", description="Count what would be done and write nothing"),
+        "retry_dead_letters": Param(False, type="boolean", description="Try all dead letters now"),
         "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
     },
 ):
@@ -80,6 +81,7 @@ with DAG(
         limit="{{ params.limit }}",
         dry_run_only="{{ params.dry_run }}",
         collection="{{ params.collection }}",
+        retry_dead_letters="{{ params.retry_dead_letters }}",
         # Backfills ignore max_active_runs; one task at a time keeps waiting runs from filling the workers.
         max_active_tis_per_dag=1,
         outlets=[Asset("code_patterns_changes")],

@@ -57,47 +57,69 @@ COMMENT ON TABLE pattern_sync_pruned IS
 COMMENT ON COLUMN pattern_sync_pruned.only_row IS 'Keeps the table at one row.';
 COMMENT ON COLUMN pattern_sync_pruned.sync_xid IS 'Tombstones of this transaction and of older ones may be gone.';
 
+CREATE TABLE IF NOT EXISTS pattern_sync_database (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    id uuid NOT NULL DEFAULT gen_random_uuid()
+);
+INSERT INTO pattern_sync_database DEFAULT VALUES ON CONFLICT DO NOTHING;
+COMMENT ON TABLE pattern_sync_database IS 'Which database this is: one row. A collection in Qdrant names the database that it belongs to.';
+COMMENT ON COLUMN pattern_sync_database.only_row IS 'Keeps it at one row.';
+COMMENT ON COLUMN pattern_sync_database.id IS 'Made once. Every dump and copy carries it; name, cluster and address tell those apart.';
+
 CREATE TABLE IF NOT EXISTS pattern_sync_checkpoints (
-    collection text PRIMARY KEY,
+    collection text,
     target_identity text,
     system_identifier text NOT NULL,
-    watermark_xid xid8 NOT NULL,
-    watermark_id uuid NOT NULL,
+    watermark_xid xid8,
+    watermark_id uuid,
+    progress text,
+    pending_progress text,
+    witness_id uuid,
+    witness_written_at timestamptz,
     capture_identity text,
     last_incremental_at timestamptz,
     last_full_at timestamptz,
-    updated_at timestamptz NOT NULL DEFAULT now()
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (collection, target_identity)
 );
 COMMENT ON TABLE pattern_sync_checkpoints IS 'Checkpoint of each collection: how far it has been synced.';
-COMMENT ON COLUMN pattern_sync_checkpoints.collection IS 'Name of the Qdrant collection or alias.';
-COMMENT ON COLUMN pattern_sync_checkpoints.target_identity IS 'What the collection was when the watermark was written; another one needs a full sync.';
+COMMENT ON COLUMN pattern_sync_checkpoints.collection IS 'Name of the Qdrant collection.';
+COMMENT ON COLUMN pattern_sync_checkpoints.target_identity IS 'Which collection of that name: the identity in its metadata.';
 COMMENT ON COLUMN pattern_sync_checkpoints.system_identifier IS 'Identity of the PostgreSQL cluster: after a restore elsewhere transaction ids start over.';
-COMMENT ON COLUMN pattern_sync_checkpoints.watermark_xid IS 'Everything written by older transactions has arrived.';
+COMMENT ON COLUMN pattern_sync_checkpoints.watermark_xid IS 'Everything written by older transactions has arrived; NULL where everything must be compared first.';
 COMMENT ON COLUMN pattern_sync_checkpoints.watermark_id IS 'Within transaction watermark_xid, everything up to this id has arrived.';
 COMMENT ON COLUMN pattern_sync_checkpoints.capture_identity IS
     'The table, its partitions and triggers as they were then; others need a full sync. NULL when triggers were missing.';
+COMMENT ON COLUMN pattern_sync_checkpoints.progress IS 'Progress token that the collection''s metadata holds too: another one there means that one side was restored or exchanged.';
+COMMENT ON COLUMN pattern_sync_checkpoints.pending_progress IS 'Token that the collection is getting: it may hold it already.';
+COMMENT ON COLUMN pattern_sync_checkpoints.witness_id IS 'Point that was written last: an older snapshot of the collection does not hold it so.';
+COMMENT ON COLUMN pattern_sync_checkpoints.witness_written_at IS 'Its sync_timestamp; NULL where it was deleted.';
 COMMENT ON COLUMN pattern_sync_checkpoints.last_incremental_at IS 'End of the last successful incremental run.';
 COMMENT ON COLUMN pattern_sync_checkpoints.last_full_at IS 'End of the last successful full run.';
 COMMENT ON COLUMN pattern_sync_checkpoints.updated_at IS 'When this row was last written.';
 
 CREATE TABLE IF NOT EXISTS pattern_sync_dead_letters (
     collection text,
+    target_identity text,
     node_id uuid,
     stage text NOT NULL CHECK (stage IN ('read', 'embed', 'write')),
     error text NOT NULL,
     attempts int NOT NULL DEFAULT 1,
     first_failed_at timestamptz NOT NULL DEFAULT now(),
     last_failed_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (collection, node_id)
+    next_attempt_at timestamptz NOT NULL DEFAULT now() + interval '1 hour',
+    PRIMARY KEY (collection, target_identity, node_id)
 );
 COMMENT ON TABLE pattern_sync_dead_letters IS 'Dead letters: rows that could not be synced on their own account; later runs retry them.';
-COMMENT ON COLUMN pattern_sync_dead_letters.collection IS 'Name of the Qdrant collection or alias.';
+COMMENT ON COLUMN pattern_sync_dead_letters.collection IS 'Name of the Qdrant collection.';
+COMMENT ON COLUMN pattern_sync_dead_letters.target_identity IS 'Which collection of that name: the identity in its metadata.';
 COMMENT ON COLUMN pattern_sync_dead_letters.node_id IS 'Id of the row in pattern_lineage_nodes.';
 COMMENT ON COLUMN pattern_sync_dead_letters.stage IS 'Where it failed: read, embed or write.';
 COMMENT ON COLUMN pattern_sync_dead_letters.error IS 'Reason of the latest failure.';
-COMMENT ON COLUMN pattern_sync_dead_letters.attempts IS 'How many runs have tried it.';
+COMMENT ON COLUMN pattern_sync_dead_letters.attempts IS 'How many runs have tried it since it changed.';
 COMMENT ON COLUMN pattern_sync_dead_letters.first_failed_at IS 'Time of the first failure.';
 COMMENT ON COLUMN pattern_sync_dead_letters.last_failed_at IS 'Time of the latest failure.';
+COMMENT ON COLUMN pattern_sync_dead_letters.next_attempt_at IS 'Hourly runs leave it alone until then; each attempt doubles the wait, up to 7 days. A change of the row, or a full sync, tries it at once.';
 
 CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -1,7 +1,7 @@
 -- 015 back: removes the sync's triggers, columns and tables.
 --
--- Lost with it: the watermarks, the run history and the list of failed rows. The next full sync after going up again
--- makes good for it. A column updated_at that existed before migration 015 stays. Patterns and Qdrant are not touched.
+-- Lost with it: the watermarks, the run history, the list of failed rows, and which database this is. After going up
+-- again it counts as another one: run pattern_sync_full once with take_over, which makes good for all of it. A column updated_at that existed before migration 015 stays. Patterns and Qdrant are not touched.
 
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_inserted ON pattern_lineage_nodes;
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_copied ON pattern_lineage_nodes;
@@ -34,4 +34,5 @@ DROP TABLE IF EXISTS pattern_sync_runs;
 DROP TABLE IF EXISTS pattern_sync_dead_letters;
 DROP TABLE IF EXISTS pattern_sync_checkpoints;
 DROP TABLE IF EXISTS pattern_sync_pruned;
+DROP TABLE IF EXISTS pattern_sync_database;
 DROP TABLE IF EXISTS pattern_sync_tombstones;

@@ -1,9 +1,14 @@
 -- How far a collection has been synced.
 SELECT
-    target_identity,
     system_identifier,
     watermark_xid::text::bigint,
     watermark_id,
+    progress,
+    pending_progress,
+    witness_id,
+    witness_written_at,
     capture_identity
 FROM pattern_sync_checkpoints
-WHERE collection = %(collection)s;
+WHERE
+    collection = %(collection)s
+    AND target_identity = %(target_identity)s;

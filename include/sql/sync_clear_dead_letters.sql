@@ -2,4 +2,5 @@
 DELETE FROM pattern_sync_dead_letters
 WHERE
     collection = %(collection)s
+    AND target_identity = %(target_identity)s
     AND node_id = any(%(ids)s::uuid []);

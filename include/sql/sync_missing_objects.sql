@@ -9,9 +9,10 @@ FROM
         ('pattern_lineage_nodes', 'updated_at'),
         ('pattern_sync_tombstones', NULL),
         ('pattern_sync_pruned', NULL),
-        ('pattern_sync_checkpoints', NULL),
+        ('pattern_sync_database', NULL),
+        ('pattern_sync_checkpoints', 'witness_id'),
         ('pattern_sync_checkpoints', 'capture_identity'),
-        ('pattern_sync_dead_letters', NULL),
+        ('pattern_sync_dead_letters', 'next_attempt_at'),
         ('pattern_sync_runs', NULL),
         ('pattern_sync_runs', 'first_id')) AS needed (table_name, column_name)
 WHERE

@@ -3,7 +3,7 @@
 WITH pruned AS (
     DELETE FROM pattern_sync_tombstones
     WHERE
-        sync_xid <= (SELECT min(watermark_xid) FROM pattern_sync_checkpoints)
+        sync_xid <= (SELECT min(coalesce(watermark_xid, '0'::xid8)) FROM pattern_sync_checkpoints)
         OR deleted_at < now() - make_interval(days => %(keep_days)s)
     RETURNING sync_xid
 )

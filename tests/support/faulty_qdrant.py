@@ -26,7 +26,7 @@ from qdrant_client import QdrantClient, models
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Largest request body that a Qdrant server takes unless configured otherwise (service.max_request_size_mb)."""
 
-Operation = Literal["upsert", "payload", "delete", "retrieve", "scroll", "read", "manage"]
+Operation = Literal["upsert", "payload", "delete", "retrieve", "scroll", "read", "version", "manage"]
 
 _OPERATIONS: list[tuple[str, str, Operation]] = [
     ("PUT", r"/collections/[^/]+/points", "upsert"),
@@ -35,6 +35,7 @@ _OPERATIONS: list[tuple[str, str, Operation]] = [
     ("POST", r"/collections/[^/]+/points/scroll", "scroll"),
     ("POST", r"/collections/[^/]+/points", "retrieve"),
     ("POST", r"/collections/[^/]+/points/(count|query)", "read"),
+    ("GET", r"/", "version"),
     ("GET", r".*", "read"),
 ]
 
@@ -111,6 +112,9 @@ class Forward:
 class Local:
     """The client's local mode, in memory."""
 
+    version = "1.18.0"
+    """The version of Qdrant that it claims to be."""
+
     def __init__(self) -> None:
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
@@ -131,6 +135,8 @@ class Local:
         except ValueError as error:
             return _error(400, f"Format error in JSON body: {error}")
         parts = path.strip("/").split("/")
+        if parts == [""]:
+            return 200, json.dumps({"title": "qdrant - vector search engine", "version": self.version}).encode()
         try:
             with self._lock:
                 result = self._do(method, parts, sent)

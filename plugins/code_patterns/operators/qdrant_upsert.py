@@ -29,6 +29,7 @@ class QdrantUpsertOperator(SyncOperator):
     :param batch_size: patterns per batch; Variable ``pattern_sync_batch_size``, default 100
     :param delay_seconds: pause between batches; Variable ``pattern_sync_delay_seconds``, default 0
     :param allow_mass_delete: let this run delete more than ``pattern_sync_max_delete_fraction`` (default 0.2)
+    :param retry_dead_letters: try all dead letters now, also those that have not waited long enough
     :param heal: write anew what mode ``verify`` finds wrong
     :param id_range: be a shard: write what differs in this range only, ``{"first": id, "last": id}``, and leave the
         rest to the full sync that follows
@@ -40,6 +41,7 @@ class QdrantUpsertOperator(SyncOperator):
         "batch_size",
         "delay_seconds",
         "allow_mass_delete",
+        "retry_dead_letters",
         "heal",
         "id_range",
         "points_before",
@@ -54,6 +56,7 @@ class QdrantUpsertOperator(SyncOperator):
         batch_size: int | str | None = None,
         delay_seconds: float | str | None = None,
         allow_mass_delete: bool | str = False,
+        retry_dead_letters: bool | str = False,
         heal: bool | str = False,
         id_range: Mapping[str, str] | None = None,
         points_before: int | str | None = None,
@@ -64,6 +67,7 @@ class QdrantUpsertOperator(SyncOperator):
         self.batch_size = batch_size
         self.delay_seconds = delay_seconds
         self.allow_mass_delete = allow_mass_delete
+        self.retry_dead_letters = retry_dead_letters
         self.heal = heal
         self.id_range = id_range
         self.points_before = points_before

@@ -23,12 +23,13 @@ class SyncOperator(BaseOperator):
     :param limit: most rows to look at; empty means all
     :param dry_run_only: dry run: count what would be done, write nothing
     :param rollback: bring the collection that readers saw before a change of model up to date, and swap it back
+    :param take_over: let a full sync make a collection that belongs to another database this one's
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     :param embedding_conn_id: connection of the embedding server
     """
 
-    template_fields: Sequence[str] = ("collection", "limit", "dry_run_only", "rollback")
+    template_fields: Sequence[str] = ("collection", "limit", "dry_run_only", "rollback", "take_over")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class SyncOperator(BaseOperator):
         limit: int | str | None = None,
         dry_run_only: bool | str = False,
         rollback: bool | str = False,
+        take_over: bool | str = False,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
         embedding_conn_id: str = EmbeddingHook.default_conn_name,
@@ -47,6 +49,7 @@ class SyncOperator(BaseOperator):
         self.limit = limit
         self.dry_run_only = dry_run_only
         self.rollback = rollback
+        self.take_over = take_over
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
         self.embedding_conn_id = embedding_conn_id

@@ -1,12 +1,14 @@
 """All that is known of the Qdrant collection that a run reads and writes."""
 
-from dataclasses import asdict, dataclass
+import uuid
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from qdrant_client import models
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import recipe_of
 
 METADATA_KEY = "code_patterns"
@@ -36,6 +38,8 @@ class Description:
     :param points: how many points it held when it was adopted, or last proven to agree with PostgreSQL
     :param token_limit: the longest text that the embedding server takes, in tokens as
         :func:`~code_patterns.embeddings.texts.count_tokens` estimates them; ``None`` as long as none was too long
+    :param database: whose patterns it holds
+    :param progress: token that this database knows too, which changes with every run that writes
     """
 
     identity: str | None = None
@@ -44,6 +48,8 @@ class Description:
     left: str | None = None
     points: int | None = None
     token_limit: int | None = None
+    database: DatabaseIdentity | None = None
+    progress: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,20 @@ class StoredCollection:
     vectors: models.VectorParams | None
     description: Description
 
+    @property
+    def unfit(self) -> list[str]:
+        """What its vectors have that the sync, or readers of its points, cannot work with, in words."""
+        if self.vectors is None:
+            return ["only named vectors"]
+        found = []
+        if self.vectors.distance is not models.Distance.COSINE:
+            found.append(f"the distance {self.vectors.distance.value}")
+        if self.vectors.datatype not in (None, models.Datatype.FLOAT32):
+            found.append(f"vectors of the datatype {self.vectors.datatype.value}")
+        if self.vectors.multivector_config:
+            found.append("several vectors for each point (multivector)")
+        return found
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -70,6 +90,7 @@ class Collection:
     :param stored: what stands in Qdrant; ``None`` until it is created
     :param outdated: the collection that readers of ``name`` see until this one is published; a user's own collection,
         which no alias stands before, is its own predecessor
+    :param fresh_identity: what will tell it from others, until it is described
     """
 
     name: str
@@ -77,6 +98,7 @@ class Collection:
     embedding: EmbeddingConfig
     stored: StoredCollection | None = None
     outdated: str | None = None
+    fresh_identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def description(self) -> Description:
@@ -90,8 +112,8 @@ class Collection:
 
     @property
     def identity(self) -> str:
-        """What tells it from another one; servers before 1.16 keep no metadata, so the name has to do there."""
-        return self.description.identity or self.physical
+        """What tells it from another one of its name."""
+        return self.description.identity or self.fresh_identity
 
 
 async def read_stored(qdrant: Qdrant, physical: str, *, attempts: int | None = None) -> StoredCollection:
@@ -110,5 +132,8 @@ async def read_stored(qdrant: Qdrant, physical: str, *, attempts: int | None = N
     return StoredCollection(
         physical,
         vectors if isinstance(vectors, models.VectorParams) else None,
-        Description(**{name: stored.get(name) for name in asdict(Description())}),
+        Description(
+            **{field.name: stored.get(field.name) for field in fields(Description) if field.name != "database"},
+            database=DatabaseIdentity.read(stored.get("database")),
+        ),
     )

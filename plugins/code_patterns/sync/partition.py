@@ -71,7 +71,9 @@ async def partition(
         if not ranges:
             return Partition()
         points = await run.target.count()
-        await prepare(run.qdrant, run.collection)
+        run.collection = await prepare(run.qdrant, run.collection, run.database)
+        run.pair(reconciles=True, exchanges=True)
+        await run.before_write()
         return Partition(ranges, points)
 
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import numpy as np
@@ -19,7 +19,6 @@ from code_patterns.bisection import bisect
 from code_patterns.embeddings.base import RejectedInputError, Vectors
 from code_patterns.errors import ConfigurationError
 from code_patterns.progress import ProgressLog
-from code_patterns.sync.checkpoint import Checkpoint
 from code_patterns.sync.dead_letters import DeadLetter
 from code_patterns.sync.diff import EMBEDS, WRITES, Action, Change, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
@@ -72,16 +71,12 @@ class PipelineSettings:
     :param delay_seconds: pause between batches
     :param in_flight: batches on their way at once
     :param dry_run: decide and count, write nothing
-    :param system_identifier: the PostgreSQL cluster the watermark belongs to
-    :param capture_identity: see :class:`~code_patterns.sync.checkpoint.Checkpoint`
     """
 
     batch_size: int
     delay_seconds: float
     in_flight: int
     dry_run: bool
-    system_identifier: str
-    capture_identity: str | None
 
 
 class Pipeline:
@@ -90,6 +85,7 @@ class Pipeline:
     :param target: where points are written
     :param embedder: where vectors come from
     :param record: where batches are recorded
+    :param before_write: called before every write; what it raises ends the run
     :param settings: how to stream
     :param counts: what is counted, updated in place
     :param waits: what servers took, updated in place
@@ -100,6 +96,7 @@ class Pipeline:
         target: PatternTarget,
         embedder: DistinctEmbedder,
         record: RunRecord,
+        before_write: Callable[[], Awaitable[None]],
         settings: PipelineSettings,
         counts: Counts,
         waits: Waits,
@@ -107,6 +104,7 @@ class Pipeline:
         self._target = target
         self._embedder = embedder
         self._record = record
+        self._before_write = before_write
         self._settings = settings
         self._counts = counts
         self._waits = waits
@@ -172,7 +170,7 @@ class Pipeline:
                 embeddable.append(pattern.marked_truncated() if result.truncated else pattern)
 
         if batch.writes:
-            await self._record.assert_locked()
+            await self._before_write()
 
         async def upsert(some: Sequence[Pattern]) -> None:
             await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
@@ -213,15 +211,10 @@ class Pipeline:
                 "Parked pattern %s as a dead letter (%s): %s", dead_letter.id, dead_letter.stage, dead_letter.error
             )
         if not self._settings.dry_run:
-            await self._record.save_batch([change.id for change in done], dead_letters, self._checkpoint(batch))
-
-    def _checkpoint(self, batch: Batch) -> Checkpoint | None:
-        """How far the collection is once this batch is done; ``None`` where that moves nothing."""
-        if batch.watermark is None:
-            return None
-        return Checkpoint(
-            self._target.collection.identity,
-            self._settings.system_identifier,
-            batch.watermark,
-            self._settings.capture_identity,
-        )
+            changed = {change.id for change in batch.changes if change.watermark}
+            await self._record.save_batch(
+                [change.id for change in done],
+                [replace(dead_letter, changed=dead_letter.id in changed) for dead_letter in dead_letters],
+                batch.watermark,
+                self._target.last_write,
+            )

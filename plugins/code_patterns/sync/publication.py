@@ -1,31 +1,57 @@
 """Creating a collection, describing it, and letting readers see it without their noticing."""
 
 import logging
-import uuid
 from dataclasses import asdict, replace
+from typing import Any
 
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import CollectionLostError
-from code_patterns.sync.collection import METADATA_KEY, Collection, Description, read_stored
+from code_patterns.sync.collection import METADATA_KEY, Collection, Description, StoredCollection, read_stored
+from code_patterns.sync.identity import DatabaseIdentity
+from code_patterns.sync.resolution import OLDEST_VERSION_TEXT
 
 log = logging.getLogger(__name__)
 
 
-async def prepare(qdrant: Qdrant, collection: Collection) -> Collection:
-    """Create the collection if it is not there, and its alias where the name is free; describe an existing one."""
+async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity) -> Collection:
+    """Create the collection if it is not there, and its alias where the name is free; describe an existing one.
+
+    :param database: whose patterns it is to hold
+    :raises ConfigurationError: the server does not keep descriptions
+    """
     physical = collection.physical
-    description = replace(collection.description, identity=uuid.uuid4().hex, recipe=collection.recipe)
-    if collection.stored is None:
-        log.info("Creating the Qdrant collection '%s' for '%s'.", physical, collection.name)
-        await _create(qdrant, collection, description)
-    elif collection.description.identity is None:
-        counted = await qdrant.call(f"counting '{physical}'", lambda: qdrant.client.count(physical, exact=True))
-        await _describe(qdrant, physical, replace(description, points=counted.count))
-    collection = replace(collection, stored=await read_stored(qdrant, physical))
+    if collection.description.identity is None:
+        description = replace(
+            collection.description, identity=collection.identity, recipe=collection.recipe, database=database
+        )
+        if collection.stored is None:
+            log.info("Creating the Qdrant collection '%s' for '%s'.", physical, collection.name)
+            await _create(qdrant, collection, description)
+        else:
+            counted = await qdrant.call(f"counting '{physical}'", lambda: qdrant.client.count(physical, exact=True))
+            await _describe(qdrant, physical, replace(description, points=counted.count))
+        stored = await read_stored(qdrant, physical)
+        if stored.description.identity is None:
+            raise ConfigurationError(
+                f"Qdrant at {qdrant.config.address} does not keep what is said about a collection (its metadata). "
+                f"Upgrade it to {OLDEST_VERSION_TEXT} or newer."
+            )
+        _assert_same(qdrant, collection, stored)
+        collection = replace(collection, stored=stored)
     return collection if collection.outdated else await publish(qdrant, collection)
+
+
+async def note_progress(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity, token: str) -> Collection:
+    """Give the collection its new progress token, and the database that it belongs to.
+
+    :raises CollectionLostError: it was deleted or replaced
+    """
+    _assert_same(qdrant, collection, await read_stored(qdrant, collection.physical))
+    return await _redescribed(qdrant, collection, replace(collection.description, database=database, progress=token))
 
 
 async def remember_points(qdrant: Qdrant, collection: Collection, points: int) -> Collection:
@@ -95,10 +121,15 @@ async def confirm(qdrant: Qdrant, collection: Collection) -> None:
             f"While this run wrote '{physical}' in Qdrant at {qdrant.config.address}, something else made "
             f"'{collection.name}' name '{named}'. The next run syncs what the name leads to then."
         )
-    if replace(collection, stored=stored).identity != collection.identity:
+    _assert_same(qdrant, collection, stored)
+
+
+def _assert_same(qdrant: Qdrant, collection: Collection, stored: StoredCollection) -> None:
+    """Make sure that the collection is still the one that was found when the run began."""
+    if stored.description.identity != collection.identity:
         raise CollectionLostError(
-            f"While this run wrote '{physical}' in Qdrant at {qdrant.config.address}, something else replaced that "
-            "collection by another one of the same name. The next run compares everything."
+            f"While this run wrote '{stored.physical}' in Qdrant at {qdrant.config.address}, something else replaced "
+            "that collection by another one of the same name. The next run compares everything."
         )
 
 
@@ -134,5 +165,5 @@ async def _aliases(qdrant: Qdrant) -> dict[str, str]:
     return {item.alias_name: item.collection_name for item in aliases.aliases}
 
 
-def _metadata(description: Description) -> dict[str, dict[str, str | int | None]]:
+def _metadata(description: Description) -> dict[str, dict[str, Any]]:
     return {METADATA_KEY: asdict(description)}

@@ -6,9 +6,13 @@ from uuid import UUID
 
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
-from code_patterns.sync.checkpoint import Checkpoint, Checkpoints
+from code_patterns.sync.capture import Capture
+from code_patterns.sync.checkpoint import Checkpoints
+from code_patterns.sync.collection import Collection
 from code_patterns.sync.dead_letters import DeadLetter, DeadLetters
+from code_patterns.sync.diff import Watermark
 from code_patterns.sync.history import RunHistory
+from code_patterns.sync.identity import Witness
 
 
 class RunRecord:
@@ -18,36 +22,47 @@ class RunRecord:
     recorded in the run's name.
 
     :param session: that connection
-    :param collection: the real collection's name in Qdrant
+    :param collection: the collection
+    :param system_identifier: the PostgreSQL cluster
+    :param capture: whether every change of the rows is recorded
     """
 
-    def __init__(self, session: LockedSession, collection: str) -> None:
+    def __init__(
+        self, session: LockedSession, collection: Collection, system_identifier: str, capture: Capture
+    ) -> None:
         self._session = session
-        self.checkpoints = Checkpoints(session, collection)
+        self.checkpoints = Checkpoints(session, collection, system_identifier, capture)
         self.dead_letters = DeadLetters(session, collection)
-        self.history = RunHistory(session, collection)
+        self.history = RunHistory(session, collection.physical)
 
     async def assert_locked(self) -> None:
         """Make sure that this run still keeps others out; see :meth:`LockedSession.assert_held`."""
         await self._session.assert_held()
 
     async def save_batch(
-        self, done: Iterable[UUID], parked: Sequence[DeadLetter], checkpoint: Checkpoint | None
+        self,
+        done: Iterable[UUID],
+        parked: Sequence[DeadLetter],
+        watermark: Watermark | None,
+        witness: Witness | None = None,
     ) -> None:
         """Record one acknowledged batch, as a whole or not at all.
 
         :param done: rows that Qdrant now holds as they should be
         :param parked: rows that become dead letters instead
-        :param checkpoint: how far the batch reached; ``None`` leaves the checkpoint alone
+        :param watermark: how far the batch reached; ``None`` leaves the checkpoint alone
+        :param witness: what was written last, if anything was
         """
         recovered = self.dead_letters.ids.intersection(done)
-        if not (recovered or parked or checkpoint):
+        if not (recovered or parked or watermark):
             return
         async with self._session.transaction():
             await self.dead_letters.clear(recovered)
             await self.dead_letters.park(parked)
-            if checkpoint:
-                await self.checkpoints.save(checkpoint)
+            if watermark:
+                await self.checkpoints.save(watermark)
+                if witness:
+                    await self.checkpoints.save_witness(witness)
 
     async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
         """Close the run in the history, and note in the checkpoint when a run of this kind last ended well.
@@ -60,8 +75,8 @@ class RunRecord:
             if error is None:
                 await self.checkpoints.mark_finished(outcome["kind"])
 
-    async def forget(self, collection: str) -> None:
+    async def forget(self, physical: str, identity: str) -> None:
         """Drop the checkpoint and the dead letters of a collection that no run follows any more."""
         async with self._session.transaction():
-            await Checkpoints(self._session, collection).forget()
-            await DeadLetters(self._session, collection).forget()
+            for name in ("sync_forget_checkpoint", "sync_forget_dead_letters"):
+                await self._session.execute(name, collection=physical, target_identity=identity)

@@ -2,53 +2,119 @@
 
 import hashlib
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant_errors import CollectionLostError, RefusedRequestError
 from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
+from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
+from code_patterns.sync.sync_settings import NEVER_WRITTEN
 
 log = logging.getLogger(__name__)
 
+OLDEST_VERSION = (1, 16)
+"""The first version of Qdrant that keeps a collection's metadata."""
+OLDEST_VERSION_TEXT = "1.16"
+VARIABLE = "patterns_collection"
+
 
 @dataclass(frozen=True)
-class _Names:
-    """What names there are in Qdrant.
+class _Search:
+    """What is looked for, and what names there are in Qdrant.
 
+    :param qdrant: where to look
+    :param name: the alias or collection, as users write it
+    :param embedding: the embedding connection
+    :param database: where the rows are
+    :param take_over: whether a collection of another database may become this one's
     :param collections: names of collections
     :param aliases: collection by alias
     """
 
+    qdrant: Qdrant
+    name: str
+    embedding: EmbeddingConfig
+    database: DatabaseIdentity
+    take_over: bool
     collections: frozenset[str]
-    aliases: dict[str, str]
+    aliases: Mapping[str, str]
 
     def behind(self, name: str) -> str | None:
         """The real collection that readers of a name see."""
         return name if name in self.collections else self.aliases.get(name)
 
+    async def read(self, physical: str) -> StoredCollection:
+        """Ask Qdrant about a collection, and refuse one that is not for this sync to write.
 
-async def resolve(qdrant: Qdrant, name: str, embedding: EmbeddingConfig, destination: Destination) -> Collection:
+        :raises ConfigurationError: it belongs to others, or its vectors are of another kind
+        """
+        if physical in {name for known in NEVER_WRITTEN for name in (known, self.behind(known))}:
+            raise ConfigurationError(
+                f"'{self.name}' leads to the collection '{physical}' of {self.qdrant.config.address}, which the sync "
+                f"never writes. Let the alias name another one, or set the Variable '{VARIABLE}' to another name."
+            )
+        stored = await read_stored(self.qdrant, physical, attempts=1)
+        described = stored.description.identity is not None
+        if not described and self.name not in self.collections and self.behind(self.name) == physical:
+            raise ConfigurationError(
+                f"The alias '{self.name}' leads to the collection '{physical}' of {self.qdrant.config.address}, which "
+                "was not made by this sync. Remove the alias: the full sync then makes one of its own. If it is to "
+                f"write that very collection, set the Variable '{VARIABLE}' to '{physical}'."
+            )
+        if stored.unfit:
+            raise ConfigurationError(
+                f"The Qdrant collection '{physical}' of {self.qdrant.config.address} has {' and '.join(stored.unfit)}; "
+                "the sync needs one unnamed float32 vector with cosine distance. Set the Variable "
+                f"'{VARIABLE}' to another name: the full sync then makes the collection."
+            )
+        owner = stored.description.database
+        if owner and not owner.is_same(self.database):
+            if not self.take_over:
+                raise ConfigurationError(
+                    f"The Qdrant collection '{physical}' of {self.qdrant.config.address} belongs to the database "
+                    f"{owner}, and this run is for {self.database}. Nothing was written. Correct the connections, or "
+                    "the collection's name; if this database is to have the collection from now on, run "
+                    "pattern_sync_full once with the Param take_over."
+                )
+            log.warning("Taking over the collection '%s' from the database %s for %s.", physical, owner, self.database)
+        return stored
+
+
+async def resolve(
+    qdrant: Qdrant,
+    name: str,
+    embedding: EmbeddingConfig,
+    destination: Destination,
+    database: DatabaseIdentity,
+    *,
+    take_over: bool = False,
+) -> Collection:
     """Find the collection that a run is to read and write.
 
     :param qdrant: where to look
     :param name: the alias or collection, as users write it
     :param embedding: the embedding connection
     :param destination: which one, when readers see a collection made by another recipe
-    :raises ConfigurationError: Qdrant may not be read, or the collection does not fit
+    :param database: where the rows are
+    :param take_over: let a collection of another database become this one's
+    :raises ConfigurationError: Qdrant may not be read, or the collection is not for this sync to write
     :raises OutageError: Qdrant cannot be reached, is too busy or failing
     """
-    names = await _names(qdrant, name)
-    physical = names.behind(name)
+    search = await _search(qdrant, name, embedding, database, take_over)
+    physical = search.behind(name)
     if physical is None:
         if destination is Destination.PREVIOUS:
             raise ConfigurationError(f"There is no collection '{name}' at {qdrant.config.address} to go back from.")
-        return await _own(qdrant, names, name, embedding)
+        return await _own(search)
 
-    published = await _read(qdrant, physical)
+    published = await search.read(physical)
     embedding = _spelled(published, embedding)
-    dimension = _dimension(qdrant, published)
+    dimension = published.vectors.size if published.vectors else 0
     recipe = recipe_of(embedding)
     fits = (published.description.recipe or recipe) == recipe and dimension == embedding.dimension
     by_hand = physical == name
@@ -56,7 +122,7 @@ async def resolve(qdrant: Qdrant, name: str, embedding: EmbeddingConfig, destina
         raise _wrong_dimension(qdrant, physical, dimension, embedding)
 
     if destination is Destination.PREVIOUS:
-        return await _previous(qdrant, names, name, published, embedding)
+        return await _previous(search, published)
     if fits:
         return Collection(name, physical, embedding, published)
     if destination is Destination.PUBLISHED or _was_left(name, published, embedding):
@@ -65,31 +131,31 @@ async def resolve(qdrant: Qdrant, name: str, embedding: EmbeddingConfig, destina
         if dimension != embedding.dimension:
             raise _wrong_dimension(qdrant, physical, dimension, embedding)
         return Collection(name, physical, embedding, published, outdated=physical)
-    return replace(await _own(qdrant, names, name, embedding), outdated=physical)
+    return replace(await _own(search), outdated=physical)
 
 
-async def _own(qdrant: Qdrant, names: _Names, name: str, embedding: EmbeddingConfig) -> Collection:
+async def _own(search: _Search) -> Collection:
     """The collection for the connection's own recipe, beside which others may stand."""
-    digest = hashlib.blake2b(identity_of(embedding).encode(), digest_size=4).hexdigest()
-    physical = f"{name}__{digest}"
-    if physical not in names.collections:
-        return Collection(name, physical, embedding)
-    stored = await _read(qdrant, physical)
-    return Collection(name, physical, _spelled(stored, embedding), stored)
+    digest = hashlib.blake2b(identity_of(search.embedding).encode(), digest_size=4).hexdigest()
+    physical = f"{search.name}__{digest}"
+    if physical not in search.collections:
+        return Collection(search.name, physical, search.embedding)
+    stored = await search.read(physical)
+    if stored.vectors and stored.vectors.size != search.embedding.dimension:
+        raise _wrong_dimension(search.qdrant, physical, stored.vectors.size, search.embedding)
+    return Collection(search.name, physical, _spelled(stored, search.embedding), stored)
 
 
-async def _previous(
-    qdrant: Qdrant, names: _Names, name: str, published: StoredCollection, embedding: EmbeddingConfig
-) -> Collection:
+async def _previous(search: _Search, published: StoredCollection) -> Collection:
     """The collection that readers saw before the published one."""
     previous = published.description.previous
-    if previous is None or previous not in names.collections:
+    if previous is None or previous not in search.collections:
         raise ConfigurationError(
-            f"The collection '{published.physical}' behind '{name}' replaced no other one"
+            f"The collection '{published.physical}' behind '{search.name}' replaced no other one"
             f"{f' that is still there ({previous} is gone)' if previous else ''}: there is nothing to go back to."
         )
-    stored = await _read(qdrant, previous)
-    return Collection(name, previous, _followed(stored, embedding), stored, outdated=published.physical)
+    stored = await search.read(previous)
+    return Collection(search.name, previous, _followed(stored, search.embedding), stored, outdated=published.physical)
 
 
 def _was_left(name: str, published: StoredCollection, embedding: EmbeddingConfig) -> bool:
@@ -125,15 +191,6 @@ def _followed(stored: StoredCollection, embedding: EmbeddingConfig) -> Embedding
     return followed
 
 
-def _dimension(qdrant: Qdrant, stored: StoredCollection) -> int:
-    if stored.vectors is None:
-        raise ConfigurationError(
-            f"The Qdrant collection '{stored.physical}' of {qdrant.config.address} has named vectors; the sync needs "
-            "one unnamed vector with cosine distance. Set the Variable 'patterns_collection' to another name."
-        )
-    return stored.vectors.size
-
-
 def _wrong_dimension(qdrant: Qdrant, physical: str, dimension: int, embedding: EmbeddingConfig) -> ConfigurationError:
     return ConfigurationError(
         f"The Qdrant collection '{physical}' of {qdrant.config.address} holds vectors of {dimension} dimensions, the "
@@ -142,15 +199,39 @@ def _wrong_dimension(qdrant: Qdrant, physical: str, dimension: int, embedding: E
     )
 
 
-async def _names(qdrant: Qdrant, name: str) -> _Names:
+async def refuse_old_server(qdrant: Qdrant) -> None:
+    """Make sure that the server keeps what is said about a collection; embedded storage does.
+
+    :raises ConfigurationError: it is too old, or cannot be reached
+    """
+    if qdrant.config.path:
+        return
+    try:
+        answer = await qdrant.call("asking for its version", qdrant.client.info, attempts=1)
+    except (RefusedRequestError, CollectionLostError):
+        # A gateway may serve collections and nothing else; prepare() sees whether descriptions are kept.
+        return
+    numbers = tuple(int(part) for part in re.findall(r"\d+", answer.version)[:2])
+    if numbers and numbers < OLDEST_VERSION:
+        raise ConfigurationError(
+            f"Qdrant at {qdrant.config.address} is version {answer.version}; the sync needs {OLDEST_VERSION_TEXT} or "
+            "newer, which keeps what is said about a collection (its metadata). Upgrade it, one minor version after "
+            "the other."
+        )
+
+
+async def _search(
+    qdrant: Qdrant, name: str, embedding: EmbeddingConfig, database: DatabaseIdentity, take_over: bool
+) -> _Search:
     doing = f"looking for the collection '{name}'"
     collections = await qdrant.call(doing, qdrant.client.get_collections, attempts=1)
     aliases = await qdrant.call(doing, qdrant.client.get_aliases, attempts=1)
-    return _Names(
+    return _Search(
+        qdrant,
+        name,
+        embedding,
+        database,
+        take_over,
         frozenset(item.name for item in collections.collections),
         {item.alias_name: item.collection_name for item in aliases.aliases},
     )
-
-
-async def _read(qdrant: Qdrant, physical: str) -> StoredCollection:
-    return await read_stored(qdrant, physical, attempts=1)

@@ -17,6 +17,7 @@ from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query, query_over
 from code_patterns.sync.capture import Capture, judge
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
+from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import SourceRow
 
 PAGE_ROWS = 500
@@ -96,6 +97,21 @@ class PatternSource:
         """
         rows = await self._fetch_over("sync_capture", "schema_trigger_facts")
         return judge(*rows[0]) if rows else Capture("", ("the table is missing",))
+
+    async def identity(self) -> DatabaseIdentity:
+        """Which database this is.
+
+        :raises ConfigurationError: it has lost what tells it from others
+        """
+        rows = await self._fetch("sync_database")
+        if not rows:
+            raise ConfigurationError(
+                f"The table pattern_sync_database of {self.config.address} is empty, so that nothing tells this "
+                "database from others. Restore its row, or make a new one: INSERT INTO pattern_sync_database DEFAULT "
+                "VALUES; the next full sync then needs the Param take_over."
+            )
+        [(database_id, name, system_identifier)] = rows
+        return DatabaseIdentity(database_id, name, system_identifier, f"{self.config.host}:{self.config.port}")
 
     async def horizon(self) -> Horizon:
         """Freeze the point up to which this run reads."""

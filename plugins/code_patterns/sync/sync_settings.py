@@ -47,6 +47,8 @@ class SyncSettings:
     :param max_delete_fraction: a full sync refuses to delete more than this share of the points
     :param allow_mass_delete: let this one run delete more than that
     :param rollback: bring the collection that readers saw before this one up to date and let them see it again
+    :param take_over: let a full sync make a collection of another database this one's
+    :param retry_dead_letters: try all dead letters now, also those that have not waited long enough
     :param heal: write anew what ``verify`` finds wrong
     :param interval: re-sync the rows created or updated in this span instead, and leave the watermark alone
     :param id_range: be a shard: do only the writing of a full sync, and only for these ids
@@ -68,6 +70,8 @@ class SyncSettings:
     ] = 0.2
     allow_mass_delete: Flag = False
     rollback: Flag = False
+    take_over: Flag = False
+    retry_dead_letters: Flag = False
     heal: Flag = False
     interval: Interval | None = None
     id_range: IdRange | None = None

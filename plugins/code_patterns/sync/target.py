@@ -15,6 +15,7 @@ from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
+from code_patterns.sync.identity import Witness
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, TRUNCATED, Pattern
 from code_patterns.sync.stored_point import fingerprint_of
 
@@ -35,15 +36,36 @@ class PatternTarget:
     """
 
     def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
-        self._qdrant = qdrant
+        self.qdrant = qdrant
         self._client = qdrant.client
         self.collection = collection
+        self._last_write: Witness | None = None
+
+    @property
+    def last_write(self) -> Witness | None:
+        """The point that was written or deleted last, as far as rows can stand behind it; ``None`` before that."""
+        return self._last_write
+
+    async def written_at(self, node_id: UUID) -> datetime | None:
+        """When a point was written; ``None`` where there is none, or something else wrote it."""
+        records = await self.qdrant.call(
+            f"reading a point of '{self.collection.physical}'",
+            lambda: self._client.retrieve(
+                self.collection.physical, ids=[str(node_id)], with_payload=[SYNC_TIMESTAMP], with_vectors=False
+            ),
+        )
+        stamp = (records[0].payload or {}).get(SYNC_TIMESTAMP) if records else None
+        try:
+            written = datetime.fromisoformat(str(stamp))
+        except ValueError:
+            return None
+        return written if written.tzinfo else None
 
     async def fingerprints(self, ids: Sequence[UUID]) -> dict[UUID, Fingerprint]:
         """What Qdrant holds for these ids; ids it does not know are absent from the result."""
         if not self.collection.stored or not ids:
             return {}
-        records = await self._qdrant.call(
+        records = await self.qdrant.call(
             f"reading points of '{self.collection.physical}'",
             lambda: self._client.retrieve(
                 self.collection.physical,
@@ -62,7 +84,7 @@ class PatternTarget:
         offset: Any = str(within.first) if within else None
         while self.collection.stored:
             start = offset
-            records, offset = await self._qdrant.call(
+            records, offset = await self.qdrant.call(
                 f"scrolling through '{self.collection.physical}'",
                 lambda start=start: self._client.scroll(  # type: ignore[misc]
                     self.collection.physical,
@@ -83,7 +105,7 @@ class PatternTarget:
         """How many points there are."""
         if not self.collection.stored:
             return 0
-        result = await self._qdrant.call(
+        result = await self.qdrant.call(
             f"counting '{self.collection.physical}'", lambda: self._client.count(self.collection.physical, exact=True)
         )
         return int(result.count)
@@ -95,10 +117,11 @@ class PatternTarget:
         :param vectors: their vectors, shape (len(patterns), dimension)
         :raises PointRejectedError: Qdrant refuses these very points
         """
-        stamp = _now()
+        now = datetime.now(UTC)
+        stamp = {SYNC_TIMESTAMP: now.isoformat()}
         points = [
             orjson.dumps(
-                {"id": str(pattern.id), "vector": vector, "payload": pattern.payload | {SYNC_TIMESTAMP: stamp}},
+                {"id": str(pattern.id), "vector": vector, "payload": pattern.payload | stamp},
                 option=orjson.OPT_SERIALIZE_NUMPY,
             )
             for pattern, vector in zip(patterns, vectors, strict=True)
@@ -106,19 +129,20 @@ class PatternTarget:
         for part in _parts([len(point) for point in points]):
             body = b'{"points":[%b]}' % b",".join(points[part])
             await self._write_points("upserting points", lambda body=body: self._put(body))  # type: ignore[misc]
+        if patterns:
+            self._last_write = Witness(patterns[-1].id, now)
 
     async def overwrite_payloads(self, patterns: Sequence[Pattern]) -> None:
         """Replace payloads and keep the vectors.
 
         :raises PointRejectedError: Qdrant refuses these very payloads
         """
-        stamp = _now()
+        now = datetime.now(UTC)
+        stamp = {SYNC_TIMESTAMP: now.isoformat()}
         for part in _parts([len(orjson.dumps(pattern.payload)) for pattern in patterns]):
             operations = [
                 models.OverwritePayloadOperation(
-                    overwrite_payload=models.SetPayload(
-                        payload=pattern.payload | {SYNC_TIMESTAMP: stamp}, points=[str(pattern.id)]
-                    )
+                    overwrite_payload=models.SetPayload(payload=pattern.payload | stamp, points=[str(pattern.id)])
                 )
                 for pattern in patterns[part]
             ]
@@ -128,6 +152,8 @@ class PatternTarget:
                     self.collection.physical, update_operations=operations, wait=True
                 ),
             )
+        if patterns:
+            self._last_write = Witness(patterns[-1].id, now)
 
     async def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points by id."""
@@ -137,9 +163,11 @@ class PatternTarget:
             points=[node_id if isinstance(node_id, int) else str(node_id) for node_id in ids]
         )
         await self._write("deleting points", lambda: self._delete(selector))
+        if isinstance(ids[-1], UUID):
+            self._last_write = Witness(ids[-1], None)
 
     async def _put(self, body: bytes) -> Sequence[models.UpdateResult]:
-        return [await self._qdrant.put_points(self.collection.physical, body)]
+        return [await self.qdrant.put_points(self.collection.physical, body)]
 
     async def _update(self, batch: models.Batch) -> Sequence[models.UpdateResult]:
         mode = models.UpdateMode.UPDATE_ONLY
@@ -155,12 +183,12 @@ class PatternTarget:
             for result in await request():
                 if result.status != models.UpdateStatus.COMPLETED:
                     raise OutageError(
-                        f"Qdrant at {self._qdrant.config.address} answered '{result.status.value}' instead of "
+                        f"Qdrant at {self.qdrant.config.address} answered '{result.status.value}' instead of "
                         "'completed' to a write that was to be waited for; the batch does not count as stored and "
                         "will be tried again."
                     )
 
-        await self._qdrant.call(f"{doing} of '{self.collection.physical}'", completed)
+        await self.qdrant.call(f"{doing} of '{self.collection.physical}'", completed)
 
     async def _write_points(self, doing: str, request: Callable[[], Awaitable[Sequence[models.UpdateResult]]]) -> None:
         try:
@@ -208,7 +236,3 @@ def _parts(sizes: Sequence[int]) -> Iterator[slice]:
         total += size
     if sizes:
         yield slice(start, len(sizes))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

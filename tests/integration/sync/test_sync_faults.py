@@ -58,7 +58,7 @@ def test_one_bad_row_in_a_hundred(served: TwoSides, embedding_server: EmbeddingS
     assert (node_id, stage, attempts) == (bad["id"], "embed", 1)
     assert "as ordered" in error
 
-    again = served.sync()
+    again = served.sync(retry_dead_letters=True)
     assert (again.counts["parked"], again.dead_letters) == (1, 1)
     assert served.execute("SELECT attempts FROM pattern_sync_dead_letters") == [(2,)]
 
@@ -77,7 +77,7 @@ def test_a_parked_row_that_changed_nothing_is_mended_by_the_server(
     embedding_server.markers[MARKER] = faults.status(400)
     assert served.sync("full").counts["parked"] == 5
     embedding_server.markers.clear()
-    result = served.sync()
+    result = served.sync(retry_dead_letters=True)
     assert (result.counts["new"], result.dead_letters) == (5, 0)
     served.assert_equal_sides()
 
@@ -172,3 +172,46 @@ def test_thousands_of_rows_in_an_outage_cost_few_requests(served: TwoSides, embe
     # Six batches were on their way; each made its attempts and two probes.
     assert embedding_server.requests <= 1 + 6 * (3 + 2)
     assert served.execute("SELECT * FROM pattern_sync_dead_letters") == []
+
+
+def test_dead_letters_wait_longer_each_time(served: TwoSides, embedding_server: EmbeddingServer) -> None:
+    """500 rows that are refused for good, over 48 hours of a clock that is set back instead of waited for."""
+    if served.embedding.api != "ollama":
+        pytest.skip("the protocol makes no difference")
+    served.insert(rows(500, pattern_data=json.dumps({"code": MARKER})))
+    served.insert(rows(20, start=600))
+    embedding_server.markers[MARKER] = faults.status(400)
+    assert served.sync("full").counts["parked"] == 500
+    every_hour = []
+    for _ in range(48):
+        served.execute(
+            "UPDATE pattern_sync_dead_letters SET last_failed_at = last_failed_at - interval '1 hour', "
+            "next_attempt_at = next_attempt_at - interval '1 hour'"
+        )
+        before = embedding_server.requests
+        result = served.sync(settled=False)
+        assert (result.kind, result.dead_letters) == ("incremental", 500)
+        every_hour.append(embedding_server.requests - before)
+    tried = [hour + 1 for hour, requests in enumerate(every_hour) if requests > 1]
+    print(f"requests in 48 hours: {sum(every_hour)}; tries after hours {tried}: {[every_hour[h - 1] for h in tried]}")
+    assert tried == [1, 3, 7, 15, 31]
+    assert served.execute("SELECT DISTINCT attempts FROM pattern_sync_dead_letters") == [(6,)]
+
+
+def test_a_dead_letter_that_changes_is_tried_at_once_and_starts_anew(
+    served: TwoSides, embedding_server: EmbeddingServer
+) -> None:
+    [bad] = rows(1, pattern_data=json.dumps({"code": MARKER}))
+    served.insert([bad])
+    embedding_server.markers[MARKER] = faults.status(400)
+    served.sync("full")
+    served.sync("full")
+    state = "SELECT attempts, round(extract(epoch FROM next_attempt_at - last_failed_at) / 3600) FROM "
+    assert served.execute(f"{state} pattern_sync_dead_letters") == [(2, 2)]
+    assert served.sync().counts["parked"] == 0
+    served.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another'")
+    assert served.sync().counts["parked"] == 1
+    assert served.execute(f"{state} pattern_sync_dead_letters") == [(1, 1)]
+    served.execute("UPDATE pattern_sync_dead_letters SET attempts = 40, next_attempt_at = now()")
+    assert served.sync().counts["parked"] == 1
+    assert served.execute(f"{state} pattern_sync_dead_letters") == [(41, 168)]

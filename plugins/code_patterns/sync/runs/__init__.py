@@ -57,6 +57,7 @@ async def sync(
                 await _execute(kind, run)
                 run.collection = await remember_token_limit(run.qdrant, run.collection, run.token_limit)
                 await confirm(run.qdrant, run.collection)
+                await run.pairing.end()
             except BaseException as error:
                 await run.close_history(error)
                 raise
@@ -66,7 +67,7 @@ async def sync(
     if result.dead_letters:
         log.warning(
             "%d patterns are parked as dead letters and not (or not newly) in Qdrant; see the table "
-            "pattern_sync_dead_letters for each one's error. Every later run tries them again.",
+            "pattern_sync_dead_letters for each one's error and when it is tried again.",
             result.dead_letters,
         )
     return result
@@ -92,7 +93,7 @@ def kind_of(settings: SyncSettings) -> RunKind:
 async def _execute(kind: RunKind, run: RunContext) -> None:
     """Make the collection ready, find where to start, enter the run into the history, and do the work."""
     if kind.creates and not run.settings.dry_run:
-        run.collection = await prepare(run.qdrant, run.collection)
+        run.collection = await prepare(run.qdrant, run.collection, run.database)
     if kind.starts_at_watermark and (reason := await run.find_start(relies_on_capture=kind.relies_on_capture)):
         if kind.fallback is None:
             raise ConfigurationError(
@@ -102,5 +103,8 @@ async def _execute(kind: RunKind, run: RunContext) -> None:
         log.info("There is no watermark to start from: %s. Comparing everything.", reason)
         kind = kind.fallback()
         run.kind = kind.name
+    if run.judgement.surprising and not kind.reconciles:
+        log.warning("This run does not compare everything: the next hourly or full sync does.")
+    run.pair(reconciles=kind.reconciles, exchanges=kind.exchanges)
     await run.open_history()
     await kind.execute(run)

@@ -11,10 +11,12 @@ from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.capture import Capture
 from code_patterns.sync.change_detection import ChangeDetector
-from code_patterns.sync.checkpoint import Checkpoint
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import FIRST_ID, Change, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
+from code_patterns.sync.identity import DatabaseIdentity
+from code_patterns.sync.judgement import Judgement
+from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.source import Horizon, PatternSource
@@ -35,9 +37,11 @@ class RunContext:
     :param kind: name of the kind of run
     :param source: the rows
     :param capture: whether every change of the rows is recorded, looked up before the horizon
+    :param database: which database they are in
     :param horizon: where the run stops reading rows
     :param qdrant: the open server
     :param collection: what is read and written there
+    :param judgement: whether both are those that were synced last
     :param embedder: where vectors come from
     :param record: where the run is recorded; its session holds the locks unless this is a dry run
     :param settings: what the person chose
@@ -49,9 +53,11 @@ class RunContext:
         kind: str,
         source: PatternSource,
         capture: Capture,
+        database: DatabaseIdentity,
         horizon: Horizon,
         qdrant: Qdrant,
         collection: Collection,
+        judgement: Judgement,
         embedder: Embedder,
         record: RunRecord,
         settings: SyncSettings,
@@ -61,6 +67,8 @@ class RunContext:
         self.start = BEGINNING
         self.source = source
         self.capture = capture
+        self.database = database
+        self.judgement = judgement
         self.horizon = horizon
         self.qdrant = qdrant
         self.target = PatternTarget(qdrant, collection)
@@ -69,6 +77,7 @@ class RunContext:
         self.settings = settings
         self.counts = Counts()
         self.waits = Waits()
+        self.pair(reconciles=False, exchanges=False)
         self.parity: Parity = "not proven"
         self.moved_to: Watermark | None = None
         self.replaced: str | None = None
@@ -101,45 +110,51 @@ class RunContext:
             delay_seconds=self.settings.delay_seconds,
             in_flight=self._embedder.config.concurrency + READ_AHEAD_BATCHES,
             dry_run=self.settings.dry_run,
-            system_identifier=self.horizon.system_identifier,
-            capture_identity=self._capture_identity,
         )
         embedder = DistinctEmbedder(self._embedder)
-        pipeline = Pipeline(self.target, embedder, self.record, settings, self.counts, self.waits)
+        pipeline = Pipeline(self.target, embedder, self.record, self.before_write, settings, self.counts, self.waits)
         await pipeline.run(changes, ProgressLog("patterns", total))
 
     async def move_watermark(self) -> None:
         """Note that everything below the horizon has arrived."""
         if self.settings.dry_run:
             return
+        await self.pairing.settle()
         self.moved_to = self.horizon.watermark
-        checkpoint = Checkpoint(
-            self.collection.identity, self.horizon.system_identifier, self.horizon.watermark, self._capture_identity
-        )
-        await self.record.checkpoints.save(checkpoint)
+        await self.record.checkpoints.save(self.horizon.watermark)
         await self.record.checkpoints.prune_tombstones()
 
-    @property
-    def _capture_identity(self) -> str | None:
-        return self.capture.identity if self.capture.complete else None
-
     async def find_start(self, *, relies_on_capture: bool) -> str | None:
-        """Find out where the last run stopped, and start there; otherwise say in words why that is not possible.
+        """Start where the last run stopped; otherwise say in words why that is not possible.
 
         :param relies_on_capture: whether changes since then that were not recorded make it impossible
         """
-        checkpoint = await self.record.checkpoints.read()
-        if checkpoint is None:
-            return "this collection was never synced from this database"
-        if refusal := checkpoint.refusal(self.collection.identity, self.horizon):
-            return refusal
+        checkpoint, start = self.judgement.checkpoint, self.judgement.start
+        if checkpoint is None or start is None:
+            return self.judgement.reason
         if relies_on_capture:
             if missed := checkpoint.missed(self.capture):
                 return missed
-            if await self.record.checkpoints.pruned_beyond(checkpoint.watermark):
+            if await self.record.checkpoints.pruned_beyond(start):
                 return "deletions that it has not seen were forgotten meanwhile"
-        self.start = checkpoint.watermark
+        self.start = start
         return None
+
+    def pair(self, *, reconciles: bool, exchanges: bool) -> None:
+        """Say how this run changes the token that both sides hold; see :class:`~code_patterns.sync.pairing.Pairing`."""
+        self.pairing = Pairing(
+            self.target,
+            self.record,
+            self.database,
+            agreed=self.judgement.agreed,
+            reconciles=reconciles,
+            exchanges=exchanges,
+        )
+
+    async def before_write(self) -> None:
+        """Make sure that this run may write to Qdrant, and let both sides know that it does."""
+        await self.record.assert_locked()
+        await self.pairing.begin()
 
     async def open_history(self) -> None:
         """Enter the run into the history; a dry run leaves no trace there."""

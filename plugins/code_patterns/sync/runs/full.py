@@ -23,6 +23,7 @@ class FullRun(RunKind):
 
     name = "full"
     destination = Destination.CONNECTION
+    reconciles = True
 
     async def execute(self, run: RunContext) -> None:
         """Sync everything.
@@ -30,6 +31,9 @@ class FullRun(RunKind):
         :raises ConfigurationError: too many points would be deleted; the rest is done
         :raises ParityError: both sides disagree at the end
         """
+        if run.settings.points_before is not None and not run.settings.dry_run:
+            # Shards have written, and left the token to this run.
+            await run.pairing.begin()
         limit = run.settings.limit
         # The proof comes first where it may be all there is to do; it stops at the first pattern that differs.
         looks_first = limit is None and not run.settings.dry_run and not run.record.dead_letters.ids
@@ -74,8 +78,8 @@ async def refuse_lost_tables(run: RunContext) -> None:
 async def _delete(run: RunContext, ids: list[UUID] | list[int]) -> None:
     run.counts.examined += len(ids)
     run.counts.deleted += len(ids)
-    if not run.settings.dry_run:
-        await run.record.assert_locked()
+    if ids and not run.settings.dry_run:
+        await run.before_write()
         await run.target.delete(ids)
 
 
@@ -145,4 +149,6 @@ async def _publish(run: RunContext) -> None:
     run.collection = await publish(run.qdrant, run.collection, rollback=run.settings.rollback)
     if outdated != run.collection.physical:
         run.replaced = outdated
-        await run.record.forget(outdated)
+        stored = await read_stored(run.qdrant, outdated)
+        if stored.description.identity:
+            await run.record.forget(outdated, stored.description.identity)

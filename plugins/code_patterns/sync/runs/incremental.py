@@ -25,7 +25,9 @@ class IncrementalRun(RunKind):
         await _name_old_transaction(run)
         total = await run.source.count_changed(run.start, run.horizon)
         limit = run.settings.limit
-        changes = run.detector.since(run.start, run.horizon, run.record.dead_letters.ids, limit)
+        parked = run.record.dead_letters
+        retried = parked.ids if run.settings.retry_dead_letters else parked.due
+        changes = run.detector.since(run.start, run.horizon, retried, limit)
         await run.apply(changes, min(total, limit or total))
         if limit is None or total <= limit:
             await run.move_watermark()

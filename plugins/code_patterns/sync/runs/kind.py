@@ -16,6 +16,8 @@ class RunKind(ABC):
     :cvar creates: whether it creates the collection that is not there yet
     :cvar starts_at_watermark: whether it needs a checkpoint to start from
     :cvar relies_on_capture: whether it misses changes that no trigger recorded
+    :cvar reconciles: whether it compares everything, so that it may make sides agree of which one was exchanged
+    :cvar exchanges: whether it changes the progress token; not where several runs write side by side
     :cvar fallback: the kind that takes its place without a usable checkpoint; ``None`` makes that an error
     """
 
@@ -24,6 +26,8 @@ class RunKind(ABC):
     creates: ClassVar[bool] = True
     starts_at_watermark: ClassVar[bool] = False
     relies_on_capture: ClassVar[bool] = False
+    reconciles: ClassVar[bool] = False
+    exchanges: ClassVar[bool] = True
     fallback: "ClassVar[type[RunKind] | None]" = None
 
     def locks(self, collection: str) -> tuple[Lock, ...]:

@@ -1,7 +1,7 @@
 """Before a run: finding out whether the three servers work, and waiting for its turn."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -15,15 +15,21 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.collection import Collection, Destination
+from code_patterns.sync.identity import DatabaseIdentity
+from code_patterns.sync.judgement import Judgement, judge
 from code_patterns.sync.pattern import same_recipe
 from code_patterns.sync.record import RunRecord
-from code_patterns.sync.resolution import resolve
+from code_patterns.sync.resolution import refuse_old_server, resolve
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.kind import RunKind
-from code_patterns.sync.source import PatternSource
+from code_patterns.sync.source import Horizon, PatternSource
 from code_patterns.sync.sync_settings import SyncSettings
+from code_patterns.sync.target import PatternTarget
 
 log = logging.getLogger(__name__)
+
+Find = Callable[..., Awaitable[Collection]]
+"""Finds the collection, given the open Qdrant and the database."""
 
 
 @asynccontextmanager
@@ -40,31 +46,49 @@ async def open_run(
     :raises ConfigurationError: when a person must change something first
     :raises OutageError: when a server did not serve within the settings' patience, or went away later
     """
-    destination = Destination.PREVIOUS if settings.rollback else kind.destination
+    find = partial(
+        resolve,
+        name=settings.collection,
+        embedding=embedding,
+        destination=Destination.PREVIOUS if settings.rollback else kind.destination,
+        take_over=settings.take_over and kind.reconciles,
+    )
     while True:
         async with AsyncExitStack() as stack:
             servers, held = await patiently(
-                partial(_connect, postgres, qdrant, embedding, settings, destination), settings.patience_seconds
+                partial(_connect, postgres, qdrant, embedding, find), settings.patience_seconds
             )
             await stack.enter_async_context(held)
-            source, opened, collection, embedder, session = servers
+            source, database, opened, collection, embedder, session = servers
             if not settings.dry_run:
                 await session.take(*kind.locks(collection.physical))
                 physical = collection.physical
-                collection = await resolve(opened, settings.collection, embedding, destination)
+                collection = await find(opened, database=database)
                 if collection.physical != physical:
                     log.info("'%s' came to mean another collection meanwhile; starting again.", settings.collection)
                     continue
-            record = RunRecord(session, collection.physical)
-            await record.dead_letters.read()
             # After the locks: everything that the run before has seen lies below this horizon. Before the horizon: what
             # happens to the triggers afterwards is the next run's to notice.
             capture = await source.capture()
             if not capture.complete:
                 log.warning("%s", capture.warning)
             horizon = await source.horizon()
+            record = RunRecord(session, collection, database.system_identifier, capture)
+            await record.dead_letters.read()
+            judgement = await _judge(PatternTarget(opened, collection), record, database, horizon)
             yield RunContext(
-                kind.name, source, capture, horizon, opened, collection, embedder, record, settings, identity
+                kind.name,
+                source,
+                capture,
+                database,
+                horizon,
+                opened,
+                collection,
+                judgement,
+                embedder,
+                record,
+                settings,
+                identity,
             )
             return
 
@@ -73,19 +97,34 @@ async def _connect(
     postgres: PostgresConfig,
     qdrant: QdrantConfig,
     embedding: EmbeddingConfig,
-    settings: SyncSettings,
-    destination: Destination,
-) -> tuple[tuple[PatternSource, Qdrant, Collection, Embedder, LockedSession], AsyncExitStack]:
+    find: Callable[..., Awaitable[Collection]],
+) -> tuple[
+    tuple[PatternSource, DatabaseIdentity, Qdrant, Collection, Embedder, LockedSession],
+    AsyncExitStack,
+]:
     """Open everything, or nothing; what comes second closes it."""
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(PatternSource.open(postgres))
+        database = await source.identity()
         opened = await stack.enter_async_context(Qdrant.open(qdrant))
-        collection = await resolve(opened, settings.collection, embedding, destination)
+        await refuse_old_server(opened)
+        collection = await find(opened, database=database)
         embedder = open_embedder(collection.embedding, token_limit=collection.description.token_limit)
         stack.push_async_callback(embedder.aclose)
         await _check(embedder, collection, embedding)
         session = await stack.enter_async_context(LockedSession.open(postgres))
-        return (source, opened, collection, embedder, session), stack.pop_all()
+        return (source, database, opened, collection, embedder, session), stack.pop_all()
+
+
+async def _judge(target: PatternTarget, record: RunRecord, database: DatabaseIdentity, horizon: Horizon) -> Judgement:
+    """Find out whether both sides are those that were synced last; nothing is written."""
+    checkpoint = await record.checkpoints.read()
+    witness = checkpoint.witness if checkpoint else None
+    found = await target.written_at(witness.id) if witness and target.collection.stored else None
+    judgement = judge(target.collection, database, checkpoint, horizon, found)
+    if judgement.surprising:
+        log.warning("'%s': %s.", target.collection.name, judgement.reason)
+    return judgement
 
 
 async def _check(embedder: Embedder, collection: Collection, connection: EmbeddingConfig) -> None:

@@ -24,6 +24,7 @@ class ShardRun(RunKind):
 
     name = "shard"
     destination = Destination.CONNECTION
+    exchanges = False
 
     def __init__(self, id_range: IdRange) -> None:
         self._id_range = id_range

@@ -1,0 +1,80 @@
+"""Whether a run can go on where the last one stopped. Nothing here asks a server or writes."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from code_patterns.sync.checkpoint import Checkpoint
+from code_patterns.sync.collection import Collection
+from code_patterns.sync.diff import Watermark
+from code_patterns.sync.identity import DatabaseIdentity, token_number
+from code_patterns.sync.source import Horizon
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Where a run may start.
+
+    :param start: the watermark to start from; ``None`` where everything is to be compared
+    :param reason: why everything is, in words
+    :param agreed: whether both sides hold the same token, so that neither was exchanged
+    :param surprising: whether somebody has restored, replaced or taken something
+    :param checkpoint: what a run that can go on starts from
+    """
+
+    start: Watermark | None = None
+    reason: str = ""
+    agreed: bool = False
+    surprising: bool = False
+    checkpoint: Checkpoint | None = field(default=None, compare=False)
+
+
+def judge(
+    collection: Collection,
+    database: DatabaseIdentity,
+    checkpoint: Checkpoint | None,
+    horizon: Horizon,
+    witness_found: datetime | None = None,
+) -> Judgement:
+    """Compare what both sides say about each other.
+
+    :param collection: the points' side
+    :param database: the rows' side
+    :param checkpoint: what the database knows about this collection
+    :param horizon: where the run will stop reading rows
+    :param witness_found: when the checkpoint's witness was written, as it stands in Qdrant now
+    """
+    if reason := _exchanged(collection, database, checkpoint, witness_found):
+        return Judgement(reason=reason, surprising=True)
+    if checkpoint is None:
+        return Judgement(reason="this collection was never synced from this database")
+    if checkpoint.watermark is None:
+        return Judgement(reason="the last comparison of everything did not reach its end", agreed=True)
+    if checkpoint.system_identifier != horizon.system_identifier:
+        reason = "the database was restored or moved to another PostgreSQL cluster, so transaction ids started over"
+        return Judgement(reason=reason, surprising=True)
+    if checkpoint.watermark.xid >= horizon.xid:
+        return Judgement(reason="the watermark is ahead of the database, as after a restore", surprising=True)
+    return Judgement(checkpoint.watermark, agreed=True, checkpoint=checkpoint)
+
+
+def _exchanged(
+    collection: Collection, database: DatabaseIdentity, checkpoint: Checkpoint | None, witness_found: datetime | None
+) -> str | None:
+    """Say in words what makes these two sides not the ones that were synced last."""
+    owner, token = collection.description.database, collection.description.progress
+    if owner and not owner.is_same(database):
+        return f"the collection was taken over from the database {owner}"
+    if checkpoint is None:
+        older = "the database is older than its collection, as after restoring a dump: it does not know of any sync"
+        return older if token else None
+    before_any = token is None and checkpoint.progress is None
+    if not before_any and (token is None or token not in (checkpoint.progress, checkpoint.pending)):
+        ours, theirs = token_number(checkpoint.pending or checkpoint.progress), token_number(token)
+        if theirs < ours:
+            return "the Qdrant collection is older than what the database knows of it, as after restoring a snapshot"
+        if theirs > ours:
+            return "the database is older than its collection in Qdrant, as after restoring a dump"
+        return "both sides went different ways, as after restoring one of them and syncing the other"
+    if checkpoint.witness and checkpoint.witness.is_older(witness_found):
+        return "the Qdrant collection lacks what was written to it last, as after restoring an older snapshot"
+    return None

@@ -1,0 +1,75 @@
+"""The progress token that both sides hold, so that neither can be exchanged unnoticed."""
+
+import asyncio
+
+from code_patterns.sync.identity import DatabaseIdentity, next_token
+from code_patterns.sync.publication import note_progress
+from code_patterns.sync.record import RunRecord
+from code_patterns.sync.target import PatternTarget
+
+
+class Pairing:
+    """Changes the token of both sides before a run's first write and after its last one.
+
+    PostgreSQL announces a token, Qdrant gets it, PostgreSQL notes that it arrived. A run that is killed in between
+    leaves the collection with a token that the database knows.
+
+    :param target: the points' side
+    :param record: the rows' side
+    :param database: which database that is
+    :param agreed: whether both sides held the same token when the run began
+    :param reconciles: whether this run compares everything, so that it may make both sides agree
+    :param exchanges: whether this run changes the token; of several that write side by side none may
+    """
+
+    def __init__(
+        self,
+        target: PatternTarget,
+        record: RunRecord,
+        database: DatabaseIdentity,
+        *,
+        agreed: bool,
+        reconciles: bool,
+        exchanges: bool,
+    ) -> None:
+        self._target = target
+        self._record = record
+        self._database = database
+        self._agreed = agreed
+        self._reconciles = reconciles
+        self._exchanges = exchanges
+        self._begun = False
+        self._lock = asyncio.Lock()
+
+    async def begin(self) -> None:
+        """Announce that this run writes; called before every write, and done once.
+
+        Where the sides disagree, only a run that compares everything makes them agree: any other one would hide it.
+        """
+        async with self._lock:
+            if self._exchanges and not self._begun and (self._agreed or self._reconciles):
+                await self._exchange(owed=not self._agreed)
+                self._begun = self._agreed = True
+
+    async def settle(self) -> None:
+        """Make sure that both sides hold a token now that everything was compared, also where nothing was written."""
+        if not self._agreed:
+            await self.begin()
+
+    async def end(self) -> None:
+        """Close what :meth:`begin` began: a copy of either side from the midst of the run is not its result."""
+        if self._agreed and self._target.last_write:
+            await self._record.checkpoints.save_witness(self._target.last_write)
+        if self._begun:
+            await self._exchange(owed=False)
+
+    async def _exchange(self, *, owed: bool) -> None:
+        collection = self._target.collection
+        token = next_token(await self._known(), collection.description.progress)
+        await self._record.checkpoints.announce(token, owed=owed)
+        self._target.collection = await note_progress(self._target.qdrant, collection, self._database, token)
+        await self._record.checkpoints.arrive(token)
+
+    async def _known(self) -> str | None:
+        checkpoint = await self._record.checkpoints.read()
+        return (checkpoint.pending or checkpoint.progress) if checkpoint else None

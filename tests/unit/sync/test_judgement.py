@@ -1,0 +1,114 @@
+"""Every way in which two sides can stand to each other, and what a run makes of it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from code_patterns.sync.checkpoint import Checkpoint
+from code_patterns.sync.collection import Collection, Description, StoredCollection
+from code_patterns.sync.diff import Watermark
+from code_patterns.sync.identity import DatabaseIdentity, Witness, next_token, token_number
+from code_patterns.sync.judgement import Judgement, judge
+from code_patterns.sync.source import Horizon
+from tests.support.two_sides import HASHING
+
+OURS = DatabaseIdentity("id", "patterns", "7", "db:5432")
+HORIZON = Horizon(100, "7")
+MARK = Watermark(50, UUID(int=1))
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+KNOWN = Checkpoint("7", MARK, progress="3-a")
+GOOD = Judgement(MARK, agreed=True)
+
+
+def collection(owner: DatabaseIdentity | None = OURS, progress: str | None = "3-a") -> Collection:
+    description = Description(identity="c", database=owner, progress=progress)
+    return Collection("name", "name", HASHING, StoredCollection("name", None, description))
+
+
+@pytest.mark.parametrize(
+    ("found", "checkpoint", "expected"),
+    [
+        pytest.param(collection(), KNOWN, GOOD, id="both hold the token"),
+        pytest.param(collection(), replace(KNOWN, progress="2-z", pending="3-a"), GOOD, id="it has arrived unnoted"),
+        pytest.param(collection(), replace(KNOWN, pending="4-b"), GOOD, id="it was announced only"),
+        pytest.param(collection(owner=None), KNOWN, GOOD, id="described without an owner"),
+        pytest.param(collection(progress=None), None, "never synced", id="neither has one"),
+        pytest.param(collection(), None, "database is older", id="the database has none"),
+        pytest.param(collection(progress=None), KNOWN, "collection is older", id="the collection has none"),
+        pytest.param(
+            collection(progress=None),
+            Checkpoint("7", pending="1-a"),
+            "did not reach its end",
+            id="the first one is due",
+        ),
+        pytest.param(collection(progress="2-z"), KNOWN, "collection is older", id="an older collection"),
+        pytest.param(collection(progress="9-z"), KNOWN, "database is older", id="an older database"),
+        pytest.param(collection(progress="3-z"), KNOWN, "different ways", id="both went on"),
+        pytest.param(
+            collection(progress="4-z"), replace(KNOWN, pending="4-b"), "different ways", id="another pending token"
+        ),
+        pytest.param(collection(), replace(KNOWN, watermark=None), "did not reach its end", id="one is owed"),
+        pytest.param(collection(), replace(KNOWN, system_identifier="6"), "another PostgreSQL cluster", id="cluster"),
+        pytest.param(collection(), replace(KNOWN, watermark=Watermark(100, MARK.id)), "ahead", id="ids started over"),
+        pytest.param(collection(replace(OURS, name="other")), KNOWN, "taken over", id="another owner"),
+    ],
+)
+def test_judgement(found: Collection, checkpoint: Checkpoint | None, expected: Judgement | str) -> None:
+    judgement = judge(found, OURS, checkpoint, HORIZON)
+    if isinstance(expected, Judgement):
+        assert judgement == expected
+    else:
+        assert judgement.start is None
+        assert expected in judgement.reason
+
+
+@pytest.mark.parametrize(
+    ("written", "found", "older"),
+    [
+        (NOON, NOON, False),
+        (NOON, NOON + timedelta(seconds=1), False),
+        (NOON, NOON - timedelta(microseconds=1), True),
+        (NOON, None, True),
+        (None, None, False),
+        (None, NOON, True),
+    ],
+)
+def test_a_witness(written: datetime | None, found: datetime | None, older: bool) -> None:
+    checkpoint = replace(KNOWN, witness=Witness(UUID(int=2), written))
+    judgement = judge(collection(), OURS, checkpoint, HORIZON, found)
+    assert judgement.agreed is not older
+    assert ("older snapshot" in judgement.reason) is older
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (OURS, True),
+        (replace(OURS, address="elsewhere:5432"), True),
+        (replace(OURS, system_identifier="8"), True),
+        (replace(OURS, system_identifier="8", address="elsewhere:5432"), False),
+        (replace(OURS, name="staging"), False),
+        (replace(OURS, id="another"), False),
+    ],
+)
+def test_which_databases_are_one(other: DatabaseIdentity, same: bool) -> None:
+    assert OURS.is_same(other) is same
+    assert other.is_same(OURS) is same
+
+
+def test_metadata_that_lacks_something_names_nobody() -> None:
+    assert DatabaseIdentity.read(None) is None
+    assert DatabaseIdentity.read("text") is None
+    broken = DatabaseIdentity.read({"id": "id", "name": "patterns"})
+    assert broken
+    assert not broken.is_same(OURS)
+
+
+def test_tokens_are_counted_on_from_the_newer_side() -> None:
+    token = next_token("3-a", "7-b", None)
+    assert token_number(token) == 8
+    assert token != next_token("3-a", "7-b")
+    assert token_number(next_token(None)) == 1
+    assert token_number("spoiled") == 0
