@@ -61,8 +61,8 @@ class PatternLearningOperator(BaseOperator):
         """Give an event the same id at every try of this task, so that it counts once."""
         arguments = dict(self.arguments or {})
         usage = arguments.get("usage_data")
-        if self.operation == "record_usage" and isinstance(usage, dict):
-            task = context["ti"]
+        task = context.get("ti")
+        if task is not None and self.operation == "record_usage" and isinstance(usage, dict):
             name = f"{task.dag_id} {task.run_id} {task.task_id} {task.map_index}"
             arguments["usage_data"] = {"event_id": uuid5(NAMESPACE_URL, name), **usage}
         return arguments

@@ -259,9 +259,10 @@ def test_other_encodings(sides: TwoSides, postgres_server: str, encoding: str) -
             row["pattern_data"] = '{"code": "# Größe"}'
         sides.insert([*good, *bad])
         assert sides.sync("full").counts["new"] == 7
-        assert sides.points()[str(good[0]["id"])]["code"] == "# Größe"
+        assert sides.points()[good[0]["id"]]["code"] == "# Größe"
         if encoding == "SQL_ASCII":
-            with psycopg.connect(sides.postgres.conninfo, autocommit=True, client_encoding="SQL_ASCII") as connection:
+            with psycopg.connect(sides.postgres.conninfo, autocommit=True) as connection:
+                connection.execute("SET client_encoding = 'SQL_ASCII'")
                 connection.execute(
                     b"UPDATE pattern_lineage_nodes SET file_path = 'gr\xfc\xdfe.py' WHERE id = ANY(%s)",
                     [[row["id"] for row in bad]],
@@ -286,7 +287,7 @@ def test_rows_that_the_login_may_not_see(sides: TwoSides, postgres_server: str) 
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(role)))
         admin.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(sql.Identifier(role)))
         admin.execute("ALTER TABLE pattern_lineage_nodes ENABLE ROW LEVEL SECURITY")
-        admin.execute("CREATE POLICY some ON pattern_lineage_nodes USING (language = 'python')")
+        admin.execute("CREATE POLICY few ON pattern_lineage_nodes USING (language = 'python')")
         try:
             sides.postgres = replace(owner, user=role, password="secret")
             with pytest.raises(ConfigurationError, match=r"Row-level security.*pattern_lineage_nodes.*BYPASSRLS"):
