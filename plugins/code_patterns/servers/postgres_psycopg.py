@@ -13,6 +13,8 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import connection_failure
 from code_patterns.servers.postgres_session import SETTLE, refuse_disputed, undisturbed
 
+_AS_STORED = "SET client_encoding = 'SQL_ASCII'"
+
 
 class _Connection(psycopg.Connection):
     @classmethod
@@ -37,7 +39,8 @@ async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycop
         connection = await _AsyncConnection.connect(config.conninfo, autocommit=True)
         row = await (await connection.execute(SETTLE)).fetchone()
         refuse_disputed(config, row[0] if row else None)
-        _read_any_bytes(connection)
+        if _read_any_bytes(connection):
+            await connection.execute(_AS_STORED)
         await connection.set_autocommit(autocommit)
     except BaseException as error:
         if connection is not None:
@@ -55,7 +58,8 @@ def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psy
         connection = _Connection.connect(config.conninfo, autocommit=True)
         row = connection.execute(SETTLE).fetchone()
         refuse_disputed(config, row[0] if row else None)
-        _read_any_bytes(connection)
+        if _read_any_bytes(connection):
+            connection.execute(_AS_STORED)
         connection.autocommit = autocommit
     except BaseException as error:
         if connection is not None:
@@ -74,15 +78,19 @@ class _AnyBytesLoader(Loader):
         return bytes(data).decode("utf-8", "surrogateescape")
 
 
-def _read_any_bytes(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
+def _read_any_bytes(connection: psycopg.Connection | psycopg.AsyncConnection) -> bool:
     """Keep one row with wrong bytes from making its page unreadable.
 
-    A database with the encoding SQL_ASCII may hold any bytes, and converts nothing. What is no UTF-8 becomes lone
-    surrogates, by which the row can be told.
+    A database with the encoding SQL_ASCII may hold any bytes, and refuses to send as UTF-8 what is none. Asked for what
+    is stored, it sends it; bytes that are no UTF-8 become lone surrogates here, by which the row can be told.
+
+    :return: whether this database is one of these, so that its session has to ask
     """
-    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-        for name in ("text", "varchar", "bpchar", "name"):
-            connection.adapters.register_loader(name, _AnyBytesLoader)
+    if connection.info.parameter_status("server_encoding") != "SQL_ASCII":
+        return False
+    for name in ("text", "varchar", "bpchar", "name"):
+        connection.adapters.register_loader(name, _AnyBytesLoader)
+    return True
 
 
 async def _cause(config: PostgresConfig, error: psycopg.Error) -> Exception | None:
