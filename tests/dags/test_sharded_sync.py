@@ -87,7 +87,7 @@ def test_after_a_shard_that_fails_for_good_nothing_is_claimed(
     assert "Max points count limit" in failed.message
     assert ("shard", "failed", 1, 0) in history(connected)
     assert {kind for kind, *_ in history(connected)} == {"shard"}, "the full sync ran although a shard had failed"
-    assert connected.execute("SELECT * FROM pattern_sync_checkpoints") == []
+    assert connected.execute("SELECT * FROM pattern_sync_checkpoints WHERE watermark_xid IS NOT NULL") == []
     assert len(connected.points()) == 60
 
     qdrant_server.heal()
