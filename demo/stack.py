@@ -35,6 +35,7 @@ _VARIABLES = {
     "pattern_sync_delay_seconds": ("0", "Pause between two batches of a sync"),
     "pattern_sync_max_delete_fraction": ("0.2", "A full sync refuses to delete more than this share of the points"),
     "patterns_collection": ("code_patterns", "Alias or collection in Qdrant that the sync writes"),
+    "patterns_patience_seconds": ("300", "How long a run waits at its start for servers that are down"),
     "quality_backfill_batch_size": ("100", "Patterns that are scored together"),
     "quality_backfill_delay_seconds": ("0.5", "Pause between two batches of the quality backfill"),
     "pattern_trace_retention_days": ("90", "Days for which traces of the storage layer are kept"),

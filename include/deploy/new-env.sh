@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -e .env ]; then
-    echo ".env exists and is kept: databases and connections use its values." >&2
+    echo ".env exists and stays as it is: databases and connections use its values." >&2
     exit 1
 fi
 umask 077

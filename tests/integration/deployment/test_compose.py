@@ -185,6 +185,7 @@ def test_the_variables_are_known_and_have_their_defaults() -> None:
         "pattern_sync_delay_seconds": "0",
         "pattern_sync_max_delete_fraction": "0.2",
         "patterns_collection": "code_patterns",
+        "patterns_patience_seconds": "300",
         "quality_backfill_batch_size": "100",
         "quality_backfill_delay_seconds": "0.5",
         "pattern_trace_retention_days": "90",
