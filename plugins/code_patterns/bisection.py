@@ -1,4 +1,4 @@
-"""Finding the bad ones among many items that can only be tried together."""
+"""Find the bad items among many that are tried together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,12 +14,12 @@ async def bisect(
     attempt: Callable[[Sequence[Item]], Awaitable[None]],
     rejection: type[PatternsError],
 ) -> list[tuple[Item, PatternsError]]:
-    """Do all items that can be done, halving a rejected batch until the bad items stand alone.
+    """Process all items that can be processed; halve a rejected batch until the bad items stand alone.
 
-    Both halves go at once, so that the waits of several bad items pass together.
+    Both halves run at the same time, so the waits of several bad items overlap.
 
-    :param items: what to do
-    :param attempt: does several items at once, or raises ``rejection`` and does none that must not be repeated
+    :param items: the items
+    :param attempt: processes several items, or raises ``rejection``; it may then be repeated for each of them
     :param rejection: the error that blames the items
     :return: the items that were rejected alone, each with its error
     """

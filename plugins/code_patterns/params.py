@@ -1,6 +1,6 @@
-"""What a person may choose for a run: a Param beats the Variable, the Variable beats the default.
+"""The settings of a run: a Param beats the Variable, and the Variable beats the default.
 
-The settings of a kind of run are one frozen dataclass. Its fields state types, limits and defaults; :class:`Variable`
+The settings of a kind of run are one frozen dataclass. Its fields state types, limits and defaults. :class:`Variable`
 in a field's ``Annotated`` names the Airflow Variable that it falls back to.
 """
 
@@ -14,7 +14,7 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.typed_fields import first_error, rule_of
 
 ReadVariable = Callable[[str], str | None]
-"""Returns the text of an Airflow Variable, or ``None`` when there is none."""
+"""Returns the text of an Airflow Variable, or ``None`` if there is none."""
 Settings = TypeVar("Settings")
 
 
@@ -27,7 +27,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Param:
-    """The Param that a setting comes from, where it is not called as the field."""
+    """The Param of a setting, if it has another name than the field."""
 
     name: str
 
@@ -40,14 +40,14 @@ def choose(
     defaults: Mapping[str, Any] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Choose everything for one run.
+    """Make the settings of one run.
 
     :param settings: a dataclass, as described above
-    :param params: what the person entered; a missing, ``None`` or blank entry falls back to its Variable
+    :param params: the Params; a missing, ``None`` or blank one falls back to its Variable
     :param read_variable: reads an Airflow Variable
-    :param defaults: what stands in for the defaults of the dataclass in this run, by Param
+    :param defaults: replaces defaults of the dataclass in this run, by Param
     :param given: fields that no person chooses
-    :raises ConfigurationError: naming the Param or Variable that makes no sense, its value, and what is allowed
+    :raises ConfigurationError: a Param or Variable makes no sense; the message names it, its value and what is allowed
     """
     values, origins = dict(given or {}), {}
     hints = get_type_hints(settings, include_extras=True)
@@ -72,5 +72,5 @@ def choose(
 
 
 def is_set(param: Any) -> bool:
-    """Tell whether a Param was filled in; a template renders an empty one as "None"."""
+    """Whether a Param was filled in; a template renders an empty one as "None"."""
     return param is not None and str(param).strip() not in ("", "None")

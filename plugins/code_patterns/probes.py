@@ -1,4 +1,4 @@
-"""What the Test button of a connection finds out, in words; each takes a few seconds at most."""
+"""The tests behind the Test button of a connection; each takes a few seconds at most."""
 
 import asyncio
 import time
@@ -20,12 +20,12 @@ from code_patterns.servers.retry import RetryPolicy
 from code_patterns.sql import query
 
 SECONDS = 5.0
-"""How long a person who has pressed the button waits at most."""
+"""Most seconds that a test takes."""
 LEAST_POSTGRES = 15
 
 
 def probe_postgres(config: PostgresConfig) -> str:
-    """Log in, and tell which tables and which migration are there.
+    """Log in, and say which tables and which migration the database has.
 
     :raises ConfigurationError: the login fails, the server is too old, or the role may not read the patterns
     :raises OutageError: the server cannot be used now
@@ -60,7 +60,7 @@ def _never_migrated(there: bool) -> str:
 
 
 async def probe_qdrant(config: QdrantConfig, collection: str) -> str:
-    """Tell the server's version, its collections, and what vectors the patterns' collection holds.
+    """Say the server's version, its collections, and the vectors of the patterns' collection.
 
     :param collection: alias or collection that the sync writes
     :raises PatternsError: the server cannot be reached or used
@@ -89,7 +89,7 @@ async def probe_qdrant(config: QdrantConfig, collection: str) -> str:
 
 
 async def _version(qdrant: Qdrant) -> str:
-    # A proxy that lets collections through may not serve the root, where the version stands.
+    # A proxy may pass the collections but not the root, which has the version.
     with suppress(PatternsError):
         return f" {(await qdrant.call('asking for the version', qdrant.client.info, attempts=1)).version}"
     return ""
@@ -106,7 +106,7 @@ def _held(collection: str, info: models.CollectionInfo) -> str:
 
 
 async def probe_embedding(config: EmbeddingConfig) -> str:
-    """Embed one text, and tell how long its vector is and how long that took.
+    """Embed one text, and say the length of its vector and how long it took.
 
     :raises PatternsError: the server cannot be reached, refuses key or model, or makes vectors of another length
     """

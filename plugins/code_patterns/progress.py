@@ -1,4 +1,4 @@
-"""Telling in the log how far a run is."""
+"""Log the progress of a run."""
 
 import logging
 import time
@@ -10,10 +10,10 @@ LINE_SECONDS = 30.0
 
 
 class ProgressLog:
-    """Logs how far a run is, at a humane pace: a line after ten seconds, then one every thirty.
+    """Logs the progress of a run: a line after ten seconds, then one every thirty.
 
-    :param what: what is looked at, in the plural
-    :param total: how many of them there are at most
+    :param what: what the run examines, in the plural
+    :param total: most items
     """
 
     def __init__(self, what: str, total: int) -> None:
@@ -23,10 +23,10 @@ class ProgressLog:
         self._next = self._start + FIRST_LINE_SECONDS
 
     def show(self, done: int, **outcomes: int) -> None:
-        """Log a line when it is time for one.
+        """Log a line if it is time for one.
 
-        :param done: how many were looked at so far
-        :param outcomes: what became of them, by a word for it
+        :param done: items examined so far
+        :param outcomes: counts by outcome
         """
         now = time.monotonic()
         if now < self._next:

@@ -1,4 +1,4 @@
-"""Which run something was done by."""
+"""The identity of a run."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -6,10 +6,10 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Which run this is, for the history.
+    """The identity of a run, for the run history.
 
     :param id: its own id
-    :param dag_id: the DAG it belongs to, if any
+    :param dag_id: its DAG, if it has one
     :param dag_run_id: the DAG run
     :param task_try: which try of the task
     """

@@ -14,21 +14,21 @@ def query(name: str) -> bytes:
     """Return the text of ``include/sql/<name>.sql``, as bytes because that is what psycopg takes as SQL.
 
     :param name: file name without its ending
-    :raises FileNotFoundError: when there is no such query
+    :raises FileNotFoundError: there is no such query
     """
     return (INCLUDE / "sql" / f"{name}.sql").read_bytes()
 
 
 @cache
 def query_over(name: str, rows: str) -> bytes:
-    """Return the text of one query with another one in the place of its mark ``/* rows */``.
+    """Return the text of one query with another one at its mark ``/* rows */``.
 
     :param name: the query with the mark
-    :param rows: the query that gives the rows it works on, without a semicolon at its end
+    :param rows: the query of the rows that it reads, without a semicolon at its end
     """
     return query(name).replace(b"/* rows */", query(rows))
 
 
 def storable(text: str) -> str:
-    """Keep the first 2,000 characters that a text column can hold: servers quote their input, poison included."""
+    """Keep the first 2,000 characters, without those that a text column cannot hold: servers quote their input."""
     return text[:2000].replace("\0", "?").encode("utf-8", "replace").decode()

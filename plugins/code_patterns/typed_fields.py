@@ -1,6 +1,6 @@
-"""Types and words for what a person types into a connection, a Param or a Variable.
+"""Types for the values of connections, Params and Variables, and what is allowed, in words.
 
-Much of it arrives as text: from a connection given as a URI, from a Variable, from a rendered template.
+Many values are text: those of a connection given as a URI, of a Variable, of a rendered template.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ def _flag(value: Any) -> Any:
 
 
 NOT_BOOLEAN = BeforeValidator(_not_boolean)
-"""Refuses true and false, which Python counts as numbers; the last entry of a number's ``Annotated``."""
+"""Refuses true and false, which are numbers in Python; the last entry of a number's ``Annotated``."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
-"""True or false, or their texts; no other word: a misread "no" could let a dry run write."""
+"""True or false, or their texts, and no other word: a misread "no" could make a dry run write."""
 Word = Annotated[str, StringConstraints(strip_whitespace=True)]
-"""A text in which blanks at the ends mean nothing."""
+"""A text without blanks at its ends."""
 
 
 def readable(path: str) -> str:
@@ -43,11 +43,11 @@ def readable(path: str) -> str:
 
 
 def own_rule(rule: str) -> PydanticCustomError:
-    """Make the error of a validator that says itself what is allowed.
+    """Make an error that says what is allowed, for a validator.
 
     :param rule: the end of a sentence that begins with "it must be"
     """
-    # The text is a template to pydantic, which would look for the names in its braces.
+    # pydantic takes the text for a template and would look for names in braces.
     return PydanticCustomError("own_rule", "{rule}", {"rule": rule})
 
 
@@ -56,7 +56,7 @@ File = Annotated[str, AfterValidator(readable)]
 
 
 def first_error(error: ValidationError) -> ErrorDetails:
-    """Return the error to tell a person about: one sentence is read, a list is not."""
+    """Return the error for the message: people read one sentence, not a list."""
     return error.errors(include_url=False)[0]
 
 
@@ -64,7 +64,7 @@ def rule_of(error: ErrorDetails, schema: Mapping[str, Any]) -> str:
     """Say what is allowed, as the end of a sentence that begins with "it must be".
 
     :param error: from :func:`first_error`
-    :param schema: JSON schema of the model that it was raised for
+    :param schema: JSON schema of the model that raised it
     """
     if error["type"] == "own_rule":
         return str(error["ctx"]["rule"])

@@ -1,4 +1,4 @@
-"""The pattern learning storage layer: templates, their use, their relationships and how they fare, in PostgreSQL.
+"""The pattern learning storage layer: templates, their use, their relationships and analytics, in PostgreSQL.
 
 .. code-block:: python
 

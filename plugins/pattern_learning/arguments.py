@@ -10,17 +10,17 @@ from pattern_learning.contract import ModelContractEffect
 from pattern_learning.values import Refusal, refuse
 
 MOST_BUCKETS = 10_000
-"""Rows a trend may have; a plot shows fewer."""
+"""Most rows of a trend."""
 
 _BUCKET_DAYS = {"day": 1, "week": 7, "month": 28}
 
 
 @dataclass(frozen=True)
 class Page:
-    """A part of the rows.
+    """Which of the found rows are returned.
 
     :param limit: most rows
-    :param offset: rows passed over
+    :param offset: rows to skip
     """
 
     limit: int
@@ -36,7 +36,7 @@ class Period:
 
 
 def pattern_id(contract: ModelContractEffect) -> UUID:
-    """Return the template an operation is about.
+    """Return the id of the template that an operation is about.
 
     :raises Refusal: it is missing or malformed
     """
@@ -46,7 +46,7 @@ def pattern_id(contract: ModelContractEffect) -> UUID:
 
 
 def optional_pattern_id(contract: ModelContractEffect) -> UUID | None:
-    """Return the template, or ``None`` for all of them.
+    """Return the id of the template, or ``None`` for all templates.
 
     :raises Refusal: it is malformed
     """
@@ -54,9 +54,9 @@ def optional_pattern_id(contract: ModelContractEffect) -> UUID | None:
 
 
 def page(contract: ModelContractEffect) -> Page:
-    """Return which rows are wanted.
+    """Return which of the found rows are wanted.
 
-    :raises Refusal: limit or offset is no whole number from 0 on
+    :raises Refusal: limit or offset is not a whole number of at least 0
     """
     return Page(values.count("limit", contract.limit), values.count("offset", contract.offset))
 
@@ -78,9 +78,9 @@ def period(contract: ModelContractEffect, default_days: int) -> Period:
 
 
 def bucket(contract: ModelContractEffect, span: Period) -> str:
-    """Return what a trend is aggregated by.
+    """Return the span that a trend is aggregated by.
 
-    :raises Refusal: it is none of day, week and month, or the period has too many of them
+    :raises Refusal: it is not day, week or month, or the period has too many of them
     """
     chosen: Any = contract.aggregate_by
     if not isinstance(chosen, str) or chosen not in _BUCKET_DAYS:

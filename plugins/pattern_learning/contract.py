@@ -1,4 +1,4 @@
-"""What the four nodes are asked and what they answer."""
+"""The contract and the result of the four nodes' operations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 from code_patterns.errors import ConfigurationError
 
 ASYNCPG_AVAILABLE = True
-"""asyncpg is a requirement here; callers of the old layer ask for it."""
+"""Always true: asyncpg is a requirement. Callers of the previous layer read this."""
 
 
 @dataclass(frozen=True)
 class ModelContractEffect:
-    """One operation to carry out. A node looks at the arguments of its operation only.
+    """One operation and its arguments. A node reads only the arguments of its operation.
 
-    Nothing is checked here: what is missing or makes no sense comes back as a failed :class:`ModelResult`.
+    Nothing is checked here: a missing or wrong argument gives a failed :class:`ModelResult`.
 
     :param operation: name of the operation, such as ``insert`` or ``search``
     :param data: columns and values of a template (``insert``, ``update``)
@@ -25,7 +25,7 @@ class ModelContractEffect:
     :param filters: conditions that rows must meet
     :param search_query: words to search for
     :param limit: most rows to return
-    :param offset: rows to pass over first
+    :param offset: rows to skip first
     :param usage_data: fields of a usage event
     :param relationship_data: fields of a relationship
     :param period_start: begin of a period, included; without a time zone it is UTC
@@ -50,7 +50,7 @@ class ModelContractEffect:
     correlation_id: UUID | str | None = None
 
     def __post_init__(self) -> None:
-        """Give the request an identity when it has none."""
+        """Make a correlation id if there is none."""
         if self.correlation_id is None:
             object.__setattr__(self, "correlation_id", uuid4())
 
@@ -68,14 +68,14 @@ class ModelContractEffect:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """How an operation ended.
+    """The result of an operation.
 
-    :param success: whether it did all it was asked; otherwise it did nothing
+    :param success: whether it did everything; if not, it did nothing
     :param data: what it found or did
-    :param error: why it failed, in a sentence
-    :param metadata: ``correlation_id`` (text) always; ``operation`` and ``duration_ms`` of an operation that was
-        carried out; ``result_count`` of one that returns rows; on failure ``retryable``, whether the same call may
-        succeed later although nobody changed anything
+    :param error: why it failed, in one sentence
+    :param metadata: ``correlation_id`` (text) always; ``operation`` and ``duration_ms`` after a success,
+        with ``result_count`` if rows are returned; ``retryable`` after a failure: whether the same call may succeed
+        later although nobody changes anything
     """
 
     success: bool

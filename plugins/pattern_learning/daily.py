@@ -1,4 +1,4 @@
-"""What a person may choose for the daily analytics."""
+"""The settings of the daily analytics."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +16,7 @@ ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Retention:
-    """How long traces are kept."""
+    """How many days traces are kept."""
 
     days: Annotated[int, Field(ge=1), NOT_BOOLEAN, Variable("pattern_trace_retention_days")] = 90
 
@@ -24,11 +24,11 @@ class Retention:
 def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Period:
     """Choose the period of a run.
 
-    :param param: a day as ``2026-03-01``, which beats the run's data interval; ``None`` or blank for none
+    :param param: a day such as ``2026-03-01``; it beats the run's data interval; ``None`` or blank for none
     :param start: begin of the data interval, if the run has one
     :param end: its end
     :return: that day of UTC, else the data interval, else yesterday
-    :raises ConfigurationError: the Param is no day, or one that is not over
+    :raises ConfigurationError: the Param is not a day, or the day is not over
     """
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if is_set(param):
@@ -51,6 +51,6 @@ def choose_retention(read_variable: ReadVariable) -> int:
     """Choose how many days traces are kept.
 
     :param read_variable: reads an Airflow Variable
-    :raises ConfigurationError: naming the Variable and its value
+    :raises ConfigurationError: the Variable's value makes no sense; the message names both
     """
     return choose(Retention, {}, read_variable).days

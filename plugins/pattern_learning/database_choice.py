@@ -1,4 +1,4 @@
-"""Choose the database of the templates."""
+"""Choose the database of the storage layer."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_url import config_from_url
 
 URL_VARIABLES = ("TRACEABILITY_DB_URL_EXTERNAL", "TRACEABILITY_DB_URL")
-"""Variables that hold a whole URL; the first one that is set counts."""
+"""Environment variables that hold a whole URL; the first one that is set counts."""
 FIELD_VARIABLES = {
     "host": "TRACEABILITY_DB_HOST",
     "port": "TRACEABILITY_DB_PORT",
@@ -20,15 +20,15 @@ FIELD_VARIABLES = {
 
 
 async def choose_database(connection_url: str | None) -> PostgresConfig:
-    """Take the URL, else what the environment names, else the Airflow connection ``patterns_postgres``.
+    """Return the database of the URL, else of the environment, else of the Airflow connection ``patterns_postgres``.
 
-    :raises ConfigurationError: the first of these that is there is incomplete, or none is there
+    :raises ConfigurationError: the first of these that exists is incomplete, or none exists
     """
     if connection_url is not None:
         return config_from_url(connection_url)
     if (config := _from_environment(os.environ)) is not None:
         return config
-    # In a thread: importing Airflow and asking for a connection would hold up the event loop.
+    # In a thread: importing Airflow and reading a connection would block the event loop.
     return await asyncio.to_thread(_from_airflow)
 
 

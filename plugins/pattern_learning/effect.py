@@ -1,4 +1,4 @@
-"""What the four nodes have in common: one operation from its contract to its result."""
+"""The base of the four nodes: run one operation, from its contract to its result."""
 
 import logging
 import time
@@ -23,15 +23,15 @@ Operation = Callable[[Any, ModelContractEffect], Awaitable[Any]]
 
 
 class PatternEffect:
-    """Carries operations out, each in one transaction, and never raises.
+    """Runs operations, each in one transaction, and never raises.
 
-    An operation checks its arguments before it takes a connection. One that is a single statement is a transaction
-    by itself. A node names itself and its operations.
+    An operation checks its arguments before it takes a connection. A single statement is a transaction by itself. A
+    subclass states its name and its operations.
 
     :param pool: an asyncpg pool
-    :param acquire_timeout: longest wait for a connection of it, in seconds
+    :param acquire_timeout: longest wait for a connection from the pool, in seconds
     :cvar name: of the node, in messages and traces
-    :cvar operations: methods by the names of the operations
+    :cvar operations: methods by operation
     """
 
     name: ClassVar[str]
@@ -42,10 +42,10 @@ class PatternEffect:
         self._acquire_timeout = acquire_timeout
 
     async def execute_effect(self, contract: ModelContractEffect) -> ModelResult:
-        """Carry out one operation.
+        """Run one operation.
 
-        :param contract: what to do
-        :return: what came of it; after a failure nothing of the operation remains
+        :param contract: the operation and its arguments
+        :return: the result; a failed operation leaves nothing behind
         """
         begun = time.perf_counter()
         metadata: dict[str, Any] = {"correlation_id": str(contract.correlation_id)}
@@ -70,14 +70,14 @@ class PatternEffect:
         return result
 
     def _connection(self) -> Borrowed:
-        """Take a connection of the pool; the statements of the operations set nothing in its session."""
+        """Take a connection from the pool; operations set nothing in its session, so it needs no reset."""
         if self.pool is None:
             raise Refusal("The node has no pool. Await PatternDatabaseManager.initialize() before you build it.")
         return Borrowed(self.pool, self._acquire_timeout, reset=False)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
-        """Take a connection of the pool and open a transaction on it."""
+        """Take a connection from the pool and open a transaction on it."""
         async with self._connection() as connection, connection.transaction():
             yield connection
 
@@ -128,7 +128,7 @@ class PatternEffect:
 
 
 def reason_of(error: Exception) -> PatternsError | None:
-    """Say for people why an operation failed; ``None`` where neither the caller nor PostgreSQL is the cause."""
+    """Return why an operation failed; ``None`` if neither the caller nor PostgreSQL is the cause."""
     if isinstance(error, PatternsError):
         return error
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""The columns that callers may name: nothing else reaches a statement as text."""
+"""The columns that callers may name. Nothing else that a caller gives becomes part of a statement's text."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from pattern_learning.values import Refusal, refuse
 
 @dataclass(frozen=True)
 class Field:
-    """A column and what may stand in it.
+    """A column and its values.
 
     :param name: the column
     :param sql_type: its type in PostgreSQL
-    :param parse: checks a value and turns it into what asyncpg takes
-    :param nullable: whether null makes sense in it
+    :param parse: checks a value and converts it for asyncpg
+    :param nullable: whether it may be null
     """
 
     name: str
@@ -55,10 +55,10 @@ TEMPLATE = _by_name(
     Field("tags", "text[]", values.labels),
     Field("context", "jsonb", values.document),
 )
-"""Columns of ``pattern_templates`` that may be given; ``updated_at`` is the database's own."""
+"""Columns of ``pattern_templates`` that callers may set; the database sets ``updated_at``."""
 
 COLUMNS = (*TEMPLATE.values(), Field("updated_at", _TIME, values.moment))
-"""Columns of ``pattern_templates`` that are read."""
+"""Columns of ``pattern_templates`` that are returned."""
 
 CHANGEABLE = {name: field for name, field in TEMPLATE.items() if name != "id"}
 """Columns of a template that ``update`` may change."""
@@ -96,17 +96,17 @@ FILTERS = {
         Field("min_success_rate", _NUMBER, values.share, nullable=False),
     ),
 }
-"""What rows may be chosen by: equality on a column, all of some ``tags``, two lower bounds."""
+"""Fields of ``filters``: equality on a column, all of some ``tags``, two lower bounds."""
 
 
 def read_object(name: str, given: Any, known: Mapping[str, Field], *, drop_nulls: bool = False) -> dict[str, Any]:
-    """Check an argument that is an object of fields.
+    """Check an argument that is an object with fields.
 
     :param name: the argument, for messages
     :param given: what the caller gave
     :param known: the fields it may have
-    :param drop_nulls: take null in a field that is not nullable as "not given", instead of refusing it
-    :return: in the order given; null stays ``None``
+    :param drop_nulls: ignore a null in a field that is not nullable, instead of refusing it
+    :return: values by field, in the order given; null is ``None``
     :raises Refusal: it is no object, has an unknown field, or a value that makes no sense
     """
     if given is None:
@@ -128,7 +128,7 @@ def read_object(name: str, given: Any, known: Mapping[str, Field], *, drop_nulls
 
 
 def require(name: str, found: Mapping[str, Any], required: Collection[str]) -> None:
-    """Make sure that fields are there and not null.
+    """Check that fields are present and not null.
 
     :raises Refusal: one is missing
     """

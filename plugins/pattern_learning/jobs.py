@@ -1,4 +1,4 @@
-"""What a scheduled task does: compute a period for all templates, forget old traces, or one operation of a node."""
+"""The work of the tasks: compute a period for all templates, delete old traces, run one operation."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,12 +36,12 @@ _NODES: tuple[type[PatternEffect], ...] = (
 
 @dataclass(frozen=True)
 class PeriodAnalytics:
-    """What was computed for a period.
+    """The result of computing a period.
 
     :param period_start: its begin
     :param period_end: its end, excluded
     :param analytics_id: id of the row over all templates
-    :param pattern_rows: rows of single templates that were written
+    :param pattern_rows: rows of single templates
     :param total_usage_count: usage events of the period
     :param success_count: those that succeeded
     :param failure_count: those that failed
@@ -66,7 +66,7 @@ async def compute_period(config: PostgresConfig, period: Period) -> PeriodAnalyt
     Computing a period again replaces its rows.
 
     :raises ConfigurationError: the connection does not work, or the database lacks something
-    :raises OutageError: the server went away, or a template was deleted meanwhile; the next try computes it again
+    :raises OutageError: the server is away, or a template was deleted meanwhile; the next try computes it again
     """
     async with _connected(config) as connection, connection.transaction():
         rows = await connection.fetchval(statement("learning_compute_used"), period.start, period.end)
@@ -84,12 +84,12 @@ async def compute_period(config: PostgresConfig, period: Period) -> PeriodAnalyt
 
 
 async def prune_traces(config: PostgresConfig, keep_days: int) -> int:
-    """Forget old traces.
+    """Delete old traces.
 
-    :param keep_days: age in days up to which they are kept
-    :return: how many were forgotten
+    :param keep_days: traces of up to this many days are kept
+    :return: how many were deleted
     :raises ConfigurationError: as in :func:`compute_period`
-    :raises OutageError: the server went away
+    :raises OutageError: the server is away
     """
     async with _connected(config) as connection:
         pruned = await connection.fetchval(
@@ -99,12 +99,12 @@ async def prune_traces(config: PostgresConfig, keep_days: int) -> int:
 
 
 async def run_operation(config: PostgresConfig, contract: ModelContractEffect, actor: str) -> Any:
-    """Carry out one operation of whichever node has it, traced.
+    """Run one operation of the node that has it, with a trace.
 
-    :param actor: who is named in the trace
+    :param actor: name in the trace
     :return: the operation's data as JSON: ids and times are text
-    :raises ConfigurationError: it was refused, or the connection does not work
-    :raises OutageError: the server went away
+    :raises ConfigurationError: the operation was refused, or the connection does not work
+    :raises OutageError: the server is away
     """
     manager = PatternDatabaseManager(
         config=config, min_pool_size=1, max_pool_size=1, command_timeout=OPERATION_TIMEOUT_SECONDS
@@ -135,7 +135,7 @@ async def _connected(config: PostgresConfig) -> AsyncIterator[Any]:
         reason = reason_of(error)
         if reason is None:
             raise
-        # A template that was deleted while its row was computed is gone at the next try.
+        # A template was deleted while its row was computed; the next try does not see it.
         retryable = reason.retryable or isinstance(error, asyncpg.ForeignKeyViolationError)
         kind = OutageError if retryable else ConfigurationError
         raise kind(f"At {config.address}: {reason}") from None

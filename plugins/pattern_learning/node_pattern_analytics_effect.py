@@ -1,4 +1,4 @@
-"""Say how templates fare: analytics of a period, trends, effectiveness, totals."""
+"""Analytics of a period, trends, effectiveness, totals."""
 
 from collections.abc import Mapping
 from itertools import dropwhile
@@ -15,16 +15,16 @@ from pattern_learning.rows import as_rows, as_text
 __all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternAnalyticsEffect"]
 
 ANALYTICS_DAYS = 30
-"""Length of the period when none is given."""
+"""Length of the period if none is given."""
 
 TREND_DAYS = 90
-"""How far trends reach back when no start is given."""
+"""How far trends reach back if no start is given."""
 
 _TOP = 10
 
 
 class NodePatternAnalyticsEffect(PatternEffect):
-    """Reads ``pattern_usage_events`` and keeps ``pattern_analytics``."""
+    """Reads ``pattern_usage_events`` and writes ``pattern_analytics``."""
 
     name = "analytics"
 
@@ -60,7 +60,7 @@ class NodePatternAnalyticsEffect(PatternEffect):
                 raise unknown_template(pattern_id)
         found = [{**row, "period": row["period"].isoformat()} for row in as_rows(rows)]
         if contract.period_start is None:
-            # Without a start, a plot begins where there is something to see.
+            # Without a start, the trend begins with the first use.
             return list(dropwhile(lambda row: not row["usage_count"], found))
         return found
 

@@ -1,4 +1,4 @@
-"""Find templates: by id, by words, by conditions, by relationship, by rank and by type."""
+"""Find templates by id, words, conditions, relationship, rank and type."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -35,12 +35,12 @@ class NodePatternQueryEffect(PatternEffect):
         exact, parameters = statements.filtered("learning_search", conditions, 6)
         words = query.split()
         async with self._connection() as connection:
-            # Where names fill the page, the far more texts that have the words elsewhere need not be ranked.
+            # If names fill the page, the texts with the words elsewhere, which are many more, need not be ranked.
             found = await connection.fetch(exact, page.limit, page.offset, query, words, True, *parameters)
             if len(found) == page.limit:
                 return as_rows(found)
             found = await connection.fetch(exact, page.limit, page.offset, query, words, False, *parameters)
-            # Misspelt words count only where no text has the words as they are, on this page or an earlier one.
+            # Similar words are searched only if no text, on this page or an earlier one, has the words as typed.
             if not found and (
                 not page.offset or not await connection.fetch(exact, 1, 0, query, words, False, *parameters)
             ):

@@ -139,7 +139,7 @@ def _already_there(rows: Sequence[Mapping[str, Any]], missing: set[UUID]) -> Ref
 
 
 def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[list[Any]]]]:
-    """Group rows with the same columns, so that the columns left out get the database's defaults."""
+    """Group rows with the same columns: columns that are left out get the database's defaults."""
     groups: dict[frozenset[str], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(frozenset(row), []).append(row)

@@ -1,4 +1,4 @@
-"""Record what happens to templates: usage events, statistics, relationships."""
+"""Write usage events, statistics and relationships of templates."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,21 +18,21 @@ from pattern_learning.values import Refusal
 __all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternUpdateEffect"]
 
 REPEAT_WAITS_SECONDS = (0.0, 0.2, 1.0)
-"""Waits before a use is sent again whose answer was lost."""
+"""Waits before a usage event is sent again because the answer was lost, in seconds."""
 
 _ENDS = ("source_pattern_id", "target_pattern_id", "relationship_type")
 _CHANGEABLE = ("strength", "description", "context")
 
 
 class NodePatternUpdateEffect(PatternEffect):
-    """Writes ``pattern_usage_events`` and ``pattern_relationships``; the database keeps the templates' counters."""
+    """Writes ``pattern_usage_events`` and ``pattern_relationships``; triggers update the templates' counters."""
 
     name = "update"
 
     async def _record_usage(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.pattern_id(contract)
         usage = fields.read_object("usage_data", contract.usage_data, fields.USAGE, drop_nulls=True)
-        # Made here and not by the database, so that an event that is sent again is known again.
+        # Made here, not by the database: an event that is sent again has the same id.
         event_id, success = usage.pop("event_id", None) or uuid4(), usage.pop("success", True)
         statement = statements.insert("learning_record_usage", tuple(fields.USAGE[name] for name in usage), 5)
         request = values.identity("correlation_id", contract.correlation_id)
@@ -47,7 +47,7 @@ class NodePatternUpdateEffect(PatternEffect):
         return as_text(row, id="event_id")
 
     async def _fetch_repeatably(self, statement: str, *parameters: Any) -> Any:
-        """Run a statement that does nothing the second time, again while its answer is lost."""
+        """Run a statement, and again while its answer is lost; the second time it does nothing."""
         for wait in (*REPEAT_WAITS_SECONDS, None):
             try:
                 async with self._connection() as connection:

@@ -1,4 +1,4 @@
-"""The pool of connections to the database of the templates."""
+"""The pool of connections to the storage layer's database."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 SETTINGS: Mapping[str, str] = {
     "application_name": "pattern_learning",
-    # The default, 4 MB, is too little for the rows that a frequent word finds.
+    # The default of 4 MB is too little for the rows that a frequent word finds.
     "work_mem": "16MB",
 }
 """Settings of the storage layer's sessions."""
@@ -29,13 +29,13 @@ CLOSE_TIMEOUT_SECONDS = 10.0
 
 
 class PatternDatabaseManager:
-    """Opens, watches and closes a pool of asyncpg connections.
+    """Opens, checks and closes a pool of asyncpg connections.
 
-    :param connection_url: ``postgresql://user:password@host:port/database``; ``None`` takes what the environment
-        names, or the Airflow connection ``patterns_postgres``. No host and no password is ever guessed.
+    :param connection_url: ``postgresql://user:password@host:port/database``; ``None`` takes the database that the
+        environment names, or the Airflow connection ``patterns_postgres``. No host and no password is guessed.
     :param min_pool_size: connections opened at once
     :param max_pool_size: most connections
-    :param config: the database, where it is known already; instead of ``connection_url``
+    :param config: the database, instead of ``connection_url``
     :param acquire_timeout: longest wait of :meth:`acquire` for a free connection, in seconds
     :param command_timeout: longest time a statement may take, in seconds
     :ivar pool: the pool, between :meth:`initialize` and :meth:`close`
@@ -86,7 +86,7 @@ class PatternDatabaseManager:
         return True
 
     async def close(self) -> None:
-        """Write the traces that wait, and close the pool; :meth:`initialize` opens it again.
+        """Write the waiting traces and close the pool; :meth:`initialize` opens it again.
 
         Connections that are still in use after 10 seconds are cut.
         """
@@ -103,7 +103,7 @@ class PatternDatabaseManager:
                 pool.terminate()
 
     async def health_check(self) -> bool:
-        """Tell whether the pool is open and the database answers; never raises."""
+        """Return whether the pool is open and the database answers; never raises."""
         if self.pool is None:
             return False
         try:
@@ -115,9 +115,9 @@ class PatternDatabaseManager:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:
-        """Take a connection for statements of your own; it is reset when you give it back.
+        """Take a connection for your own statements; it is reset when you return it.
 
-        :raises OutageError: none became free in time, or the server cannot be reached
+        :raises OutageError: no connection became free in time, or the server cannot be reached
         :raises ConfigurationError: the pool was not open and cannot be opened
         """
         await self.initialize()
@@ -125,7 +125,7 @@ class PatternDatabaseManager:
             yield connection
 
     async def initialize_schema(self) -> bool:
-        """Bring the database to the newest schema, as ``schema_migration`` does; tables that exist keep their rows.
+        """Migrate the database to the newest schema, as ``schema_migration`` does; existing tables keep their rows.
 
         :return: true
         :raises PatternsError: a migration failed, or the login may not change the schema
@@ -154,8 +154,8 @@ class PatternDatabaseManager:
 
 
 async def _connect_for_traces(config: PostgresConfig) -> Any:
-    # A crash of the server may cost the traces of its last second; in return they do not wait for the disk, on
-    # which the operations themselves wait.
+    # Traces do not wait for the disk, on which the operations themselves wait. In return a crash of the server may
+    # lose the traces of its last second.
     return await connect_asyncpg(config, {**SETTINGS, "synchronous_commit": "off"})
 
 

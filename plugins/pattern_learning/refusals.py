@@ -1,4 +1,4 @@
-"""Refuse what the database refused, in the caller's own words."""
+"""Say in the caller's terms what the database refused."""
 
 import re
 from uuid import UUID
@@ -11,7 +11,7 @@ _KEY = re.compile(r"\(([^()]+)\)=\((.*?)\)")
 
 
 def unknown_template(pattern_id: UUID) -> Refusal:
-    """Say that there is no such template."""
+    """Refuse an id of which there is no template."""
     return Refusal(f"pattern_id is {pattern_id}, but there is no template with this id: pattern not found.")
 
 

@@ -1,4 +1,4 @@
-"""Turn rows into what callers get."""
+"""Convert rows for callers."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -33,14 +33,14 @@ def as_text(record: Mapping[str, Any], **names: str) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Return a value, or whatever stands in it, with ids and times as text."""
+    """Return a value with ids and times as text, also inside lists and objects."""
     if value is None or isinstance(value, (str, float, int)):
         return value
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, date):
         return value.isoformat()
-    # Last, because asking an abstract class takes longest.
+    # Last, because checking an abstract class takes longest.
     if isinstance(value, Mapping):
         return {name: as_json(each) for name, each in value.items()}
     return [as_json(each) for each in value] if isinstance(value, list) else value

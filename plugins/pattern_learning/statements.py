@@ -1,7 +1,7 @@
-"""Put statements together whose columns the caller chooses.
+"""Compose the statements whose columns the caller chooses.
 
-The text comes from the files of ``include/sql`` and from the column names of :mod:`pattern_learning.fields`; a
-caller's own words are only ever parameters.
+The text comes from the files of ``include/sql`` and from the column names of :mod:`pattern_learning.fields`. What a
+caller gives is always a parameter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from code_patterns.sql import query
 from pattern_learning.fields import COLUMNS, FILTERS, TEMPLATE, Field
 
 _CAST = {"jsonb": "text::jsonb"}
-# unnest() would take an array of arrays apart: lists and documents travel as text.
+# unnest() would take an array of arrays apart, so lists and documents are sent as text.
 _ARRAY = {"jsonb": "text", "text[]": "text"}
-# Documents are read as text too, so that they mean the same on a pool that decodes them.
+# Documents are read as text too, so that they are the same on a pool that decodes them.
 _TEMPLATE_COLUMNS = "".join(
     f", template.{field.name}::text AS {field.name}" if field.sql_type == "jsonb" else f", template.{field.name}"
     for field in COLUMNS
@@ -24,13 +24,13 @@ _TEMPLATE_COLUMNS = "".join(
 
 @cache
 def statement(name: str) -> str:
-    """Return the text of ``include/sql/<name>.sql``, with the columns of a template where it asks for them."""
+    """Return the text of ``include/sql/<name>.sql``, with a template's columns at its mark."""
     return query(name).decode().replace("/* template columns */", _TEMPLATE_COLUMNS)
 
 
 @lru_cache(256)
 def insert(name: str, fields: tuple[Field, ...], first: int) -> str:
-    """Return an INSERT with further columns.
+    """Return an INSERT with additional columns.
 
     :param name: file with the marks ``/* columns */`` and ``/* values */``
     :param fields: the further columns, in the order of their parameters
@@ -67,7 +67,7 @@ def array_literal(labels: Sequence[str]) -> str:
 
 
 def filtered(name: str, conditions: Mapping[str, Any], first: int) -> tuple[str, list[Any]]:
-    """Return a SELECT that keeps the templates meeting all conditions, and the parameters of these.
+    """Return a SELECT of the templates that meet all conditions, and the parameters of the conditions.
 
     Deprecated templates are left out unless a condition on ``is_deprecated`` asks for them.
 

@@ -1,7 +1,7 @@
-"""Leave a trace of every operation: a row in ``pattern_learning_traces``, and an OpenTelemetry span where configured.
+"""Trace every operation: a row in ``pattern_learning_traces``, and an OpenTelemetry span if that is configured.
 
-An operation only puts its trace into a queue. A task of its own writes the queue, on a connection of its own, so that
-a slow or broken trace table costs traces and never an operation.
+An operation only puts its trace into a queue. A separate task writes the queue on a separate connection. A slow or
+broken trace table loses traces, but no operation fails.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from pattern_learning.values import Refusal
 log = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 10_000
-"""Most traces that wait to be written; further ones are dropped and counted."""
+"""Most traces that wait to be written; more are dropped and counted."""
 
 LINGER_SECONDS = 0.2
 BATCH = 1000
@@ -38,10 +38,10 @@ class Trace(NamedTuple):
     """One operation; the fields are columns of ``pattern_learning_traces``, the values as the caller gave them.
 
     :param recorded_at: end of the operation
-    :param node: which node
-    :param operation: what it was asked
-    :param pattern_id: template it was about, if one
-    :param correlation_id: request it belongs to
+    :param node: name of the node
+    :param operation: name of the operation
+    :param pattern_id: its template, if it has one
+    :param correlation_id: id of the request
     :param success: whether it succeeded
     :param duration_ms: how long it took
     :param error: why it failed
@@ -62,7 +62,7 @@ class Trace(NamedTuple):
 
 
 class _Beside(NamedTuple):
-    """How to reach a pool's database without the pool; holding the pool keeps its id from being given again."""
+    """How to connect to a pool's database without the pool. It holds the pool, so that no other gets its id."""
 
     pool: Any
     loop: asyncio.AbstractEventLoop
@@ -70,10 +70,10 @@ class _Beside(NamedTuple):
 
 
 class PatternTracer:
-    """Traces the operations of all nodes of this process, each into the database its pool belongs to.
+    """Traces the operations of all nodes of this process, each into the database of its pool.
 
-    :ivar enabled: whether operations leave traces
-    :ivar actor: who is named in the traces; ``None`` means the database role
+    :ivar enabled: whether operations are traced
+    :ivar actor: name in the traces; ``None`` means the database role
     """
 
     def __init__(self, actor: str | None = None) -> None:
@@ -82,10 +82,10 @@ class PatternTracer:
         self._writers: dict[int, _Writer] = {}
 
     def record(self, pool: Any, trace: Trace) -> None:
-        """Take a trace; returns at once and raises nothing.
+        """Queue a trace; returns at once and raises nothing.
 
-        :param pool: pool the operation ran on
-        :param trace: what to record
+        :param pool: pool of the operation
+        :param trace: the trace
         """
         try:
             if pool is not None:
@@ -95,14 +95,14 @@ class PatternTracer:
             log.warning("An operation was not traced in full: %s", error)
 
     async def flush(self) -> None:
-        """Wait until every trace so far is written or given up."""
+        """Wait until every queued trace is written or given up."""
         loop = asyncio.get_running_loop()
         for writer in list(self._writers.values()):
             if writer.loop is loop:
                 await writer.flush()
 
     async def detach(self, pool: Any) -> None:
-        """Write what waits for a pool's database and let go of it."""
+        """Write the traces that wait for a pool's database, and forget the pool."""
         writer = self._writers.pop(id(pool), None)
         if writer and writer.loop is asyncio.get_running_loop():
             await writer.close()
@@ -111,7 +111,7 @@ class PatternTracer:
         loop = asyncio.get_running_loop()
         writer = self._writers.get(id(pool))
         if writer is None or writer.pool is not pool or writer.loop is not loop:
-            # Pools of ended event loops would stay here for ever.
+            # Otherwise pools of ended event loops would stay here for ever.
             self._writers = {key: kept for key, kept in self._writers.items() if not kept.loop.is_closed()}
             writer = self._writers[id(pool)] = _Writer(loop, pool)
         return writer
@@ -143,7 +143,7 @@ class _Writer:
             await self._write_queue()
 
     async def close(self) -> None:
-        """Write what waits and end."""
+        """Write the waiting traces and stop."""
         await self.flush()
         self._task.cancel()
         with suppress(asyncio.CancelledError):
@@ -157,7 +157,7 @@ class _Writer:
                 self._waiting.clear()
                 await self.flush()
         finally:
-            # Also when the event loop ends: it waits for the tasks it cancels.
+            # This also runs when the event loop ends, which waits for the tasks that it cancels.
             await self.flush()
             if self._connection is not None:
                 self._connection.terminate()
@@ -174,7 +174,7 @@ class _Writer:
                     self._connection.terminate()
                     self._connection = None
                 self._drop(len(batch), str(error) or type(error).__name__)
-            # Only now, so that a write that is cancelled halfway is repeated by the last flush.
+            # Not before: a write that is cancelled halfway is repeated by the last flush.
             for _ in batch:
                 self._queue.popleft()
 
@@ -211,7 +211,7 @@ async def _copy(connection: Any, actor: str | None, batch: list[Trace]) -> None:
 
 
 def _storable(trace: Trace) -> Trace:
-    """Return what the table can hold of a trace: the caller may have given anything."""
+    """Return a trace in a form that the table can hold: callers may give anything."""
     return trace._replace(
         operation=str(trace.operation),
         pattern_id=_or_none(values.identity, trace.pattern_id),
@@ -260,7 +260,7 @@ _beside: dict[int, _Beside] = {}
 async def get_pattern_tracer(actor: str | None = None) -> PatternTracer:
     """Return the tracer of this process; the first call starts tracing.
 
-    :param actor: who is to be named in the traces from now on; ``None`` leaves it as it is
+    :param actor: name in the traces from now on; ``None`` keeps the present one
     """
     global _tracer
     if _tracer is None:
@@ -271,12 +271,12 @@ async def get_pattern_tracer(actor: str | None = None) -> PatternTracer:
 
 
 def active_tracer() -> PatternTracer | None:
-    """Return the tracer while it is enabled."""
+    """Return the tracer if it is enabled."""
     return _tracer if _tracer is not None and _tracer.enabled else None
 
 
 def attach(pool: Any, connect: Connect) -> None:
-    """Tell how to connect to a pool's database without taking a connection from the pool.
+    """Register how to connect to a pool's database without the pool.
 
     :param pool: an asyncpg pool
     :param connect: opens a connection

@@ -1,6 +1,6 @@
-"""Check one value that a caller gave, and turn it into what asyncpg takes.
+"""Check one value of a caller and convert it for asyncpg.
 
-Every function takes the name of the field, for the message, and the value, and raises :class:`Refusal`.
+Every function takes the field's name, for the message, and the value. It raises :class:`Refusal`.
 """
 
 import json
@@ -21,11 +21,11 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Refusal(ConfigurationError):  # noqa: N818 -- the caller's mistake: it becomes a failed result, never leaves a node
-    """An argument that is missing or makes no sense; the text names it."""
+    """An argument is missing or makes no sense; the text names it."""
 
 
 def refuse(name: str, value: Any, rule: str) -> NoReturn:
-    """Refuse a value in the sentence every caller knows.
+    """Refuse a value with one form of sentence.
 
     :raises Refusal: always
     """
@@ -42,7 +42,7 @@ def text(name: str, value: Any) -> str:
 
 
 def filled_text(name: str, value: Any) -> str:
-    """Return a text that is more than blanks."""
+    """Return a text that is not blank."""
     if not text(name, value).strip():
         refuse(name, value, "a text that is not empty")
     return str(value)
@@ -83,7 +83,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def identity(name: str, value: Any) -> UUID:
-    """Return a UUID, also from its text."""
+    """Return a UUID, from a UUID or its text."""
     if isinstance(value, UUID):
         return value
     try:
@@ -95,7 +95,7 @@ def identity(name: str, value: Any) -> UUID:
 
 
 def moment(name: str, value: Any) -> datetime:
-    """Return a time in UTC, also from ISO 8601 text; one without a zone is in UTC already."""
+    """Return a time in UTC, from a datetime or ISO 8601 text; a time without a zone is in UTC."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else value
         if isinstance(found, datetime):
@@ -106,7 +106,7 @@ def moment(name: str, value: Any) -> datetime:
 
 
 def labels(name: str, value: Any) -> list[str]:
-    """Return a list of texts; one text alone is a list of one."""
+    """Return a list of texts; a single text becomes a list of one."""
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, Sequence | Set) or not all(isinstance(label, str) for label in value):
@@ -117,7 +117,7 @@ def labels(name: str, value: Any) -> list[str]:
 
 
 def document(name: str, value: Any) -> str:
-    """Return any JSON value as the text of it."""
+    """Return a JSON value as its text."""
     rule = "a JSON value: objects, lists, texts, finite numbers, true, false or null"
     try:
         encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)

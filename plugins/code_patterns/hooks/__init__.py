@@ -1,1 +1,1 @@
-"""Airflow connections in, plain configurations out."""
+"""Hooks: Airflow connections → plain configurations."""

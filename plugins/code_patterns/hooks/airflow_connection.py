@@ -1,4 +1,4 @@
-"""Fetch a connection, or say how to create it."""
+"""Read an Airflow connection, or say how to create it."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def read_connection(conn_id: str, create_with: str) -> ConnectionFields:
     except AirflowNotFoundException:
         variable = f"AIRFLOW_CONN_{conn_id.upper()}"
         if variable in os.environ:
-            # Airflow passes over a value that it cannot read.
+            # Airflow ignores a value that it cannot read.
             raise ConfigurationError(
                 f"Connection '{conn_id}' cannot be read from the environment variable {variable}. "
                 "Write it as JSON with the fields conn_type, host, port, schema, login, password, extra."
@@ -44,9 +44,9 @@ def read_connection(conn_id: str, create_with: str) -> ConnectionFields:
 
 
 def tested(conn_id: str, probe: Callable[[], str]) -> tuple[bool, str]:
-    """Run the test of a connection; the answer says what was found, or what is wrong and what to do.
+    """Test a connection; the answer says what was found, or what is wrong and what to do.
 
-    :param conn_id: name of the connection; Airflow's form tests under a random one, so that the answer holds none
+    :param conn_id: name of the connection; Airflow's form uses a random one, so the answer does not show it
     :param probe: asks the server
     """
     try:
@@ -56,7 +56,7 @@ def tested(conn_id: str, probe: Callable[[], str]) -> tuple[bool, str]:
 
 
 def nameless(message: str, conn_id: str) -> str:
-    """Speak of "this connection" instead of naming it."""
+    """Return a message with "this connection" instead of the name."""
     name = re.escape(f"'{conn_id}'")
     message = re.sub(f"Connection {name}", "This connection", message)
     return re.sub(f"(connection )?{name}", "this connection", message)

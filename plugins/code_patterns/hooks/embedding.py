@@ -1,4 +1,4 @@
-"""The server that turns texts into vectors."""
+"""The hook of the embedding server."""
 
 import asyncio
 from functools import cached_property
@@ -33,9 +33,9 @@ class EmbeddingHook(BaseHook):
 
     @cached_property
     def config(self) -> EmbeddingConfig:
-        """The connection, checked.
+        """The checked connection.
 
-        :raises ConfigurationError: it is not defined, lacks a field, or holds a value that makes no sense
+        :raises ConfigurationError: it is not defined, a field is missing, or a value makes no sense
         """
         return embedding_config(read_connection(self.embedding_conn_id, _CREATE))
 

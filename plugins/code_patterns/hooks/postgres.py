@@ -1,4 +1,4 @@
-"""The PostgreSQL database that holds the patterns."""
+"""The hook of the patterns' database."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -18,20 +18,20 @@ _CREATE = (
 
 
 class PatternsPostgresHook(PostgresHook):
-    """The provider's hook, with the connection also as a :class:`~code_patterns.servers.postgres.PostgresConfig`.
+    """The provider's hook; it also gives the connection as :class:`~code_patterns.servers.postgres.PostgresConfig`.
 
     :param postgres_conn_id: Airflow connection of type ``postgres``. Its extra may hold any parameter of libpq
-        (``sslmode``, ``options``, ...); what the provider keeps for itself, such as ``cursor``, is left out. IAM
-        and Azure tokens are not supported.
+        (``sslmode``, ``options``, ...); the provider's own extras, such as ``cursor``, are left out. IAM and Azure
+        tokens are not supported.
     """
 
     default_conn_name = "patterns_postgres"
 
     @cached_property
     def config(self) -> PostgresConfig:
-        """The connection, checked; the hook's arguments ``database`` and ``options`` beat it.
+        """The checked connection; the hook's arguments ``database`` and ``options`` override it.
 
-        :raises ConfigurationError: it is not defined, lacks a field, or holds an extra that libpq does not know
+        :raises ConfigurationError: it is not defined, a field is missing, or libpq does not know an extra
         """
         connection = read_connection(str(self.get_conn_id()), _CREATE)
         config = postgres_config(replace(connection, schema=self.database or connection.schema))
@@ -40,9 +40,9 @@ class PatternsPostgresHook(PostgresHook):
     def test_connection(self) -> tuple[bool, str]:  # type: ignore[override]  # the provider's has no annotation
         """Log in and look for tables and migrations; see :mod:`code_patterns.probes`.
 
-        Airflow asks this hook about every connection of its type: one that only the provider can use passes too.
+        Airflow tests every connection of this type with this hook. One that only the provider can use passes too.
         """
-        # Whoever uses any PostgreSQL connection of this Airflow imports this module: it stays light.
+        # Imported here: every user of a PostgreSQL connection in this Airflow imports this module.
         from code_patterns.probes import probe_postgres
 
         conn_id = str(self.get_conn_id())

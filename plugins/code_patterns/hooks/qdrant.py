@@ -1,4 +1,4 @@
-"""The Qdrant server, or embedded storage, that holds the points."""
+"""The hook of Qdrant."""
 
 import asyncio
 from functools import cached_property
@@ -18,7 +18,7 @@ _CREATE = "--conn-type qdrant --conn-host HOST --conn-port 6333 --conn-password 
 
 
 class PatternsQdrantHook(QdrantHook):
-    """The provider's hook, which also knows an embedded storage (extra ``path``) and a ``timeout``.
+    """The provider's hook; it also knows an embedded storage (extra ``path``) and a ``timeout``.
 
     :param conn_id: Airflow connection of type ``qdrant``
     """
@@ -30,14 +30,14 @@ class PatternsQdrantHook(QdrantHook):
 
     @cached_property
     def config(self) -> QdrantConfig:
-        """The connection, checked.
+        """The checked connection.
 
-        :raises ConfigurationError: it is not defined, names no storage or two, or holds a value that makes no sense
+        :raises ConfigurationError: it is not defined, names no storage or two, or a value makes no sense
         """
         return qdrant_config(read_connection(self.conn_id, _CREATE))
 
     def get_conn(self) -> QdrantClient:
-        """Open a client, for an embedded storage as well."""
+        """Open a client of the server or embedded storage."""
         config = self.config
         if config.path:
             return QdrantClient(path=config.path)

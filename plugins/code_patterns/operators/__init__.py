@@ -1,1 +1,1 @@
-"""Airflow operators: Airflow on one side, plain calls into the rest of the package on the other."""
+"""Airflow operators; they call the rest of the package, which does not know Airflow."""

@@ -1,4 +1,4 @@
-"""What an operator says about the DAG run it belongs to."""
+"""What an operator reads from its DAG run."""
 
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def run_type_of(context: "Context") -> str:
-    """Airflow's name for the kind of the DAG run, such as ``asset_triggered``."""
-    # The SDK's enum has its own name for a text: str() of it is "DagRunType.ASSET_TRIGGERED".
+    """The DAG run's type, such as ``asset_triggered``."""
+    # str() of the SDK's enum is "DagRunType.ASSET_TRIGGERED".
     return context["dag_run"].run_type.value
 
 
 def identity_of(context: "Context") -> RunIdentity:
-    """A new identity for what this try of the task does, for the history."""
+    """A new identity for this try of the task, for the run history."""
     run = context["dag_run"]
     return RunIdentity(uuid4(), run.dag_id, run.run_id, context["ti"].try_number)

@@ -1,4 +1,4 @@
-"""What happens when a run is not done in time."""
+"""The alert for a run that is not done in time."""
 
 import logging
 from datetime import timedelta
@@ -15,10 +15,10 @@ VARIABLE = "PATTERNS_HOURLY_DEADLINE_MINUTES"
 
 
 def deadline_alert(minutes: str | None) -> DeadlineAlert | None:
-    """Alert when a run is not done so many minutes after it was queued; no alert without a number.
+    """Make an alert for a run that is not done this many minutes after it was queued; ``None`` without a number.
 
-    :param minutes: what the environment variable ``PATTERNS_HOURLY_DEADLINE_MINUTES`` holds
-    :raises ConfigurationError: it holds no positive number
+    :param minutes: value of the environment variable ``PATTERNS_HOURLY_DEADLINE_MINUTES``
+    :raises ConfigurationError: it is not a positive number
     """
     if not minutes:
         return None
@@ -30,13 +30,13 @@ def deadline_alert(minutes: str | None) -> DeadlineAlert | None:
         raise ConfigurationError(
             f"The environment variable {VARIABLE} is {minutes!r}; it must be a positive number of minutes."
         )
-    # By its name: the triggerer runs it, which has this package but not the DAG files.
+    # By name: the triggerer runs it, and has this package but not the DAG files.
     callback = AsyncCallback(f"{__name__}.{report_missed_deadline.__name__}")
     return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=interval, callback=callback)
 
 
 async def report_missed_deadline(context: dict[str, Any]) -> str:
-    """Say in the triggerer's log which run is late, and where to look; Airflow counts the miss in its metrics.
+    """Log in the triggerer which run is late and where to look; Airflow counts the miss in its metrics.
 
     :param context: the run and its deadline, from Airflow
     """

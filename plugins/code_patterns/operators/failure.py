@@ -1,4 +1,4 @@
-"""How a failure reads where people meet it: in the log's last lines, and in the XCom ``failure``."""
+"""The message of a failed try: the last lines of the log, and the XCom ``failure``."""
 
 import re
 import textwrap
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from code_patterns.errors import PatternsError
 
 WIDTH = 100
-"""Characters of a line; Airflow's log page does not wrap."""
+"""Longest line, in characters: Airflow's log page does not wrap."""
 
 _FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
@@ -17,8 +17,8 @@ class Failure:
     """What a person needs to know about a failed try.
 
     :param wrong: what is wrong, and where
-    :param remedy: what to do; empty where the error says it in its one sentence
-    :param tries: which try it was, and whether another one follows
+    :param remedy: what to do; empty if the error is one sentence that says both
+    :param tries: which try it was, and whether another follows
     """
 
     wrong: str
@@ -27,11 +27,11 @@ class Failure:
 
     @classmethod
     def of(cls, error: PatternsError, try_number: int, max_tries: int) -> "Failure":
-        """Put an error into these words.
+        """Make the parts of an error's message.
 
-        :param error: what ended the task
-        :param try_number: which try of the task this is, from 1
-        :param max_tries: how many more than one Airflow makes
+        :param error: the error that ended the task
+        :param try_number: number of the try, from 1
+        :param max_tries: most tries after the first
         """
         wrong, _, remedy = _FIRST_SENTENCE.sub("\n", " ".join(str(error).split()), count=1).partition("\n")
         if not error.retryable:
@@ -40,7 +40,7 @@ class Failure:
         return cls(wrong, remedy, f"Try {try_number} of {max(try_number, max_tries + 1)} failed, {further}.")
 
     def lines(self) -> list[str]:
-        """All of it in short lines."""
+        """The parts in short lines."""
         parts = [f"What is wrong: {self.wrong}", f"What to do: {self.remedy}" if self.remedy else "", self.tries]
         return [
             line

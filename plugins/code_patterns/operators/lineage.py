@@ -1,6 +1,6 @@
-"""What a task has read and written, as OpenLineage datasets with row counts.
+"""What a task read and wrote, as OpenLineage datasets with row counts.
 
-Only OpenLineage's provider asks for it, so its classes are imported only then: an installation without it never does.
+Only OpenLineage's provider asks for it. Its classes are imported only then, because it may not be installed.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ Name = tuple[str, str]
 
 
 def sync_lineage(postgres: PostgresConfig, qdrant: QdrantConfig, result: SyncResult) -> "Lineage":
-    """Rows read from ``pattern_lineage_nodes``; points written into the collection, deletions not among them."""
+    """Rows read from ``pattern_lineage_nodes``; points written into the collection, without deletions."""
     counts = result.counts
     written = counts["new"] + counts["changed"] + counts["payload_only"]
     points = _collection(qdrant, result.collection)

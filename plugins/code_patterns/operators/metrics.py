@@ -1,4 +1,4 @@
-"""A sync's outcome as Airflow metrics, for whatever backend the installation has."""
+"""A sync's result as Airflow metrics."""
 
 from airflow.sdk.observability import stats
 
@@ -14,7 +14,7 @@ def emit(result: SyncResult) -> None:
     ``code_patterns.sync.duration`` (timing, milliseconds), ``code_patterns.sync.embed`` and
     ``code_patterns.sync.upsert`` (timings, milliseconds that batches waited, added up),
     ``code_patterns.sync.dead_letters`` (gauge) and ``code_patterns.sync.lag_seconds`` (gauge: age of the oldest change
-    that this run had to leave to the next one, 0 without any). All carry the tags ``collection`` and ``kind``.
+    that is left to the next run, 0 if there is none). All carry the tags ``collection`` and ``kind``.
     """
     tags = {"collection": result.collection, "kind": result.kind}
     for outcome in OUTCOMES:

@@ -1,4 +1,4 @@
-"""The operator behind the migration DAG."""
+"""The operator of the DAG schema_migration."""
 
 import logging
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 
 class PatternMigrationOperator(BaseOperator):
-    """Plan, apply or verify the migrations of the patterns database; returns versions and counts.
+    """Plan, apply or verify the migrations of the patterns database; return versions and counts.
 
     :param action: ``plan`` logs what would run, with its SQL; ``apply`` runs it; ``verify`` compares the database with
         the ledger, the files and the expected schema
     :param direction: ``up`` or ``down``
-    :param target: version to end at; empty means the newest; ``down`` needs it, and 0 takes back everything
+    :param target: version to end at; empty means the newest; ``down`` needs it, and 0 removes everything
     :param dry_run_only: dry run: ``apply`` is skipped
     :param postgres_conn_id: connection of the patterns' database: the server itself, not a pooler
     """
@@ -58,7 +58,7 @@ class PatternMigrationOperator(BaseOperator):
         return PatternsPostgresHook(postgres_conn_id=self.postgres_conn_id)
 
     def execute(self, context: "Context") -> dict[str, Any]:
-        """Do it; what it returns goes to XCom."""
+        """Run the action and return its result for XCom."""
         with task_errors(context):
             request = read_request(self.direction, self.target, self.dry_run_only)
             if self.action == "plan":

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class QdrantPartitionOperator(SyncOperator):
-    """Cut the writing of a full sync into id ranges; returns them as ``{"first": id, "last": id}``, both included.
+    """Cut the writing of a full sync into id ranges; return them as ``{"first": id, "last": id}``, both included.
 
-    The list is empty where one task does better, so that tasks mapped over it are skipped: in a dry run, with a limit,
-    and with ``rollback`` too. Pushes the XCom ``points``, how many points there were before any shard, for
-    ``points_before`` of :class:`~code_patterns.operators.qdrant_upsert.QdrantUpsertOperator`. What else it takes stands
-    at :class:`~code_patterns.operators.sync_operator.SyncOperator`.
+    The list is empty if one task is better, and in a dry run, with a limit, and with ``rollback``; tasks mapped over it
+    are then skipped. It pushes the number of points before any shard as XCom ``points``, for ``points_before`` of
+    :class:`~code_patterns.operators.qdrant_upsert.QdrantUpsertOperator`. The other parameters are those of
+    :class:`~code_patterns.operators.sync_operator.SyncOperator`.
 
-    :param shards: how many; empty decides by the work there is, 1 means none
+    :param shards: number of shards; empty decides by the work, 1 means none
     """
 
     template_fields: Sequence[str] = (*SyncOperator.template_fields, "shards")

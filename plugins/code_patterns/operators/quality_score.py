@@ -1,4 +1,4 @@
-"""The operator behind the quality backfill."""
+"""The operator of the DAG quality_backfill."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class QualityScoreOperator(BaseOperator):
-    """Score the patterns of Qdrant collections and store the scores in PostgreSQL; returns counts and averages.
+    """Score the patterns of Qdrant collections and store the scores in PostgreSQL; return counts and averages.
 
-    A Param left empty falls back to its Variable, the Variable to the default.
+    An empty Param falls back to its Variable, then to the default.
 
-    :param collection: a collection or alias, or ``all``; default ``archon_vectors``, and ``all`` in a run that an
-        asset has triggered
-    :param limit: most points to look at; empty means all
+    :param collection: a collection or alias, or ``all``; default ``archon_vectors``, or ``all`` in a run that an
+        asset triggered
+    :param limit: most points to read; empty means all
     :param min_confidence: leave out points below this confidence, 0 to 1; default 0
     :param batch_size: points per batch; Variable ``quality_backfill_batch_size``, default 100
     :param delay_seconds: pause between batches; Variable ``quality_backfill_delay_seconds``, default 0.5
-    :param dry_run_only: dry run: score and report, store nothing
-    :param only_missing: leave out what has a score of this version for this content; default no, and yes in a run
-        that an asset has triggered
+    :param dry_run_only: dry run: score, but store nothing
+    :param only_missing: leave out patterns that have a score of this version for their content; default no, but yes in
+        a run that an asset triggered
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     """

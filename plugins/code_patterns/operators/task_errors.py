@@ -19,23 +19,23 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def task_errors(context: "Context") -> Iterator[None]:
-    """Fail the task with the error's own message, and let Airflow retry only where that can help.
+    """Fail the task with the error's message, and let Airflow retry only if that can help.
 
-    The message goes to the log in short lines first, and to the XCom ``failure``: the SDK lets a task write no note,
-    and the log page cuts what is wider than the window.
+    The message is logged in short lines first, because the log page cuts what is wider than the window. It also goes to
+    the XCom ``failure``, because a task cannot write a note.
     """
     try:
         yield
     except NothingToDoError as error:
         raise AirflowSkipException(str(error)) from None
     except PatternsError as error:
-        # Whoever calls an operator without Airflow has no task instance.
+        # There is no task instance if an operator is called without Airflow.
         instance = context.get("ti")
         failure = Failure.of(error, instance.try_number, instance.max_tries) if instance else Failure.of(error, 1, 0)
         for line in failure.lines():
             log.error("%s", line)
         if instance:
-            # The error itself is what the person must see, not that it could not be stored.
+            # The person must see this error, not the one of storing it.
             with contextlib.suppress(Exception):
                 instance.xcom_push("failure", failure.as_xcom())
         if error.retryable:

@@ -1,1 +1,1 @@
-"""How PostgreSQL, Qdrant and servers behind HTTP are reached: the one place that opens, retries and explains."""
+"""How PostgreSQL, Qdrant and HTTP servers are reached: configuration, opening, retries, locks, errors."""

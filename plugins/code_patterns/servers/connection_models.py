@@ -1,4 +1,4 @@
-"""What every connection model shares: the typed fields, the extra's JSON, and one sentence for what is wrong in it."""
+"""The base of the connection models: fields, the extra's JSON, and the message for a wrong extra."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _LONGEST_VALUE = 60
 
 @dataclass(frozen=True)
 class ConnectionFields:
-    """The fields of an Airflow connection, as typed; an empty field is empty text or ``None``.
+    """The fields of an Airflow connection as typed; an empty field is an empty text or ``None``.
 
     :param conn_id: name of the connection, used in messages
     :param extra: a JSON object, or nothing
@@ -33,14 +33,14 @@ class ConnectionFields:
 
 
 class ConnectionExtra(BaseModel):
-    """Base of the models of extras: one for each type of connection, one field for each extra.
+    """Base of the models of extras: one model per connection type, one field per extra.
 
-    A form stores empty fields as null or as empty text: both mean "not set".
+    A form stores an empty field as null or as an empty text; both mean "not set".
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
     known_in_words: ClassVar[str] = ""
-    """What may be set, for the message about an unknown name; empty for the list of the fields."""
+    """What may be set, for the message about an unknown extra; empty for the list of fields."""
 
     @classmethod
     def known(cls) -> set[str]:
@@ -51,7 +51,7 @@ class ConnectionExtra(BaseModel):
     def read(cls, connection: ConnectionFields) -> Self:
         """Decode and check the extra of a connection.
 
-        :raises ConfigurationError: it is no JSON object, or holds an unknown name or a value that makes no sense
+        :raises ConfigurationError: the extra is not a JSON object, or an extra is unknown or makes no sense
         """
         conn_id, values = connection.conn_id, _decoded(connection)
         for name in sorted(values.keys() - cls.known()):
@@ -75,9 +75,9 @@ class ConnectionExtra(BaseModel):
 
 
 def api_key_of(connection: ConnectionFields) -> str | None:
-    """Return the password of a connection as the API key it is.
+    """Return the password of a connection as an API key.
 
-    :raises ConfigurationError: no HTTP header can carry it; the client's own error would repeat it
+    :raises ConfigurationError: no HTTP header can carry it; the client's own error would show it
     """
     key = (connection.password or "").strip()
     if key and not (key.isascii() and key.isprintable() and " " not in key):
@@ -103,7 +103,7 @@ def _decoded(connection: ConnectionFields) -> dict[str, Any]:
 
 
 def _shown(name: str, value: Any) -> str:
-    """Return the value for a message, unless it may hold a secret."""
+    """Return the value for a message; nothing if it may hold a secret."""
     if not isinstance(value, str | int | float) or _SECRET.search(name) or "://" in str(value):
         return ""
     text = repr(value)

@@ -1,6 +1,6 @@
-"""Advisory locks: what runs hold in PostgreSQL to keep others out, and the session that holds them.
+"""Advisory locks in PostgreSQL, by which runs keep others out, and the session that holds them.
 
-A lock belongs to a session and ends with it, so that a killed run never leaves one behind.
+A lock ends with its session, so a killed run leaves none behind.
 """
 
 import asyncio
@@ -24,22 +24,22 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 NOTICE_SECONDS = 60.0
-"""How often a waiting run says for whom it waits."""
+"""How often a waiting run logs which session it waits for."""
 
 Rows = list[tuple[Any, ...]]
 Steps = Generator[str | float, Rows | None, None]
-"""Work on a connection that may be blocking or not: a query to send, whose rows come back, or seconds to sleep."""
+"""Steps for a blocking or an asynchronous connection: each yields a query, and gets its rows, or seconds to sleep."""
 
 
 @dataclass(frozen=True)
 class Lock:
     """An advisory lock of a PostgreSQL session, known to one database.
 
-    :param space: what kind of thing is locked
+    :param space: kind of thing that is locked
     :param key: which one
-    :param holder: who takes such locks, in words, as in "sync run"
-    :param subject: what is locked, in words, as in "'code_patterns'"
-    :param shared: whether others may hold it too, all of them shared
+    :param holder: who takes such locks, for messages, such as "sync run"
+    :param subject: what is locked, for messages, such as "'code_patterns'"
+    :param shared: whether others may hold it at the same time, shared too
     """
 
     space: str
@@ -50,7 +50,7 @@ class Lock:
 
 
 class LockedSession:
-    """A connection whose session holds locks: when it dies, nothing more can be written in the name of its run.
+    """A connection whose session holds a run's locks. When it dies, the run can write nothing more.
 
     :param config: the database
     :param connection: an open connection in autocommit mode
@@ -69,18 +69,18 @@ class LockedSession:
             yield cls(config, connection)
 
     async def take(self, *locks: Lock) -> None:
-        """Take locks one after the other, however long others hold them."""
+        """Take locks one after the other; wait as long as others hold them."""
         self._locks = locks
         async with database_errors(self._config):
             for lock in locks:
                 await take(self._connection, lock)
 
     async def assert_held(self) -> None:
-        """Make sure that this run still keeps others out; called before every write to Qdrant.
+        """Check that the session still holds its locks; called before every write to Qdrant.
 
-        Without it a run that lost its session would overwrite what the next one, which no longer waits, has written.
+        A run that lost its session could otherwise overwrite what the next run has written.
 
-        :raises OutageError: the session, or a lock in it, is gone
+        :raises OutageError: the session, or one of its locks, is gone
         """
         for lock in self._locks:
             if not (await self.fetch("lock_held", **asdict(lock)))[0][0]:
@@ -92,7 +92,7 @@ class LockedSession:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """Do what is executed inside as a whole or not at all."""
+        """Run the statements inside as one transaction."""
         async with database_errors(self._config), self._connection.transaction():
             yield
 
@@ -109,10 +109,10 @@ class LockedSession:
 
 
 async def take(connection: psycopg.AsyncConnection, lock: Lock, patience: float = math.inf) -> None:
-    """Take a lock, and say in the log for whom this waits.
+    """Take a lock, and log which session it waits for.
 
     :param connection: an open connection in autocommit mode
-    :param patience: seconds to wait at most
+    :param patience: most seconds to wait
     :raises OutageError: another session held the lock for longer than that
     """
     steps, rows = _taking(lock, patience), None
@@ -126,7 +126,7 @@ async def take(connection: psycopg.AsyncConnection, lock: Lock, patience: float 
 
 
 def take_blocking(connection: psycopg.Connection[Any], lock: Lock, patience: float = math.inf) -> None:
-    """Take a lock in code that has no event loop; see :func:`take`."""
+    """Take a lock in code without an event loop; see :func:`take`."""
     steps, rows = _taking(lock, patience), None
     with suppress(StopIteration):
         while True:
@@ -138,13 +138,13 @@ def take_blocking(connection: psycopg.Connection[Any], lock: Lock, patience: flo
 
 
 def holds_blocking(connection: psycopg.Connection[Any], lock: Lock) -> bool:
-    """Whether this session still holds a lock, for code that has no event loop."""
+    """Whether this session still holds a lock, in code without an event loop."""
     return connection.execute(query("lock_held"), asdict(lock)).fetchone() == (True,)
 
 
 def _taking(lock: Lock, patience: float) -> Steps:
-    # Asked again and again instead of a call that blocks: that one would keep a snapshot open, for which the CREATE
-    # INDEX CONCURRENTLY of the run that holds the lock would wait in turn.
+    # It polls. A blocking call would keep a snapshot open, and the CREATE INDEX CONCURRENTLY of the run that holds
+    # the lock would wait for that snapshot.
     started, next_notice = time.monotonic(), 0.0
     while True:
         rows = yield "lock_try_shared" if lock.shared else "lock_try"
@@ -166,7 +166,7 @@ def _taking(lock: Lock, patience: float) -> Steps:
 
 
 def _held_by(lock: Lock, holders: Rows) -> str:
-    # PostgreSQL shows the age of another role's session to those with pg_read_all_stats only.
+    # PostgreSQL shows the age of another role's session only to members of pg_read_all_stats.
     sessions = [
         f"server process {pid} ({name}{'' if age is None else f', connected for {age:.0f} s'})"
         for pid, name, age in holders

@@ -1,4 +1,4 @@
-"""Waiting at the start of a run for servers that do not serve yet."""
+"""Wait at the start of a run for servers that are down."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from code_patterns.errors import OutageError
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 300.0
-"""How long a run waits at its start unless somebody chooses otherwise; Airflow's retries come on top."""
+"""Default seconds that a run waits at its start; Airflow's retries follow."""
 FIRST_WAIT_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 60.0
 
@@ -20,14 +20,14 @@ Opened = TypeVar("Opened")
 
 
 async def patiently(attempt: Callable[[], Awaitable[Opened]], patience: float) -> Opened:
-    """Try to open what a run needs, again while an outage may pass; whatever else is wrong fails at once.
+    """Try to open what a run needs; try again after an outage, and fail at once after any other error.
 
-    Each wait is announced in one line of the log: 5, 10, 20, 40 and then 60 seconds, a little more or less.
+    The waits are about 5, 10, 20, 40 and then 60 seconds. Each is logged in one line.
 
     :param attempt: opens everything, or nothing
-    :param patience: seconds after which no new attempt begins; 0 tries once
-    :raises OutageError: a server did not serve in that time; the text says how often it was tried, and why the last
-        try failed
+    :param patience: seconds after which no new attempt starts; 0 tries once
+    :raises OutageError: a server was down all that time; the text says how often it was tried and why the last try
+        failed
     """
     started, tries = time.monotonic(), 0
     while True:
@@ -37,7 +37,7 @@ async def patiently(attempt: Callable[[], Awaitable[Opened]], patience: float) -
         except OutageError as error:
             waited = time.monotonic() - started
             wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (tries - 1))
-            # Many tasks that wait for one server must not come back all at once.
+            # Tasks that wait for the same server must not all come back at once.
             wait = min(wait * random.uniform(0.8, 1.2), patience - waited)  # noqa: S311 (spreads requests, guards no secret)
             if wait <= 0:
                 how_often = "once" if tries == 1 else f"{tries} times in {waited:.0f} s"

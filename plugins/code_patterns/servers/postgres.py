@@ -1,4 +1,4 @@
-"""Where the PostgreSQL database is that holds the patterns, and how its sessions are set."""
+"""The PostgreSQL database of the patterns: its address, and the settings of its sessions."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from code_patterns.errors import ConfigurationError
 
 CONNECT_TIMEOUT_SECONDS = 10
 NO_FILE = os.devnull + "/none"
-"""A path at which there can be no file."""
+"""A path where no file can exist."""
 
 PINNED: Mapping[str, str] = {
     # How values look.
@@ -22,33 +22,33 @@ PINNED: Mapping[str, str] = {
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "standard_conforming_strings": "on",
-    # A row that the role may not see is an error, not a deleted pattern; pg_dump does the same.
+    # A row that the role must not see is an error, not a deleted pattern. pg_dump does the same.
     "row_security": "off",
     # How transactions behave.
     "default_transaction_read_only": "off",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "synchronous_commit": "on",
-    # A run takes as long as it takes; what limits it is the task's own time-out.
+    # Only the task's own time-out limits a run.
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
-    # Compiling a plan takes longer than most of these statements run.
+    # Compiling takes longer than most of these statements run.
     "jit": "off",
 }
-"""Sent when the session begins. These settings beat those of role and database, and ``RESET`` comes back to them."""
+"""Sent when a session starts. They override the settings of role and database, and ``RESET`` restores them."""
 
 
 @dataclass(frozen=True)
 class PostgresConfig:
-    """Where the patterns are.
+    """The address of the patterns' database.
 
     :param conn_id: name of the Airflow connection, used in messages
     :param host: host name, address, or directory of a Unix socket
     :param database: database name
     :param user: role to log in as
-    :param password: its password, or ``None`` where the server asks for none
+    :param password: its password, or ``None`` if the server needs none
     :param port: TCP port
     :param options: further libpq parameters, such as ``sslmode``
     """
@@ -62,7 +62,7 @@ class PostgresConfig:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what libpq would fill in from its environment: a silent default is the wrong database."""
+        """Refuse a missing field: libpq's silent default would be the wrong database."""
         for name in ("host", "database", "user"):
             if not getattr(self, name):
                 raise ConfigurationError(
@@ -86,7 +86,7 @@ class PostgresConfig:
                 "dbname": self.database,
                 "user": self.user,
                 "password": self.password or "",
-                # Without a password libpq would look for one in the home of whoever runs the worker.
+                # Without a password libpq looks for one in the home of the user that runs the worker.
                 "passfile": NO_FILE,
             }
         )

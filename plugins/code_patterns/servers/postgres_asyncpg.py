@@ -1,4 +1,4 @@
-"""Open a connection or a pool of asyncpg, and take connections from a pool."""
+"""Open connections and pools of asyncpg, and take connections from a pool."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that its pool resets when it comes back, unless whoever had it left the session as it was.
+    """A connection that its pool resets when it is returned, unless its user changed nothing in the session.
 
     A reset takes longer than reading one row.
     """
@@ -30,11 +30,11 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
     _unchanged = False
 
     def leave_unreset(self) -> None:
-        """Tell the pool not to reset the session this once: nothing was set in it."""
+        """Skip the next reset: nothing was set in the session."""
         self._unchanged = True
 
     async def reset_if_changed(self) -> None:
-        """Reset the session, unless it was left as it was."""
+        """Reset the session, unless it was not changed."""
         unchanged, self._unchanged = self._unchanged, False
         if not unchanged:
             await self.execute(self.get_reset_query())
@@ -42,11 +42,11 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
 
 
 class Borrowed:
-    """One connection of a pool for a while, as an asynchronous context.
+    """Borrow a connection from a pool, as an asynchronous context.
 
     :param pool: an asyncpg pool
     :param timeout_seconds: longest wait for a free connection
-    :param reset: whether the statements may set something in the session that has to go when it is given back
+    :param reset: whether the statements may change the session, so that it needs a reset
     """
 
     def __init__(self, pool: Any, timeout_seconds: float, *, reset: bool = True) -> None:
@@ -57,7 +57,7 @@ class Borrowed:
     async def __aenter__(self) -> Any:
         """Take the connection.
 
-        :raises OutageError: none became free in that time, or the server cannot be reached
+        :raises OutageError: no connection became free in that time, or the server cannot be reached
         :raises ConfigurationError: the pool is closed
         """
         try:
@@ -68,20 +68,20 @@ class Borrowed:
         return self._connection
 
     async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        # A pool that somebody else made has connections of another class, and resets them always.
+        # A pool that a caller made has connections of another class, and always resets them.
         if kind is None and not self._reset and (leave := getattr(self._connection, "leave_unreset", None)):
             leave()
         try:
             await self._pool.release(self._connection)
         except _FAILURES as failure:
-            # The pool drops the connection and opens another when one is wanted; what ran on it has ended already.
+            # The pool drops the connection and opens another when needed. The statements on it have ended.
             log.debug("A connection broke on its way back to the pool: %s", failure)
 
 
 async def connect_asyncpg(config: PostgresConfig, settings: Mapping[str, str]) -> Any:
     """Open a connection.
 
-    :param settings: settings of its session besides those that every session has
+    :param settings: additional settings of its session
     :raises ConfigurationError: unknown host, wrong password, no such database
     :raises OutageError: the server is starting up or full
     """
@@ -105,7 +105,7 @@ async def open_pool(
     :param min_size: connections opened at once
     :param max_size: most connections
     :param command_timeout: longest time a statement may take, in seconds
-    :param settings: settings of its sessions besides those that every session has
+    :param settings: additional settings of its sessions
     """
     try:
         return await asyncpg.create_pool(
@@ -123,7 +123,7 @@ async def open_pool(
 
 
 async def refusal(config: PostgresConfig) -> Exception | None:
-    """Ask a server that refused psycopg, and return why it refuses; ``None`` when it does not."""
+    """Ask a server that refused psycopg why; ``None`` if it does not refuse now."""
     try:
         connection = await _connect(**asyncpg_arguments(config, {}, strict=False))
     except _FAILURES as error:
@@ -141,10 +141,10 @@ async def _settle(config: PostgresConfig, connection: Any) -> None:
 
 
 def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, strict: bool = True) -> dict[str, Any]:
-    """Return what asyncpg needs in order to connect.
+    """Return the arguments with which asyncpg connects.
 
-    :param settings: settings of the session besides those that every session has
-    :param strict: refuse what asyncpg does not know, instead of leaving it out
+    :param settings: additional settings of the session
+    :param strict: refuse a parameter that asyncpg does not know, instead of leaving it out
     :raises ConfigurationError: the connection has a parameter of libpq that asyncpg does not know
     """
     options: Mapping[str, Any] = config.options
@@ -158,7 +158,7 @@ def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, st
     session = {"options": str(options["options"])} if options.get("options") else {}
     named = {"application_name": str(options["application_name"])} if "application_name" in options else {}
     arguments: dict[str, Any] = {
-        # TLS files can be named in a URL only; what stands beside it is not repeated there.
+        # asyncpg takes the names of TLS files only in a URL; the other arguments are given directly.
         "dsn": f"postgresql:///?{urlencode(tls)}" if tls else None,
         "host": config.host,
         "port": config.port,

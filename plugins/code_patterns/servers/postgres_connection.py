@@ -1,4 +1,4 @@
-"""The Airflow connection of the patterns' database, checked and made into a configuration."""
+"""Check the Airflow connection of the patterns' database and make a configuration of it."""
 
 import re
 from typing import Annotated, ClassVar, Literal
@@ -27,7 +27,7 @@ _OF_PROVIDER = frozenset(
         "workgroup-name",
     )
 )
-"""What Airflow's PostgresHook keeps for itself; it concerns nothing here."""
+"""Extras of Airflow's PostgresHook that have no meaning here."""
 
 
 def _system_or_file(sslrootcert: str) -> str:
@@ -37,7 +37,7 @@ def _system_or_file(sslrootcert: str) -> str:
 class PostgresExtra(ConnectionExtra):
     """The extra of a connection of type ``postgres``: any parameter of libpq, and what Airflow's hook knows.
 
-    Fields stand here where libpq's own message would come late or name no connection.
+    The fields here are those for which libpq's own message comes late or names no connection.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -62,7 +62,7 @@ class PostgresExtra(ConnectionExtra):
 def postgres_config(connection: ConnectionFields) -> PostgresConfig:
     """Check a connection.
 
-    :raises ConfigurationError: it lacks a field, or holds an extra that libpq does not know
+    :raises ConfigurationError: a field is missing, or libpq does not know an extra
     """
     conn_id, extra = connection.conn_id, PostgresExtra.read(connection)
     options = extra.model_dump(exclude_unset=True)
@@ -74,7 +74,7 @@ def postgres_config(connection: ConnectionFields) -> PostgresConfig:
     for name in options.keys() & _FIELDS.keys():
         raise ConfigurationError(f"Connection '{conn_id}' has extra '{name}'. Set the field {_FIELDS[name]} instead.")
     if extra.sslmode in ("verify-ca", "verify-full") and not extra.sslrootcert:
-        # libpq would look for a file in the home of whoever runs the worker.
+        # libpq would look for a file in the home of the user that runs the worker.
         raise ConfigurationError(
             f"Connection '{conn_id}' has extra 'sslmode' = '{extra.sslmode}' and no extra 'sslrootcert'. Set it to the "
             "PEM file of the authority that signed the server's certificate, or to 'system' for the machine's own."
@@ -92,7 +92,7 @@ def postgres_config(connection: ConnectionFields) -> PostgresConfig:
 
 
 def _refuse_urls(connection: ConnectionFields) -> None:
-    """Refuse a whole connection string in one field: it may hold a password, and messages show these fields."""
+    """Refuse a connection string in a field: it may hold a password, and messages show these fields."""
     host = connection.host
     in_host = "@" in host[1:] or (not host.startswith(("/", "@")) and re.search(r"[\s=]", host))
     for name in ("host", "schema", "login"):

@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL means, whichever driver raised it, and what to do about it."""
+"""What an error of PostgreSQL means and what to do, whichever driver raised it."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -14,22 +14,22 @@ from code_patterns.servers.postgres import PostgresConfig
 
 
 class Kind(Enum):
-    """What kind of trouble it is."""
+    """The kinds of errors."""
 
     AWAY = auto()
-    """The connection broke, or the server shuts down or is starting. A change may or may not have been made."""
+    """The connection broke, or the server is starting or stopping. A change may or may not have been made."""
     BUSY = auto()
-    """The server could not do it now: deadlock, conflict, lock, time-out of a statement, no free slot, full disk."""
+    """The server cannot do it now: deadlock, conflict, lock, statement time-out, no free slot, full disk."""
     INCOMPLETE = auto()
     """A table, column, function or schema is missing."""
     FORBIDDEN = auto()
     """The role lacks a right."""
     READ_ONLY = auto()
-    """The server or the session takes no changes."""
+    """The server or the session is read-only."""
     LOGIN = auto()
     """The server does not let this role into this database."""
     REFUSED = auto()
-    """The statement or its data are at fault."""
+    """The statement or its data are wrong."""
 
 
 _KIND_OF_STATE = {
@@ -53,17 +53,17 @@ _KIND_OF_CLASS = {
     "57": Kind.BUSY,
     "58": Kind.BUSY,
 }
-"""By the first two characters of the SQLSTATE, where the whole one says nothing else; all others are ``REFUSED``."""
+"""By the first two characters of the SQLSTATE, if the whole one is not listed; all others are ``REFUSED``."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One error of PostgreSQL, or of the way to it.
+    """One error of PostgreSQL or of the network to it.
 
-    :param kind: what kind of trouble it is
-    :param said: what the server or the driver said, on one line and without a full stop at its end
-    :param detail: what the server added
-    :param hint: what it advises
+    :param kind: its kind
+    :param said: message of the server or the driver, on one line, without a full stop at the end
+    :param detail: detail of the server
+    :param hint: hint of the server
     """
 
     kind: Kind
@@ -73,19 +73,19 @@ class Fault:
 
     @property
     def retryable(self) -> bool:
-        """Whether the same may succeed later although nobody changed anything."""
+        """Whether the same may succeed later although nobody changes anything."""
         return self.kind in (Kind.AWAY, Kind.BUSY)
 
 
 def diagnose(error: BaseException) -> Fault | None:
-    """Say what an error means; ``None`` for one that does not come from PostgreSQL or from the way to it.
+    """Diagnose an error; ``None`` if it comes neither from PostgreSQL nor from the network to it.
 
-    :param error: what psycopg, asyncpg or the network raised
+    :param error: an error of psycopg, asyncpg or the network
     """
     state = getattr(error, "sqlstate", None)
     if isinstance(state, str):
         kind = _KIND_OF_STATE.get(state) or _KIND_OF_CLASS.get(state[:2]) or Kind.REFUSED
-        # psycopg keeps the server's words in ``diag``, asyncpg in the error itself.
+        # psycopg keeps the server's message in ``diag``, asyncpg in the error itself.
         said: Any = getattr(error, "diag", error)
         return Fault(
             kind,
@@ -104,7 +104,7 @@ def diagnose(error: BaseException) -> Fault | None:
 
 
 def _is_of_asyncpg(error: BaseException) -> bool:
-    # The sync does without asyncpg, whose import takes longer than comparing a thousand patterns.
+    # The sync does not use asyncpg; importing it takes longer than comparing a thousand patterns.
     import asyncpg
 
     return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError)
@@ -115,13 +115,13 @@ def _line(text: str) -> str:
 
 
 def explain(fault: Fault, server: str, *, login: str = "", doing: str = "this", if_away: str = "") -> PatternsError:
-    """Put a fault into words.
+    """Make an error with a message for people.
 
     :param fault: what happened
-    :param server: the server in words, as the subject of a sentence
-    :param login: the role, where it is known
-    :param doing: what was under way, as in "the run"
-    :param if_away: what a person should know after the connection broke
+    :param server: the server, as the subject of a sentence
+    :param login: the role, if it is known
+    :param doing: what failed, such as "the run"
+    :param if_away: what a person should know if the connection broke
     """
     said = fault.said
     role = f"the role '{login}'" if login else "the role of this connection"
@@ -146,13 +146,13 @@ def explain(fault: Fault, server: str, *, login: str = "", doing: str = "this", 
 
 
 def connection_failure(config: PostgresConfig, error: Exception, cause: Exception | None) -> PatternsError:
-    """Put a failed connect or login into words.
+    """Make an error of a failed connect or login, with a message for people.
 
-    :param config: what was to be reached
-    :param error: what the driver raised, for the words
-    :param cause: what tells why: an error with an SQLSTATE, or of the network; ``None`` when the trouble is over
-    :return: :class:`ConfigurationError` when a person must act (wrong password, no such database, a certificate),
-        :class:`OutageError` when the server may come back or have room again
+    :param config: the database
+    :param error: the driver's error, for the message
+    :param cause: the reason: an error with an SQLSTATE, or of the network; ``None`` if the server answers by now
+    :return: :class:`ConfigurationError` if a person must act (wrong password, no such database, a certificate),
+        :class:`OutageError` if the server may come back or have room again
     """
     reason = "no answer in time" if isinstance(error, TimeoutError) else _line(str(error)).rstrip("?")
     text = f"PostgreSQL refused {config.address}: {reason or type(error).__name__}"
@@ -166,21 +166,21 @@ def connection_failure(config: PostgresConfig, error: Exception, cause: Exceptio
 
 
 def _for_a_person(config: PostgresConfig, cause: Exception) -> bool:
-    """Tell whether a failure of the network, or one on this side of it, stays until a person acts."""
+    """Whether a failure of the network, or on this side of it, stays until a person acts."""
     import asyncpg
 
     if isinstance(cause, ssl.SSLError | PermissionError | asyncpg.ClientConfigurationError):
         return True
-    # asyncpg's word for a server that does not speak TLS; the network's own errors are subclasses.
+    # asyncpg raises this for a server that does not speak TLS; errors of the network are subclasses.
     return type(cause) is ConnectionError and config.options.get("sslmode") in ("require", "verify-ca", "verify-full")
 
 
 @asynccontextmanager
 async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
-    """Turn psycopg's errors into ones that name the connection and the remedy.
+    """Replace psycopg's errors by errors that name the connection and the remedy.
 
-    What is wrong with a statement or its data (:attr:`Kind.REFUSED`) passes as it is: only the caller knows whose
-    data these are.
+    An error of a statement or its data (:attr:`Kind.REFUSED`) is not replaced: only the caller knows whose data these
+    are.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Open a connection of psycopg."""
+"""Open connections of psycopg."""
 
 import asyncio
 from collections.abc import Generator
@@ -29,7 +29,7 @@ class _AsyncConnection(psycopg.AsyncConnection):
 
 
 async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.AsyncConnection:
-    """Open a connection whose session is settled, or say in one sentence why not.
+    """Open a connection with the settings of every session; fail with one sentence.
 
     :raises ConfigurationError: wrong password, no such database, two schemas with these tables
     :raises OutageError: the server cannot be reached, is starting up or full
@@ -52,7 +52,7 @@ async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycop
 
 
 def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.Connection:
-    """Open a connection for code that has no event loop; errors as in :func:`connect`."""
+    """Open a connection for code without an event loop; errors as in :func:`connect`."""
     connection = None
     try:
         connection = _Connection.connect(config.conninfo, autocommit=True)
@@ -66,7 +66,7 @@ def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psy
             connection.close()
         if isinstance(error, psycopg.Error):
             with ThreadPoolExecutor(1) as thread:
-                # In a thread of its own, because this one may have an event loop that is running.
+                # In another thread, because this one may have a running event loop.
                 cause = thread.submit(asyncio.run, _cause(config, error)).result()
             raise connection_failure(config, error, cause) from None
         raise
@@ -79,12 +79,12 @@ class _AnyBytesLoader(Loader):
 
 
 def _read_any_bytes(connection: psycopg.Connection | psycopg.AsyncConnection) -> bool:
-    """Keep one row with wrong bytes from making its page unreadable.
+    """Read a row with wrong bytes, so that it does not make its whole page unreadable.
 
-    A database with the encoding SQL_ASCII may hold any bytes, and refuses to send as UTF-8 what is none. Asked for what
-    is stored, it sends it; bytes that are no UTF-8 become lone surrogates here, by which the row can be told.
+    A database with the encoding SQL_ASCII may hold any bytes, and refuses to send wrong ones as UTF-8. It sends the
+    stored bytes if the session asks for them. Bytes that are not UTF-8 become lone surrogates, which mark the row.
 
-    :return: whether this database is one of these, so that its session has to ask
+    :return: whether the database has this encoding, so that the session must ask
     """
     if connection.info.parameter_status("server_encoding") != "SQL_ASCII":
         return False
@@ -94,9 +94,9 @@ def _read_any_bytes(connection: psycopg.Connection | psycopg.AsyncConnection) ->
 
 
 async def _cause(config: PostgresConfig, error: psycopg.Error) -> Exception | None:
-    """Find out why there is no connection; ``None`` when there is one by now.
+    """Find out why a connection was refused; ``None`` if the server accepts one now.
 
-    libpq keeps the SQLSTATE of a refused connection to itself. asyncpg tells it, so asyncpg asks the same server again.
+    libpq does not give the SQLSTATE of a refused connection. asyncpg does, so it asks the same server again.
     """
     if error.sqlstate is not None or isinstance(error, psycopg.errors.ConnectionTimeout):
         return error

@@ -1,4 +1,4 @@
-"""What every session has in common, whatever the role, the database and the environment of this process say."""
+"""What every session has in common, whatever role, database and environment say."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.sql import query
 
 SETTLE = query("session_settle")
-"""Run first in every session: what can be set only when the server is known, and the schema of the tables."""
+"""The first statement of every session: settings that depend on the server, and the schema of the tables."""
 
 Result = TypeVar("Result")
 
@@ -20,7 +20,7 @@ _environment = threading.Lock()
 
 
 def refuse_disputed(config: PostgresConfig, schema: str | None) -> None:
-    """Make sure that it is clear which tables are meant.
+    """Check that it is clear which tables are meant.
 
     :param schema: the first column that :data:`SETTLE` returned
     :raises ConfigurationError: the search_path of role or database names one schema, and ``public`` has such tables too
@@ -35,9 +35,9 @@ def refuse_disputed(config: PostgresConfig, schema: str | None) -> None:
 
 @contextmanager
 def without_environment() -> Iterator[None]:
-    """Hide the variables ``PG*`` of this process, of which libpq and asyncpg take what a connection leaves open.
+    """Hide the variables ``PG*`` of this process; libpq and asyncpg fill in from them what a connection leaves open.
 
-    Some of them, ``PGSERVICE`` and ``PGTZ`` among them, no connection parameter can override. Inside nothing may wait.
+    No connection parameter can override some of them, such as ``PGSERVICE`` and ``PGTZ``. Code inside must not wait.
     """
     with _environment:
         hidden = {name: value for name, value in os.environ.items() if name.startswith("PG")}
@@ -51,7 +51,7 @@ def without_environment() -> Iterator[None]:
 
 @types.coroutine
 def undisturbed(steps: Generator[Any, Any, Result]) -> Generator[Any, Any, Result]:
-    """Take the steps of connecting, each without the environment; waiting between them goes on outside.
+    """Run the steps of connecting, each without the environment; wait between them with it.
 
     :param steps: a generator of psycopg, or what ``__await__`` of asyncpg's coroutine returns
     """

@@ -1,4 +1,4 @@
-"""Read a connection URL of PostgreSQL."""
+"""Parse a connection URL of PostgreSQL."""
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -7,15 +7,15 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PostgresConfig
 
 URL_NAME = "connection_url"
-"""How messages call a connection that was given as a URL."""
+"""Name of a connection given as a URL, in messages."""
 
 
 def config_from_url(url: str, name: str = URL_NAME) -> PostgresConfig:
-    """Read a connection URL; what it does not say is not guessed.
+    """Parse a connection URL; nothing is guessed.
 
     :param url: ``postgresql://user:password@host:port/database?sslmode=require``, or libpq's ``host=... dbname=...``
-    :param name: how messages call it, such as the variable that holds it
-    :raises ConfigurationError: it is malformed, or lacks host, database or user; the text never holds the URL
+    :param name: its name in messages, such as the variable that holds it
+    :raises ConfigurationError: it is malformed, or lacks host, database or user; the text does not show the URL
     """
     try:
         parts = conninfo_to_dict(url)

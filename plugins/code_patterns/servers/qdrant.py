@@ -1,4 +1,4 @@
-"""Open a client of Qdrant, and send requests that are repeated while trouble may pass."""
+"""Open a client of Qdrant, and send requests with retries."""
 
 import asyncio
 import logging
@@ -23,17 +23,17 @@ from code_patterns.servers.tls import tls_context
 log = logging.getLogger(__name__)
 
 RETRY = RetryPolicy(total=300.0)
-"""How patient a request is: every attempt may take as long as the connection's ``timeout``."""
+"""When to give a request up; each attempt may take the connection's ``timeout``."""
 EMBEDDED_WAIT_SECONDS = 600.0
-"""How long a run waits for another process that has the embedded storage open."""
+"""Seconds that a run waits for another process that has the embedded storage open."""
 
 Result = TypeVar("Result")
 
 
 def client_arguments(config: QdrantConfig) -> dict[str, Any]:
-    """Return what opens a client, blocking or not, on exactly the address that the configuration names.
+    """Return the arguments of a client, blocking or not, for exactly the configured address.
 
-    The parts are given one by one: what the client does not find in a URL it fills in by itself.
+    The parts are given one by one, because the client fills in by itself what a URL leaves open.
 
     :param config: a server, not an embedded storage
     """
@@ -60,7 +60,7 @@ def client_arguments(config: QdrantConfig) -> dict[str, Any]:
 async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WAIT_SECONDS) -> AsyncQdrantClient:
     """Open a client; for an embedded storage, wait while another process holds it.
 
-    :param config: where the points are
+    :param config: the server or storage
     :param wait_seconds: how long to wait for the embedded storage
     :raises OutageError: the embedded storage stayed in use for longer than that
     """
@@ -91,9 +91,9 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
 
 
 class Qdrant:
-    """An open client whose requests are repeated while trouble may pass, and whose errors name the connection.
+    """An open client with retries; its errors name the connection.
 
-    :param config: where the points are
+    :param config: the server or storage
     :param client: an open client
     """
 
@@ -114,12 +114,12 @@ class Qdrant:
     async def call(
         self, doing: str, request: Callable[[], Awaitable[Result]], *, attempts: int | None = None
     ) -> Result:
-        """Send a request that may be repeated safely, again while trouble may pass.
+        """Send a request that may be repeated safely; repeat it after temporary errors.
 
-        :param doing: what is tried, as in "reading the collections"
+        :param doing: what it does, for messages, such as "reading the collections"
         :param request: sends it
-        :param attempts: how often at most; ``None`` leaves it to the policy
-        :raises PatternsError: as :func:`~code_patterns.servers.qdrant_errors.explain` puts it
+        :param attempts: most attempts; ``None`` for the policy's
+        :raises PatternsError: see :func:`~code_patterns.servers.qdrant_errors.explain`
         """
         policy = RETRY if attempts is None else replace(RETRY, attempts=attempts)
         retrying = policy.retrying(
@@ -135,9 +135,9 @@ class Qdrant:
         return await retrying(explained)
 
     async def put_points(self, collection: str, body: bytes) -> models.UpdateResult:
-        """Write whole points that are encoded already, and wait until they are stored.
+        """Write encoded points, and wait until they are stored.
 
-        The client's models take several times as long to encode vectors, and write each number twice as long.
+        The client's models take several times as long to encode vectors, and need twice the bytes for each number.
 
         :param collection: the real collection
         :param body: JSON of a ``PointsList``, see https://api.qdrant.tech/api-reference/points/upsert-points
@@ -145,7 +145,7 @@ class Qdrant:
         if self.config.path or self.config.prefer_grpc:
             points = models.PointsList.model_validate_json(body).points
             return await self.client.upsert(collection, points=points, wait=True)
-        # The generated client sends what is no model of its own as it is.
+        # The generated client sends a body that is not one of its models unchanged.
         answer = await self.client.http.points_api.upsert_points(
             collection,
             wait=True,

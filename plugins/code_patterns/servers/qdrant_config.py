@@ -1,4 +1,4 @@
-"""Where Qdrant is."""
+"""The address of Qdrant."""
 
 from dataclasses import dataclass, field
 
@@ -7,17 +7,17 @@ from code_patterns.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class QdrantConfig:
-    """Where the points are.
+    """The address of a Qdrant server or embedded storage.
 
     :param conn_id: name of the Airflow connection, used in messages
     :param url: the server's address such as ``http://localhost:6333``, with the path prefix of its REST interface;
-        without a port it is the scheme's own; empty when ``path`` is given
+        without a port the scheme's; empty if ``path`` is given
     :param api_key: API key, or ``None``
-    :param path: directory of an embedded storage, which one process at a time may open; empty for a server
-    :param prefer_grpc: use gRPC where the client can
+    :param path: folder of an embedded storage, which one process at a time can open; empty for a server
+    :param prefer_grpc: use gRPC if the client can
     :param grpc_port: its port
     :param timeout: seconds to wait for one answer
-    :param ca_file: PEM file of the authorities to trust instead of the machine's own; empty for those
+    :param ca_file: PEM file of the authorities to trust; empty for the machine's own
     :param verify: whether to check the server's certificate
     """
 
@@ -32,7 +32,7 @@ class QdrantConfig:
     verify: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a connection that names no place: the client would silently fall back to localhost."""
+        """Refuse a connection without an address: the client would silently use localhost."""
         if bool(self.url) == bool(self.path):
             raise ConfigurationError(
                 f"Connection '{self.conn_id}' must name either a server (host and port, or extra 'url') or an "

@@ -1,4 +1,4 @@
-"""The Airflow connection of Qdrant, checked and made into a configuration."""
+"""Check the Airflow connection of Qdrant and make a configuration of it."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -32,10 +32,10 @@ class QdrantExtra(ConnectionExtra):
 def qdrant_config(connection: ConnectionFields) -> QdrantConfig:
     """Check a connection.
 
-    As in the client, an API key means HTTPS unless the extra ``https``, the schema or a full URL disagrees, and the
-    port is 6333 unless one is typed.
+    As in the client, an API key means HTTPS unless the extra ``https``, the schema or a full URL says otherwise. The
+    default port is 6333.
 
-    :raises ConfigurationError: it names no storage or two, or holds a value that makes no sense
+    :raises ConfigurationError: it names no storage or two, or a value makes no sense
     """
     extra = QdrantExtra.read(connection)
     if "://" in extra.path:

@@ -1,4 +1,4 @@
-"""What an error of Qdrant means, over HTTP or gRPC, and what to do about it."""
+"""What an error of Qdrant means and what to do, over HTTP or gRPC."""
 
 import grpc
 import httpx
@@ -21,14 +21,14 @@ HTTP_STATUS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNIMPLEMENTED: 501,
 }
-"""The HTTP status of the same meaning; what is missing here is the server's failure."""
+"""The HTTP status of the same meaning; any other code is a failure of the server."""
 
 
 class BusyError(OutageError):
-    """Qdrant refuses for now because it is asked too much.
+    """Qdrant refuses because it gets too many requests.
 
     :param message: for people
-    :param retry_after: seconds it asked to wait, or ``None``
+    :param retry_after: seconds that it asked to wait, or ``None``
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -37,23 +37,23 @@ class BusyError(OutageError):
 
 
 class UnreachableError(OutageError):
-    """No connection came about at all, as with a wrong host or port."""
+    """No connection could be made, for example because of a wrong host or port."""
 
 
 class RefusedRequestError(ConfigurationError):
-    """Qdrant works but will not do this very request."""
+    """Qdrant works but refuses this request."""
 
 
 class CollectionLostError(OutageError):
-    """What a run reads or writes was taken away, or replaced, by something else; the next try looks again."""
+    """Something else deleted or replaced what a run reads or writes; the next try looks again."""
 
 
 def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError:
-    """Turn an error of the client into one that names the connection and the remedy.
+    """Make an error of the client's error, which names the connection and the remedy.
 
-    :param config: where the request went
-    :param doing: what was tried, as in "reading the collections"
-    :param error: what the client raised
+    :param config: the server
+    :param doing: what the request does, such as "reading the collections"
+    :param error: the client's error
     """
     if isinstance(error, PatternsError):
         return error
@@ -65,7 +65,7 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     if isinstance(error, grpc.RpcError):
         return _called(config, where, error)
     if isinstance(error, QdrantException):
-        # What the client makes of a 429 with Retry-After; a date there, which it cannot read, gives the base class.
+        # The client raises this for a 429 with Retry-After. If that is a date, it raises the base class.
         seconds = float(error.retry_after_s) if isinstance(error, ResourceExhaustedResponse) else None
         return BusyError(f"{where}: the server answered 429: {error} Give Qdrant fewer writers.", seconds)
     if isinstance(error, ResponseHandlingException):
@@ -74,12 +74,12 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
 
 
 def _redacted(config: QdrantConfig, said: str) -> str:
-    """Take the API key out of a server's words; a proxy may send back the headers it was sent."""
+    """Remove the API key from a server's message: a proxy may send back the headers."""
     return said.replace(config.api_key, "***") if config.api_key else said
 
 
 def _answered(where: str, status: int, answer: str, retry_after: float | None = None) -> PatternsError:
-    """Say what an HTTP status means here, and what to do about it."""
+    """Say what an HTTP status means and what to do."""
     said = f"{where}: the server answered {status}: {answer[:500]}"
     if status in (401, 403):
         return ConfigurationError(
@@ -100,7 +100,7 @@ def _answered(where: str, status: int, answer: str, retry_after: float | None = 
 
 
 def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsError:
-    """Say what a gRPC status means, mostly by the HTTP status that Qdrant's REST interface gives for the same."""
+    """Say what a gRPC status means, mostly by the HTTP status of the same meaning."""
     code, details = error.code(), _redacted(config, error.details() or "")
     if code is grpc.StatusCode.UNAVAILABLE:
         remedy = f"Check host and gRPC port ({config.grpc_port}) of '{config.conn_id}'."
@@ -111,7 +111,7 @@ def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsE
 
 
 def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsError:
-    """Say what happened to a request that got no status, or an answer that is none."""
+    """Say what happened to a request without a status, or with an answer that is not Qdrant's."""
     if isinstance(source, httpx.ConnectError) and (failure := tls_failure(source, "set the extra 'https' to false")):
         return ConfigurationError(f"{where}: {'. '.join(failure)}")
     if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):

@@ -1,4 +1,4 @@
-"""When to ask a server again, and how long to wait before."""
+"""When to repeat a request, and how long to wait before."""
 
 import random
 import time
@@ -12,13 +12,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_base
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How patient one request is, such as that of a batch; all times in seconds.
+    """When to give a request up; all times are in seconds.
 
-    :param attempts: requests at most
-    :param total: no new attempt begins after this long; the second is always made, so that a timeout longer
-        than this is retried as well
-    :param first_wait: wait before the second attempt; doubles with each one
-    :param longest_wait: no wait is longer, whatever ``Retry-After`` says
+    :param attempts: most attempts
+    :param total: no attempt starts later than this, except the second: a timeout longer than this is retried too
+    :param first_wait: wait before the second attempt; doubles with each attempt
+    :param longest_wait: the longest wait, whatever ``Retry-After`` says
     """
 
     attempts: int = 5
@@ -31,9 +30,9 @@ class RetryPolicy:
         retry: retry_base,
         before_sleep: Callable[[RetryCallState], None] | None = None,
     ) -> AsyncRetrying:
-        """Return what repeats a call by this policy, and raises its last error at the end.
+        """Return a caller that repeats a call by this policy, and at the end raises its last error.
 
-        :param retry: which errors may pass; a tenacity ``retry``
+        :param retry: which errors are temporary; a tenacity ``retry``
         :param before_sleep: called before each wait
         """
         return AsyncRetrying(retry=retry, wait=self.wait, stop=self.stop, before_sleep=before_sleep, reraise=True)
@@ -43,7 +42,7 @@ class RetryPolicy:
         backoff = self.first_wait * 2.0 ** (state.attempt_number - 1)
         error = state.outcome.exception() if state.outcome else None
         asked: float | None = getattr(error, "retry_after", None)
-        # Full jitter would undercut Retry-After, so the random part comes on top of the larger of the two.
+        # Full jitter could be shorter than Retry-After, so the random part is added to the larger of the two.
         jitter = random.uniform(0, backoff / 2)  # noqa: S311 (spreads requests, guards no secret)
         return min(self.longest_wait, max(backoff / 2, asked or 0) + jitter)
 
@@ -58,7 +57,7 @@ class RetryPolicy:
 def retry_after_seconds(header: str | None) -> float | None:
     """Read a ``Retry-After`` header, which holds seconds or an HTTP date (RFC 9110, section 10.2.3).
 
-    :return: seconds from now, at least 0, or ``None`` when there is no such header or it cannot be read
+    :return: seconds from now, at least 0, or ``None`` if there is no such header or it cannot be read
     """
     if header is None:
         return None

@@ -1,4 +1,4 @@
-"""The address of an HTTP server, put together from the fields of a connection."""
+"""Build the address of an HTTP server from the fields of a connection."""
 
 import re
 from contextlib import suppress
@@ -10,17 +10,17 @@ _NO_HOST = re.compile(r"[\s%\[\]@\\]")
 
 
 def server_url(conn_id: str, host: str, port: int | None, scheme: str, default_port: int | None = None) -> str:
-    """Put the address of an HTTP server together: exactly what was typed, and a port in any case where one is known.
+    """Build the address of an HTTP server: as typed, with a port if one is known.
 
-    A port that is the scheme's own (80, 443) stays in the URL: what reads it later may have another default.
+    Port 80 and 443 stay in the URL, because a client may have another default.
 
-    :param conn_id: name of the Airflow connection, used in messages, which never repeat what was typed
-    :param host: host name or address, or a full URL, whose own scheme wins
+    :param conn_id: name of the Airflow connection, for messages; these never show what was typed
+    :param host: host name or address, or a full URL; the URL's scheme wins
     :param port: port of the connection, or ``None``
     :param scheme: ``http`` or ``https``
-    :param default_port: port where none was typed, or ``None`` for the scheme's own
+    :param default_port: port if none was typed; ``None`` for the scheme's
     :return: the URL, without a slash at its end
-    :raises ConfigurationError: no address comes out of these, two ports do, or it holds a user or a password
+    :raises ConfigurationError: it is no address, has two ports, or holds a user or a password
     """
     host = host.strip()
     if "://" not in host:
@@ -47,8 +47,8 @@ def server_url(conn_id: str, host: str, port: int | None, scheme: str, default_p
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
-    """Return the parts of a URL and its port; a URL that has none of its parts, or port 0, is malformed."""
-    # Python's error about a port repeats it. Raised outside of this block, ours does not carry it along.
+    """Return the parts of a URL and its port; for a malformed URL empty parts and port 0."""
+    # Python's error about a port shows it. An error that is raised outside of this block does not carry that one.
     with suppress(ValueError):
         parts = urlsplit(url)
         return parts, (parts.port if parts.hostname else None)

@@ -9,14 +9,13 @@ from code_patterns.errors import ConfigurationError
 
 
 def tls_context(url: str, *, conn_id: str = "", ca_file: str = "", verify: bool = True) -> ssl.SSLContext:
-    """Return what an HTTPS server's certificate is checked by, and nothing of use for plain HTTP.
+    """Return what an HTTPS server's certificate is checked with; for plain HTTP nothing is loaded.
 
-    Loading the machine's authorities takes as long as comparing several hundred patterns, which a run with nothing to
-    do would notice.
+    Loading the machine's authorities takes as long as comparing several hundred patterns.
 
     :param url: the server's address
     :param conn_id: name of the Airflow connection, used in messages
-    :param ca_file: PEM file of the authorities to trust instead of the machine's own; empty for those
+    :param ca_file: PEM file of the authorities to trust; empty for the machine's own
     :param verify: whether to check the certificate at all
     :raises ConfigurationError: the file cannot be read, or holds no certificate
     """
@@ -26,7 +25,7 @@ def tls_context(url: str, *, conn_id: str = "", ca_file: str = "", verify: bool 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
-    # What httpx would load without a file: its own list, or what these variables name.
+    # Without a file, httpx loads its own list or what these variables name.
     file = ca_file or os.environ.get("SSL_CERT_FILE", "")
     try:
         return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
@@ -40,12 +39,12 @@ def tls_context(url: str, *, conn_id: str = "", ca_file: str = "", verify: bool 
 
 
 def tls_failure(error: BaseException, plain_http: str) -> tuple[str, str] | None:
-    """Say why no TLS connection came about, and what to do about it.
+    """Say why no TLS connection could be made, and what to do.
 
-    :param error: what an HTTP client raised
-    :param plain_http: how the connection is made to use plain HTTP, as in "set its schema to 'http'"
-    :return: the end of a sentence, and a sentence; ``None`` when TLS is not the reason, or when the server may just be
-        starting or going
+    :param error: an error of an HTTP client
+    :param plain_http: how to set the connection to plain HTTP, such as "set its schema to 'http'"
+    :return: the end of a sentence, and a sentence; ``None`` if TLS is not the reason, or if the server may just be
+        starting or stopping
     """
     cause: BaseException | None = error
     while cause is not None:

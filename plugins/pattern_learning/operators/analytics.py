@@ -1,4 +1,4 @@
-"""The operators behind the analytics DAG."""
+"""The operators of the DAG pattern_analytics."""
 
 import asyncio
 import logging
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class PatternAnalyticsOperator(BaseOperator):
-    """Compute a day's analytics, over all templates and for each one used; returns counts and the global row's id.
+    """Compute a day's analytics, over all templates and for each one used; return counts and an id.
 
-    :param day: the day in UTC, as ``2026-03-01``; empty means the data interval of the run, or yesterday where the
-        run has none
+    :param day: the day in UTC, as ``2026-03-01``; empty means the run's data interval, or yesterday if it
+        has none
     :param postgres_conn_id: connection of the patterns' database
     """
 
@@ -58,7 +58,7 @@ class PatternAnalyticsOperator(BaseOperator):
 
 
 class PatternTracePruneOperator(BaseOperator):
-    """Forget traces older than the Variable ``pattern_trace_retention_days``, 90 by default; returns how many.
+    """Delete traces older than the Variable ``pattern_trace_retention_days`` (90) says; return how many.
 
     :param postgres_conn_id: connection of the patterns' database
     """
@@ -72,9 +72,9 @@ class PatternTracePruneOperator(BaseOperator):
         self.postgres_conn_id = postgres_conn_id
 
     def execute(self, context: "Context") -> int:
-        """Forget old traces and return how many there were."""
+        """Delete old traces and return how many there were."""
         with task_errors(context):
             days = choose_retention(lambda name: Variable.get(name, default=None))
             pruned = asyncio.run(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, days))
-        log.info("Forgot %d traces older than %d days.", pruned, days)
+        log.info("Deleted %d traces older than %d days.", pruned, days)
         return pruned

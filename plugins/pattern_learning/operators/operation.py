@@ -1,4 +1,4 @@
-"""One operation of the pattern learning storage layer as a task."""
+"""The operator that runs one operation of the storage layer."""
 
 import asyncio
 import logging
@@ -20,11 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class PatternLearningOperator(BaseOperator):
-    """Carry out any operation of the four nodes; returns its data, with ids and times as text.
+    """Run one operation of the four nodes; return its data, with ids and times as text.
 
-    The operation is traced in the name of the task. An argument that is refused fails the task at once; an outage is
-    left to the task's retries. In a DAG without ``render_template_as_native_obj`` a template gives text: give numbers
-    there as they are.
+    The trace names the task. A refused argument fails the task at once; after an outage Airflow retries it. In a DAG
+    without ``render_template_as_native_obj`` templates give text, so give numbers without a template there.
 
     :param operation: name of the operation, such as ``record_usage``
     :param arguments: the other fields of :class:`pattern_learning.ModelContractEffect`, such as ``pattern_id``
@@ -49,7 +48,7 @@ class PatternLearningOperator(BaseOperator):
         self.postgres_conn_id = postgres_conn_id
 
     def execute(self, context: "Context") -> Any:
-        """Carry the operation out and return its data."""
+        """Run the operation and return its data."""
         with task_errors(context):
             contract = ModelContractEffect.of(self.operation, self._arguments(context))
             actor = f"{self.dag_id}.{self.task_id}"
@@ -58,7 +57,7 @@ class PatternLearningOperator(BaseOperator):
         return data
 
     def _arguments(self, context: "Context") -> dict[str, Any]:
-        """Give an event the same id at every try of this task, so that it counts once."""
+        """Give a usage event the same id at every try of this task, so that it counts once."""
         arguments = dict(self.arguments or {})
         usage = arguments.get("usage_data")
         task = context.get("ti")
