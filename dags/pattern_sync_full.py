@@ -1,39 +1,38 @@
 """### Nightly full sync with proof
 
 Compares every code pattern in PostgreSQL (`pattern_lineage_nodes`) with Qdrant, repairs what differs, deletes points
-that no pattern stands behind, and then proves that both sides agree.
+without a pattern, and proves that both sides agree. The task `verify` then compares whole payloads and vectors, as
+`pattern_verify` does.
 
 **Schedule**: 02:00 UTC.
 
-**Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. `allow_mass_delete` lets this one run
-delete more than `pattern_sync_max_delete_fraction` of the points; `take_over` makes a collection that belongs to
-another database this one's; `rollback` and `shards` are told below. A Param that is left empty falls back to its
-Variable, then to the default. A run with `limit` deletes and proves nothing.
+**Params**: an empty one falls back to its Variable, then to the default.
+
+- `batch_size`, `delay_seconds`, `collection`, `dry_run`; `limit`: a run with a limit deletes and proves nothing.
+- `allow_mass_delete`: this run may delete more than `pattern_sync_max_delete_fraction` of the points.
+- `take_over`: make a collection that belongs to another database this one's.
+- `rollback`, `shards`: see below.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
 (0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300).
 
-**A change of model**, dimension, prefix or text recipe in `patterns_embeddings` makes this run build a second
-collection beside the first, prove it, and then let the alias name the new one. Hourly runs go on with the old one
-meanwhile, as long as its model is served too. The old collection is kept: `rollback` brings it up to date, proves it
-and lets the alias name it again; later runs stay there until the connection names yet another model, or until
-`rollback` is used once more.
+**A change of model**, dimension, prefix or text recipe in `patterns_embeddings`: the run builds a second collection,
+proves it, and lets the alias name it. Hourly runs write the old one meanwhile, if its model is served too. The old
+collection is kept. `rollback` brings it up to date, proves it and lets the alias name it again. Later runs stay there
+until the connection names another model, or until `rollback` is used again.
 
-**Shards**: where there is much to write, 50,000 patterns or more, `partition` cuts the ids into ranges and `shard` is
-mapped over them, so that several workers share the work; `sync` then does the rest. `shards` sets how many, 1 means
-none. A shard that fails is retried alone; when it fails for good, `sync` does not run, and the next run goes on from
-there.
+**Shards**: with 50,000 patterns or more to write, `partition` cuts the ids into ranges and `shard` is mapped over them,
+so that several workers share the writing. `sync` does the rest. The Param `shards` sets the number, 1 means none. A
+shard that fails is retried alone. If it fails for good, `sync` does not run, and the next run goes on from there.
 
-`verify` then reads both sides whole, payloads and vectors included, and finds what hashes hide: see `pattern_verify`.
+**A re-run** writes nothing for what is done. If a run is killed, the next try compares again and goes on. Runs of this
+DAG and of `pattern_sync_incremental` wait for each other.
 
-**A re-run** finds what is already done unchanged and writes nothing. Killed at any moment, the next try compares again
-and goes on. Runs of this DAG and of `pattern_sync_incremental` wait for each other.
-
-**When it fails**: the last line of the task log says what is wrong and what to do. A refused mass delete means that
-PostgreSQL holds far fewer patterns than Qdrant: check that the connection names the right database before allowing it.
-"Run schema_migration first" means just that. Dead letters, rows that could not be synced on their own account, stand in
-the table `pattern_sync_dead_letters` with their error.
+**When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
+run that DAG with `dry_run` off. A refused mass delete means that PostgreSQL holds far fewer patterns than Qdrant: check
+that the connection names the right database before you allow it. Rows that cannot be synced do not fail the run: they
+are in the table `pattern_sync_dead_letters` with their error.
 """
 
 import os

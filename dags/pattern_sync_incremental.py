@@ -1,34 +1,35 @@
 """### Hourly sync of changed patterns
 
-Brings the code patterns that changed in PostgreSQL (`pattern_lineage_nodes`) since the last run to Qdrant, deletions
-included.
+Syncs the code patterns that changed in PostgreSQL (`pattern_lineage_nodes`) since the last run to Qdrant, deletions
+too.
 
-**Schedule**: every hour, UTC. A run takes everything committed since the last successful one, so a missed hour is
-caught up by the next run. The first run on a new database or collection compares everything.
+**Schedule**: every hour, UTC. A run takes everything that was committed since the last successful run, so the next run
+makes up for a missed hour. The first run on a new database or collection compares everything.
 
-**Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. One that is left empty falls back to its
-Variable, then to the default. `retry_dead_letters` tries all parked rows now, however long they were to wait.
+**Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. An empty one falls back to its Variable,
+then to the default. `retry_dead_letters` tries all dead letters now, also those that still wait.
 
-**Backfill** (or a manual run with a date or interval of your own): compares the rows created or updated in that data
-interval with Qdrant and repairs what differs; the position of the hourly runs stays where it is.
+**Backfill**, or a manual run with a date or interval of your own: compares the rows created or updated in that interval
+with Qdrant and repairs what differs. It does not move the watermark of the hourly runs.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
 (`code_patterns`), `patterns_patience_seconds` (300).
 
-**Deadline**: with `PATTERNS_HOURLY_DEADLINE_MINUTES` in the environment, a run that is not done so long after it was
-queued is reported in the triggerer's log, in the UI and in the metric `deadline_alerts.deadline_missed`.
+**Deadline**: if `PATTERNS_HOURLY_DEADLINE_MINUTES` is set in the environment, a run that is not done so many minutes
+after it was queued is named in the triggerer's log and in the UI, and counts in the metric
+`deadline_alerts.deadline_missed`.
 
-**Asset**: every run that succeeds updates `code_patterns_changes`; the proven whole is `code_patterns`, from
-`pattern_sync_full`.
+**Asset**: every successful run updates `code_patterns_changes`. The asset `code_patterns`, of `pattern_sync_full`,
+means that both sides are proven to agree.
 
-**A re-run** finds what is already done unchanged and writes nothing. Killed at any moment, the next try goes on from
-the last recorded batch. Runs of this DAG and of `pattern_sync_full` wait for each other.
+**A re-run** writes nothing for what is done. If a run is killed, the next try goes on from the last recorded batch.
+Runs of this DAG and of `pattern_sync_full` wait for each other.
 
-**When it fails**: the last line of the task log says what is wrong and what to do. A configuration error is not
-retried; an outage is. "Run schema_migration first" means just that. Rows that the embedding server or Qdrant refuse do
-not fail the run: they are parked in the table `pattern_sync_dead_letters` with their error. They are tried again after
-1, 2, 4 hours and so on, at most 7 days, at once when the row changes, and by every full sync.
+**When it fails**: the last lines of the task log say what is wrong and what to do. Airflow retries an outage, not a
+configuration error. For "Run schema_migration first", run that DAG with `dry_run` off. Rows that the embedding server
+or Qdrant refuse do not fail the run: they are parked in the table `pattern_sync_dead_letters` with their error. They
+are tried again after 1, 2, 4 hours and so on, at most 7 days, at once when the row changes, and by every full sync.
 """
 
 import os

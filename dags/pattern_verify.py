@@ -1,26 +1,25 @@
 """### Verification of every point
 
-Reads both sides whole, payloads and vectors included, on a database session of its own. It finds what the
-hashes that a sync compares cannot show: a point that was deleted, a payload that was edited, a vector that was zeroed
-in Qdrant, a row that was changed while the triggers were off, a point that no pattern stands behind. The nightly
-`pattern_sync_full` ends with the same task; this DAG runs it alone.
+Compares whole rows with whole points, vectors too, on its own database session. It finds what hashes cannot show: a
+deleted point, a changed payload or a zeroed vector in Qdrant, a row that changed while the triggers were disabled, a
+point without a pattern. The nightly `pattern_sync_full` ends with the same task; this DAG runs it alone.
 
-**Schedule**: none. It reads all vectors, many times the bytes of a sync that finds nothing to do; the log says how long
-it took.
+**Schedule**: none. It reads all vectors, many times the bytes of a sync with nothing to do. The log says how long it
+took.
 
-**Params**: `heal` writes exactly the wrong points anew, and deletes those without a pattern within the limit of
-`pattern_sync_max_delete_fraction`, unless `allow_mass_delete` is set. `collection` falls back to its Variable.
+**Params**: `heal` writes exactly the wrong points again, and deletes points without a pattern, within the limit of
+`pattern_sync_max_delete_fraction` unless `allow_mass_delete` is set. An empty `collection` falls back to its Variable.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `patterns_collection` (`code_patterns`), `pattern_sync_max_delete_fraction` (0.2),
 `pattern_sync_batch_size` (100), `patterns_patience_seconds` (300).
 
-**A re-run** looks again. Rows that changed after the last sync wait for the next one and are no flaw; neither are dead
-letters.
+**A re-run** compares again. Rows that changed after the last sync are not wrong: the next sync takes them. Dead letters
+are not wrong either.
 
-**When it fails**: the message counts what is wrong and names examples, the log names up to 200 points of each kind.
-Find out who writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there is no
-sync yet that could be verified.
+**When it fails**: the message counts what is wrong and names examples; the log names up to 200 points of each kind.
+Find out who else writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there was
+no sync yet.
 """
 
 import os
