@@ -10,8 +10,7 @@ without a pattern, and proves that both sides agree. The task `verify` then comp
 
 - `batch_size`, `delay_seconds`, `collection`, `dry_run`; `limit`: a run with a limit deletes and proves nothing.
 - `allow_mass_delete`: this run may delete more than `pattern_sync_max_delete_fraction` of the points.
-- `take_over`: make a collection that belongs to another database this one's.
-- `rollback`, `shards`: see below.
+- `take_over`: make a collection of another database this one's. `rollback` and `shards`: see below.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
