@@ -1,4 +1,4 @@
-"""Whether every change of the patterns is recorded: looked up in the table, its triggers and partitions."""
+"""Check whether every change of the patterns is recorded: the table, its triggers and its partitions."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -24,9 +24,9 @@ _NO_FOREIGN = "Detach the foreign partitions, or copy their rows into partitions
 class Capture:
     """What the triggers see of the patterns.
 
-    :param identity: the table, its partitions and triggers in short; after any change of them it is another one
-    :param problems: why some changes are not recorded, in words; empty where all are
-    :param remedies: what to do about that, in sentences
+    :param identity: a digest of the table, its partitions and triggers; any change of them changes it
+    :param problems: why some changes are not recorded; empty if all are
+    :param remedies: what to do, in sentences
     """
 
     identity: str
@@ -40,7 +40,7 @@ class Capture:
 
     @property
     def warning(self) -> str:
-        """The problems and their remedies, and what happens meanwhile."""
+        """The problems, what happens meanwhile, and the remedies."""
         return (
             f"Not every change of {TABLE} is recorded: {'; '.join(self.problems)}. Until that is mended, every "
             f"incremental run compares everything. {' '.join(self.remedies)}"
@@ -58,14 +58,14 @@ def judge(
 ) -> Capture:
     """Judge what ``sync_capture.sql`` found.
 
-    :param kind: ``pg_class.relkind`` of what bears the table's name
-    :param unlogged: whether a crash empties it, or a partition of it
+    :param kind: ``pg_class.relkind`` of the table's name
+    :param unlogged: whether a crash empties it or one of its partitions
     :param facts: its triggers and their functions, as facts of the schema
-    :param children: tables that inherit from it and are no partitions
+    :param children: tables that inherit from it and are not partitions
     :param bare_partitions: partitions whose own triggers are missing or disabled
     :param foreign_partitions: partitions on another server
-    :param identity: all of it in short
-    :raises ConfigurationError: it is no table
+    :param identity: a digest of all of it
+    :raises ConfigurationError: it is not a table
     """
     if kind in _NO_TABLES:
         raise ConfigurationError(
@@ -85,7 +85,7 @@ def judge(
 
 
 def _flaws(facts: Collection[str]) -> list[str]:
-    """Say what is wrong with each trigger or function that is not as the migrations make it."""
+    """Name each trigger or function that is not as the migrations make it, and what is wrong."""
     there = {_name(fact): fact for fact in facts}
     flaws = []
     for fact in sorted(_expected().difference(facts)):

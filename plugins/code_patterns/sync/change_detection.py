@@ -1,4 +1,4 @@
-"""Finding out what to do: reading both sides page by page and comparing them. Nothing here writes."""
+"""Find what to do: read both sides page by page and compare them. Nothing here writes."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import aclosing
@@ -31,11 +31,11 @@ class ChangeDetector:
     ) -> AsyncGenerator[Change]:
         """What changed after the watermark and before the horizon.
 
-        Dead letters come first, then deletions, then rows: only rows move the watermark, so it never passes
-        a deletion that is not done.
+        Dead letters come first, then deletions, then rows. Only rows move the watermark, so it never passes a deletion
+        that is not done.
 
-        :param dead_letters: rows parked by earlier runs, which are tried again
-        :param limit: most changed rows to give
+        :param dead_letters: rows that earlier runs parked, to be tried again
+        :param limit: most changed rows
         """
         parked = sorted(dead_letters)
         for start in range(0, len(parked), PAGE_ROWS):
@@ -61,9 +61,9 @@ class ChangeDetector:
     ) -> AsyncGenerator[Change]:
         """All code patterns beside all points, both in id order.
 
-        :param points: filled with the orphans on the way; they are not part of the result
-        :param limit: most rows to give; orphans are then incomplete
-        :param within: look at this id range only
+        :param points: collects the orphans, which are not part of the result
+        :param limit: most rows; orphans are then incomplete
+        :param within: only this id range
         """
         given = 0
         async with (
@@ -81,7 +81,7 @@ class ChangeDetector:
                     points.add_orphan(node_id)
 
     async def _point_pages(self, points: Points, within: IdRange | None) -> AsyncIterator[list[Fingerprint]]:
-        """The points that a row may stand behind; what has an integer for an id is noted as an orphan at once."""
+        """The points with a UUID; a point with an integer id is an orphan at once."""
         async for page in self._target.pages(within):
             points.seen += len(page)
             if isinstance(page[0].id, int):
@@ -91,9 +91,9 @@ class ChangeDetector:
                 yield page
 
     async def sampled(self, count: int) -> list[Change]:
-        """What some code patterns need, picked evenly over the id order, in that order; without the patterns.
+        """What some code patterns need, spread evenly over the ids, in id order; without the patterns themselves.
 
-        :param count: how many to look at
+        :param count: how many
         """
         ids = await self._source.sample_ids(count)
         found: list[Change] = []
@@ -106,7 +106,7 @@ class ChangeDetector:
         return found
 
     async def meanwhile(self, after: Horizon, horizon: Horizon) -> AsyncGenerator[Change]:
-        """What transactions from one horizon up to another have done, deletions first; moves no watermark."""
+        """What transactions between two horizons did, deletions first; it moves no watermark."""
         async for ids in self._source.tombstone_pages(after.watermark, horizon):
             async for change in self._looked_up([*dict.fromkeys(ids)], after.watermark, horizon):
                 yield change
@@ -116,9 +116,9 @@ class ChangeDetector:
                 yield change
 
     async def mends(self, ids: Iterable[Sequence[UUID]], *, present: bool) -> AsyncGenerator[Change]:
-        """Whole writes for points that a proof found wrong, whatever their hashes claim.
+        """Whole writes for points that a proof found wrong, whatever their hashes are.
 
-        :param ids: some at a time
+        :param ids: ids in pages
         :param present: whether Qdrant has these points
         """
         for page in ids:
@@ -129,7 +129,7 @@ class ChangeDetector:
                 yield replace(change, action=Action.CHANGED) if rewrites else change
 
     async def _looked_up(self, ids: Sequence[UUID], watermark: Watermark, horizon: Horizon) -> AsyncIterator[Change]:
-        """Compare single ids as they are now, but leave out rows that come with the changed rows anyway."""
+        """Compare single ids as they are now; leave out rows that come with the changed rows."""
         points = await self._target.fingerprints(ids)
         for start in range(0, len(ids), LOOKUP_ROWS):
             part = ids[start : start + LOOKUP_ROWS]

@@ -9,19 +9,19 @@ from code_patterns.sync.diff import Watermark
 from code_patterns.sync.identity import Witness
 
 TOMBSTONE_DAYS = 30
-"""How long a deletion is remembered for a collection that has not taken it."""
+"""Days that a tombstone is kept for collections that have not taken it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How far a collection is, from the database's side.
+    """How far a collection is, from the side of the database.
 
-    :param system_identifier: the PostgreSQL cluster, whose transaction ids the watermark holds
-    :param watermark: everything up to here has arrived; ``None`` where everything must be compared first
+    :param system_identifier: the PostgreSQL cluster of the watermark's transaction id
+    :param watermark: everything up to here has arrived; ``None`` if everything must be compared first
     :param progress: the token that the collection should hold
     :param pending: the token that it may hold already
-    :param witness: the point that was written last, where that is known
-    :param capture_identity: of :class:`~code_patterns.sync.capture.Capture`; ``None`` where it was not complete
+    :param witness: the point that was written last, if known
+    :param capture_identity: of :class:`~code_patterns.sync.capture.Capture`; ``None`` if the capture was not complete
     """
 
     system_identifier: str
@@ -32,7 +32,7 @@ class Checkpoint:
     capture_identity: str | None = None
 
     def missed(self, capture: Capture) -> str | None:
-        """Why changes since then may not have been recorded, in words; ``None`` where all were."""
+        """Why changes since then may not have been recorded; ``None`` if all were."""
         if not capture.complete:
             return f"not every change of {TABLE} is recorded"
         if self.capture_identity is None:
@@ -43,7 +43,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The table ``pattern_sync_checkpoints``, as far as it is about one collection.
+    """The rows of one collection in ``pattern_sync_checkpoints``.
 
     :param session: holds the locks of the run, unless this is a dry run
     :param collection: the collection
@@ -60,7 +60,7 @@ class Checkpoints:
         self._capture_identity = capture.identity if capture.complete else None
 
     async def read(self) -> Checkpoint | None:
-        """The checkpoint, or ``None`` where the collection was never synced from this database."""
+        """The checkpoint, or ``None`` if the collection was never synced from this database."""
         rows = await self._session.fetch("sync_checkpoint", **self._key)
         if not rows:
             return None
@@ -86,15 +86,15 @@ class Checkpoints:
         )
 
     async def save_witness(self, witness: Witness) -> None:
-        """Remember which point was written last."""
+        """Store which point was written last."""
         await self._session.execute(
             "sync_save_witness", **self._key, witness_id=witness.id, witness_written_at=witness.written_at
         )
 
     async def announce(self, token: str, *, owed: bool) -> None:
-        """Note which token the collection is about to get.
+        """Store which token the collection is about to get.
 
-        :param owed: forget the watermark: nothing but a comparison of everything, to its end, gives another one
+        :param owed: remove the watermark: only a complete comparison of everything sets one again
         """
         await self._session.execute(
             "sync_announce_progress",
@@ -105,17 +105,17 @@ class Checkpoints:
         )
 
     async def arrive(self, token: str) -> None:
-        """Note that the collection has this token."""
+        """Store that the collection has this token."""
         await self._session.execute("sync_arrive_progress", **self._key, progress=token)
 
     async def mark_finished(self, kind: str) -> None:
-        """Note that a run of this kind has just ended well."""
+        """Store that a run of this kind has just succeeded."""
         await self._session.execute("sync_mark_finished", **self._key, kind=kind)
 
     async def prune_tombstones(self) -> None:
-        """Forget deletions that every collection has seen, and those older than :data:`TOMBSTONE_DAYS`."""
+        """Delete tombstones that every collection has taken, and those older than :data:`TOMBSTONE_DAYS`."""
         await self._session.execute("sync_prune_tombstones", keep_days=TOMBSTONE_DAYS)
 
     async def pruned_beyond(self, watermark: Watermark) -> bool:
-        """Whether deletions were forgotten that lie beyond a watermark."""
+        """Whether tombstones beyond a watermark were deleted."""
         return bool((await self._session.fetch("sync_pruned_beyond", xid=watermark.xid))[0][0])

@@ -1,4 +1,4 @@
-"""All that is known of the Qdrant collection that a run reads and writes."""
+"""What is known of the Qdrant collection that a run reads and writes."""
 
 import uuid
 from dataclasses import dataclass, field, fields
@@ -15,11 +15,11 @@ METADATA_KEY = "code_patterns"
 
 
 class Destination(Enum):
-    """Which collection a run writes when readers see one that was made by another recipe.
+    """Which collection a run writes if readers see one of another recipe.
 
-    :cvar CONNECTION: the one for the embedding connection's recipe, beside the one that readers see
-    :cvar PUBLISHED: the one that readers see, by its own recipe
-    :cvar PREVIOUS: the one that readers saw before, by its own recipe
+    :cvar CONNECTION: the collection of the embedding connection's recipe, beside the one that readers see
+    :cvar PUBLISHED: the collection that readers see, by its own recipe
+    :cvar PREVIOUS: the collection that readers saw before, by its own recipe
     """
 
     CONNECTION = "connection"
@@ -29,17 +29,17 @@ class Destination(Enum):
 
 @dataclass(frozen=True)
 class Description:
-    """What a collection's metadata in Qdrant says about it.
+    """The description of a collection: its metadata in Qdrant.
 
-    :param identity: tells this collection from another one of the same name
+    :param identity: distinguishes this collection from others of the same name
     :param recipe: how its vectors were made, from :func:`~code_patterns.sync.pattern.recipe_of`
     :param previous: the collection that readers saw before this one
-    :param left: recipe that somebody went back from, to this collection
-    :param points: how many points it held when it was adopted, or last proven to agree with PostgreSQL
+    :param left: the recipe from which somebody went back to this collection
+    :param points: number of points when it was adopted, or last proven to agree with PostgreSQL
     :param token_limit: the longest text that the embedding server takes, in tokens as
-        :func:`~code_patterns.embeddings.texts.count_tokens` estimates them; ``None`` as long as none was too long
-    :param database: whose patterns it holds
-    :param progress: token that this database knows too, which changes with every run that writes
+        :func:`~code_patterns.embeddings.texts.count_tokens` estimates them; ``None`` while none was too long
+    :param database: the database of its patterns
+    :param progress: the token that the database holds too; every run that writes changes it
     """
 
     identity: str | None = None
@@ -54,11 +54,11 @@ class Description:
 
 @dataclass(frozen=True)
 class StoredCollection:
-    """A collection as it stands in Qdrant.
+    """A collection in Qdrant.
 
     :param physical: its real name
-    :param vectors: what its unnamed vector is like; ``None`` where its vectors have names
-    :param description: what it says about itself
+    :param vectors: parameters of its unnamed vector; ``None`` if its vectors have names
+    :param description: its description
     """
 
     physical: str
@@ -67,7 +67,7 @@ class StoredCollection:
 
     @property
     def unfit(self) -> list[str]:
-        """What its vectors have that the sync, or readers of its points, cannot work with, in words."""
+        """What makes its vectors unusable for the sync or for readers, in words."""
         if self.vectors is None:
             return ["only named vectors"]
         found = []
@@ -87,10 +87,10 @@ class Collection:
     :param name: what users call it: an alias, or a collection of their own
     :param physical: the real collection
     :param embedding: how its vectors are made
-    :param stored: what stands in Qdrant; ``None`` until it is created
-    :param outdated: the collection that readers of ``name`` see until this one is published; a user's own collection,
-        which no alias stands before, is its own predecessor
-    :param fresh_identity: what will tell it from others, until it is described
+    :param stored: the collection in Qdrant; ``None`` until it is created
+    :param outdated: the collection that readers of ``name`` see until this one is published; a user's own collection
+        without an alias is its own predecessor
+    :param fresh_identity: its identity, until it has a description
     """
 
     name: str
@@ -102,7 +102,7 @@ class Collection:
 
     @property
     def description(self) -> Description:
-        """What it says about itself: nothing, where it is not there yet."""
+        """Its description; empty until it is created."""
         return self.stored.description if self.stored else Description()
 
     @property
@@ -112,15 +112,15 @@ class Collection:
 
     @property
     def identity(self) -> str:
-        """What tells it from another one of its name."""
+        """Distinguishes it from others of the same name."""
         return self.description.identity or self.fresh_identity
 
 
 async def read_stored(qdrant: Qdrant, physical: str, *, attempts: int | None = None) -> StoredCollection:
-    """Ask Qdrant what it knows of a collection.
+    """Read a collection's parameters and description from Qdrant.
 
     :param physical: its real name
-    :param attempts: how often the request is sent at most; ``None`` leaves it to the policy
+    :param attempts: most attempts; ``None`` for the policy's
     :raises PatternsError: Qdrant cannot answer, or has no such collection
     """
     info = await qdrant.call(

@@ -17,9 +17,9 @@ class DeadLetter:
     """One row that could not be synced.
 
     :param id: the row's id
-    :param stage: where its way ended
-    :param error: why, in words
-    :param changed: whether the row has changed since it was tried last, so that its attempts start anew
+    :param stage: where it failed: read, embed or write
+    :param error: why
+    :param changed: whether the row changed since the last try, so that its attempts start again
     """
 
     id: UUID
@@ -29,7 +29,7 @@ class DeadLetter:
 
 
 class DeadLetters:
-    """The table ``pattern_sync_dead_letters``, as far as it is about one collection.
+    """The rows of one collection in ``pattern_sync_dead_letters``.
 
     :param session: holds the locks of the run, unless this is a dry run
     :param collection: the collection
@@ -43,22 +43,22 @@ class DeadLetters:
 
     @property
     def ids(self) -> frozenset[UUID]:
-        """Rows that are parked now, as far as this run knows."""
+        """Rows that are parked now, as this run knows."""
         return frozenset(self._ids)
 
     @property
     def due(self) -> frozenset[UUID]:
-        """Those that had waited long enough when the run began: each failure doubles the wait, up to a week."""
+        """Those that were due when the run started: each failure doubles the wait, up to a week."""
         return self._due
 
     async def read(self) -> None:
-        """Learn which rows earlier runs have parked."""
+        """Read which rows earlier runs parked."""
         rows = await self._session.fetch("sync_dead_letter_ids", **self._key)
         self._ids = {node_id for node_id, _ in rows}
         self._due = frozenset(node_id for node_id, due in rows if due)
 
     async def park(self, dead_letters: Iterable[DeadLetter]) -> None:
-        """Park rows, or count one more attempt of those that are parked."""
+        """Park rows; for rows that are parked already, count one more attempt."""
         for dead_letter in dead_letters:
             await self._session.execute(
                 "sync_park_dead_letter",
@@ -71,7 +71,7 @@ class DeadLetters:
             self._ids.add(dead_letter.id)
 
     async def clear(self, ids: Iterable[UUID]) -> None:
-        """Forget those of these rows that are parked: they are in order again, or gone."""
+        """Remove these rows from the dead letters: they are synced, or gone."""
         if cleared := self._ids.intersection(ids):
             await self._session.execute("sync_clear_dead_letters", **self._key, ids=list(cleared))
             self._ids -= cleared

@@ -1,4 +1,4 @@
-"""Deciding what to do with a pattern, by comparing it with what Qdrant really holds."""
+"""Decide what a pattern needs, by comparing its row with its point in Qdrant."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,7 +7,7 @@ from uuid import UUID
 from code_patterns.sync.pattern import Pattern, SourceRow, UnreadableRowError, pattern_of
 
 PointId = UUID | int
-"""A Qdrant point id. Ours are UUIDs; others may have put integers into the collection."""
+"""A Qdrant point id. The sync writes UUIDs; others may have written integers."""
 
 
 class Action(Enum):
@@ -28,7 +28,7 @@ WRITES = EMBEDS | {Action.PAYLOAD_ONLY, Action.DELETE}
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a point says about itself; hashes are ``None`` for points that something else wrote."""
+    """The hashes in a point's payload; ``None`` if something else wrote the point."""
 
     id: PointId
     embedding_hash: str | None
@@ -50,7 +50,7 @@ LAST_ID = UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True)
 class IdRange:
-    """A stretch of the id order.
+    """A range of ids.
 
     :param first: its first id, included
     :param last: its last id, included
@@ -69,9 +69,9 @@ class Change:
 
     :param id: the row's id, which is the point's id
     :param action: what to do
-    :param pattern: what Qdrant should hold, where there is something to write
-    :param error: why the row cannot be read, where it cannot
-    :param watermark: how far the watermark may go once this step is recorded; ``None`` moves nothing
+    :param pattern: what Qdrant should hold, if there is something to write
+    :param error: why the row cannot be read, if it cannot
+    :param watermark: how far the watermark may move after this step is recorded; ``None`` moves nothing
     """
 
     id: UUID
@@ -91,10 +91,10 @@ def decide(
     """Compare a row with its point.
 
     :param node_id: their common id
-    :param row: the row, or ``None`` when it was deleted
-    :param point: the point's fingerprint, or ``None`` when Qdrant has none
+    :param row: the row, or ``None`` if it was deleted
+    :param point: the point's fingerprint, or ``None`` if Qdrant has no such point
     :param recipe: from :func:`~code_patterns.sync.pattern.recipe_of`
-    :param watermark: handed through to the change
+    :param watermark: watermark of the change
     """
     if row is None or row.pattern_type != "code":
         return Change(node_id, Action.DELETE if point else Action.ABSENT, watermark=watermark)
@@ -109,9 +109,9 @@ def decide(
     elif point.content_hash != pattern.content_hash:
         action = Action.PAYLOAD_ONLY
         if point.truncated:
-            # The vector stays, and so does what is true of it.
+            # The vector stays, and so does its mark.
             pattern = pattern.marked_truncated()
     else:
-        # Without the pattern, which may be large: there is nothing to write.
+        # Nothing to write, so the pattern, which may be large, is left out.
         return Change(node_id, Action.UNCHANGED, watermark=watermark)
     return Change(node_id, action, pattern, watermark=watermark)

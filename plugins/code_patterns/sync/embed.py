@@ -1,4 +1,4 @@
-"""Getting vectors: every distinct text once, and one bad text never costs its neighbours."""
+"""Get vectors: each distinct text once; a bad text does not reject its neighbours."""
 
 import asyncio
 from collections import OrderedDict
@@ -12,15 +12,15 @@ from code_patterns.embeddings.base import Embedder, RejectedInputError, Vectors
 from code_patterns.sync.pattern import Pattern
 
 REMEMBERED_VECTORS = 10_000
-"""Vectors a run keeps for identical texts, the latest ones: 30 MB at 768 dimensions, whatever the table's size."""
+"""Most vectors that a run keeps for identical texts, the latest ones: 30 MB at 768 dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """What one text became.
+    """The vector of one text.
 
     :param vector: shape (dimension,)
-    :param truncated: whether it is made of the text's beginning only
+    :param truncated: whether it is made only of the text's beginning
     """
 
     vector: Vectors
@@ -39,9 +39,9 @@ class DistinctEmbedder:
         self.embedded_texts = 0
 
     async def embed(self, patterns: Sequence[Pattern]) -> list[Embedding | RejectedInputError]:
-        """Return for each pattern what its text became, or why it was rejected.
+        """Return the vector of each pattern's text, or why the text was rejected.
 
-        :raises OutageError: the server could not be used; nothing is known about the texts
+        :raises OutageError: the server cannot be used; nothing is known about the texts
         """
         mine: dict[str, Pattern] = {}
         futures = []
@@ -62,7 +62,7 @@ class DistinctEmbedder:
                     future.exception()
             raise
         for pattern, reason in rejected:
-            assert isinstance(reason, RejectedInputError)  # noqa: S101 - bisect gives what it was asked to catch
+            assert isinstance(reason, RejectedInputError)  # noqa: S101 - bisect returns the errors that it was asked to catch
             self._vectors[pattern.embedding_hash].set_result(reason)
         results = [await future for future in futures]
         while len(self._vectors) > REMEMBERED_VECTORS and next(iter(self._vectors.values())).done():

@@ -1,4 +1,4 @@
-"""What a proof has found wrong: every id, in 16 bytes each, so that millions fit."""
+"""What a proof found wrong: all ids, in 16 bytes each, so that millions fit."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from uuid import UUID
 from code_patterns.sync.diff import PointId
 
 PAGE_IDS = 1_000
-"""Ids that are asked for at a time."""
+"""Ids of one page."""
 
 
 class Flaw(Enum):
@@ -24,7 +24,7 @@ class Flaw(Enum):
 
 @dataclass(slots=True)
 class PackedIds:
-    """Many UUIDs, in the order in which they came."""
+    """Many UUIDs, in the order in which they were added."""
 
     _bytes: bytearray = field(default_factory=bytearray)
 
@@ -42,14 +42,14 @@ class PackedIds:
         return [UUID(bytes=bytes(self._bytes[at : at + 16])) for at in range(0, min(16 * count, len(self._bytes)), 16)]
 
     def pages(self, size: int = PAGE_IDS) -> Iterator[list[UUID]]:
-        """All of them, some at a time."""
+        """All of them, in pages."""
         for start in range(0, len(self._bytes), 16 * size):
             part = self._bytes[start : start + 16 * size]
             yield [UUID(bytes=bytes(part[at : at + 16])) for at in range(0, len(part), 16)]
 
 
 class Findings:
-    """What a proof looked at and found.
+    """What a proof compared and found.
 
     :ivar patterns: rows and points, each pair counted once
     :ivar rows: code patterns read
@@ -74,7 +74,7 @@ class Findings:
         self._wrong[flaw].add([node_id for node_id in ids if isinstance(node_id, UUID)])
 
     def of(self, flaw: Flaw) -> PackedIds:
-        """The ids with a flaw; integers stand in :attr:`integers`."""
+        """The ids with a flaw; integer ids are in :attr:`integers`."""
         return self._wrong[flaw]
 
     def replace(self, flaw: Flaw, ids: PackedIds) -> None:
@@ -82,7 +82,7 @@ class Findings:
         self._wrong[flaw] = ids
 
     def counts(self) -> dict[Flaw, int]:
-        """How many points have which flaw; flaws that none has are absent."""
+        """Number of points by flaw; flaws without points are absent."""
         counted = {flaw: len(ids) for flaw, ids in self._wrong.items()}
         counted[Flaw.FOREIGN] += len(self.integers)
         return {flaw: count for flaw, count in counted.items() if count}

@@ -1,4 +1,4 @@
-"""The run history: one row for each run, whatever becomes of it."""
+"""The run history: one row for each run, however it ends."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from code_patterns.sync.diff import IdRange, Watermark
 
 
 class RunHistory:
-    """The table ``pattern_sync_runs``, as far as it is about one collection.
+    """The rows of one collection in ``pattern_sync_runs``.
 
     :param session: holds the locks of the run
     :param collection: the real collection's name in Qdrant
@@ -23,12 +23,12 @@ class RunHistory:
     async def start(
         self, run: RunIdentity, *, name: str, kind: str, id_range: IdRange | None, watermark: Watermark | None
     ) -> None:
-        """Enter a run, and close the rows of those that were killed.
+        """Add the row of a run, and mark killed runs as abandoned.
 
         :param name: the collection, as users write it
         :param kind: the kind of run
-        :param id_range: what a shard writes
-        :param watermark: where the run starts from
+        :param id_range: the range of a shard
+        :param watermark: where the run starts
         """
         first_id, last_id = (id_range.first, id_range.last) if id_range else (None, None)
         async with self._session.transaction():
@@ -50,9 +50,9 @@ class RunHistory:
             )
 
     async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
-        """Close the row of a run.
+        """Complete the row of a run.
 
         :param outcome: the other parameters of ``sync_finish_run.sql``
-        :param error: what the run failed with
+        :param error: the error that ended the run
         """
         await self._session.execute("sync_finish_run", id=run.id, **outcome, error=storable(error) if error else None)

@@ -1,6 +1,6 @@
-"""Which database a collection belongs to, and the token by which both sides know how far the other one is.
+"""Which database a collection belongs to, and the token that shows how far each side is.
 
-A name is not a thing: a database can be restored, copied or exchanged under its name, and so can a collection.
+A database can be restored, copied or exchanged under the same name, and so can a collection.
 """
 
 import uuid
@@ -13,9 +13,9 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class DatabaseIdentity:
-    """What tells a database of patterns from another one.
+    """Distinguishes a database of patterns from others.
 
-    :param id: made by migration 015; a dump, and so every copy, carries it
+    :param id: made by migration 015; every dump and copy carries it
     :param name: the database's name in its cluster
     :param system_identifier: the PostgreSQL cluster
     :param address: ``host:port`` by which it is reached
@@ -28,16 +28,16 @@ class DatabaseIdentity:
 
     @classmethod
     def read(cls, stored: Any) -> "DatabaseIdentity | None":
-        """The identity that a collection's metadata holds; one that lacks something is nobody's."""
+        """The identity in a collection's metadata; ``None`` if it is incomplete."""
         if not isinstance(stored, Mapping):
             return None
         return cls(**{field.name: str(stored.get(field.name)) for field in fields(cls)})
 
     def is_same(self, other: "DatabaseIdentity") -> bool:
-        """Whether both are one database.
+        """Whether both are the same database.
 
-        One that was upgraded or restored into another cluster keeps its address, one that is reached by another
-        address keeps its cluster. A copy for other use has another name, or neither.
+        A database that was upgraded or restored into another cluster keeps its address. A database that is reached by
+        another address keeps its cluster. A copy has another name, or has neither.
         """
         return (self.id, self.name) == (other.id, other.name) and (
             self.system_identifier == other.system_identifier or self.address == other.address
@@ -50,21 +50,21 @@ class DatabaseIdentity:
 
 @dataclass(frozen=True)
 class Witness:
-    """The point that a run wrote last. A collection that was put back to an older snapshot does not have it so.
+    """The point that a run wrote last. A collection that was restored from an older snapshot does not hold it so.
 
-    Qdrant keeps a collection's metadata when a snapshot is restored into it: only the points tell.
+    Qdrant keeps a collection's metadata when a snapshot is restored into it, so only the points show a restore.
 
     :param id: its id
-    :param written_at: its ``sync_timestamp``; ``None`` where the point was deleted
+    :param written_at: its ``sync_timestamp``; ``None`` if the point was deleted
     """
 
     id: UUID
     written_at: datetime | None
 
     def is_older(self, found: datetime | None) -> bool:
-        """Whether the point is one from before this write.
+        """Whether the point in Qdrant is older than this write.
 
-        :param found: its ``sync_timestamp`` now; ``None`` without such a point
+        :param found: its ``sync_timestamp`` now; ``None`` if there is no such point
         """
         if self.written_at is None or found is None:
             return found is not self.written_at
@@ -72,16 +72,16 @@ class Witness:
 
 
 def next_token(*known: str | None) -> str:
-    """A new progress token.
+    """Make a new progress token.
 
-    Its number says which of two sides is older, the rest makes it unique.
+    Its number shows which of two sides is older; the rest makes it unique.
 
-    :param known: the tokens that both sides hold
+    :param known: the tokens of both sides
     """
     return f"{max(map(token_number, known), default=0) + 1}-{uuid.uuid4().hex}"
 
 
 def token_number(token: str | None) -> int:
-    """The number of a progress token; 0 without one."""
+    """The number of a progress token; 0 if there is none."""
     number = (token or "").partition("-")[0]
     return int(number) if number.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""Whether a run can go on where the last one stopped. Nothing here asks a server or writes."""
+"""Decide whether a run can go on where the last one stopped. Nothing here asks a server or writes."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,11 +14,11 @@ from code_patterns.sync.source import Horizon
 class Judgement:
     """Where a run may start.
 
-    :param start: the watermark to start from; ``None`` where everything is to be compared
-    :param reason: why everything is, in words
+    :param start: the watermark to start from; ``None`` if everything must be compared
+    :param reason: why everything must be compared
     :param agreed: whether both sides hold the same token, so that neither was exchanged
-    :param surprising: whether somebody has restored, replaced or taken something
-    :param checkpoint: what a run that can go on starts from
+    :param surprising: whether somebody restored, replaced or took over something
+    :param checkpoint: the checkpoint of a run that can go on
     """
 
     start: Watermark | None = None
@@ -35,13 +35,13 @@ def judge(
     horizon: Horizon,
     witness_found: datetime | None = None,
 ) -> Judgement:
-    """Compare what both sides say about each other.
+    """Compare what both sides hold about each other.
 
-    :param collection: the points' side
-    :param database: the rows' side
-    :param checkpoint: what the database knows about this collection
+    :param collection: the side of the points
+    :param database: the side of the rows
+    :param checkpoint: what the database holds about this collection
     :param horizon: where the run will stop reading rows
-    :param witness_found: when the checkpoint's witness was written, as it stands in Qdrant now
+    :param witness_found: when the checkpoint's witness was written, by its point in Qdrant
     """
     if reason := _exchanged(collection, database, checkpoint, witness_found):
         return Judgement(reason=reason, surprising=True)
@@ -60,7 +60,7 @@ def judge(
 def _exchanged(
     collection: Collection, database: DatabaseIdentity, checkpoint: Checkpoint | None, witness_found: datetime | None
 ) -> str | None:
-    """Say in words what makes these two sides not the ones that were synced last."""
+    """Say why these two sides are not those that were synced last."""
     owner, token = collection.description.database, collection.description.progress
     if owner and not owner.is_same(database):
         return f"the collection was taken over from the database {owner}"

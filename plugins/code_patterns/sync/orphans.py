@@ -1,4 +1,4 @@
-"""Points that no code pattern stands behind, and how many of them may be deleted."""
+"""Orphans, the points without a code pattern, and how many of them may be deleted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from code_patterns.sync.sync_settings import SyncSettings
 class Points:
     """What a comparison saw in Qdrant.
 
-    :param seen: points looked at
-    :param foreign: orphans whose id is an integer, which no row can have
+    :param seen: points read
+    :param foreign: orphans with an integer id, which no row can have
     """
 
     seen: int = 0
@@ -22,7 +22,7 @@ class Points:
     _orphans: bytearray = field(default_factory=bytearray)
 
     def add_orphan(self, node_id: PointId) -> None:
-        """Note a point that no code pattern stands behind; 16 bytes each, so that millions fit."""
+        """Add an orphan; each takes 16 bytes, so that millions fit."""
         if isinstance(node_id, int):
             self.foreign.append(node_id)
         else:
@@ -34,26 +34,26 @@ class Points:
         return len(self.foreign) + len(self._orphans) // 16
 
     def orphan_batches(self, size: int) -> Iterator[list[UUID]]:
-        """The orphans whose id is a UUID, some at a time."""
+        """The orphans with a UUID, in pages."""
         for start in range(0, len(self._orphans), 16 * size):
             part = self._orphans[start : start + 16 * size]
             yield [UUID(bytes=bytes(part[at : at + 16])) for at in range(0, len(part), 16)]
 
 
 def refuse_mass_delete(points: Points, examined: int, proven: int | None, settings: SyncSettings) -> None:
-    """Stop before more points go than a person would expect.
+    """Refuse to delete more points than a person would expect.
 
-    :param points: what was seen in Qdrant, orphans among it
+    :param points: what was seen in Qdrant, with the orphans
     :param examined: code patterns in PostgreSQL
-    :param proven: how many points there were when the collection was adopted or last proven, if that is known
-    :param settings: how much may go
-    :raises ConfigurationError: PostgreSQL is empty, or too large a share of the points would go
+    :param proven: number of points when the collection was adopted or last proven, if known
+    :param settings: how many may be deleted
+    :raises ConfigurationError: PostgreSQL is empty, or too large a share of the points would be deleted
     """
     if settings.allow_mass_delete or not points.orphans:
         return
     empty = examined == 0
-    # What shards, or a run that was refused, have added must not make the share of what goes look small; nor is it
-    # among the points that a person would miss, should its rows have been deleted since.
+    # Points that shards or a refused run added must not make the share look small. Nor would a person miss them if
+    # their rows were deleted since.
     before = min(count for count in (points.seen, settings.points_before, proven) if count is not None)
     allowed = settings.max_delete_fraction
     if empty or points.orphans > allowed * points.seen or min(points.orphans, before) > allowed * before:
@@ -71,11 +71,11 @@ def refuse_mass_delete(points: Points, examined: int, proven: int | None, settin
 
 
 def refuse_lost_table(name: str, before: int | None, settings: SyncSettings) -> None:
-    """Stop where both sides are empty although there was something: that they agree is no comfort.
+    """Stop if both sides are empty although there were points: that they agree proves nothing.
 
     :param name: the collection, as users write it
-    :param before: how many points there were when the collection was adopted or last proven, if that is known
-    :raises ConfigurationError: there were some, and nobody has said that they may go
+    :param before: number of points when the collection was adopted or last proven, if known
+    :raises ConfigurationError: there were points, and nobody allowed to delete them
     """
     if before and not settings.allow_mass_delete:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The progress token that both sides hold, so that neither can be exchanged unnoticed."""
+"""Change the progress token that both sides hold, so that an exchange of either is noticed."""
 
 import asyncio
 
@@ -14,12 +14,12 @@ class Pairing:
     PostgreSQL announces a token, Qdrant gets it, PostgreSQL notes that it arrived. A run that is killed in between
     leaves the collection with a token that the database knows.
 
-    :param target: the points' side
-    :param record: the rows' side
-    :param database: which database that is
-    :param agreed: whether both sides held the same token when the run began
+    :param target: the side of the points
+    :param record: the side of the rows
+    :param database: the identity of the database
+    :param agreed: whether both sides held the same token when the run started
     :param reconciles: whether this run compares everything, so that it may make both sides agree
-    :param exchanges: whether this run changes the token; of several that write side by side none may
+    :param exchanges: whether this run changes the token; runs that write side by side must not
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class Pairing:
         self._lock = asyncio.Lock()
 
     async def begin(self) -> None:
-        """Announce that this run writes; called before every write, and done once.
+        """Announce that this run writes; called before every write, done once.
 
-        Where the sides disagree, only a run that compares everything makes them agree: any other one would hide it.
+        If the sides disagree, only a run that compares everything may make them agree. Any other run would hide it.
         """
         async with self._lock:
             if self._exchanges and not self._begun and (self._agreed or self._reconciles):
@@ -52,12 +52,12 @@ class Pairing:
                 self._begun = self._agreed = True
 
     async def settle(self) -> None:
-        """Make sure that both sides hold a token now that everything was compared, also where nothing was written."""
+        """Give both sides a token after everything was compared, even if nothing was written."""
         if not self._agreed:
             await self.begin()
 
     async def end(self) -> None:
-        """Close what :meth:`begin` began: a copy of either side from the midst of the run is not its result."""
+        """Change the token after the last write: a copy of a side from the middle of the run is not its result."""
         if self._agreed and self._target.last_write:
             await self._record.checkpoints.save_witness(self._target.last_write)
         if self._begun:

@@ -1,4 +1,4 @@
-"""Partitioning: cutting a full sync into id ranges, so that several workers share its writing."""
+"""Cut a full sync into id ranges, so that several workers share its writing."""
 
 import logging
 from bisect import bisect_right
@@ -20,21 +20,21 @@ from code_patterns.sync.sync_settings import SyncSettings
 log = logging.getLogger(__name__)
 
 SHARD_WRITES = 25_000
-"""Patterns to be written that make one shard worth its while: ten seconds' work on one core with the hashing embedder,
-the fastest there is, beside which starting a task is little. Patterns that are only compared do not count: they take a
-twentieth of an embedding server's time, and the full sync compares them anyway."""
+"""Patterns to write per shard. The hashing embedder, the fastest, takes ten seconds for them on one core; starting a
+task takes little beside that. Patterns that are only compared do not count: they take a twentieth of an embedding
+server's time, and the full sync compares them anyway."""
 MOST_SHARDS = 4
-"""Shards that are made unasked: each sends the embedding server as many requests at once as a whole run does."""
+"""Most shards by default: each sends the embedding server as many requests at once as a whole run."""
 SAMPLED_PATTERNS = 1_000
-"""Patterns looked at to find out how much there is to write, and where."""
+"""Patterns that are compared to estimate how many are to be written, and where."""
 
 
 @dataclass(frozen=True)
 class Partition:
     """How a full sync is cut.
 
-    :param ranges: what each shard is to look at, all ids together; empty where one task does better
-    :param points: how many points there were before any shard began; ``None`` without shards
+    :param ranges: the range of each shard, together all ids; empty if one task is better
+    :param points: number of points before any shard; ``None`` without shards
     """
 
     ranges: Sequence[IdRange] = ()
@@ -44,12 +44,12 @@ class Partition:
 async def partition(
     postgres: PostgresConfig, qdrant: QdrantConfig, embedding: EmbeddingConfig, settings: SyncSettings
 ) -> Partition:
-    """Find out whether a full sync has enough to write for several workers, and cut it into id ranges.
+    """Estimate whether a full sync has enough to write for several workers, and cut it into id ranges.
 
-    The collection is created here, once, so that no two shards try to.
+    The collection is created here, once, so that no two shards create it.
 
-    :raises ConfigurationError: when a person must change something first
-    :raises OutageError: when a server went away
+    :raises ConfigurationError: a person must change something first
+    :raises OutageError: a server is away
     """
     if settings.dry_run or settings.limit or settings.rollback or settings.shards == 1:
         return Partition()
@@ -78,15 +78,15 @@ async def partition(
 
 
 def cut(sample: Sequence[Change], wanted: int) -> list[IdRange]:
-    """Cut all ids into ranges with about equally much to write; with equally many patterns, where nothing is.
+    """Cut all ids into ranges with about the same number of writes, or of patterns if there is nothing to write.
 
-    :param sample: what patterns need that are spread evenly over the id order, in that order
-    :param wanted: how many ranges; a small sample may give fewer
-    :return: ranges that leave no id out, or nothing where it would be a single one
+    :param sample: what patterns need, spread evenly over the ids, in id order
+    :param wanted: number of ranges; a small sample may give fewer
+    :return: ranges of all ids; nothing if it would be a single range
     """
     weights = [_writes(change) for change in sample]
     done = list(accumulate(weights if any(weights) else [True] * len(sample)))
-    # The first sampled pattern beyond a share of the writes begins the next range.
+    # The first sampled pattern beyond a range's share of the writes starts the next range.
     starts = {sample[bisect_right(done, number * done[-1] / wanted)].id for number in range(1, wanted) if sample}
     bounds = [FIRST_ID, *sorted(starts - {FIRST_ID})]
     ranges = [IdRange(first, UUID(int=following.int - 1)) for first, following in pairwise(bounds)]

@@ -1,4 +1,4 @@
-"""From a table row to what Qdrant should hold for it: text, payload and the two hashes that identify them."""
+"""Make of a row what Qdrant should hold: text, payload and two hashes."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import PatternsError
 
 TEXT_RECIPE = "file-language-path-code/1"
-"""Name of the way :func:`document_text` builds a text; a new name makes the next full sync embed everything again."""
+"""Name of the text recipe of :func:`document_text`; a new name makes the next full sync embed everything again."""
 
 MAX_DEPTH = 100
 """Deepest JSON nesting that is synced. Qdrant's parser (serde_json) stops at 128 levels, envelope included."""
@@ -22,20 +22,20 @@ MAX_DEPTH = 100
 EMBEDDING_HASH = "embedding_hash"
 CONTENT_HASH = "content_hash"
 TRUNCATED = "truncated"
-"""Payload key, true where the vector is made of the text's beginning only, and absent elsewhere. It is part of no hash:
-the limit is the server's, and a row that did not change is not to be embedded again when that is found or moves."""
+"""Payload key: true if the vector is made only of the text's beginning, otherwise absent. It is part of no hash: an
+unchanged row must not be embedded again when the server's limit is found or changes."""
 SYNC_TIMESTAMP = "sync_timestamp"
 
 
 class UnreadableRowError(PatternsError):
-    """A row whose JSON cannot be made into a pattern; its text says why."""
+    """No pattern can be made of a row's JSON; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row of ``pattern_lineage_nodes``; JSON columns still as text.
+    """One row of ``pattern_lineage_nodes``, with JSON columns as text.
 
-    :param sync_xid: transaction that last changed what the sync reads; ``None`` for rows older than the trigger
+    :param sync_xid: the last transaction that changed what the sync reads; ``None`` for rows older than the trigger
     """
 
     id: UUID
@@ -69,23 +69,23 @@ class Pattern:
     content_hash: str
 
     def marked_truncated(self) -> "Pattern":
-        """The pattern with the mark that its vector is made of the text's beginning only."""
+        """The pattern with the mark that its vector is made only of the text's beginning."""
         return replace(self, payload=self.payload | {TRUNCATED: True})
 
 
 def recipe_of(config: EmbeddingConfig) -> str:
-    """Name everything besides the text that decides a vector, in a form two runs can compare."""
+    """Name everything except the text that decides a vector, in a form that two runs can compare."""
     return orjson.dumps(
         [TEXT_RECIPE, config.model, config.dimension, config.document_prefix, config.max_characters]
     ).decode()
 
 
 def embedding_of(recipe: str, config: EmbeddingConfig) -> EmbeddingConfig | None:
-    """Turn a recipe back into a configuration, to go on with vectors that were made by it.
+    """Make a configuration of a recipe, to go on with vectors of that recipe.
 
     :param recipe: from :func:`recipe_of`, perhaps of an earlier version of this project
-    :param config: everything that is no part of a recipe: server, key, concurrency
-    :return: ``None`` when this version cannot follow the recipe
+    :param config: what is not part of a recipe: server, key, concurrency
+    :return: ``None`` if this version cannot follow the recipe
     """
     try:
         text_recipe, model, dimension, document_prefix, max_characters = orjson.loads(recipe)
@@ -99,7 +99,7 @@ def embedding_of(recipe: str, config: EmbeddingConfig) -> EmbeddingConfig | None
 
 
 def same_recipe(recipe: str, config: EmbeddingConfig) -> bool:
-    """Tell whether a stored recipe is that of the connection, however the model's name is spelled.
+    """Whether a stored recipe is that of the connection, however the model's name is spelled.
 
     :param recipe: from :func:`recipe_of`
     """
@@ -108,19 +108,19 @@ def same_recipe(recipe: str, config: EmbeddingConfig) -> bool:
 
 
 def identity_of(config: EmbeddingConfig) -> str:
-    """Return the recipe that all spellings of a model have in common.
+    """Return the common recipe of all spellings of a model.
 
-    The hashes of points hold the recipe as it was spelled when they were made; only comparisons use this one.
+    Hashes of points use the recipe as it was spelled then; only comparisons use this one.
     """
     return recipe_of(replace(config, model=config.model_identity))
 
 
 def pattern_of(row: SourceRow, recipe: str) -> Pattern:
-    """Build the pattern of a row.
+    """Make the pattern of a row.
 
     :param row: a row whose type is ``code``
     :param recipe: from :func:`recipe_of`
-    :raises UnreadableRowError: when the row's JSON is not what a pattern needs
+    :raises UnreadableRowError: no pattern can be made of the row's JSON
     """
     _refuse_undecodable(row)
     data = _pattern_data(row.pattern_data)
@@ -155,7 +155,7 @@ def pattern_of(row: SourceRow, recipe: str) -> Pattern:
 
 
 def _refuse_undecodable(row: SourceRow) -> None:
-    """Refuse what a database with the encoding SQL_ASCII may hold: bytes that are no UTF-8, read as lone surrogates."""
+    """Refuse bytes that are not UTF-8, read as lone surrogates; a database with encoding SQL_ASCII may hold them."""
     for name in ("pattern_data", "metadata", "pattern_id", "pattern_name", "pattern_version", "file_path", "language"):
         value = getattr(row, name)
         try:
@@ -167,7 +167,7 @@ def _refuse_undecodable(row: SourceRow) -> None:
 
 
 def document_text(name: str | None, file_path: str | None, language: str | None, code: str) -> str:
-    """Build the text that is embedded: file, language and path, then the whole code."""
+    """Make the text that is embedded: file, language and path, then the whole code."""
     file = file_path.rstrip("/").rpartition("/")[2] if file_path else name
     return (
         f"File: {file or 'unknown'}\nLanguage: {language or 'unknown'}\nPath: {file_path or 'unknown'}\n\nCode:\n{code}"
@@ -175,7 +175,7 @@ def document_text(name: str | None, file_path: str | None, language: str | None,
 
 
 def _pattern_data(raw: str) -> dict[str, Any]:
-    """Read ``pattern_data``; older rows hold a JSON string that itself contains the JSON object."""
+    """Parse ``pattern_data``; older rows hold the JSON object inside a JSON string."""
     value = _json(raw, "pattern_data")
     if isinstance(value, str):
         value = _json(value, "the JSON text inside pattern_data")
@@ -189,7 +189,7 @@ def _json(raw: str, what: str) -> Any:
     try:
         value = orjson.loads(raw)
     except ValueError:
-        # orjson refuses what PostgreSQL or an old writer let through: 1e999, NaN, a lone surrogate.
+        # orjson refuses what PostgreSQL or an old writer accepted: 1e999, NaN, a lone surrogate.
         try:
             value = _storable(json.loads(raw))
         except (ValueError, RecursionError) as error:

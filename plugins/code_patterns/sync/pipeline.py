@@ -1,7 +1,7 @@
-"""The stream of one run.
+"""The pipeline of one run.
 
-Changes are cut into batches and several batches are on their way at once, but each is recorded in the order it was
-read, so that the watermark never passes a batch that is not done.
+Changes are cut into batches. Several batches are in flight at once, but they are recorded in the order in which they
+were read. So the watermark never passes a batch that is not done.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from code_patterns.sync.target import PatternTarget, PointRejectedError
 log = logging.getLogger(__name__)
 
 MAX_BATCH_CHARACTERS = 4_000_000
-"""Text one batch carries at most, unless a single pattern is larger: bounds memory and request size."""
+"""Most characters of a batch, unless a single pattern is larger; limits memory and request size."""
 MAX_BATCH_EXAMINED = 5_000
-"""Rows after which a batch is recorded even when few of them needed work."""
+"""Most changes of a batch, even if few of them need work."""
 SUSPICIOUS_REJECTIONS = 10
-"""Patterns of one batch that Qdrant may refuse for their own sake when it accepts none of the batch."""
+"""If Qdrant refuses this many patterns, and accepts none of the batch, the patterns are not to blame."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Batch:
     characters: int = 0
 
     def add(self, change: Change) -> None:
-        """Take one more change."""
+        """Add a change."""
         self.changes.append(change)
         if change.action in WRITES:
             self.writes += 1
@@ -59,17 +59,17 @@ class Batch:
 
     @property
     def watermark(self) -> Watermark | None:
-        """How far the watermark may go once the batch is done."""
+        """How far the watermark may move after the batch is done."""
         return max((change.watermark for change in self.changes if change.watermark), default=None)
 
 
 @dataclass(frozen=True)
 class PipelineSettings:
-    """How a run streams.
+    """Settings of a pipeline.
 
     :param batch_size: patterns written together
     :param delay_seconds: pause between batches
-    :param in_flight: batches on their way at once
+    :param in_flight: batches in flight at once
     :param dry_run: decide and count, write nothing
     """
 
@@ -85,10 +85,10 @@ class Pipeline:
     :param target: where points are written
     :param embedder: where vectors come from
     :param record: where batches are recorded
-    :param before_write: called before every write; what it raises ends the run
-    :param settings: how to stream
-    :param counts: what is counted, updated in place
-    :param waits: what servers took, updated in place
+    :param before_write: called before every write; its errors end the run
+    :param settings: settings
+    :param counts: counts, updated in place
+    :param waits: waits for servers, updated in place
     """
 
     def __init__(
@@ -110,9 +110,9 @@ class Pipeline:
         self._waits = waits
 
     async def run(self, changes: AsyncGenerator[Change], progress: ProgressLog) -> None:
-        """Work through all changes.
+        """Apply all changes.
 
-        :raises PatternsError: when a server fails for good; everything recorded until then stands
+        :raises PatternsError: the run failed; what was recorded until then stays
         """
         window: deque[tuple[Batch, asyncio.Task[list[DeadLetter]]]] = deque()
 
@@ -122,7 +122,7 @@ class Pipeline:
             progress.show(self._counts.examined, written=self._counts.written, parked=self._counts.parked)
 
         try:
-            # A run that fails in the middle closes what it reads here, not when the event loop finds the remains.
+            # A run that fails in the middle closes its generators here, not when the event loop finds them.
             async with aclosing(changes), aclosing(self._batches(changes)) as batches:
                 async for batch in batches:
                     window.append((batch, asyncio.create_task(self._apply(batch))))
@@ -152,7 +152,7 @@ class Pipeline:
             yield batch
 
     async def _apply(self, batch: Batch) -> list[DeadLetter]:
-        """Embed and write one batch; return the rows that are to be parked."""
+        """Embed and write one batch; return the rows to park."""
         dead_letters = [DeadLetter(change.id, "read", change.error or "") for change in batch.of({Action.UNREADABLE})]
         if self._settings.dry_run:
             return dead_letters
@@ -194,7 +194,7 @@ class Pipeline:
         return [DeadLetter(pattern.id, "write", str(reason)) for pattern, reason in rejected]
 
     async def _finish(self, batch: Batch, dead_letters: Sequence[DeadLetter]) -> None:
-        """Count a batch that is done, and record it so that it is never done again without need."""
+        """Count and record a batch that is done."""
         parked = {dead_letter.id for dead_letter in dead_letters}
         done = [change for change in batch.changes if change.id not in parked]
         outcomes = Counter(change.action for change in done)

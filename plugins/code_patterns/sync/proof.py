@@ -1,8 +1,8 @@
-"""Showing that both sides agree, by a way of its own: a proof that read as the sync reads would repeat its mistakes.
+"""Prove that both sides agree, independently: a proof that reads as the sync reads would repeat its mistakes.
 
-It shares with the sync only what a pattern's content is (:mod:`code_patterns.sync.pattern`). Session, horizon,
-statements, scrolling and forgiveness are its own; and both sides are counted by the servers besides, so that nothing
-that was skipped on the way can pass for equal.
+It shares only the definition of a pattern's content with the sync (:mod:`code_patterns.sync.pattern`). Session,
+horizon, statements, scrolling and excuses are its own. Both servers also count their side, so a skipped row or point is
+noticed.
 """
 
 import logging
@@ -25,16 +25,16 @@ from code_patterns.sync.streams import joined, prefetched
 log = logging.getLogger(__name__)
 
 MAX_NAMED = 200
-"""Wrong points of each kind that are named in the log, one line each; all are counted."""
+"""Most wrong points of each kind that the log names, one per line; all are counted."""
 
 
 class Proof(Generic[Point]):
     """One comparison of everything.
 
-    :param session: how PostgreSQL is read
-    :param qdrant: where the points are
-    :param collection: which points
-    :param level: how closely they are looked at
+    :param session: the session on PostgreSQL
+    :param qdrant: the open Qdrant
+    :param collection: the collection
+    :param level: how closely points are compared
     """
 
     def __init__(self, session: ProofSession, qdrant: Qdrant, collection: Collection, level: Level[Point]) -> None:
@@ -45,13 +45,13 @@ class Proof(Generic[Point]):
         self._recipe = collection.recipe
 
     async def agreed(self) -> int | None:
-        """How many patterns there are, where both sides agree without any excuse; ``None`` at the first that does not.
+        """Return the number of patterns if both sides agree without any excuse; ``None`` at the first difference.
 
-        :raises ParityError: points were skipped on the way
+        :raises ParityError: points were skipped
         """
         found = Findings()
         async with self._session.snapshot() as rows:
-            # Cheaper than the first page, where one side is empty or far behind.
+            # Counting is cheaper than the first page if one side is empty or far behind.
             if rows != await self._count_points():
                 return None
             async with aclosing(self._looked_at(found)) as looks:
@@ -64,8 +64,8 @@ class Proof(Generic[Point]):
     async def findings(self, horizon: int) -> Findings:
         """Compare everything.
 
-        :param horizon: what transactions from this one until now have done belongs to the next run and is no flaw
-        :raises ParityError: rows or points were skipped on the way
+        :param horizon: changes by this and later transactions are left to the next run and are not wrong
+        :raises ParityError: rows or points were skipped
         """
         started = time.monotonic()
         found = Findings()
@@ -96,7 +96,7 @@ class Proof(Generic[Point]):
         return found
 
     async def _looked_at(self, found: Findings) -> AsyncGenerator[None]:
-        """Put both sides beside each other, stretch by stretch."""
+        """Join both sides, range by range."""
         async with (
             aclosing(prefetched(self._session.rows())) as row_pages,
             aclosing(prefetched(self._uuid_points(found))) as point_pages,
@@ -108,7 +108,7 @@ class Proof(Generic[Point]):
                 yield
 
     async def _uuid_points(self, found: Findings) -> AsyncIterator[list[Point]]:
-        """The points that a row may stand behind; what has an integer for an id is foreign at once."""
+        """The points with a UUID; a point with an integer id is foreign at once."""
         async for page in self._level.pages():
             if isinstance(page[0].id, int):
                 integers = [point.id for point in page if isinstance(point.id, int)]
@@ -126,7 +126,7 @@ class Proof(Generic[Point]):
             try:
                 pattern = pattern_of(row, self._recipe)
             except UnreadableRowError:
-                # Whatever an earlier version of it left in Qdrant stays, as long as the row is a dead letter.
+                # While the row is a dead letter, its earlier point stays in Qdrant.
                 found.add(Flaw.UNREADABLE, [row.id])
                 continue
             flaw = Flaw.MISSING if point is None else self._level.flaw(pattern, point)
@@ -136,7 +136,7 @@ class Proof(Generic[Point]):
         found.add(Flaw.FOREIGN, list(points))
 
     async def _excuse(self, found: Findings, flaw: Flaw, horizon: int) -> None:
-        """Take from what is wrong what is about to change, and dead letters; a point without a row is neither."""
+        """Remove what is about to change, and dead letters, from the findings; a point without a row is neither."""
         wrong = PackedIds()
         for ids in found.of(flaw).pages():
             moving = await self._session.moving(ids, horizon)

@@ -1,4 +1,4 @@
-"""How closely a proof looks at a point: at the hashes it carries, or at all of it."""
+"""How closely a proof compares a point: its hashes, or all of it."""
 
 import math
 from collections.abc import AsyncIterator, Mapping
@@ -22,20 +22,20 @@ Point = TypeVar("Point", bound=HasId)
 
 
 class Level(Protocol[Point]):
-    """What of a point is read, and when it is right."""
+    """What is read of a point, and what is wrong with it."""
 
     def pages(self) -> AsyncIterator[list[Point]]:
         """All points in id order, integers first."""
 
     def flaw(self, pattern: Pattern, point: Point) -> Flaw | None:
-        """What is wrong with the point of a pattern; ``None`` where nothing is."""
+        """What is wrong with the point of a pattern; ``None`` if nothing."""
 
 
 class HashLevel:
-    """The two hashes that a point carries.
+    """The two hashes of a point.
 
-    :param qdrant: where the points are
-    :param collection: which points
+    :param qdrant: the open Qdrant
+    :param collection: the collection
     """
 
     def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
@@ -57,11 +57,10 @@ class HashLevel:
 class WholeLevel:
     """Payload and vector, many times the bytes of the hashes.
 
-    A vector that is another one than the text's, but of the right length and not zero, is not found: only embedding
-    every text again could tell.
+    It does not find a wrong vector of the right length that is not zero: that would need embedding every text again.
 
-    :param qdrant: where the points are
-    :param collection: which points
+    :param qdrant: the open Qdrant
+    :param collection: the collection
     """
 
     def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
@@ -75,7 +74,7 @@ class WholeLevel:
             yield [stored_point_of(record, dimension) for record in records]
 
     def flaw(self, pattern: Pattern, point: StoredPoint) -> Flaw | None:
-        """See :meth:`Level.flaw`; what something else has added to a payload is its own business."""
+        """See :meth:`Level.flaw`; keys that something else added to a payload are ignored."""
         stored = {key: point.payload.get(key) for key in pattern.payload}
         if _encoded(stored) != _encoded(pattern.payload) and not _alike(pattern.payload, stored):
             return Flaw.EDITED
@@ -105,10 +104,10 @@ def _encoded(payload: Mapping[str, Any]) -> bytes:
 
 
 def _alike(wanted: Any, found: Any) -> bool:
-    """Whether two JSON values agree but for the last digits of fractions.
+    """Whether two JSON values agree, except for the last digits of fractions.
 
-    Qdrant's JSON parser (serde_json without its feature float_roundtrip) reads about one in ten numbers of 17 digits as
-    a neighbour, up to two units in the last place away.
+    Qdrant's JSON parser (serde_json without its feature float_roundtrip) reads about one in ten numbers of 17 digits up
+    to two units in the last place away.
     """
     if isinstance(wanted, float) and isinstance(found, float):
         return math.isclose(wanted, found, rel_tol=1e-14)

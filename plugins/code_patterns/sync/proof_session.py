@@ -1,4 +1,4 @@
-"""The proof's own way into PostgreSQL: a session, a horizon and statements that no sync uses."""
+"""The proof's own access to PostgreSQL: a session, a horizon and statements that no sync uses."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,11 +17,11 @@ from code_patterns.sync.pattern import SourceRow
 
 
 class ProofSession:
-    """A session of its own, on which nothing is written.
+    """A separate session, on which nothing is written.
 
-    :param config: where the rows are
+    :param config: the database
     :param connection: an open connection in autocommit mode, used by nothing else
-    :param horizon: the oldest transaction that was open when the proof began
+    :param horizon: the oldest transaction that was open when the proof started
     """
 
     def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection, horizon: int) -> None:
@@ -32,9 +32,9 @@ class ProofSession:
     @classmethod
     @asynccontextmanager
     async def open(cls, config: PostgresConfig, system_identifier: str) -> AsyncIterator["ProofSession"]:
-        """Connect afresh and take the horizon.
+        """Open a new connection and take the horizon.
 
-        :param system_identifier: the cluster whose rows were synced
+        :param system_identifier: the cluster of the synced rows
         :raises OutageError: another cluster answers now
         """
         connection = await connect(config, autocommit=True)
@@ -50,10 +50,9 @@ class ProofSession:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[int]:
-        """Look at one moment of the table; gives the number of code patterns at that moment.
+        """Open a snapshot of the table; gives its number of code patterns.
 
-        :meth:`rows` works inside only. The snapshot keeps VACUUM from removing newer dead rows meanwhile, and holds no
-        lock that a writer would wait for.
+        :meth:`rows` works only inside. Meanwhile VACUUM cannot remove newer dead rows; writers wait for no lock.
         """
         await self._connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
         await self._connection.set_read_only(True)
@@ -62,7 +61,7 @@ class ProofSession:
             yield count
 
     async def rows(self) -> AsyncIterator[list[SourceRow]]:
-        """The code patterns of the snapshot, in id order, read by one statement from its beginning to its end."""
+        """The code patterns of the snapshot, in id order, read by one statement."""
         async with database_errors(self._config):
             await self._connection.execute(query("sync_proof_rows"))
         fetch = query("sync_proof_fetch")
@@ -78,7 +77,7 @@ class ProofSession:
             yield rows
 
     async def moving(self, ids: Sequence[UUID], horizon: int) -> set[UUID]:
-        """Which of these ids were really written or deleted by a transaction from the horizon until now."""
+        """Which of these ids a transaction from the horizon until now really wrote or deleted."""
         rows = await self._fetch("sync_proof_moving", ids=list(ids), horizon=horizon)
         return {row[0] for row in rows}
 

@@ -1,4 +1,4 @@
-"""Creating a collection, describing it, and letting readers see it without their noticing."""
+"""Create and describe a collection, and let readers see it without interruption."""
 
 import logging
 from dataclasses import asdict, replace
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity) -> Collection:
-    """Create the collection if it is not there, and its alias where the name is free; describe an existing one.
+    """Create the collection if it does not exist, and its alias if the name is free; describe an existing one.
 
-    :param database: whose patterns it is to hold
+    :param database: the database of its patterns
     :raises ConfigurationError: the server does not keep descriptions
     """
     physical = collection.physical
@@ -46,7 +46,7 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
 
 
 async def note_progress(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity, token: str) -> Collection:
-    """Give the collection its new progress token, and the database that it belongs to.
+    """Store a new progress token and the database in the collection's description.
 
     :raises CollectionLostError: it was deleted or replaced
     """
@@ -55,9 +55,9 @@ async def note_progress(qdrant: Qdrant, collection: Collection, database: Databa
 
 
 async def remember_points(qdrant: Qdrant, collection: Collection, points: int) -> Collection:
-    """Note how many points are proven to agree with PostgreSQL: a later mass delete is measured by them.
+    """Store how many points are proven to agree with PostgreSQL; a later mass delete is measured by it.
 
-    It stands in Qdrant, because a run on the wrong database would ask that one.
+    It is stored in Qdrant, because a run on the wrong database would read that one.
     """
     if collection.description.points == points:
         return collection
@@ -65,9 +65,9 @@ async def remember_points(qdrant: Qdrant, collection: Collection, points: int) -
 
 
 async def remember_token_limit(qdrant: Qdrant, collection: Collection, limit: int | None) -> Collection:
-    """Note how long a text the embedding server takes, so that the next run need not find that out.
+    """Store the longest text that the embedding server takes, so that the next run need not find it.
 
-    It stands beside the recipe: another model has another collection.
+    It is stored beside the recipe, because another model has another collection.
     """
     if limit is None or collection.description.token_limit == limit:
         return collection
@@ -75,9 +75,9 @@ async def remember_token_limit(qdrant: Qdrant, collection: Collection, limit: in
 
 
 async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = False) -> Collection:
-    """Let readers of the name see this collection, in one call, so that no reader ever misses it.
+    """Let readers of the name see this collection. It is one call, so no reader misses it.
 
-    :param rollback: somebody goes back on purpose: later runs stay here although the connection names another recipe
+    :param rollback: somebody goes back on purpose; later runs stay here although the connection names another recipe
     """
     physical = collection.physical
     if physical == collection.name:
@@ -109,7 +109,7 @@ async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = Fa
 
 
 async def confirm(qdrant: Qdrant, collection: Collection) -> None:
-    """Make sure that the name still leads where it led when the run began to write.
+    """Check that the name still leads where it led when the run started to write.
 
     :raises CollectionLostError: the collection was deleted or replaced, or the alias names another one
     """
@@ -125,7 +125,7 @@ async def confirm(qdrant: Qdrant, collection: Collection) -> None:
 
 
 def _assert_same(qdrant: Qdrant, collection: Collection, stored: StoredCollection) -> None:
-    """Make sure that the collection is still the one that was found when the run began."""
+    """Check that the collection is still the one that was found when the run started."""
     if stored.description.identity != collection.identity:
         raise CollectionLostError(
             f"While this run wrote '{stored.physical}' in Qdrant at {qdrant.config.address}, something else replaced "
@@ -141,7 +141,7 @@ async def _create(qdrant: Qdrant, collection: Collection, description: Descripti
         try:
             await qdrant.client.create_collection(physical, vectors_config=vectors, metadata=_metadata(description))
         except UnexpectedResponse as error:
-            # An earlier attempt may have created it although its answer was lost.
+            # An earlier attempt may have created it, although its answer was lost.
             if error.status_code != 409:
                 raise
 

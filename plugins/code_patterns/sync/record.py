@@ -1,4 +1,4 @@
-"""What a run records in PostgreSQL, beside the patterns."""
+"""What a run records in PostgreSQL."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,8 +18,8 @@ from code_patterns.sync.identity import Witness
 class RunRecord:
     """The checkpoint, the dead letters and the run history of one collection.
 
-    Everything is written on the connection that holds the run's locks: when that session dies, nothing more can be
-    recorded in the run's name.
+    Everything is written on the connection that holds the run's locks. When its session dies, the run can record
+    nothing more.
 
     :param session: that connection
     :param collection: the collection
@@ -36,7 +36,7 @@ class RunRecord:
         self.history = RunHistory(session, collection.physical)
 
     async def assert_locked(self) -> None:
-        """Make sure that this run still keeps others out; see :meth:`LockedSession.assert_held`."""
+        """Check that this run still holds its locks; see :meth:`LockedSession.assert_held`."""
         await self._session.assert_held()
 
     async def save_batch(
@@ -46,10 +46,10 @@ class RunRecord:
         watermark: Watermark | None,
         witness: Witness | None = None,
     ) -> None:
-        """Record one acknowledged batch, as a whole or not at all.
+        """Record one acknowledged batch, in one transaction.
 
-        :param done: rows that Qdrant now holds as they should be
-        :param parked: rows that become dead letters instead
+        :param done: rows that are synced
+        :param parked: rows that become dead letters
         :param watermark: how far the batch reached; ``None`` leaves the checkpoint alone
         :param witness: what was written last, if anything was
         """
@@ -65,10 +65,10 @@ class RunRecord:
                     await self.checkpoints.save_witness(witness)
 
     async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
-        """Close the run in the history, and note in the checkpoint when a run of this kind last ended well.
+        """Record the end of the run in the history; after a success also in the checkpoint.
 
-        :param outcome: the parameters of ``sync_finish_run.sql`` besides ``id`` and ``error``
-        :param error: what the run failed with
+        :param outcome: the parameters of ``sync_finish_run.sql`` except ``id`` and ``error``
+        :param error: the error that ended the run
         """
         async with self._session.transaction():
             await self.history.finish(run, outcome, error)
@@ -76,7 +76,7 @@ class RunRecord:
                 await self.checkpoints.mark_finished(outcome["kind"])
 
     async def forget(self, physical: str, identity: str) -> None:
-        """Drop the checkpoint and the dead letters of a collection that no run follows any more."""
+        """Delete the checkpoint and the dead letters of a collection that no run writes any more."""
         async with self._session.transaction():
             for name in ("sync_forget_checkpoint", "sync_forget_dead_letters"):
                 await self._session.execute(name, collection=physical, target_identity=identity)

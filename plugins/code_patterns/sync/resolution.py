@@ -1,4 +1,4 @@
-"""Finding the collection that a run is to read and write; nothing is created here."""
+"""Find the collection that a run reads and writes; nothing is created here."""
 
 import hashlib
 import logging
@@ -25,12 +25,12 @@ VARIABLE = "patterns_collection"
 
 @dataclass(frozen=True)
 class _Search:
-    """What is looked for, and what names there are in Qdrant.
+    """The search for a collection, and the names in Qdrant.
 
-    :param qdrant: where to look
+    :param qdrant: the open Qdrant
     :param name: the alias or collection, as users write it
     :param embedding: the embedding connection
-    :param database: where the rows are
+    :param database: the database of the rows
     :param take_over: whether a collection of another database may become this one's
     :param collections: names of collections
     :param aliases: collection by alias
@@ -49,7 +49,7 @@ class _Search:
         return name if name in self.collections else self.aliases.get(name)
 
     async def read(self, physical: str) -> StoredCollection:
-        """Ask Qdrant about a collection, and refuse one that is not for this sync to write.
+        """Read a collection, and refuse one that this sync must not write.
 
         :raises ConfigurationError: it belongs to others, or its vectors are of another kind
         """
@@ -94,16 +94,16 @@ async def resolve(
     *,
     take_over: bool = False,
 ) -> Collection:
-    """Find the collection that a run is to read and write.
+    """Find the collection that a run reads and writes.
 
-    :param qdrant: where to look
+    :param qdrant: the open Qdrant
     :param name: the alias or collection, as users write it
     :param embedding: the embedding connection
-    :param destination: which one, when readers see a collection made by another recipe
-    :param database: where the rows are
+    :param destination: which one, if readers see a collection of another recipe
+    :param database: the database of the rows
     :param take_over: let a collection of another database become this one's
-    :raises ConfigurationError: Qdrant may not be read, or the collection is not for this sync to write
-    :raises OutageError: Qdrant cannot be reached, is too busy or failing
+    :raises ConfigurationError: Qdrant refuses to be read, or this sync must not write the collection
+    :raises OutageError: Qdrant cannot be reached, is too busy or fails
     """
     search = await _search(qdrant, name, embedding, database, take_over)
     physical = search.behind(name)
@@ -135,7 +135,7 @@ async def resolve(
 
 
 async def _own(search: _Search) -> Collection:
-    """The collection for the connection's own recipe, beside which others may stand."""
+    """The collection of the connection's recipe; there may be others of this name."""
     digest = hashlib.blake2b(identity_of(search.embedding).encode(), digest_size=4).hexdigest()
     physical = f"{search.name}__{digest}"
     if physical not in search.collections:
@@ -174,13 +174,13 @@ def _was_left(name: str, published: StoredCollection, embedding: EmbeddingConfig
 
 
 def _spelled(stored: StoredCollection, embedding: EmbeddingConfig) -> EmbeddingConfig:
-    """Call the connection's model as the collection does: the name is part of the hashes in its points."""
+    """Spell the connection's model as the collection does: the spelling is part of the hashes in its points."""
     recipe = stored.description.recipe
     return _followed(stored, embedding) if recipe and same_recipe(recipe, embedding) else embedding
 
 
 def _followed(stored: StoredCollection, embedding: EmbeddingConfig) -> EmbeddingConfig:
-    """How to go on with the vectors of a collection that another recipe may have made."""
+    """The configuration to go on with the vectors of a collection, perhaps of another recipe."""
     recipe = stored.description.recipe
     followed = embedding_of(recipe, embedding) if recipe else embedding
     if followed is None:
@@ -200,7 +200,7 @@ def _wrong_dimension(qdrant: Qdrant, physical: str, dimension: int, embedding: E
 
 
 async def refuse_old_server(qdrant: Qdrant) -> None:
-    """Make sure that the server keeps what is said about a collection; embedded storage does.
+    """Check that the server keeps a collection's metadata; the embedded storage does.
 
     :raises ConfigurationError: it is too old, or cannot be reached
     """
@@ -209,7 +209,7 @@ async def refuse_old_server(qdrant: Qdrant) -> None:
     try:
         answer = await qdrant.call("asking for its version", qdrant.client.info, attempts=1)
     except (RefusedRequestError, CollectionLostError):
-        # A gateway may serve collections and nothing else; prepare() sees whether descriptions are kept.
+        # A gateway may serve collections and nothing else; prepare() checks whether descriptions are kept.
         return
     numbers = tuple(int(part) for part in re.findall(r"\d+", answer.version)[:2])
     if numbers and numbers < OLDEST_VERSION:

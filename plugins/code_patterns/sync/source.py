@@ -1,4 +1,4 @@
-"""Reading patterns from PostgreSQL, in short statements so that no run holds a snapshot open."""
+"""Read patterns from PostgreSQL, in short statements, so that no run holds a snapshot open."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,19 +21,19 @@ from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import SourceRow
 
 PAGE_ROWS = 500
-"""Rows a reading statement returns at most."""
+"""Most rows of a page."""
 PAGE_BYTES = 8 * 1024 * 1024
-"""Bytes of code and metadata, as PostgreSQL stores them, that a page holds at most unless its first row is larger."""
+"""Most bytes of code and metadata in a page, as PostgreSQL stores them, unless its first row is larger."""
 LOOKUP_ROWS = 50
-"""Rows that are asked for by their ids at a time: their size is not known before."""
+"""Most rows that are read by their ids at a time: their size is not known before."""
 
 
 @dataclass(frozen=True)
 class Horizon:
     """Where a run stops reading.
 
-    :param xid: changes by transactions before this one are all visible; later ones belong to the next run
-    :param system_identifier: identifies the PostgreSQL cluster, whose transaction ids these are
+    :param xid: changes by transactions before this one are all visible; later ones are left to the next run
+    :param system_identifier: the PostgreSQL cluster of the transaction id
     """
 
     xid: int
@@ -41,7 +41,7 @@ class Horizon:
 
     @property
     def watermark(self) -> Watermark:
-        """The watermark of a run that has seen everything below the horizon."""
+        """The watermark of a run that has read everything below the horizon."""
         return Watermark(self.xid - 1, LAST_ID)
 
 
@@ -68,9 +68,9 @@ class PatternSource:
     @classmethod
     @asynccontextmanager
     async def open(cls, config: PostgresConfig) -> AsyncIterator["PatternSource"]:
-        """Connect, and make sure that the tables are there.
+        """Connect, and check that the tables exist.
 
-        :raises ConfigurationError: when the login fails, ``schema_migration`` has not run, or the source is no table
+        :raises ConfigurationError: the login fails, ``schema_migration`` has not run, or the source is not a table
         """
         connection = await connect(config, autocommit=True)
         async with connection:
@@ -91,17 +91,17 @@ class PatternSource:
             yield source
 
     async def capture(self) -> Capture:
-        """Look up whether every change of the table is recorded.
+        """Check whether every change of the table is recorded.
 
-        :raises ConfigurationError: the source is no table
+        :raises ConfigurationError: the source is not a table
         """
         rows = await self._fetch_over("sync_capture", "schema_trigger_facts")
         return judge(*rows[0]) if rows else Capture("", ("the table is missing",))
 
     async def identity(self) -> DatabaseIdentity:
-        """Which database this is.
+        """Return the identity of this database.
 
-        :raises ConfigurationError: it has lost what tells it from others
+        :raises ConfigurationError: its row in ``pattern_sync_database`` is gone
         """
         rows = await self._fetch("sync_database")
         if not rows:
@@ -114,12 +114,12 @@ class PatternSource:
         return DatabaseIdentity(database_id, name, system_identifier, f"{self.config.host}:{self.config.port}")
 
     async def horizon(self) -> Horizon:
-        """Freeze the point up to which this run reads."""
+        """Take the horizon: where this run stops reading."""
         [(xid, system_identifier)] = await self._fetch("sync_horizon")
         return Horizon(xid, system_identifier)
 
     async def oldest_transaction(self) -> OpenTransaction | None:
-        """Find what holds the horizon back: the writing transaction that has been open longest."""
+        """Find the transaction that holds the horizon back: the oldest open one that writes."""
         rows = await self._fetch("sync_oldest_transaction")
         return OpenTransaction(*rows[0]) if rows else None
 
@@ -166,12 +166,12 @@ class PatternSource:
         return {row.id: row for row in await self._rows("sync_rows_by_id", ids=list(ids), page_bytes=None)}
 
     async def lag_seconds(self, horizon: Horizon) -> float:
-        """Age of the oldest change at or after the horizon, which waits for the next run; 0 without any."""
+        """Age of the oldest change at or after the horizon, which waits for the next run; 0 if there is none."""
         [(seconds,)] = await self._fetch("sync_lag", horizon=horizon.xid)
         return float(seconds)
 
     async def count_changed(self, after: Watermark, horizon: Horizon) -> int:
-        """How many rows :meth:`changed_pages` will give."""
+        """How many rows :meth:`changed_pages` returns."""
         return await self._count("sync_changed_count", after_xid=after.xid, after_id=after.id, horizon=horizon.xid)
 
     async def count_code(self, within: IdRange = ALL_IDS) -> int:
@@ -179,12 +179,12 @@ class PatternSource:
         return await self._count("sync_code_count", first_id=within.first, last_id=within.last)
 
     async def sample_ids(self, count: int) -> list[UUID]:
-        """Ids of code patterns with about equally many others between them, in order; fewer where there are fewer."""
+        """Ids of code patterns, spread evenly, in order; fewer if there are fewer patterns."""
         fractions = [(number + 0.5) / count for number in range(count)]
         return [row[0] for row in await self._fetch("sync_sample_ids", fractions=fractions)]
 
     async def count_interval(self, start: datetime, end: datetime) -> int:
-        """How many rows :meth:`interval_pages` will give."""
+        """How many rows :meth:`interval_pages` returns."""
         return await self._count("sync_interval_count", start=start, end=end)
 
     async def _pages_by_id(self, name: str, from_id: UUID, /, **parameters: Any) -> AsyncIterator[list[SourceRow]]:

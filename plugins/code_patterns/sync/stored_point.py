@@ -1,4 +1,4 @@
-"""What a point of Qdrant says to the sync."""
+"""Read a point of Qdrant."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, TRUNCATED
 
 @dataclass(frozen=True, slots=True)
 class StoredPoint:
-    """A whole point as Qdrant holds it.
+    """A whole point.
 
     :param id: its id
     :param payload: its payload
@@ -27,7 +27,7 @@ class StoredPoint:
 
 
 def fingerprint_of(record: models.Record) -> Fingerprint:
-    """The hashes that a point carries, as far as it carries any."""
+    """The hashes of a point, if it has any."""
     payload = record.payload or {}
     return Fingerprint(
         _point_id(record), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH), payload.get(TRUNCATED) is True
@@ -37,7 +37,7 @@ def fingerprint_of(record: models.Record) -> Fingerprint:
 def stored_point_of(record: models.Record, dimension: int) -> StoredPoint:
     """The whole point.
 
-    :param dimension: how long its vector should be
+    :param dimension: the right length of its vector
     """
     vector = np.asarray(record.vector, dtype=np.float64) if isinstance(record.vector, list) else np.empty(0)
     usable = vector.shape == (dimension,) and bool(np.isfinite(vector).all()) and bool(vector.any())

@@ -1,4 +1,4 @@
-"""Streams of pages: read one ahead, and joined in id order."""
+"""Read pages ahead, and join the pages of both sides by id."""
 
 import asyncio
 from bisect import bisect_right
@@ -14,7 +14,7 @@ class HasId(Protocol):
 
     @property
     def id(self) -> PointId:
-        """What both sides know it by."""
+        """The id of a row and its point."""
 
 
 Page = TypeVar("Page")
@@ -25,7 +25,7 @@ BY_ID = attrgetter("id")
 
 
 async def prefetched(pages: AsyncIterator[Page]) -> AsyncGenerator[Page]:
-    """Fetch the next page while the current one is worked on."""
+    """Fetch the next page while the present one is processed."""
 
     async def following() -> Page | None:
         return await anext(pages, None)
@@ -43,7 +43,7 @@ async def prefetched(pages: AsyncIterator[Page]) -> AsyncGenerator[Page]:
 async def joined(
     row_pages: AsyncIterator[list[One]], point_pages: AsyncIterator[list[Other]]
 ) -> AsyncIterator[tuple[list[One], list[Other]]]:
-    """Put rows and points beside each other, both in id order, by stretches of ids that each side knows whole."""
+    """Join rows and points, both in id order, by ranges of ids that are complete on both sides."""
     rows: list[One] = await anext(row_pages, [])
     points: list[Other] = await anext(point_pages, [])
     while rows or points:

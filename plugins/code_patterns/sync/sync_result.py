@@ -1,4 +1,4 @@
-"""What a run found and did: counts, and the table at its end."""
+"""The result of a run: counts, and the table for the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,12 +12,12 @@ Parity = Literal["proven", "not proven", "broken"]
 class Counts:
     """Patterns by outcome.
 
-    :param examined: rows and deletions looked at
-    :param new: patterns Qdrant did not have
-    :param changed: patterns whose text changed, so that they were embedded again
+    :param examined: rows and deletions that were compared
+    :param new: patterns that Qdrant did not have
+    :param changed: patterns that were embedded again because their text changed
     :param payload_only: patterns whose payload changed and whose vector stayed
-    :param unchanged: patterns that were as they should be
-    :param deleted: points taken out of Qdrant
+    :param unchanged: patterns that needed nothing
+    :param deleted: points deleted from Qdrant
     :param parked: rows that became dead letters
     :param embedded_texts: distinct texts that were embedded
     """
@@ -33,7 +33,7 @@ class Counts:
 
     @property
     def written(self) -> int:
-        """Patterns for which something was done in Qdrant."""
+        """Patterns that were changed in Qdrant."""
         return self.new + self.changed + self.payload_only + self.deleted
 
     def as_dict(self) -> dict[str, int]:
@@ -43,7 +43,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Waits:
-    """Seconds that batches waited for a server, added up: several batches wait at the same time.
+    """Seconds that batches waited for a server, added up; several batches wait at the same time.
 
     :param embed: for vectors
     :param upsert: for writes to Qdrant
@@ -55,21 +55,20 @@ class Waits:
 
 @dataclass(frozen=True)
 class SyncResult:
-    """The outcome of one run.
+    """The result of one run.
 
-    :param run_id: its id in ``pattern_sync_runs``; ``None`` for a dry run, which leaves no row there
-    :param kind: which kind of run it was
+    :param run_id: its id in ``pattern_sync_runs``; ``None`` for a dry run, which is not recorded
+    :param kind: the kind of run
     :param collection: the collection, as users write it
-    :param dry_run: whether it only looked
+    :param dry_run: whether it wrote nothing
     :param counts: patterns by outcome
     :param seconds: duration
     :param embed_seconds: what batches waited for vectors, added up
     :param upsert_seconds: what batches waited for writes to Qdrant, added up
-    :param parity: whether both sides were shown to agree: ``proven``, ``not proven`` (a run that does not look at
-        everything) or ``broken``
-    :param dead_letters: rows parked as dead letters when the run ended, earlier ones included
+    :param parity: ``proven``, ``not proven`` (the run did not compare everything) or ``broken``
+    :param dead_letters: open dead letters when the run ended, earlier ones included
     :param lag_seconds: age of the oldest change that was left to the next run
-    :param watermark_xid: where the next incremental run begins, or ``None`` when this run left it alone
+    :param watermark_xid: where the next incremental run starts, or ``None`` if this run did not move it
     """
 
     run_id: UUID | None

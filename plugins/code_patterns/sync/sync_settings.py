@@ -1,4 +1,4 @@
-"""What a person may choose for a sync."""
+"""The settings of a sync."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from code_patterns.sync.diff import IdRange
 from code_patterns.typed_fields import NOT_BOOLEAN, Flag, Word, own_rule
 
 NEVER_WRITTEN = ("execution_patterns", "archon_vectors", "quality_vectors")
-"""Collections that others fill."""
+"""Collections of other writers."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,26 @@ def _writable(name: str) -> str:
 
 @dataclass(frozen=True)
 class SyncSettings:
-    """How one run behaves.
+    """The settings of one run.
 
     :param mode: which kind of run, unless ``interval`` or ``id_range`` is set: ``incremental`` takes what changed since
         the last run, ``full`` compares everything by its hashes, ``verify`` reads both sides whole
     :param collection: alias or collection in Qdrant
     :param batch_size: patterns embedded and written together
     :param delay_seconds: pause between batches
-    :param limit: most rows to look at, or ``None`` for all
+    :param limit: most rows to examine, or ``None`` for all
     :param dry_run: count what would be done and write nothing anywhere
     :param max_delete_fraction: a full sync refuses to delete more than this share of the points
     :param allow_mass_delete: let this one run delete more than that
     :param rollback: bring the collection that readers saw before this one up to date and let them see it again
     :param take_over: let a full sync make a collection of another database this one's
     :param retry_dead_letters: try all dead letters now, also those that have not waited long enough
-    :param heal: write anew what ``verify`` finds wrong
-    :param interval: re-sync the rows created or updated in this span instead, and leave the watermark alone
+    :param heal: write again what ``verify`` finds wrong
+    :param interval: sync only the rows created or updated in this span, and do not move the watermark
     :param id_range: be a shard: do only the writing of a full sync, and only for these ids
-    :param shards: into how many id ranges a full sync is to be cut; ``None`` decides by the work there is
-    :param points_before: how many points there were before shards added theirs; ``None`` where none did
-    :param patience_seconds: how long the run waits at its start for servers that do not serve yet
+    :param shards: number of id ranges of a full sync; ``None`` decides by the work
+    :param points_before: number of points before shards; ``None`` without shards
+    :param patience_seconds: seconds that the run waits at its start for servers that are down
     """
 
     mode: str
@@ -85,7 +85,7 @@ class SyncSettings:
 def choose(
     mode: str, params: Mapping[str, Any], interval: Interval | None, read_variable: ReadVariable
 ) -> SyncSettings:
-    """Choose everything for one run; see :func:`code_patterns.params.choose`.
+    """Make the settings of one run; see :func:`code_patterns.params.choose`.
 
     :param mode: one of :data:`code_patterns.sync.runs.MODES`
     :param interval: from :func:`interval_of`
@@ -96,10 +96,10 @@ def choose(
 def interval_of(
     run_type: str, start: datetime | None, end: datetime | None, run_after: datetime | None
 ) -> Interval | None:
-    """Tell whether a run is for a past span of time, and for which.
+    """Return the past span of time of a run, or ``None``.
 
-    A backfill always is. A manual run is when somebody chose another date or interval than the one that Airflow's form
-    fills in, the last whole hour: someone who just presses the button wants what is new.
+    A backfill always has one. A manual run has one if somebody chose another date or interval than the last whole hour,
+    which Airflow's form fills in: who only presses the button wants what is new.
 
     :param run_type: Airflow's ``dag_run.run_type``
     :param start: begin of the run's data interval, if it has one

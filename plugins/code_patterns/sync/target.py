@@ -1,4 +1,4 @@
-"""Reading and writing points in Qdrant: every write is waited for, and its status checked."""
+"""Read and write points in Qdrant; wait for every write and check its status."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -21,18 +21,18 @@ from code_patterns.sync.stored_point import fingerprint_of
 
 SCROLL_POINTS = 1000
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
-"""Largest request body aimed at; Qdrant's default limit is 32 MiB."""
+"""Largest request body, unless a single point is larger; Qdrant's default limit is 32 MiB."""
 
 
 class PointRejectedError(PatternsError):
-    """Qdrant works but will not store these very points."""
+    """Qdrant works but refuses these points."""
 
 
 class PatternTarget:
     """The points of one collection.
 
-    :param qdrant: where they are
-    :param collection: which collection
+    :param qdrant: the open Qdrant
+    :param collection: the collection
     """
 
     def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
@@ -43,11 +43,11 @@ class PatternTarget:
 
     @property
     def last_write(self) -> Witness | None:
-        """The point that was written or deleted last, as far as rows can stand behind it; ``None`` before that."""
+        """The point that was written or deleted last, if it has a UUID; ``None`` before the first."""
         return self._last_write
 
     async def written_at(self, node_id: UUID) -> datetime | None:
-        """When a point was written; ``None`` where there is none, or something else wrote it."""
+        """When a point was written; ``None`` if there is none, or something else wrote it."""
         records = await self.qdrant.call(
             f"reading a point of '{self.collection.physical}'",
             lambda: self._client.retrieve(
@@ -62,7 +62,7 @@ class PatternTarget:
         return written if written.tzinfo else None
 
     async def fingerprints(self, ids: Sequence[UUID]) -> dict[UUID, Fingerprint]:
-        """What Qdrant holds for these ids; ids it does not know are absent from the result."""
+        """The hashes of these points; ids that Qdrant does not have are absent."""
         if not self.collection.stored or not ids:
             return {}
         records = await self.qdrant.call(
@@ -79,7 +79,7 @@ class PatternTarget:
     async def pages(self, within: IdRange | None = None) -> AsyncIterator[list[Fingerprint]]:
         """Points in id order.
 
-        :param within: those whose UUID lies in this range; ``None`` gives all, integers first, then UUIDs
+        :param within: only UUIDs of this range; ``None`` for all, integers first, then UUIDs
         """
         offset: Any = str(within.first) if within else None
         while self.collection.stored:
@@ -115,7 +115,7 @@ class PatternTarget:
 
         :param patterns: what to store
         :param vectors: their vectors, shape (len(patterns), dimension)
-        :raises PointRejectedError: Qdrant refuses these very points
+        :raises PointRejectedError: Qdrant refuses these points
         """
         now = datetime.now(UTC)
         stamp = {SYNC_TIMESTAMP: now.isoformat()}
@@ -135,7 +135,7 @@ class PatternTarget:
     async def overwrite_payloads(self, patterns: Sequence[Pattern]) -> None:
         """Replace payloads and keep the vectors.
 
-        :raises PointRejectedError: Qdrant refuses these very payloads
+        :raises PointRejectedError: Qdrant refuses these payloads
         """
         now = datetime.now(UTC)
         stamp = {SYNC_TIMESTAMP: now.isoformat()}
@@ -177,7 +177,7 @@ class PatternTarget:
         return [await self._client.delete(self.collection.physical, points_selector=selector, wait=True)]
 
     async def _write(self, doing: str, request: Callable[[], Awaitable[Sequence[models.UpdateResult]]]) -> None:
-        """Send a write until it is done, not only accepted."""
+        """Send a write and check that it is done, not only accepted."""
 
         async def completed() -> None:
             for result in await request():
@@ -198,10 +198,10 @@ class PatternTarget:
             raise PointRejectedError(str(refusal)) from None
 
     async def _probe(self, refusal: RefusedRequestError) -> None:
-        """Find out who is at fault for a refused write: only a collection that takes another point may blame these.
+        """Find out whether the points or the collection cause a refusal, by a harmless point.
 
-        The point is sent as an update of one that does not exist, which leaves nothing behind. Servers before 1.17 do
-        not know that and would store it, so it is deleted as well.
+        The harmless point is sent as an update of a point that does not exist, which stores nothing. Servers before
+        1.17 do not know that and store it, so it is deleted too.
 
         :param refusal: how the real write was refused
         :raises ConfigurationError: the collection refuses every point
@@ -224,7 +224,7 @@ def _is_within(node_id: PointId, within: IdRange) -> bool:
 
 
 def _parts(sizes: Sequence[int]) -> Iterator[slice]:
-    """Cut a batch so that no request grows beyond :data:`MAX_REQUEST_BYTES`; a single point is never cut.
+    """Cut a batch so that no request is larger than :data:`MAX_REQUEST_BYTES`; a single point is never cut.
 
     :param sizes: bytes of each point's JSON
     """

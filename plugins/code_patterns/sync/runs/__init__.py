@@ -1,4 +1,4 @@
-"""One run of the sync, and which kind of run it is."""
+"""Run the sync: choose the kind of run, run it, record how it ended."""
 
 import logging
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from code_patterns.sync.sync_settings import SyncSettings
 log = logging.getLogger(__name__)
 
 MODES: Mapping[str, type[RunKind]] = {kind.name: kind for kind in (IncrementalRun, FullRun, VerificationRun)}
-"""The kinds of run that a person can ask for by name."""
+"""The kinds of run that have a mode."""
 
 
 async def sync(
@@ -33,20 +33,20 @@ async def sync(
     settings: SyncSettings,
     identity: RunIdentity,
 ) -> SyncResult:
-    """Bring Qdrant to what PostgreSQL holds.
+    """Sync Qdrant with PostgreSQL.
 
-    Everything that can be wrong with the three servers is found out before anything is written. The run leaves a row
-    in the history whatever happens; a dry run leaves none.
+    The three servers are checked before anything is written. The run is recorded in the history however it ends; a dry
+    run is not recorded.
 
-    :param postgres: where the patterns are
-    :param qdrant: where the points go
+    :param postgres: the source of the rows
+    :param qdrant: the target of the points
     :param embedding: how texts become vectors
-    :param settings: what the person chose
-    :param identity: which run this is, for the history
-    :raises ConfigurationError: when a person must change something first
-    :raises NothingToDoError: when the settings leave nothing to do
-    :raises OutageError: when a server went away; the next try goes on where this one stopped
-    :raises ParityError: when both sides disagree at the end of a full sync
+    :param settings: the settings
+    :param identity: the run's identity, for the history
+    :raises ConfigurationError: a person must change something first
+    :raises NothingToDoError: the settings leave nothing to do
+    :raises OutageError: a server is away; the next try goes on where this one stopped
+    :raises ParityError: both sides disagree at the end of a full sync
     """
     kind = kind_of(settings)
     async with open_run(postgres, qdrant, embedding, settings, identity, kind) as run:
@@ -74,10 +74,10 @@ async def sync(
 
 
 def kind_of(settings: SyncSettings) -> RunKind:
-    """Tell which kind of run the settings ask for.
+    """Return the kind of run that the settings ask for.
 
     :raises ConfigurationError: there is no such kind
-    :raises NothingToDoError: this kind leaves nothing to do with these settings
+    :raises NothingToDoError: with these settings this kind has nothing to do
     """
     if settings.interval:
         return IntervalRun(settings.interval)
@@ -91,7 +91,7 @@ def kind_of(settings: SyncSettings) -> RunKind:
 
 
 async def _execute(kind: RunKind, run: RunContext) -> None:
-    """Make the collection ready, find where to start, enter the run into the history, and do the work."""
+    """Prepare the collection, find where to start, record the run in the history, and do the work."""
     if kind.creates and not run.settings.dry_run:
         run.collection = await prepare(run.qdrant, run.collection, run.database)
     if kind.starts_at_watermark and (reason := await run.find_start(relies_on_capture=kind.relies_on_capture)):

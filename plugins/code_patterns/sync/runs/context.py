@@ -1,4 +1,4 @@
-"""What one run works with, what it has found so far, and its row in the history."""
+"""What one run works with, what it has done so far, and its row in the history."""
 
 import contextlib
 import time
@@ -25,27 +25,27 @@ from code_patterns.sync.sync_settings import SyncSettings
 from code_patterns.sync.target import PatternTarget
 
 READ_AHEAD_BATCHES = 2
-"""Batches in flight beyond what the embedding server takes at once, so that it never waits for a write."""
+"""Batches in flight beyond the embedding server's requests, so that the server never waits for a write."""
 
 BEGINNING = Watermark(0, FIRST_ID)
-"""Where a run starts that has no watermark to start from."""
+"""Where a run without a watermark starts."""
 
 
 class RunContext:
-    """One run: its two sides, what the person chose, and what it has done so far.
+    """One run: its two sides, its settings, and what it has done so far.
 
     :param kind: name of the kind of run
     :param source: the rows
-    :param capture: whether every change of the rows is recorded, looked up before the horizon
-    :param database: which database they are in
+    :param capture: whether every change of the rows is recorded, checked before the horizon is taken
+    :param database: the identity of their database
     :param horizon: where the run stops reading rows
     :param qdrant: the open server
-    :param collection: what is read and written there
-    :param judgement: whether both are those that were synced last
-    :param embedder: where vectors come from
+    :param collection: the collection that is read and written
+    :param judgement: whether both sides are those that were synced last
+    :param embedder: makes vectors
     :param record: where the run is recorded; its session holds the locks unless this is a dry run
-    :param settings: what the person chose
-    :param identity: which run this is, for the history
+    :param settings: the settings
+    :param identity: the run's identity, for the history
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class RunContext:
 
     @property
     def token_limit(self) -> int | None:
-        """The longest text that the embedding server is known to take by now."""
+        """The longest text that the embedding server takes, as far as it is known now."""
         return self._embedder.token_limit
 
     @property
     def collection(self) -> Collection:
-        """What is known of the collection now; a run that creates or publishes it learns more."""
+        """What is known of the collection now; creating and publishing it change that."""
         return self.target.collection
 
     @collection.setter
@@ -103,7 +103,7 @@ class RunContext:
         """Write changes to Qdrant and record them.
 
         :param changes: from :class:`~code_patterns.sync.change_detection.ChangeDetector`
-        :param total: how many there are at most
+        :param total: most changes
         """
         settings = PipelineSettings(
             batch_size=self.settings.batch_size,
@@ -116,7 +116,7 @@ class RunContext:
         await pipeline.run(changes, ProgressLog("patterns", total))
 
     async def move_watermark(self) -> None:
-        """Note that everything below the horizon has arrived."""
+        """Move the watermark to the horizon: everything below has arrived."""
         if self.settings.dry_run:
             return
         await self.pairing.settle()
@@ -125,9 +125,9 @@ class RunContext:
         await self.record.checkpoints.prune_tombstones()
 
     async def find_start(self, *, relies_on_capture: bool) -> str | None:
-        """Start where the last run stopped; otherwise say in words why that is not possible.
+        """Start where the last run stopped, or return why that is not possible.
 
-        :param relies_on_capture: whether changes since then that were not recorded make it impossible
+        :param relies_on_capture: whether unrecorded changes since then make it impossible
         """
         checkpoint, start = self.judgement.checkpoint, self.judgement.start
         if checkpoint is None or start is None:
@@ -141,7 +141,7 @@ class RunContext:
         return None
 
     def pair(self, *, reconciles: bool, exchanges: bool) -> None:
-        """Say how this run changes the token that both sides hold; see :class:`~code_patterns.sync.pairing.Pairing`."""
+        """Choose how this run changes the token of both sides; see :class:`~code_patterns.sync.pairing.Pairing`."""
         self.pairing = Pairing(
             self.target,
             self.record,
@@ -152,12 +152,12 @@ class RunContext:
         )
 
     async def before_write(self) -> None:
-        """Make sure that this run may write to Qdrant, and let both sides know that it does."""
+        """Check that this run may write to Qdrant, and announce it to both sides."""
         await self.record.assert_locked()
         await self.pairing.begin()
 
     async def open_history(self) -> None:
-        """Enter the run into the history; a dry run leaves no trace there."""
+        """Record the start of the run in the history; a dry run is not recorded."""
         if not self.settings.dry_run:
             await self.record.history.start(
                 self._identity,
@@ -168,7 +168,7 @@ class RunContext:
             )
 
     async def close_history(self, error: BaseException | None) -> None:
-        """Note how the run ended; where it failed, nothing that goes wrong here takes the error's place."""
+        """Record the end of the run; an error of the run is never replaced by one of recording it."""
         outcome = {
             "status": "failed" if error else "succeeded",
             "kind": self.kind,
@@ -181,7 +181,7 @@ class RunContext:
             await self.record.finish(self._identity, outcome, f"{error}" if error else None)
 
     async def result(self) -> SyncResult:
-        """The outcome, once all is done."""
+        """The result, after everything is done."""
         return SyncResult(
             run_id=None if self.settings.dry_run else self._identity.id,
             kind=self.kind,

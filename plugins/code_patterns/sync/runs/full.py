@@ -1,4 +1,4 @@
-"""The run over everything: compare both sides, delete orphans, prove parity, let readers see the result."""
+"""The full sync: compare everything, delete orphans, prove parity, let readers see the result."""
 
 import logging
 from uuid import UUID
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class FullRun(RunKind):
-    """Brings all of Qdrant to what PostgreSQL holds."""
+    """Compares everything and makes Qdrant agree with PostgreSQL."""
 
     name = "full"
     destination = Destination.CONNECTION
@@ -28,14 +28,14 @@ class FullRun(RunKind):
     async def execute(self, run: RunContext) -> None:
         """Sync everything.
 
-        :raises ConfigurationError: too many points would be deleted; the rest is done
+        :raises ConfigurationError: too many points would be deleted; everything else is done
         :raises ParityError: both sides disagree at the end
         """
         if run.settings.points_before is not None and not run.settings.dry_run:
-            # Shards have written, and left the token to this run.
+            # Shards have written, and leave the token to this run.
             await run.pairing.begin()
         limit = run.settings.limit
-        # The proof comes first where it may be all there is to do; it stops at the first pattern that differs.
+        # The proof comes first, because there may be nothing else to do; it stops at the first difference.
         looks_first = limit is None and not run.settings.dry_run and not run.record.dead_letters.ids
         agreed = await _agreed(run) if looks_first else None
         if agreed is not None:
@@ -57,9 +57,9 @@ class FullRun(RunKind):
 
 
 async def delete_orphans(run: RunContext, points: Points) -> None:
-    """Delete what was found to be an orphan, and still is one."""
+    """Delete orphans that are still orphans."""
     for ids in points.orphan_batches(run.settings.batch_size):
-        # A row may have come since its point was compared; the next run brings it up to date.
+        # A row may have been inserted since its point was compared; the next run syncs it.
         rows = await run.source.rows_by_id(ids)
         orphans = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
         await _delete(run, orphans)
@@ -67,7 +67,7 @@ async def delete_orphans(run: RunContext, points: Points) -> None:
 
 
 async def refuse_lost_tables(run: RunContext) -> None:
-    """Stop where both sides are empty although readers once saw something; see :func:`refuse_lost_table`."""
+    """Stop if both sides are empty although there were points; see :func:`refuse_lost_table`."""
     before = run.collection.description.points
     if run.collection.outdated and not before:
         before = (await read_stored(run.qdrant, run.collection.outdated)).description.points
@@ -84,7 +84,7 @@ async def _delete(run: RunContext, ids: list[UUID] | list[int]) -> None:
 
 
 async def _clear_vanished(run: RunContext) -> None:
-    """Forget dead letters of rows that are gone, or no longer code: there is nothing left to sync."""
+    """Delete dead letters of rows that are gone or no longer code: there is nothing to sync."""
     dead_letters = sorted(run.record.dead_letters.ids)
     for start in range(0, len(dead_letters), PAGE_ROWS):
         ids = dead_letters[start : start + PAGE_ROWS]
@@ -99,15 +99,15 @@ async def _agreed(run: RunContext) -> int | None:
 
 
 async def _prove(run: RunContext) -> tuple[int, int]:
-    """Catch up with what changed while this run was going, then prove everything below that horizon.
+    """Catch up with what changed during this run, then prove everything below that horizon.
 
-    :return: how many patterns and how many points there are
+    :return: number of patterns and number of points
     :raises ParityError: both sides disagree
     """
     async with ProofSession.open(run.source.config, run.horizon.system_identifier) as session:
         caught_up = Horizon(session.horizon, run.horizon.system_identifier)
         if total := await run.source.count_changed(run.horizon.watermark, caught_up):
-            log.info("Catching up with about %s rows that changed while this run was going.", f"{total:,}")
+            log.info("Catching up with about %s rows that changed during this run.", f"{total:,}")
         await run.apply(run.detector.meanwhile(run.horizon, caught_up), total)
         found = await _proof(run, session).findings(caught_up.xid)
     if found.wrong:
@@ -125,7 +125,7 @@ def _proof(run: RunContext, session: ProofSession) -> Proof[Fingerprint]:
 
 
 async def _conclude(run: RunContext, patterns: int, points: int) -> None:
-    """Say what is proven, remember it, and let readers see it."""
+    """Log and store what is proven, and let readers see it."""
     if patterns:
         run.parity = "proven"
         log.info(
@@ -142,7 +142,7 @@ async def _conclude(run: RunContext, patterns: int, points: int) -> None:
 
 
 async def _publish(run: RunContext) -> None:
-    """Let readers see a collection that was built beside the one they see now."""
+    """Let readers see a collection that was built beside their present one."""
     outdated = run.collection.outdated
     if outdated is None:
         return

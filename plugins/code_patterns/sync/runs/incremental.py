@@ -1,4 +1,4 @@
-"""The run over what changed since the last one."""
+"""The incremental sync: what changed since the last run."""
 
 import logging
 
@@ -9,7 +9,7 @@ from code_patterns.sync.runs.kind import RunKind
 log = logging.getLogger(__name__)
 
 OLD_TRANSACTION_SECONDS = 300.0
-"""An open transaction older than this is named in the log, because it holds changes back."""
+"""The log names an open transaction that is older than this: it holds changes back."""
 
 
 class IncrementalRun(RunKind):

@@ -1,4 +1,4 @@
-"""The run over a span of time, as in a backfill."""
+"""The sync of a span of time, as in a backfill."""
 
 import logging
 
@@ -10,9 +10,9 @@ log = logging.getLogger(__name__)
 
 
 class IntervalRun(RunKind):
-    """Compares the rows created or updated in a span of time; the watermark stays where it is.
+    """Syncs the rows created or updated in a span of time; does not move the watermark.
 
-    :param interval: that span
+    :param interval: the span
     """
 
     name = "interval"
@@ -23,7 +23,7 @@ class IntervalRun(RunKind):
     async def execute(self, run: RunContext) -> None:
         """Sync the rows of the span."""
         start, end = self._interval.start, self._interval.end
-        log.info("Re-syncing the rows created or updated from %s to %s.", start, end)
+        log.info("Syncing the rows created or updated from %s to %s.", start, end)
         total = await run.source.count_interval(start, end)
         changes = run.detector.within(self._interval, run.settings.limit)
         await run.apply(changes, min(total, run.settings.limit or total))

@@ -1,4 +1,4 @@
-"""What every kind of run is made of."""
+"""The interface of every kind of run."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -12,13 +12,13 @@ class RunKind(ABC):
     """One kind of run. A new one is a subclass in a module of its own, and a line in :mod:`code_patterns.sync.runs`.
 
     :cvar name: its name in ``pattern_sync_runs``, in metrics and in the log
-    :cvar destination: which collection it writes, when readers see one that was made by another recipe
-    :cvar creates: whether it creates the collection that is not there yet
+    :cvar destination: which collection it writes, if readers see one of another recipe
+    :cvar creates: whether it creates a missing collection
     :cvar starts_at_watermark: whether it needs a checkpoint to start from
     :cvar relies_on_capture: whether it misses changes that no trigger recorded
-    :cvar reconciles: whether it compares everything, so that it may make sides agree of which one was exchanged
-    :cvar exchanges: whether it changes the progress token; not where several runs write side by side
-    :cvar fallback: the kind that takes its place without a usable checkpoint; ``None`` makes that an error
+    :cvar reconciles: whether it compares everything, so that it may make both sides agree after an exchange
+    :cvar exchanges: whether it changes the progress token; runs that write side by side do not
+    :cvar fallback: the kind that replaces it without a usable checkpoint; ``None`` makes that an error
     """
 
     name: ClassVar[str]
@@ -31,7 +31,7 @@ class RunKind(ABC):
     fallback: "ClassVar[type[RunKind] | None]" = None
 
     def locks(self, collection: str) -> tuple[Lock, ...]:
-        """What the run must hold, in the order in which it is taken: by default the collection for itself.
+        """The locks that the run takes, in this order; by default the collection's lock.
 
         :param collection: the real collection's name in Qdrant
         """
@@ -41,7 +41,7 @@ class RunKind(ABC):
     async def execute(self, run: RunContext) -> None:
         """Do the work; the run is open, locked and in the history.
 
-        :raises PatternsError: the run failed; everything recorded until then stands
+        :raises PatternsError: the run failed; what was recorded until then stays
         """
 
 
@@ -49,6 +49,6 @@ def collection_lock(collection: str, *, shared: bool = False) -> Lock:
     """The lock of a collection.
 
     :param collection: its real name in Qdrant
-    :param shared: take a share, beside other runs that do so too
+    :param shared: share it with other runs that do so too
     """
     return Lock("code_patterns sync", collection, holder="sync run", subject=f"'{collection}'", shared=shared)

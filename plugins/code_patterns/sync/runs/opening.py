@@ -1,4 +1,4 @@
-"""Before a run: finding out whether the three servers work, and waiting for its turn."""
+"""Open a run: check the three servers, find the collection, wait for other runs."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,7 +29,7 @@ from code_patterns.sync.target import PatternTarget
 log = logging.getLogger(__name__)
 
 Find = Callable[..., Awaitable[Collection]]
-"""Finds the collection, given the open Qdrant and the database."""
+"""Finds the collection, from the open Qdrant and the database."""
 
 
 @asynccontextmanager
@@ -41,10 +41,10 @@ async def open_run(
     identity: RunIdentity,
     kind: RunKind,
 ) -> AsyncIterator[RunContext]:
-    """Connect everything a run needs and wait until no other run is in its way; nothing is written yet.
+    """Connect to everything a run needs, and wait for its locks; nothing is written yet.
 
-    :raises ConfigurationError: when a person must change something first
-    :raises OutageError: when a server did not serve within the settings' patience, or went away later
+    :raises ConfigurationError: a person must change something first
+    :raises OutageError: a server was down longer than the settings' patience, or went away later
     """
     find = partial(
         resolve,
@@ -65,10 +65,10 @@ async def open_run(
                 physical = collection.physical
                 collection = await find(opened, database=database)
                 if collection.physical != physical:
-                    log.info("'%s' came to mean another collection meanwhile; starting again.", settings.collection)
+                    log.info("'%s' names another collection now; starting again.", settings.collection)
                     continue
-            # After the locks: everything that the run before has seen lies below this horizon. Before the horizon: what
-            # happens to the triggers afterwards is the next run's to notice.
+            # After the locks: everything that the previous run read is below this horizon. Before the horizon: the next
+            # run notices what happens to the triggers later.
             capture = await source.capture()
             if not capture.complete:
                 log.warning("%s", capture.warning)
@@ -102,7 +102,7 @@ async def _connect(
     tuple[PatternSource, DatabaseIdentity, Qdrant, Collection, Embedder, LockedSession],
     AsyncExitStack,
 ]:
-    """Open everything, or nothing; what comes second closes it."""
+    """Open everything, or nothing; the second value closes it."""
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(PatternSource.open(postgres))
         database = await source.identity()
@@ -117,7 +117,7 @@ async def _connect(
 
 
 async def _judge(target: PatternTarget, record: RunRecord, database: DatabaseIdentity, horizon: Horizon) -> Judgement:
-    """Find out whether both sides are those that were synced last; nothing is written."""
+    """Check whether both sides are those that were synced last; nothing is written."""
     checkpoint = await record.checkpoints.read()
     witness = checkpoint.witness if checkpoint else None
     found = await target.written_at(witness.id) if witness and target.collection.stored else None
@@ -128,7 +128,7 @@ async def _judge(target: PatternTarget, record: RunRecord, database: DatabaseIde
 
 
 async def _check(embedder: Embedder, collection: Collection, connection: EmbeddingConfig) -> None:
-    """Prove that the embedding server works; see :meth:`~code_patterns.embeddings.base.Embedder.check`."""
+    """Check that the embedding server works; see :meth:`~code_patterns.embeddings.base.Embedder.check`."""
     try:
         await embedder.check()
     except ConfigurationError as error:

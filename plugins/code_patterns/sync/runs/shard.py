@@ -1,7 +1,7 @@
-"""The run over one id range of a full sync; :mod:`code_patterns.sync.partition` makes the ranges.
+"""The sync of one id range of a full sync; :mod:`code_patterns.sync.partition` makes the ranges.
 
-Shards only write what differs. The full sync that follows them finds it done, and does the rest as ever: orphans,
-proof, watermark. So its result is the same with shards, without them, and when one of them is lost.
+Shards only write what differs. The full sync that follows finds it done and does the rest: orphans, proof, watermark.
+So the result is the same with shards, without them, and if one is lost.
 """
 
 import logging
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 class ShardRun(RunKind):
-    """Writes what differs in an id range; orphans, proof and watermark are left to the full sync.
+    """Writes what differs in an id range; leaves orphans, proof and watermark to the full sync.
 
-    :param id_range: that range
+    :param id_range: the range
     """
 
     name = "shard"
@@ -30,10 +30,9 @@ class ShardRun(RunKind):
         self._id_range = id_range
 
     def locks(self, collection: str) -> tuple[Lock, ...]:
-        """The range for itself, and a share of the collection, beside the shards of other ranges.
+        """The lock of the range, and the collection's lock shared with the shards of other ranges.
 
-        The range comes first: whoever holds the collection never waits for anything, so runs cannot block each other
-        for ever.
+        The range comes first: a run that holds the collection's lock waits for nothing, so runs cannot deadlock.
         """
         first, last = self._id_range.first, self._id_range.last
         key, subject = f"{collection} {first} {last}", f"'{collection}' from {first} to {last}"

@@ -1,4 +1,4 @@
-"""The run that reads both sides whole, names what differs, and heals exactly that where it is asked to."""
+"""The verification: compare both sides whole, name what differs, heal it on demand."""
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.sync.diff import LAST_ID, Watermark
@@ -67,7 +67,7 @@ async def _heal(run: RunContext, found: Findings) -> None:
 
 
 def _wrong_points(name: str, found: Findings) -> ConfigurationError:
-    """Say how many points of a collection are wrong, how, and what to do."""
+    """Say how many points are wrong, how, and what to do."""
     told = "; ".join(f"{count} {flaw.value}" for flaw, count in found.counts().items())
     return ConfigurationError(
         f"{found.wrong} points of '{name}' are not as PostgreSQL wants them: {told}. For example {found.examples(10)}; "
