@@ -226,7 +226,8 @@ class Forbidding(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         collections = self.path.startswith("/collections")
         result = {"aliases": []} if self.path == "/aliases" else {"collections": []} if collections else {}
-        self._answer(200, {"result": result, "status": "ok", "time": 0.0})
+        about = {"title": "qdrant - vector search engine", "version": "1.18.3"}
+        self._answer(200, about if self.path == "/" else {"result": result, "status": "ok", "time": 0.0})
 
     def do_PUT(self) -> None:
         self._answer(403, {"status": {"error": "Forbidden: Global manage access is required"}, "time": 0.0})

@@ -63,8 +63,8 @@ def test_a_leak_fails_the_test_that_wrote_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO pattern_sync_dead_letters (collection, node_id, stage, error) "
-        "VALUES ('c', gen_random_uuid(), 'embed', %s)",
+        "INSERT INTO pattern_sync_dead_letters (collection, target_identity, node_id, stage, error) "
+        "VALUES ('c', 't', gen_random_uuid(), 'embed', %s)",
         "INSERT INTO pattern_sync_runs (name, collection, kind, status, error) VALUES ('c', 'c', 'full', 'failed', %s)",
     ],
     ids=["dead letters", "run history"],

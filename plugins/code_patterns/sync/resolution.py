@@ -59,8 +59,8 @@ class _Search:
                 f"never writes. Let the alias name another one, or set the Variable '{VARIABLE}' to another name."
             )
         stored = await read_stored(self.qdrant, physical, attempts=1)
-        described = stored.description.identity is not None
-        if not described and self.name not in self.collections and self.behind(self.name) == physical:
+        ours = stored.description.identity is not None or _is_own_name(self.name, physical)
+        if not ours and self.name not in self.collections and self.behind(self.name) == physical:
             raise ConfigurationError(
                 f"The alias '{self.name}' leads to the collection '{physical}' of {self.qdrant.config.address}, which "
                 "was not made by this sync. Remove the alias: the full sync then makes one of its own. If it is to "
@@ -132,6 +132,11 @@ async def resolve(
             raise _wrong_dimension(qdrant, physical, dimension, embedding)
         return Collection(name, physical, embedding, published, outdated=physical)
     return replace(await _own(search), outdated=physical)
+
+
+def _is_own_name(name: str, physical: str) -> bool:
+    """Whether the sync gives such names: one of its collections may have been made again by hand."""
+    return re.fullmatch(rf"{re.escape(name)}__[0-9a-f]{{8}}", physical) is not None
 
 
 async def _own(search: _Search) -> Collection:

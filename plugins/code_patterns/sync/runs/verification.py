@@ -43,7 +43,7 @@ async def _look(run: RunContext) -> Findings:
         proof = Proof(session, run.qdrant, run.collection, WholeLevel(run.qdrant, run.collection))
         found = await proof.findings(_waiting_from(run.start))
     run.counts.examined = found.patterns
-    run.counts.unchanged = found.patterns - found.wrong
+    run.counts.unchanged = found.patterns - found.wrong - found.moving - len(found.parked)
     return found
 
 
