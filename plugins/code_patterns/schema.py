@@ -1,8 +1,8 @@
 """What the schema should look like, and what it does look like.
 
 The expected schema is kept as facts, one line each, in ``include/migrations/schema.txt``: ``+013 <fact>`` is true from
-migration 013 on, ``-013 <fact>`` no longer. Text and integer types of any width are one type to it, and everything
-a user added of their own is ignored.
+migration 013 on, ``-013 <fact>`` no longer. Text types of any width count as one type, and integer types too. What a
+user added is ignored.
 """
 
 from collections.abc import Collection
@@ -39,7 +39,7 @@ def expected_facts(version: int, folder: Path = MIGRATIONS) -> dict[str, int]:
 def missing_facts(version: int, actual: Collection[str], folder: Path = MIGRATIONS) -> dict[str, int]:
     """Return what must be true at a version and is not, and which migration made it so.
 
-    Keys of partitioned tables are not asked for: they must hold the partition key, so each installation has its own.
+    Keys of partitioned tables are not compared: they must hold the partition key, which differs between installations.
 
     :param actual: from :func:`actual_facts`
     """

@@ -19,7 +19,7 @@ class Script:
     """One file.
 
     :param name: file name without its ending
-    :param sql: its text, with Unix line ends whatever the checkout made of them
+    :param sql: its text, with Unix line ends
     """
 
     name: str
@@ -60,7 +60,7 @@ def read_migrations(folder: Path = MIGRATIONS) -> tuple[Migration, ...]:
     """Read and check all migrations of a folder.
 
     :return: in ascending order of their versions
-    :raises ConfigurationError: a file is misnamed, without its other half, a duplicate, or breaks a rule for its text
+    :raises ConfigurationError: a file is misnamed, has no counterpart, is a duplicate, or breaks a rule for its text
     """
     scripts: dict[tuple[int, bool], Script] = {}
     for path in sorted(folder.glob("*.sql")):

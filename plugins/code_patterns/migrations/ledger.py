@@ -20,7 +20,7 @@ class Entry:
     :param name: name of its forward file
     :param checksum: SHA-256 of the forward file as it was run
     :param rollback_checksum: SHA-256 of the rollback file at that time
-    :param state: ``applied``, or what a run was doing when it died: only files without a transaction leave that
+    :param state: ``applied``, or what a run was doing when it died; only files without a transaction leave that
     """
 
     version: int
@@ -51,7 +51,7 @@ def read(connection: psycopg.Connection[Any]) -> tuple[Entry, ...]:
 def record(connection: psycopg.Connection[Any], migration: Migration, state: State, run_id: str) -> None:
     """Write or overwrite the entry of a migration.
 
-    :param run_id: the run that does it, in the caller's terms
+    :param run_id: the caller's name of the run
     """
     connection.execute(
         query("migration_ledger_record"),

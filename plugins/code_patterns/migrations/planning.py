@@ -15,10 +15,10 @@ Direction = Literal["up", "down"]
 class Step:
     """One migration to run.
 
-    :param migration: which
+    :param migration: the migration
     :param direction: ``up`` applies it, ``down`` rolls it back
-    :param repair: an earlier run died in the middle of it, so it is cleaned up by its rollback first
-    :param again: it was applied, and something that it made is missing now
+    :param repair: whether an earlier run died in the middle of it, so that its rollback runs first
+    :param again: whether it was applied and something that it made is missing now
     """
 
     migration: Migration
@@ -31,7 +31,7 @@ class Step:
         """The files to run, in order."""
         if self.direction == "down":
             return (self.migration.rollback,)
-        # Forward files leave alone what is there; without a transaction that may be an index that is not valid.
+        # Forward files keep what exists. Without a transaction that may be an invalid index.
         clean_up = self.repair or (self.again and not self.migration.forward.transactional)
         return (self.migration.rollback, self.migration.forward) if clean_up else (self.migration.forward,)
 
@@ -42,7 +42,7 @@ class Plan:
 
     :param address: the database in words
     :param version: the newest version the database has now; 0 is none
-    :param direction: where to
+    :param direction: ``up`` or ``down``
     :param steps: in the order in which they run
     """
 
@@ -83,11 +83,11 @@ def make_plan(
     """Decide what to run.
 
     :param address: the database in words, for messages
-    :param migrations: all there are
-    :param entries: what the database has seen
+    :param migrations: all migrations
+    :param entries: the ledger of the database
     :param direction: ``up`` or ``down``
-    :param target: version to end at; up to the newest without it; down needs it, and 0 is the way back to the start
-    :param damaged: versions that were applied, and of which something is missing now
+    :param target: version to end at; ``None`` means the newest; down needs it; 0 removes everything
+    :param damaged: applied versions of which something is missing now
     :raises ConfigurationError: the target does not exist, an applied file was changed, or files and database diverge
     """
     known = {migration.version: migration for migration in migrations}
@@ -133,7 +133,7 @@ def make_plan(
 def check_unchanged(address: str, migrations: Sequence[Migration], entries: Sequence[Entry]) -> None:
     """Make sure that every migration the database has seen is still here, unchanged.
 
-    A migration that is not finished may have been changed: that may be what mends it.
+    The file of an unfinished migration may be changed: the change may repair it.
 
     :raises ConfigurationError: naming all files that are missing or changed
     """

@@ -27,7 +27,7 @@ class MigrationRequest:
 def read_request(direction: Any, target: Any, dry_run: Any) -> MigrationRequest:
     """Read the Params of a run, which arrive as values or, through a template, as their text.
 
-    :raises ConfigurationError: naming the Param that makes no sense, and its value
+    :raises ConfigurationError: a Param makes no sense; the message names it and its value
     """
     params = {"direction": direction, "target": target, "dry_run": dry_run}
     return choose(MigrationRequest, params, lambda name: None, defaults={"target": None})

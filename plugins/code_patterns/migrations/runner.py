@@ -59,7 +59,7 @@ def plan(config: PostgresConfig, direction: Direction, target: int | None, folde
 
     :param config: the database
     :param direction: ``up`` or ``down``
-    :param target: version to end at; without it up to the newest; down needs it
+    :param target: version to end at; ``None`` means the newest; down needs it
     :param folder: where the migrations are
     :raises ConfigurationError: the migrations, the target or the database forbid it
     """
@@ -79,19 +79,19 @@ def apply(
 ) -> MigrationResult:
     """Run the migrations that are due, one after the other.
 
-    Each file runs whole in a transaction of its own, together with its entry in the ledger: when it fails, nothing of
-    it remains, and the ones before it stay. A file marked as not transactional is recorded before and after; when a run
-    dies in between, the next one cleans up with its rollback and runs it again. A second run at the same time waits and
-    then finds nothing to do. On the way up, a migration that was applied and has lost something since is run again.
+    Each file runs whole in its own transaction, together with its entry in the ledger. If it fails, nothing of it
+    remains, and the files before it stay. A file marked as not transactional is recorded before and after. If a run
+    dies in between, the next one runs the file's rollback and then the file again. A second run at the same time waits,
+    and then finds nothing to do. On the way up, an applied migration that has lost something is run again.
 
     :param config: the database, reached directly and not through a pooler
     :param direction: ``up`` or ``down``
-    :param target: version to end at; without it up to the newest; down needs it
-    :param run_id: what the ledger shall name this run
+    :param target: version to end at; ``None`` means the newest; down needs it
+    :param run_id: the run's name in the ledger
     :param folder: where the migrations are
     :param wait_seconds: how long to wait for another run
     :raises ConfigurationError: a file failed, or the migrations, the target or the database forbid the run
-    :raises OutageError: the connection was lost, or another session kept a table or the lock of the runs
+    :raises OutageError: the connection was lost, or another session held a table or the lock of the runs
     """
     migrations = read_migrations(folder)
     done: list[int] = []
@@ -177,7 +177,7 @@ def _run(connection: psycopg.Connection[Any], config: PostgresConfig, step: Step
 
 def _execute(connection: psycopg.Connection[Any], script: Script) -> None:
     log.info("Running %s.sql", script.name)
-    # Without parameters the text goes to the server as it is: several statements, and % is only a character.
+    # Without parameters psycopg sends the text unchanged: several statements, and % is only a character.
     made = connection.execute(script.sql.encode())
     if script.generating:
         for (statement,) in made.fetchall():

@@ -29,8 +29,8 @@ _LEAST_SERVER_VERSION = 150000
 def explained(config: PostgresConfig, doing: str, aftermath: str = "") -> Iterator[None]:
     """Turn errors of the database into ones that say what was being done, where and what to do.
 
-    :param doing: what is tried, as in "Migration 013 failed"
-    :param aftermath: what is left behind, appended to the message
+    :param doing: what failed, such as "Migration 013 failed"
+    :param aftermath: what remains, appended to the message
     """
     try:
         yield
@@ -74,7 +74,7 @@ def migrating(config: PostgresConfig, wait_seconds: float = LOCK_WAIT_SECONDS) -
         with explained(config, "Preparing the migration failed"):
             check(connection, config)
             connection.execute("SET statement_timeout = 0")
-            # The server notices a killed client in the middle of a statement, where its platform can.
+            # The server notices a killed client in the middle of a statement, if its platform can.
             with suppress(psycopg.errors.InvalidParameterValue):
                 connection.execute("SET client_connection_check_interval = '2s'")
             take_blocking(connection, _lock(config), wait_seconds)
@@ -84,7 +84,7 @@ def migrating(config: PostgresConfig, wait_seconds: float = LOCK_WAIT_SECONDS) -
 def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
     """Make sure that this very server process still holds the lock.
 
-    :raises ConfigurationError: it does not, as happens behind a pooler that shares server processes
+    :raises ConfigurationError: it does not, for example behind a pooler that shares server processes
     """
     if not holds_blocking(connection, _lock(config)):
         raise ConfigurationError(
