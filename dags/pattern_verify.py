@@ -50,7 +50,7 @@ with DAG(
         "execution_timeout": timedelta(hours=24),
     },
     params={
-        "heal": Param(False, type="boolean", description="Write anew what is found wrong"),
+        "heal": Param(False, type="boolean", description="Write again what is found wrong"),
         "allow_mass_delete": Param(
             False, type="boolean", description="Let this run delete more than the allowed share of the points"
         ),

@@ -69,7 +69,7 @@ class PatternMigrationOperator(BaseOperator):
                 return asdict(found)
             if request.dry_run:
                 raise AirflowSkipException(
-                    "Dry run: nothing was applied. The plan stands in the log of the task before; to carry it out, "
+                    "Dry run: nothing was applied. The plan is in the log of the task before; to apply it, "
                     "trigger again with dry_run off."
                 )
             run_id = context["dag_run"].run_id

@@ -1,4 +1,4 @@
-"""The operator behind the sync DAGs."""
+"""The operator of the sync DAGs."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class QdrantUpsertOperator(SyncOperator):
-    """Bring a Qdrant collection to what PostgreSQL holds; returns the counts of the run.
+    """Sync a Qdrant collection with PostgreSQL; return the counts of the run.
 
-    What else it takes stands at :class:`~code_patterns.operators.sync_operator.SyncOperator`.
+    The other parameters are those of :class:`~code_patterns.operators.sync_operator.SyncOperator`.
 
     :param mode: ``incremental`` takes what changed since the last run (and, in a backfill, the rows of the data
-        interval); ``full`` compares everything, deletes orphans and proves parity; ``verify`` reads both sides whole
+        interval); ``full`` compares everything, deletes orphans and proves parity; ``verify`` compares whole points
     :param batch_size: patterns per batch; Variable ``pattern_sync_batch_size``, default 100
     :param delay_seconds: pause between batches; Variable ``pattern_sync_delay_seconds``, default 0
     :param allow_mass_delete: let this run delete more than ``pattern_sync_max_delete_fraction`` (default 0.2)
     :param retry_dead_letters: try all dead letters now, also those that have not waited long enough
-    :param heal: write anew what mode ``verify`` finds wrong
+    :param heal: write again what mode ``verify`` finds wrong
     :param id_range: be a shard: write what differs in this range only, ``{"first": id, "last": id}``, and leave the
         rest to the full sync that follows
-    :param points_before: how many points there were before shards added theirs
+    :param points_before: number of points before shards
     """
 
     template_fields: Sequence[str] = (
@@ -87,5 +87,5 @@ class QdrantUpsertOperator(SyncOperator):
         return result.as_xcom()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> "Lineage | None":
-        """Tell OpenLineage what this task has read and written."""
+        """Return what this task read and wrote, for OpenLineage."""
         return self._lineage() if self._lineage else None

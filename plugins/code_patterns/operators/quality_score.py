@@ -95,5 +95,5 @@ class QualityScoreOperator(BaseOperator):
         return result.as_xcom()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> "Lineage | None":
-        """Tell OpenLineage what this task has read and written."""
+        """Return what this task read and wrote, for OpenLineage."""
         return self._lineage() if self._lineage else None

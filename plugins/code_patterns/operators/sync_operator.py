@@ -1,4 +1,4 @@
-"""What the operators of the sync have in common: three connections, and what a person chooses."""
+"""The base of the sync's operators: three connections, and the settings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,12 +17,12 @@ from code_patterns.sync.sync_settings import Interval, SyncSettings, choose
 class SyncOperator(BaseOperator):
     """Base of the operators that work between PostgreSQL and Qdrant.
 
-    A Param left empty falls back to its Variable, the Variable to the default.
+    An empty Param falls back to its Variable, then to the default.
 
     :param collection: alias or collection; Variable ``patterns_collection``, default ``code_patterns``
-    :param limit: most rows to look at; empty means all
+    :param limit: most rows to examine; empty means all
     :param dry_run_only: dry run: count what would be done, write nothing
-    :param rollback: bring the collection that readers saw before a change of model up to date, and swap it back
+    :param rollback: go back to the collection before a change of model, after syncing it
     :param take_over: let a full sync make a collection that belongs to another database this one's
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
@@ -55,7 +55,7 @@ class SyncOperator(BaseOperator):
         self.embedding_conn_id = embedding_conn_id
 
     def servers(self) -> tuple[PostgresConfig, QdrantConfig, EmbeddingConfig]:
-        """What the three connections say."""
+        """The configurations of the three connections."""
         return (
             PatternsPostgresHook(self.postgres_conn_id).config,
             PatternsQdrantHook(self.qdrant_conn_id).config,
@@ -63,6 +63,6 @@ class SyncOperator(BaseOperator):
         )
 
     def choices(self, mode: str, interval: Interval | None = None) -> SyncSettings:
-        """What the person chose for this run."""
+        """The settings of this run."""
         params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
         return choose(mode, params, interval, lambda name: Variable.get(name, default=None))

@@ -63,7 +63,7 @@ class BackfillResult:
 
     :param run_id: its id in ``pattern_quality_runs``; ``None`` for a dry run, which is not recorded
     :param dry_run: whether it stored nothing
-    :param found: points looked at, by collection
+    :param found: points read, by collection
     :param skipped: points that had a score of this version for this content
     :param scored: points scored
     :param stored: scores written
@@ -116,7 +116,7 @@ class BackfillResult:
 
     @property
     def patterns_per_second(self) -> float:
-        """Points looked at, per second."""
+        """Points read per second."""
         return sum(self.found.values()) / self.seconds if self.seconds else 0.0
 
     def details(self) -> dict[str, Any]:

@@ -71,5 +71,5 @@ def _wrong_points(name: str, found: Findings) -> ConfigurationError:
     told = "; ".join(f"{count} {flaw.value}" for flaw, count in found.counts().items())
     return ConfigurationError(
         f"{found.wrong} points of '{name}' are not as PostgreSQL wants them: {told}. For example {found.examples(10)}; "
-        "the log above names more. Run pattern_verify with the Param heal to write exactly these anew."
+        "the log above names more. Run pattern_verify with the Param heal to write exactly these again."
     )
