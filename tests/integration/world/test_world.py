@@ -21,7 +21,7 @@ from tests.support.faulty_qdrant import QdrantServer
 
 SEQUENCES = int(os.environ.get("PATTERNS_WORLD_SEQUENCES", "0"))
 SHORT = 30
-STEPS = 10
+STEPS = 8
 
 EVENTS = frozenset(
     os.environ["PATTERNS_WORLD_EVENTS"].split(",")
@@ -33,9 +33,17 @@ EVENTS = frozenset(
         "outage",
         "kill",
         "lost collection",
+        "moved alias",
+        "restored points",
+        "restored database",
+        "replica",
+        "triggers",
+        "table swap",
+        "settings",
+        "environment",
     )
 )
-"""What happens besides writes and runs. Others are known to the rules below, and named there."""
+"""What happens besides writes and runs; PATTERNS_WORLD_EVENTS chooses some of them."""
 
 SETTINGS = {
     "timezone": "Asia/Kathmandu",

@@ -32,6 +32,8 @@ from tests.support.two_sides import INSERT, TwoSides, rows
 FORK = multiprocessing.get_context("fork")
 POISON = "the embedding server refuses this"
 TABLE = "pattern_lineage_nodes"
+OWN_SESSION = "-c search_path=public -c default_transaction_read_only=off -c statement_timeout=0"
+"""What the world's own sessions need, whatever was set for role and database."""
 
 
 @dataclass
@@ -70,7 +72,7 @@ class World:
             embedding,
             {"batch_size": 5, "allow_mass_delete": True},
         )
-        self.sides.execute(f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS usage_count int DEFAULT 0")
+        self.execute(f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS usage_count int DEFAULT 0")
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -83,16 +85,27 @@ class World:
             for name in [self.name, *(self._snapshot(number) for number in range(self.snapshots))]:
                 admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """Execute one statement in a session of the world's own."""
+        with self.session() as connection:
+            cursor = connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    @property
+    def _conninfo(self) -> str:
+        return make_conninfo(self.sides.postgres.conninfo, options=OWN_SESSION)
+
     # What applications do
 
     def insert(self, count: int, **changes: Any) -> None:
         """Insert rows of real functions."""
-        self.sides.insert(rows(count, self.inserted, **changes))
+        with self.session() as connection:
+            connection.cursor().executemany(INSERT, rows(count, self.inserted, **changes))
         self.inserted += count
 
     def update(self, assignment: str, share: int, parameters: Mapping[str, Any] | None = None) -> None:
         """Change every ``share``-th row, by id."""
-        self.sides.execute(
+        self.execute(
             f"UPDATE {TABLE} SET {assignment} WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) "
             f"AS number FROM {TABLE}) AS numbered WHERE number %% %(share)s = 0)",
             {"share": share, **(parameters or {})},
@@ -100,7 +113,7 @@ class World:
 
     def delete(self, share: int) -> None:
         """Delete every ``share``-th row."""
-        self.sides.execute(
+        self.execute(
             f"DELETE FROM {TABLE} WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS number "
             f"FROM {TABLE}) AS numbered WHERE number %% %(share)s = 0)",
             {"share": share},
@@ -109,7 +122,7 @@ class World:
     def truncate(self) -> None:
         """Empty the table."""
         self.end_open(commit=False)
-        self.sides.execute(f"TRUNCATE {TABLE} CASCADE")
+        self.execute(f"TRUNCATE {TABLE} CASCADE")
 
     # Transactions that commit late
 
@@ -121,7 +134,7 @@ class World:
     def begin(self, count: int) -> None:
         """Insert rows in a transaction that stays open."""
         if self._open is None:
-            self._open = psycopg.connect(self.sides.postgres.conninfo)
+            self._open = psycopg.connect(self._conninfo)
             self._open.cursor().executemany(INSERT, rows(count, self.inserted))
             self.inserted += count
 
@@ -149,7 +162,7 @@ class World:
     @contextmanager
     def session(self, *statements: str) -> Iterator[psycopg.Connection[Any]]:
         """Work in one transaction that begins with these statements."""
-        with psycopg.connect(self.sides.postgres.conninfo) as connection:
+        with psycopg.connect(self._conninfo) as connection:
             for statement in statements:
                 connection.execute(statement)
             yield connection
@@ -166,7 +179,7 @@ class World:
         """Change rows after every trigger of the table was disabled or dropped for good."""
         triggers = [
             name
-            for (name,) in self.sides.execute(
+            for (name,) in self.execute(
                 "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal", [TABLE]
             )
         ]
@@ -334,20 +347,17 @@ class World:
 
     def unequal(self) -> set[uuid.UUID]:
         """Ids whose content differs between the two sides, read without the sync's help."""
-        with psycopg.connect(self.sides.postgres.conninfo, autocommit=True) as connection:
-            connection.execute("SET statement_timeout = 0")
-            connection.execute("SET search_path = public")
-            found = connection.execute(
-                "SELECT id, pattern_name, pattern_data ->> 'code', metadata, file_path, pattern_id, "
-                f"extract(epoch FROM created_at) FROM {TABLE} WHERE pattern_type = 'code'"
-            ).fetchall()
+        found = self.execute(
+            "SELECT id, pattern_name, pattern_data ->> 'code', metadata, file_path, pattern_id, "
+            f"extract(epoch FROM created_at) FROM {TABLE} WHERE pattern_type = 'code'"
+        )
         expected = {row[0]: (*row[1:-1], round(float(row[-1]), 3)) for row in found}
         held = {key: _content(point, self.embeddings) for key, point in self.sides.points().items()}
         return {key for key in expected.keys() | held.keys() if expected.get(key) != held.get(key)}
 
     def dead_letters(self) -> set[uuid.UUID]:
         """Ids that the runs have parked."""
-        return {row[0] for row in self.sides.execute("SELECT node_id FROM public.pattern_sync_dead_letters")}
+        return {row[0] for row in self.execute("SELECT node_id FROM public.pattern_sync_dead_letters")}
 
     def _copy_database(self, source: str, target: str) -> None:
         with psycopg.connect(self.admin_dsn, autocommit=True) as admin:
@@ -369,12 +379,14 @@ class World:
 
 
 def _content(point: Mapping[str, Any], embeddings: EmbeddingServer) -> tuple[Any, ...] | None:
-    """What a point says, in the form of a row; ``None`` when its vector is not that of its text."""
+    """What a point says, in the form of a row; ``None`` when its vector or the form of its time is wrong."""
     expected = embeddings.vector(point["text"])
     if max(abs(one - other) for one, other in zip(point["vector"], expected, strict=True)) > 1e-5:
         return None
     if not point["text"].endswith("\n\nCode:\n" + point["code"]):
         return None
     created = datetime.fromisoformat(point["created_at"])
+    if created.utcoffset() != timedelta(0):
+        return None
     fields = (point["pattern_name"], point["code"], point["metadata"], point["file_path"], point["pattern_id"])
     return (*fields, round(created.timestamp(), 3))
