@@ -88,12 +88,25 @@ class Certificates:
     server: Path
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def make_certificates(folder: Path) -> Certificates:
     """Make an authority, and a certificate of its for ``127.0.0.1``, both valid for a day."""
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Authority of the tests")])
-    usage = x509.BasicConstraints(ca=True, path_length=0)
-    authority = _signed(name, name, authority_key, authority_key, usage)
+    constraints = x509.BasicConstraints(ca=True, path_length=0)
+    authority = _signed(name, name, authority_key, authority_key, constraints, _SIGNS_CERTIFICATES)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     server = _signed(subject, name, server_key, authority_key, names)
@@ -110,7 +123,7 @@ def _signed(
     issuer: x509.Name,
     key: ec.EllipticCurvePrivateKey,
     signer: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
+    *extensions: x509.ExtensionType,
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.UTC)
     builder = (
@@ -121,6 +134,11 @@ def _signed(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        # Python 3.13 and later ask for both identifiers.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
+    for extension in extensions:
+        critical = not isinstance(extension, x509.SubjectAlternativeName)
+        builder = builder.add_extension(extension, critical=critical)
     return builder.sign(signer, hashes.SHA256())

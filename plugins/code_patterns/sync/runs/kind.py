@@ -15,6 +15,7 @@ class RunKind(ABC):
     :cvar destination: which collection it writes, if readers see one of another recipe
     :cvar creates: whether it creates a missing collection
     :cvar starts_at_watermark: whether it needs a checkpoint to start from
+    :cvar asks_witness: whether a collection that lacks its last write is none to start from
     :cvar relies_on_capture: whether it misses changes that no trigger recorded
     :cvar reconciles: whether it compares everything, so that it may make both sides agree after an exchange
     :cvar exchanges: whether it changes the progress token; runs that write side by side do not
@@ -25,6 +26,7 @@ class RunKind(ABC):
     destination: ClassVar[Destination] = Destination.PUBLISHED
     creates: ClassVar[bool] = True
     starts_at_watermark: ClassVar[bool] = False
+    asks_witness: ClassVar[bool] = True
     relies_on_capture: ClassVar[bool] = False
     reconciles: ClassVar[bool] = False
     exchanges: ClassVar[bool] = True

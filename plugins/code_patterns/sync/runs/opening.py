@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from code_patterns.embeddings import open_embedder
@@ -75,7 +76,8 @@ async def open_run(
             horizon = await source.horizon()
             record = RunRecord(session, collection, database.system_identifier, capture)
             await record.dead_letters.read()
-            judgement = await _judge(PatternTarget(opened, collection), record, database, horizon)
+            target = PatternTarget(opened, collection)
+            judgement = await _judge(target, record, database, horizon, witnessed=kind.asks_witness)
             yield RunContext(
                 kind.name,
                 source,
@@ -116,9 +118,16 @@ async def _connect(
         return (source, database, opened, collection, embedder, session), stack.pop_all()
 
 
-async def _judge(target: PatternTarget, record: RunRecord, database: DatabaseIdentity, horizon: Horizon) -> Judgement:
-    """Check whether both sides are those that were synced last; nothing is written."""
+async def _judge(
+    target: PatternTarget, record: RunRecord, database: DatabaseIdentity, horizon: Horizon, *, witnessed: bool
+) -> Judgement:
+    """Check whether both sides are those that were synced last; nothing is written.
+
+    :param witnessed: ask for the point that was written last, too
+    """
     checkpoint = await record.checkpoints.read()
+    if checkpoint and not witnessed:
+        checkpoint = replace(checkpoint, witness=None)
     witness = checkpoint.witness if checkpoint else None
     found = await target.written_at(witness.id) if witness and target.collection.stored else None
     judgement = judge(target.collection, database, checkpoint, horizon, found)
