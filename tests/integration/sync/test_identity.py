@@ -247,7 +247,8 @@ def test_an_older_snapshot_of_the_collection_is_compared_as_a_whole(
         assert settled.sync().kind == "incremental"
         put_back()
     assert settled.points().keys() != ids_of(settled)
-    with pytest.raises(ConfigurationError, match="Run pattern_sync_full first"):
+    # A server keeps today's metadata over an older snapshot: then the verification names the points.
+    with pytest.raises(ConfigurationError, match=r"Run pattern_sync_full first|are not as PostgreSQL wants them"):
         settled.sync("verify")
     assert settled.sync().kind == "full"
     assert "the Qdrant collection" in caplog.text
