@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 OLDEST_VERSION = (1, 16)
 """The first version of Qdrant that keeps a collection's metadata."""
-OLDEST_VERSION_TEXT = "1.16"
+OLDEST_VERSION_TEXT = ".".join(map(str, OLDEST_VERSION))
 VARIABLE = "patterns_collection"
 
 
