@@ -1,7 +1,8 @@
 -- 015 back: removes the sync's triggers, columns and tables.
 --
--- Lost with it: the watermarks, the run history, the list of failed rows, and which database this is. After going up
--- again it counts as another one: run pattern_sync_full once with take_over, which makes good for all of it. A column updated_at that existed before migration 015 stays. Patterns and Qdrant are not touched.
+-- Lost with it: the checkpoints, the run history, the dead letters, and which database this is. After going up again
+-- it counts as another database: run pattern_sync_full once with take_over, which compares everything. A column
+-- updated_at that existed before migration 015 stays. Patterns and Qdrant are not touched.
 
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_inserted ON pattern_lineage_nodes;
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_copied ON pattern_lineage_nodes;

@@ -1,4 +1,4 @@
--- asyncpg: hold a template so that nothing more hangs itself on it before it is deleted.
+-- asyncpg: lock a template that is about to be deleted, so that no new row refers to it.
 SELECT id
 FROM pattern_templates
 WHERE id = $1::uuid

@@ -1,5 +1,5 @@
 -- asyncpg: record one use of a template; triggers update the template. Further columns come in at the marks.
--- Sent again because the answer was lost, it finds the event that is there already, and counts nothing.
+-- A repeat after a lost answer finds the event, and counts nothing.
 WITH recorded AS (
     INSERT INTO pattern_usage_events (id, pattern_id, correlation_id, success /* columns */)
     VALUES ($1::uuid, $2::uuid, $3::uuid, $4::boolean /* values */)

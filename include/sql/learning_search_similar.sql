@@ -1,4 +1,5 @@
--- asyncpg: templates with words like those of a query, likest first. Columns and conditions come in at the marks.
+-- asyncpg: templates with words like those of a query, the most similar first. Columns and conditions come in at the
+-- marks.
 SELECT
     template.id /* template columns */,
     (0.3 * alike.similarity)::double precision AS relevance

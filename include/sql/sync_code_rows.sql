@@ -1,7 +1,7 @@
 -- For sync_rows: one page of code patterns in id order.
 SELECT
     *,
-    row_number() OVER (ORDER BY id) AS sync_place
+    row_number() OVER (ORDER BY id) AS sync_position
 FROM pattern_lineage_nodes
 WHERE
     pattern_type = 'code'

@@ -1,4 +1,4 @@
--- Drop the watermark of a collection that no run follows any more; it would keep tombstones alive.
+-- Delete the checkpoint of a collection that no run writes any more. It would keep tombstones alive.
 DELETE FROM pattern_sync_checkpoints
 WHERE
     collection = %(collection)s

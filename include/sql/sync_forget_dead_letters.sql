@@ -1,4 +1,4 @@
--- Drop the dead letters of a collection that no run follows any more.
+-- Delete the dead letters of a collection that no run writes any more.
 DELETE FROM pattern_sync_dead_letters
 WHERE
     collection = %(collection)s

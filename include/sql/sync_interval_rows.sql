@@ -1,7 +1,7 @@
 -- For sync_rows: one page of the rows created or updated in [start, end), in id order, whatever their type.
 SELECT
     *,
-    row_number() OVER (ORDER BY id) AS sync_place
+    row_number() OVER (ORDER BY id) AS sync_position
 FROM pattern_lineage_nodes
 WHERE
     (

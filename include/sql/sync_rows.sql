@@ -1,4 +1,4 @@
--- Patterns as the sync reads them, the one list of its columns. Which rows, and in which order (sync_place), says the
+-- Patterns as the sync reads them, the one list of its columns. Which rows, and in which order (sync_position), says the
 -- query that comes in at the mark. One file instead of a view: a view would forbid users to change the types of the
 -- columns that it reads. After the first row, the rows end where they would become larger than a page.
 SELECT
@@ -20,13 +20,13 @@ FROM (
     SELECT
         *,
         -- As stored, so that nothing is unpacked only to be measured.
-        sum(pg_column_size(pattern_data) + coalesce(pg_column_size(metadata), 0)) OVER (ORDER BY sync_place) AS sync_bytes
+        sum(pg_column_size(pattern_data) + coalesce(pg_column_size(metadata), 0)) OVER (ORDER BY sync_position) AS sync_bytes
     FROM (
         /* rows */
     ) AS found
 ) AS measured
 WHERE
-    sync_place = 1
+    sync_position = 1
     OR sync_bytes <= %(page_bytes)s::bigint
     OR %(page_bytes)s::bigint IS NULL
-ORDER BY sync_place;
+ORDER BY sync_position;

@@ -2,14 +2,14 @@
 
 ``docs/how-a-row-becomes-a-point.md`` shows the way of one changed row through these modules:
 
-1. ``runs`` chooses the kind of run and runs it. ``runs.opening`` opens the servers, finds the collection and takes the
-   locks.
+1. ``runs`` runs a run. ``runs.opening`` opens the servers, finds the collection, takes the locks and decides where to
+   start: at the watermark of the ``checkpoint``, or by comparing everything.
 2. ``runs.incremental``, ``runs.full``, ``runs.interval``, ``runs.shard`` and ``runs.verification`` are the kinds.
    ``runs.kind`` is their interface, ``runs.context`` what they work with.
-3. ``source`` reads rows, ``change_detection`` compares them with points, ``diff`` decides what a pattern needs.
-   ``pattern`` makes text, payload and hashes of a row.
+3. ``source`` reads rows, ``stored_points`` reads points, ``change_detection`` compares them, ``diff`` decides what a
+   pattern needs. ``pattern`` makes text, payload and hashes of a row.
 4. ``pipeline`` cuts the changes into batches: ``embed`` gets vectors, ``target`` writes points.
-5. ``record`` saves each batch: ``checkpoint`` and ``dead_letters``; ``history`` has a row for each run.
+5. ``record`` saves each batch: it moves the watermark and parks ``dead_letters``; ``history`` has a row for each run.
 
 The two sides: ``collection`` is what is known of the collection, ``resolution`` finds it, ``publication`` creates it
 and lets readers see it. ``identity`` is which database it belongs to, ``judgement`` decides whether a run can go on
@@ -17,5 +17,5 @@ where the last one stopped, ``pairing`` changes the token that both sides hold. 
 
 The rest: ``sync_settings`` are the settings, ``sync_result`` is the result. ``partition`` cuts a full sync into id
 ranges. ``orphans`` counts points without a pattern. ``proof``, ``proof_session``, ``proof_levels`` and ``findings``
-prove parity. ``streams`` joins pages of both sides; ``stored_point`` reads a point.
+prove parity. ``streams`` joins pages of both sides.
 """

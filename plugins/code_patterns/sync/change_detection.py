@@ -9,22 +9,23 @@ from code_patterns.sync.diff import ALL_IDS, Action, Change, Fingerprint, IdRang
 from code_patterns.sync.orphans import Points
 from code_patterns.sync.pattern import SourceRow
 from code_patterns.sync.source import LOOKUP_ROWS, PAGE_ROWS, Horizon, PatternSource
+from code_patterns.sync.stored_points import StoredPoints
 from code_patterns.sync.streams import joined, prefetched
 from code_patterns.sync.sync_settings import Interval
-from code_patterns.sync.target import PatternTarget
 
 
 class ChangeDetector:
     """Compares rows with points.
 
     :param source: the rows
-    :param target: the points
+    :param stored: the points
+    :param recipe: how the collection's vectors are made
     """
 
-    def __init__(self, source: PatternSource, target: PatternTarget) -> None:
+    def __init__(self, source: PatternSource, stored: StoredPoints, recipe: str) -> None:
         self._source = source
-        self._target = target
-        self._recipe = target.collection.recipe
+        self._stored = stored
+        self._recipe = recipe
 
     async def since(
         self, watermark: Watermark, horizon: Horizon, dead_letters: Collection[UUID], limit: int | None
@@ -82,7 +83,7 @@ class ChangeDetector:
 
     async def _point_pages(self, points: Points, within: IdRange | None) -> AsyncIterator[list[Fingerprint]]:
         """The points with a UUID; a point with an integer id is an orphan at once."""
-        async for page in self._target.pages(within):
+        async for page in self._stored.pages(within):
             points.seen += len(page)
             if isinstance(page[0].id, int):
                 points.foreign += [point.id for point in page if isinstance(point.id, int)]
@@ -100,7 +101,7 @@ class ChangeDetector:
         for start in range(0, len(ids), LOOKUP_ROWS):
             part = ids[start : start + LOOKUP_ROWS]
             rows = await self._source.rows_by_id(part)
-            points = await self._target.fingerprints(part)
+            points = await self._stored.fingerprints(part)
             changes = (decide(node_id, rows.get(node_id), points.get(node_id), self._recipe) for node_id in part)
             found += [replace(change, pattern=None) for change in changes]
         return found
@@ -130,7 +131,7 @@ class ChangeDetector:
 
     async def _looked_up(self, ids: Sequence[UUID], watermark: Watermark, horizon: Horizon) -> AsyncIterator[Change]:
         """Compare single ids as they are now; leave out rows that come with the changed rows."""
-        points = await self._target.fingerprints(ids)
+        points = await self._stored.fingerprints(ids)
         for start in range(0, len(ids), LOOKUP_ROWS):
             part = ids[start : start + LOOKUP_ROWS]
             rows = await self._source.rows_by_id(part)
@@ -151,7 +152,7 @@ class ChangeDetector:
         given = 0
         async with aclosing(prefetched(pages)) as fetched:
             async for rows in fetched:
-                points = await self._target.fingerprints([row.id for row in rows])
+                points = await self._stored.fingerprints([row.id for row in rows])
                 for row in rows:
                     if given == limit:
                         return

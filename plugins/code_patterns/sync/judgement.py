@@ -1,7 +1,6 @@
 """Decide whether a run can go on where the last one stopped. Nothing here asks a server or writes."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
 from code_patterns.sync.checkpoint import Checkpoint
 from code_patterns.sync.collection import Collection
@@ -18,14 +17,12 @@ class Judgement:
     :param reason: why everything must be compared
     :param agreed: whether both sides hold the same token, so that neither was exchanged
     :param surprising: whether somebody restored, replaced or took over something
-    :param checkpoint: the checkpoint of a run that can go on
     """
 
     start: Watermark | None = None
     reason: str = ""
     agreed: bool = False
     surprising: bool = False
-    checkpoint: Checkpoint | None = field(default=None, compare=False)
 
 
 def judge(
@@ -33,7 +30,8 @@ def judge(
     database: DatabaseIdentity,
     checkpoint: Checkpoint | None,
     horizon: Horizon,
-    witness_found: datetime | None = None,
+    *,
+    lost_write: bool = False,
 ) -> Judgement:
     """Compare what both sides hold about each other.
 
@@ -41,9 +39,9 @@ def judge(
     :param database: the side of the rows
     :param checkpoint: what the database holds about this collection
     :param horizon: where the run will stop reading rows
-    :param witness_found: when the checkpoint's witness was written, by its point in Qdrant
+    :param lost_write: whether the collection lacks what was written to it last
     """
-    if reason := _exchanged(collection, database, checkpoint, witness_found):
+    if reason := _exchanged(collection, database, checkpoint, lost_write=lost_write):
         return Judgement(reason=reason, surprising=True)
     if checkpoint is None:
         return Judgement(reason="this collection was never synced from this database")
@@ -54,11 +52,11 @@ def judge(
         return Judgement(reason=reason, surprising=True)
     if checkpoint.watermark.xid >= horizon.xid:
         return Judgement(reason="the watermark is ahead of the database, as after a restore", surprising=True)
-    return Judgement(checkpoint.watermark, agreed=True, checkpoint=checkpoint)
+    return Judgement(checkpoint.watermark, agreed=True)
 
 
 def _exchanged(
-    collection: Collection, database: DatabaseIdentity, checkpoint: Checkpoint | None, witness_found: datetime | None
+    collection: Collection, database: DatabaseIdentity, checkpoint: Checkpoint | None, *, lost_write: bool
 ) -> str | None:
     """Say why these two sides are not those that were synced last."""
     owner, token = collection.description.database, collection.description.progress
@@ -69,12 +67,12 @@ def _exchanged(
         return older if token else None
     before_any = token is None and checkpoint.progress is None
     if not before_any and (token is None or token not in (checkpoint.progress, checkpoint.pending)):
-        ours, theirs = token_number(checkpoint.pending or checkpoint.progress), token_number(token)
+        ours, theirs = token_number(checkpoint.known), token_number(token)
         if theirs < ours:
             return "the Qdrant collection is older than what the database knows of it, as after restoring a snapshot"
         if theirs > ours:
             return "the database is older than its collection in Qdrant, as after restoring a dump"
         return "both sides went different ways, as after restoring one of them and syncing the other"
-    if checkpoint.witness and checkpoint.witness.is_older(witness_found):
+    if lost_write:
         return "the Qdrant collection lacks what was written to it last, as after restoring an older snapshot"
     return None

@@ -17,6 +17,7 @@ class Pairing:
     :param target: the side of the points
     :param record: the side of the rows
     :param database: the identity of the database
+    :param known: the newest token that the database had made when the run started
     :param agreed: whether both sides held the same token when the run started
     :param reconciles: whether this run compares everything, so that it may make both sides agree
     :param exchanges: whether this run changes the token; runs that write side by side must not
@@ -27,6 +28,7 @@ class Pairing:
         target: PatternTarget,
         record: RunRecord,
         database: DatabaseIdentity,
+        known: str | None,
         *,
         agreed: bool,
         reconciles: bool,
@@ -35,6 +37,7 @@ class Pairing:
         self._target = target
         self._record = record
         self._database = database
+        self._known = known
         self._agreed = agreed
         self._reconciles = reconciles
         self._exchanges = exchanges
@@ -59,17 +62,13 @@ class Pairing:
     async def end(self) -> None:
         """Change the token after the last write: a copy of a side from the middle of the run is not its result."""
         if self._agreed and self._target.last_write:
-            await self._record.checkpoints.save_witness(self._target.last_write)
+            await self._record.save_witness(self._target.last_write)
         if self._begun:
             await self._exchange(owed=False)
 
     async def _exchange(self, *, owed: bool) -> None:
         collection = self._target.collection
-        token = next_token(await self._known(), collection.description.progress)
-        await self._record.checkpoints.announce(token, owed=owed)
+        token = self._known = next_token(self._known, collection.description.progress)
+        await self._record.announce(token, owed=owed)
         self._target.collection = await note_progress(self._target.qdrant, collection, self._database, token)
-        await self._record.checkpoints.arrive(token)
-
-    async def _known(self) -> str | None:
-        checkpoint = await self._record.checkpoints.read()
-        return (checkpoint.pending or checkpoint.progress) if checkpoint else None
+        await self._record.arrive(token)

@@ -12,7 +12,6 @@ from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.diff import FIRST_ID, LAST_ID, WRITES, Action, Change, IdRange
-from code_patterns.sync.publication import prepare
 from code_patterns.sync.runs.full import FullRun
 from code_patterns.sync.runs.opening import open_run
 from code_patterns.sync.sync_settings import SyncSettings
@@ -46,7 +45,7 @@ async def partition(
 ) -> Partition:
     """Estimate whether a full sync has enough to write for several workers, and cut it into id ranges.
 
-    The collection is created here, once, so that no two shards create it.
+    The collection is created by the opening, once, so that no two shards create it.
 
     :raises ConfigurationError: a person must change something first
     :raises OutageError: a server is away
@@ -56,7 +55,7 @@ async def partition(
     if qdrant.path:
         log.info("No shards: Qdrant's embedded storage of %s can be opened by one process only.", qdrant.address)
         return Partition()
-    async with open_run(postgres, qdrant, embedding, settings, RunIdentity(uuid4()), FullRun()) as run:
+    async with open_run(postgres, qdrant, embedding, settings, RunIdentity(uuid4()), FullRun()) as (_, run):
         total = await run.source.count_code()
         sample = await run.detector.sampled(SAMPLED_PATTERNS)
         writes = round(total * sum(map(_writes, sample)) / len(sample)) if sample else 0
@@ -70,9 +69,7 @@ async def partition(
         )
         if not ranges:
             return Partition()
-        points = await run.target.count()
-        run.collection = await prepare(run.qdrant, run.collection, run.database)
-        run.pair(reconciles=True, exchanges=True)
+        points = await run.stored.count()
         await run.before_write()
         return Partition(ranges, points)
 

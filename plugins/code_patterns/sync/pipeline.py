@@ -109,11 +109,14 @@ class Pipeline:
         self._counts = counts
         self._waits = waits
 
-    async def run(self, changes: AsyncGenerator[Change], progress: ProgressLog) -> None:
+    async def run(self, changes: AsyncGenerator[Change], total: int) -> None:
         """Apply all changes.
 
+        :param changes: from :class:`~code_patterns.sync.change_detection.ChangeDetector`
+        :param total: most changes, for the progress in the log
         :raises PatternsError: the run failed; what was recorded until then stays
         """
+        progress = ProgressLog("patterns", total)
         window: deque[tuple[Batch, asyncio.Task[list[DeadLetter]]]] = deque()
 
         async def record_oldest() -> None:

@@ -12,7 +12,7 @@ from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint
 from code_patterns.sync.findings import Flaw
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, Pattern
-from code_patterns.sync.stored_point import StoredPoint, fingerprint_of, stored_point_of
+from code_patterns.sync.stored_points import StoredPoint, fingerprint_of, stored_point_of
 from code_patterns.sync.streams import HasId
 
 SCROLL_POINTS = 2_000

@@ -7,16 +7,18 @@ from uuid import UUID
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
 from code_patterns.sync.capture import Capture
-from code_patterns.sync.checkpoint import Checkpoints
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.dead_letters import DeadLetter, DeadLetters
 from code_patterns.sync.diff import Watermark
 from code_patterns.sync.history import RunHistory
 from code_patterns.sync.identity import Witness
 
+TOMBSTONE_DAYS = 30
+"""Days that a tombstone is kept for collections that have not taken it."""
+
 
 class RunRecord:
-    """The checkpoint, the dead letters and the run history of one collection.
+    """Writes the checkpoint, the dead letters and the run history of one collection.
 
     Everything is written on the connection that holds the run's locks. When its session dies, the run can record
     nothing more.
@@ -25,14 +27,22 @@ class RunRecord:
     :param collection: the collection
     :param system_identifier: the PostgreSQL cluster
     :param capture: whether every change of the rows is recorded
+    :param dead_letters: those of the collection
     """
 
     def __init__(
-        self, session: LockedSession, collection: Collection, system_identifier: str, capture: Capture
+        self,
+        session: LockedSession,
+        collection: Collection,
+        system_identifier: str,
+        capture: Capture,
+        dead_letters: DeadLetters,
     ) -> None:
         self._session = session
-        self.checkpoints = Checkpoints(session, collection, system_identifier, capture)
-        self.dead_letters = DeadLetters(session, collection)
+        self._key = {"collection": collection.physical, "target_identity": collection.identity}
+        self._system_identifier = system_identifier
+        self._capture_identity = capture.identity if capture.complete else None
+        self.dead_letters = dead_letters
         self.history = RunHistory(session, collection.physical)
 
     async def assert_locked(self) -> None:
@@ -60,9 +70,47 @@ class RunRecord:
             await self.dead_letters.clear(recovered)
             await self.dead_letters.park(parked)
             if watermark:
-                await self.checkpoints.save(watermark)
+                await self.move_watermark(watermark)
                 if witness:
-                    await self.checkpoints.save_witness(witness)
+                    await self.save_witness(witness)
+
+    async def move_watermark(self, watermark: Watermark) -> None:
+        """Move the watermark of the checkpoint."""
+        await self._session.execute(
+            "sync_save_checkpoint",
+            **self._key,
+            system_identifier=self._system_identifier,
+            xid=watermark.xid,
+            id=watermark.id,
+            capture_identity=self._capture_identity,
+        )
+
+    async def save_witness(self, witness: Witness) -> None:
+        """Store which point was written last."""
+        await self._session.execute(
+            "sync_save_witness", **self._key, witness_id=witness.id, witness_written_at=witness.written_at
+        )
+
+    async def announce(self, token: str, *, owed: bool) -> None:
+        """Store which token the collection is about to get.
+
+        :param owed: remove the watermark: only a complete comparison of everything sets one again
+        """
+        await self._session.execute(
+            "sync_announce_progress",
+            **self._key,
+            system_identifier=self._system_identifier,
+            pending=token,
+            owed=owed,
+        )
+
+    async def arrive(self, token: str) -> None:
+        """Store that the collection has this token."""
+        await self._session.execute("sync_arrive_progress", **self._key, progress=token)
+
+    async def prune_tombstones(self) -> None:
+        """Delete tombstones that every collection has taken, and those older than :data:`TOMBSTONE_DAYS`."""
+        await self._session.execute("sync_prune_tombstones", keep_days=TOMBSTONE_DAYS)
 
     async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
         """Record the end of the run in the history; after a success also in the checkpoint.
@@ -73,7 +121,7 @@ class RunRecord:
         async with self._session.transaction():
             await self.history.finish(run, outcome, error)
             if error is None:
-                await self.checkpoints.mark_finished(outcome["kind"])
+                await self._session.execute("sync_mark_finished", **self._key, kind=outcome["kind"])
 
     async def forget(self, physical: str, identity: str) -> None:
         """Delete the checkpoint and the dead letters of a collection that no run writes any more."""

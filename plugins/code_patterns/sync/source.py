@@ -118,6 +118,11 @@ class PatternSource:
         [(xid, system_identifier)] = await self._fetch("sync_horizon")
         return Horizon(xid, system_identifier)
 
+    async def tombstones_pruned_beyond(self, watermark: Watermark) -> bool:
+        """Whether deletions after a watermark are forgotten."""
+        [(pruned,)] = await self._fetch("sync_pruned_beyond", xid=watermark.xid)
+        return bool(pruned)
+
     async def oldest_transaction(self) -> OpenTransaction | None:
         """Find the transaction that holds the horizon back: the oldest open one that writes."""
         rows = await self._fetch("sync_oldest_transaction")

@@ -1,9 +1,8 @@
-"""Read and write points in Qdrant; wait for every write and check its status."""
+"""Write points to Qdrant; wait for every write and check its status."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -14,12 +13,10 @@ from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection
-from code_patterns.sync.diff import Fingerprint, IdRange, PointId
+from code_patterns.sync.diff import PointId
 from code_patterns.sync.identity import Witness
-from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, TRUNCATED, Pattern
-from code_patterns.sync.stored_point import fingerprint_of
+from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern
 
-SCROLL_POINTS = 1000
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
 """Largest request body, unless a single point is larger; Qdrant's default limit is 32 MiB."""
 
@@ -29,7 +26,7 @@ class PointRejectedError(PatternsError):
 
 
 class PatternTarget:
-    """The points of one collection.
+    """Writes the points of one collection.
 
     :param qdrant: the open Qdrant
     :param collection: the collection
@@ -45,70 +42,6 @@ class PatternTarget:
     def last_write(self) -> Witness | None:
         """The point that was written or deleted last, if it has a UUID; ``None`` before the first."""
         return self._last_write
-
-    async def written_at(self, node_id: UUID) -> datetime | None:
-        """When a point was written; ``None`` if there is none, or something else wrote it."""
-        records = await self.qdrant.call(
-            f"reading a point of '{self.collection.physical}'",
-            lambda: self._client.retrieve(
-                self.collection.physical, ids=[str(node_id)], with_payload=[SYNC_TIMESTAMP], with_vectors=False
-            ),
-        )
-        stamp = (records[0].payload or {}).get(SYNC_TIMESTAMP) if records else None
-        try:
-            written = datetime.fromisoformat(str(stamp))
-        except ValueError:
-            return None
-        return written if written.tzinfo else None
-
-    async def fingerprints(self, ids: Sequence[UUID]) -> dict[UUID, Fingerprint]:
-        """The hashes of these points; ids that Qdrant does not have are absent."""
-        if not self.collection.stored or not ids:
-            return {}
-        records = await self.qdrant.call(
-            f"reading points of '{self.collection.physical}'",
-            lambda: self._client.retrieve(
-                self.collection.physical,
-                ids=[str(node_id) for node_id in ids],
-                with_payload=[EMBEDDING_HASH, CONTENT_HASH, TRUNCATED],
-                with_vectors=False,
-            ),
-        )
-        return {UUID(str(record.id)): fingerprint_of(record) for record in records}
-
-    async def pages(self, within: IdRange | None = None) -> AsyncIterator[list[Fingerprint]]:
-        """Points in id order.
-
-        :param within: only UUIDs of this range; ``None`` for all, integers first, then UUIDs
-        """
-        offset: Any = str(within.first) if within else None
-        while self.collection.stored:
-            start = offset
-            records, offset = await self.qdrant.call(
-                f"scrolling through '{self.collection.physical}'",
-                lambda start=start: self._client.scroll(  # type: ignore[misc]
-                    self.collection.physical,
-                    limit=SCROLL_POINTS,
-                    offset=start,
-                    with_payload=[EMBEDDING_HASH, CONTENT_HASH, TRUNCATED],
-                    with_vectors=False,
-                ),
-            )
-            page = [fingerprint_of(record) for record in records]
-            wanted = [point for point in page if within is None or _is_within(point.id, within)]
-            if wanted:
-                yield wanted
-            if offset is None or len(wanted) < len(page):
-                return
-
-    async def count(self) -> int:
-        """How many points there are."""
-        if not self.collection.stored:
-            return 0
-        result = await self.qdrant.call(
-            f"counting '{self.collection.physical}'", lambda: self._client.count(self.collection.physical, exact=True)
-        )
-        return int(result.count)
 
     async def upsert(self, patterns: Sequence[Pattern], vectors: Vectors) -> None:
         """Write whole points.
@@ -217,10 +150,6 @@ class PatternTarget:
                 f"{refusal} It refuses a harmless point too, so no pattern is at fault. Raise the collection's limits "
                 f"(strict mode), or see what its configuration has against points of {dimension} dimensions."
             ) from None
-
-
-def _is_within(node_id: PointId, within: IdRange) -> bool:
-    return isinstance(node_id, UUID) and within.first <= node_id <= within.last
 
 
 def _parts(sizes: Sequence[int]) -> Iterator[slice]:

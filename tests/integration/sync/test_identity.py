@@ -22,9 +22,9 @@ from qdrant_client import AsyncQdrantClient, models
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.sync import pairing
-from code_patterns.sync.checkpoint import Checkpoints
 from code_patterns.sync.collection import METADATA_KEY
 from code_patterns.sync.diff import ALL_IDS
+from code_patterns.sync.record import RunRecord
 from tests.support.faulty_qdrant import Local, QdrantServer
 from tests.support.two_sides import TwoSides, rows
 
@@ -560,7 +560,7 @@ def _kill(*_: Any, **__: Any) -> None:
 
 def _killed_sync(sides: TwoSides, step: str, number: int) -> None:
     """Run a sync that is killed after a step of its ``number``-th exchange of tokens."""
-    owner, name = (pairing, "note_progress") if step == "note_progress" else (Checkpoints, step)
+    owner, name = (pairing, "note_progress") if step == "note_progress" else (RunRecord, step)
     step_itself, count = getattr(owner, name), 0
 
     async def done(*arguments: Any, **named: Any) -> Any:

@@ -14,7 +14,7 @@ from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.sync.diff import Action, Change
 from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.source import PatternSource
-from code_patterns.sync.target import PatternTarget
+from code_patterns.sync.stored_points import StoredPoints
 from tests.support.faulty_qdrant import Operation, QdrantServer
 from tests.support.two_sides import TwoSides, rows
 
@@ -59,13 +59,13 @@ def test_a_point_that_the_sync_scrolls_over_is_found(sides: TwoSides, monkeypatc
     sides.sync("full")
     victim = patterns[4]["id"]
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [victim])
-    real = PatternTarget.pages
+    real = StoredPoints.pages
 
-    async def short_sighted(self: PatternTarget, *args: Any) -> AsyncIterator[Any]:
+    async def short_sighted(self: StoredPoints, *args: Any) -> AsyncIterator[Any]:
         async for page in real(self, *args):
             yield [point for point in page if point.id != victim]
 
-    monkeypatch.setattr(PatternTarget, "pages", short_sighted)
+    monkeypatch.setattr(StoredPoints, "pages", short_sighted)
     with pytest.raises(ParityError, match=f"1 patterns still differ .*{victim}"):
         sides.sync("full")
 

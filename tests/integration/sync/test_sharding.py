@@ -278,9 +278,11 @@ def test_a_killed_shard_is_retried_alone(sides: TwoSides) -> None:
     sides.insert(rows(300))
     cut = sides.partition(shards=3)
     first, *others = cut.ranges
-    process = started(lambda: sides.sync("full", id_range=first, batch_size=4, delay_seconds=0.05, settled=False))
+    process = started(lambda: sides.sync("full", id_range=first, batch_size=4, delay_seconds=0.3, settled=False))
     while len(sides.points()) < 20:
         assert process.is_alive()
+    # It holds its place in the middle, however slow the others are.
+    os.kill(process.pid, signal.SIGSTOP)
     for part in others:
         sides.sync("full", id_range=part, settled=False)
     # Shards of other ranges leave a running one alone in the history.

@@ -76,8 +76,7 @@ def test_judgement(found: Collection, checkpoint: Checkpoint | None, expected: J
     ],
 )
 def test_a_witness(written: datetime | None, found: datetime | None, older: bool) -> None:
-    checkpoint = replace(KNOWN, witness=Witness(UUID(int=2), written))
-    judgement = judge(collection(), OURS, checkpoint, HORIZON, found)
+    judgement = judge(collection(), OURS, KNOWN, HORIZON, lost_write=Witness(UUID(int=2), written).is_older(found))
     assert judgement.agreed is not older
     assert ("older snapshot" in judgement.reason) is older
 

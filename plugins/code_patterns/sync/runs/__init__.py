@@ -8,8 +8,7 @@ from code_patterns.errors import ConfigurationError, NothingToDoError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.sync.publication import confirm, prepare, remember_token_limit
-from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.publication import confirm, remember_token_limit
 from code_patterns.sync.runs.full import FullRun
 from code_patterns.sync.runs.incremental import IncrementalRun
 from code_patterns.sync.runs.interval import IntervalRun
@@ -48,13 +47,13 @@ async def sync(
     :raises OutageError: a server is away; the next try goes on where this one stopped
     :raises ParityError: both sides disagree at the end of a full sync
     """
-    kind = kind_of(settings)
-    async with open_run(postgres, qdrant, embedding, settings, identity, kind) as run:
+    async with open_run(postgres, qdrant, embedding, settings, identity, kind_of(settings)) as (kind, run):
         if settings.dry_run:
-            await _execute(kind, run)
+            await kind.execute(run)
         else:
+            await run.open_history()
             try:
-                await _execute(kind, run)
+                await kind.execute(run)
                 run.collection = await remember_token_limit(run.qdrant, run.collection, run.token_limit)
                 await confirm(run.qdrant, run.collection)
                 await run.pairing.end()
@@ -88,23 +87,3 @@ def kind_of(settings: SyncSettings) -> RunKind:
     if settings.mode == VerificationRun.name and (settings.dry_run or settings.limit):
         raise NothingToDoError("A dry run or a limited run leaves nothing that could be verified.")
     return MODES[settings.mode]()
-
-
-async def _execute(kind: RunKind, run: RunContext) -> None:
-    """Prepare the collection, find where to start, record the run in the history, and do the work."""
-    if kind.creates and not run.settings.dry_run:
-        run.collection = await prepare(run.qdrant, run.collection, run.database)
-    if kind.starts_at_watermark and (reason := await run.find_start(relies_on_capture=kind.relies_on_capture)):
-        if kind.fallback is None:
-            raise ConfigurationError(
-                f"'{run.settings.collection}' gives a {kind.name} run nothing to start from: {reason}. Run "
-                "pattern_sync_full first."
-            )
-        log.info("There is no watermark to start from: %s. Comparing everything.", reason)
-        kind = kind.fallback()
-        run.kind = kind.name
-    if run.judgement.surprising and not kind.reconciles:
-        log.warning("This run does not compare everything: the next hourly or full sync does.")
-    run.pair(reconciles=kind.reconciles, exchanges=kind.exchanges)
-    await run.open_history()
-    await kind.execute(run)

@@ -2,24 +2,19 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator
 
 from code_patterns.embeddings.base import Embedder
 from code_patterns.errors import PatternsError
-from code_patterns.progress import ProgressLog
 from code_patterns.run_identity import RunIdentity
-from code_patterns.servers.qdrant import Qdrant
-from code_patterns.sync.capture import Capture
 from code_patterns.sync.change_detection import ChangeDetector
 from code_patterns.sync.collection import Collection
-from code_patterns.sync.diff import FIRST_ID, Change, Watermark
+from code_patterns.sync.diff import FIRST_ID, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
-from code_patterns.sync.identity import DatabaseIdentity
-from code_patterns.sync.judgement import Judgement
 from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.source import Horizon, PatternSource
+from code_patterns.sync.stored_points import StoredPoints
 from code_patterns.sync.sync_result import Counts, Parity, SyncResult, Waits
 from code_patterns.sync.sync_settings import SyncSettings
 from code_patterns.sync.target import PatternTarget
@@ -35,15 +30,14 @@ class RunContext:
     """One run: its two sides, its settings, and what it has done so far.
 
     :param kind: name of the kind of run
+    :param start: where it starts reading rows
+    :param horizon: where it stops reading rows
     :param source: the rows
-    :param capture: whether every change of the rows is recorded, checked before the horizon is taken
-    :param database: the identity of their database
-    :param horizon: where the run stops reading rows
-    :param qdrant: the open server
-    :param collection: the collection that is read and written
-    :param judgement: whether both sides are those that were synced last
+    :param stored: the points
+    :param target: writes points
     :param embedder: makes vectors
     :param record: where the run is recorded; its session holds the locks unless this is a dry run
+    :param pairing: changes the token of both sides
     :param settings: the settings
     :param identity: the run's identity, for the history
     """
@@ -51,33 +45,44 @@ class RunContext:
     def __init__(
         self,
         kind: str,
-        source: PatternSource,
-        capture: Capture,
-        database: DatabaseIdentity,
+        start: Watermark,
         horizon: Horizon,
-        qdrant: Qdrant,
-        collection: Collection,
-        judgement: Judgement,
+        source: PatternSource,
+        stored: StoredPoints,
+        target: PatternTarget,
         embedder: Embedder,
         record: RunRecord,
+        pairing: Pairing,
         settings: SyncSettings,
         identity: RunIdentity,
     ) -> None:
         self.kind = kind
-        self.start = BEGINNING
-        self.source = source
-        self.capture = capture
-        self.database = database
-        self.judgement = judgement
+        self.start = start
         self.horizon = horizon
-        self.qdrant = qdrant
-        self.target = PatternTarget(qdrant, collection)
-        self.detector = ChangeDetector(source, self.target)
+        self.source = source
+        self.stored = stored
+        self.target = target
         self.record = record
+        self.pairing = pairing
         self.settings = settings
+        self.qdrant = target.qdrant
+        self.detector = ChangeDetector(source, stored, target.collection.recipe)
         self.counts = Counts()
         self.waits = Waits()
-        self.pair(reconciles=False, exchanges=False)
+        self.pipeline = Pipeline(
+            target,
+            DistinctEmbedder(embedder),
+            record,
+            self.before_write,
+            PipelineSettings(
+                batch_size=settings.batch_size,
+                delay_seconds=settings.delay_seconds,
+                in_flight=embedder.config.concurrency + READ_AHEAD_BATCHES,
+                dry_run=settings.dry_run,
+            ),
+            self.counts,
+            self.waits,
+        )
         self.parity: Parity = "not proven"
         self.moved_to: Watermark | None = None
         self.replaced: str | None = None
@@ -92,28 +97,12 @@ class RunContext:
 
     @property
     def collection(self) -> Collection:
-        """What is known of the collection now; creating and publishing it change that."""
+        """What is known of the collection now; exchanging tokens and publishing it change that."""
         return self.target.collection
 
     @collection.setter
     def collection(self, collection: Collection) -> None:
         self.target.collection = collection
-
-    async def apply(self, changes: AsyncGenerator[Change], total: int) -> None:
-        """Write changes to Qdrant and record them.
-
-        :param changes: from :class:`~code_patterns.sync.change_detection.ChangeDetector`
-        :param total: most changes
-        """
-        settings = PipelineSettings(
-            batch_size=self.settings.batch_size,
-            delay_seconds=self.settings.delay_seconds,
-            in_flight=self._embedder.config.concurrency + READ_AHEAD_BATCHES,
-            dry_run=self.settings.dry_run,
-        )
-        embedder = DistinctEmbedder(self._embedder)
-        pipeline = Pipeline(self.target, embedder, self.record, self.before_write, settings, self.counts, self.waits)
-        await pipeline.run(changes, ProgressLog("patterns", total))
 
     async def move_watermark(self) -> None:
         """Move the watermark to the horizon: everything below has arrived."""
@@ -121,35 +110,8 @@ class RunContext:
             return
         await self.pairing.settle()
         self.moved_to = self.horizon.watermark
-        await self.record.checkpoints.save(self.horizon.watermark)
-        await self.record.checkpoints.prune_tombstones()
-
-    async def find_start(self, *, relies_on_capture: bool) -> str | None:
-        """Start where the last run stopped, or return why that is not possible.
-
-        :param relies_on_capture: whether unrecorded changes since then make it impossible
-        """
-        checkpoint, start = self.judgement.checkpoint, self.judgement.start
-        if checkpoint is None or start is None:
-            return self.judgement.reason
-        if relies_on_capture:
-            if missed := checkpoint.missed(self.capture):
-                return missed
-            if await self.record.checkpoints.pruned_beyond(start):
-                return "deletions that it has not seen were forgotten meanwhile"
-        self.start = start
-        return None
-
-    def pair(self, *, reconciles: bool, exchanges: bool) -> None:
-        """Choose how this run changes the token of both sides; see :class:`~code_patterns.sync.pairing.Pairing`."""
-        self.pairing = Pairing(
-            self.target,
-            self.record,
-            self.database,
-            agreed=self.judgement.agreed,
-            reconciles=reconciles,
-            exchanges=exchanges,
-        )
+        await self.record.move_watermark(self.horizon.watermark)
+        await self.record.prune_tombstones()
 
     async def before_write(self) -> None:
         """Check that this run may write to Qdrant, and announce it to both sides."""
@@ -157,15 +119,14 @@ class RunContext:
         await self.pairing.begin()
 
     async def open_history(self) -> None:
-        """Record the start of the run in the history; a dry run is not recorded."""
-        if not self.settings.dry_run:
-            await self.record.history.start(
-                self._identity,
-                name=self.settings.collection,
-                kind=self.kind,
-                id_range=self.settings.id_range,
-                watermark=None if self.start == BEGINNING else self.start,
-            )
+        """Record the start of the run in the history."""
+        await self.record.history.start(
+            self._identity,
+            name=self.settings.collection,
+            kind=self.kind,
+            id_range=self.settings.id_range,
+            watermark=None if self.start == BEGINNING else self.start,
+        )
 
     async def close_history(self, error: BaseException | None) -> None:
         """Record the end of the run; an error of the run is never replaced by one of recording it."""

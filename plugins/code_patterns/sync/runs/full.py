@@ -44,7 +44,7 @@ class FullRun(RunKind):
             return
         total = await run.source.count_code()
         points = Points()
-        await run.apply(run.detector.everything(points, limit), min(total, limit or total))
+        await run.pipeline.run(run.detector.everything(points, limit), min(total, limit or total))
         if limit is not None and total > limit:
             log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
             return
@@ -108,7 +108,7 @@ async def _prove(run: RunContext) -> tuple[int, int]:
         caught_up = Horizon(session.horizon, run.horizon.system_identifier)
         if total := await run.source.count_changed(run.horizon.watermark, caught_up):
             log.info("Catching up with about %s rows that changed during this run.", f"{total:,}")
-        await run.apply(run.detector.meanwhile(run.horizon, caught_up), total)
+        await run.pipeline.run(run.detector.meanwhile(run.horizon, caught_up), total)
         found = await _proof(run, session).findings(caught_up.xid)
     if found.wrong:
         run.parity = "broken"

@@ -28,7 +28,7 @@ class IncrementalRun(RunKind):
         parked = run.record.dead_letters
         retried = parked.ids if run.settings.retry_dead_letters else parked.due
         changes = run.detector.since(run.start, run.horizon, retried, limit)
-        await run.apply(changes, min(total, limit or total))
+        await run.pipeline.run(changes, min(total, limit or total))
         if limit is None or total <= limit:
             await run.move_watermark()
         else:

@@ -26,4 +26,4 @@ class IntervalRun(RunKind):
         log.info("Syncing the rows created or updated from %s to %s.", start, end)
         total = await run.source.count_interval(start, end)
         changes = run.detector.within(self._interval, run.settings.limit)
-        await run.apply(changes, min(total, run.settings.limit or total))
+        await run.pipeline.run(changes, min(total, run.settings.limit or total))

@@ -1,9 +1,9 @@
-"""Open a run: check the three servers, find the collection, wait for other runs."""
+"""Open a run: check the three servers, find the collection, wait for other runs, decide where to start."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 
 from code_patterns.embeddings import open_embedder
@@ -15,15 +15,22 @@ from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.sync.capture import Capture
+from code_patterns.sync.checkpoint import Checkpoint, read_checkpoint
 from code_patterns.sync.collection import Collection, Destination
+from code_patterns.sync.dead_letters import DeadLetters
+from code_patterns.sync.diff import Watermark
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.judgement import Judgement, judge
+from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pattern import same_recipe
+from code_patterns.sync.publication import prepare
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.resolution import refuse_old_server, resolve
-from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.context import BEGINNING, RunContext
 from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.source import Horizon, PatternSource
+from code_patterns.sync.stored_points import StoredPoints
 from code_patterns.sync.sync_settings import SyncSettings
 from code_patterns.sync.target import PatternTarget
 
@@ -31,6 +38,16 @@ log = logging.getLogger(__name__)
 
 Find = Callable[..., Awaitable[Collection]]
 """Finds the collection, from the open Qdrant and the database."""
+
+
+@dataclass(frozen=True)
+class _Servers:
+    source: PatternSource
+    database: DatabaseIdentity
+    qdrant: Qdrant
+    collection: Collection
+    embedder: Embedder
+    session: LockedSession
 
 
 @asynccontextmanager
@@ -41,9 +58,10 @@ async def open_run(
     settings: SyncSettings,
     identity: RunIdentity,
     kind: RunKind,
-) -> AsyncIterator[RunContext]:
-    """Connect to everything a run needs, and wait for its locks; nothing is written yet.
+) -> AsyncIterator[tuple[RunKind, RunContext]]:
+    """Connect to everything a run needs, wait for its locks, and create the collection; no point is written yet.
 
+    :param kind: the kind that is wanted; without a place to start from, its fallback is yielded instead
     :raises ConfigurationError: a person must change something first
     :raises OutageError: a server was down longer than the settings' patience, or went away later
     """
@@ -60,38 +78,14 @@ async def open_run(
                 partial(_connect, postgres, qdrant, embedding, find), settings.patience_seconds
             )
             await stack.enter_async_context(held)
-            source, database, opened, collection, embedder, session = servers
+            collection = servers.collection
             if not settings.dry_run:
-                await session.take(*kind.locks(collection.physical))
-                physical = collection.physical
-                collection = await find(opened, database=database)
-                if collection.physical != physical:
+                await servers.session.take(*kind.locks(collection.physical))
+                collection = await find(servers.qdrant, database=servers.database)
+                if collection.physical != servers.collection.physical:
                     log.info("'%s' names another collection now; starting again.", settings.collection)
                     continue
-            # After the locks: everything that the previous run read is below this horizon. Before the horizon: the next
-            # run notices what happens to the triggers later.
-            capture = await source.capture()
-            if not capture.complete:
-                log.warning("%s", capture.warning)
-            horizon = await source.horizon()
-            record = RunRecord(session, collection, database.system_identifier, capture)
-            await record.dead_letters.read()
-            target = PatternTarget(opened, collection)
-            judgement = await _judge(target, record, database, horizon, witnessed=kind.asks_witness)
-            yield RunContext(
-                kind.name,
-                source,
-                capture,
-                database,
-                horizon,
-                opened,
-                collection,
-                judgement,
-                embedder,
-                record,
-                settings,
-                identity,
-            )
+            yield await _begun(kind, servers, collection, settings, identity)
             return
 
 
@@ -99,11 +93,8 @@ async def _connect(
     postgres: PostgresConfig,
     qdrant: QdrantConfig,
     embedding: EmbeddingConfig,
-    find: Callable[..., Awaitable[Collection]],
-) -> tuple[
-    tuple[PatternSource, DatabaseIdentity, Qdrant, Collection, Embedder, LockedSession],
-    AsyncExitStack,
-]:
+    find: Find,
+) -> tuple[_Servers, AsyncExitStack]:
     """Open everything, or nothing; the second value closes it."""
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(PatternSource.open(postgres))
@@ -115,25 +106,91 @@ async def _connect(
         stack.push_async_callback(embedder.aclose)
         await _check(embedder, collection, embedding)
         session = await stack.enter_async_context(LockedSession.open(postgres))
-        return (source, database, opened, collection, embedder, session), stack.pop_all()
+        return _Servers(source, database, opened, collection, embedder, session), stack.pop_all()
+
+
+async def _begun(
+    kind: RunKind, servers: _Servers, collection: Collection, settings: SyncSettings, identity: RunIdentity
+) -> tuple[RunKind, RunContext]:
+    """Decide where the run starts, and make it. It holds its locks, unless it is a dry run."""
+    source = servers.source
+    # After the locks: everything that the previous run read is below this horizon. Before the horizon: the next run
+    # notices what happens to the triggers later.
+    capture = await source.capture()
+    if not capture.complete:
+        log.warning("%s", capture.warning)
+    horizon = await source.horizon()
+    checkpoint = await read_checkpoint(servers.session, collection)
+    judgement = await _judge(kind, servers, collection, checkpoint, horizon)
+    if kind.creates and not settings.dry_run:
+        collection = await prepare(servers.qdrant, collection, servers.database)
+    kind, start = await _start(kind, source, collection, judgement, checkpoint, capture)
+    dead_letters = DeadLetters(servers.session, collection)
+    await dead_letters.read()
+    record = RunRecord(servers.session, collection, servers.database.system_identifier, capture, dead_letters)
+    target = PatternTarget(servers.qdrant, collection)
+    pairing = Pairing(
+        target,
+        record,
+        servers.database,
+        checkpoint.known if checkpoint else None,
+        agreed=judgement.agreed,
+        reconciles=kind.reconciles,
+        exchanges=kind.exchanges,
+    )
+    stored = StoredPoints(servers.qdrant, collection)
+    return kind, RunContext(
+        kind.name, start, horizon, source, stored, target, servers.embedder, record, pairing, settings, identity
+    )
 
 
 async def _judge(
-    target: PatternTarget, record: RunRecord, database: DatabaseIdentity, horizon: Horizon, *, witnessed: bool
+    kind: RunKind, servers: _Servers, collection: Collection, checkpoint: Checkpoint | None, horizon: Horizon
 ) -> Judgement:
-    """Check whether both sides are those that were synced last; nothing is written.
-
-    :param witnessed: ask for the point that was written last, too
-    """
-    checkpoint = await record.checkpoints.read()
-    if checkpoint and not witnessed:
-        checkpoint = replace(checkpoint, witness=None)
-    witness = checkpoint.witness if checkpoint else None
-    found = await target.written_at(witness.id) if witness and target.collection.stored else None
-    judgement = judge(target.collection, database, checkpoint, horizon, found)
+    """Check whether both sides are those that were synced last; nothing is written."""
+    lost_write = False
+    if checkpoint and checkpoint.witness and kind.asks_witness:
+        found = await StoredPoints(servers.qdrant, collection).written_at(checkpoint.witness.id)
+        lost_write = checkpoint.witness.is_older(found)
+    judgement = judge(collection, servers.database, checkpoint, horizon, lost_write=lost_write)
     if judgement.surprising:
-        log.warning("'%s': %s.", target.collection.name, judgement.reason)
+        log.warning("'%s': %s.", collection.name, judgement.reason)
     return judgement
+
+
+async def _start(
+    kind: RunKind,
+    source: PatternSource,
+    collection: Collection,
+    judgement: Judgement,
+    checkpoint: Checkpoint | None,
+    capture: Capture,
+) -> tuple[RunKind, Watermark]:
+    """Start at the watermark, or replace a kind that needs one by the kind that does not."""
+    start, reason = BEGINNING, ""
+    if kind.starts_at_watermark:
+        start, reason = judgement.start or BEGINNING, judgement.reason
+        if kind.relies_on_capture and judgement.start and checkpoint:
+            reason = await _missed(source, judgement.start, checkpoint, capture)
+    if reason:
+        if kind.fallback is None:
+            raise ConfigurationError(
+                f"'{collection.name}' gives a {kind.name} run nothing to start from: {reason}. Run pattern_sync_full "
+                "first."
+            )
+        log.info("There is no watermark to start from: %s. Comparing everything.", reason)
+        kind, start = kind.fallback(), BEGINNING
+    if judgement.surprising and not kind.reconciles:
+        log.warning("This run does not compare everything: the next hourly or full sync does.")
+    return kind, start
+
+
+async def _missed(source: PatternSource, start: Watermark, checkpoint: Checkpoint, capture: Capture) -> str:
+    """Say why changes since the watermark may be unknown; empty if all were recorded."""
+    if missed := checkpoint.missed(capture):
+        return missed
+    pruned = await source.tombstones_pruned_beyond(start)
+    return "deletions that it has not seen were forgotten meanwhile" if pruned else ""
 
 
 async def _check(embedder: Embedder, collection: Collection, connection: EmbeddingConfig) -> None:

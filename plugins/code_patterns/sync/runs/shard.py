@@ -43,4 +43,4 @@ class ShardRun(RunKind):
         """Sync the range."""
         total = await run.source.count_code(self._id_range)
         log.info("Syncing %s patterns from id %s to %s.", f"{total:,}", self._id_range.first, self._id_range.last)
-        await run.apply(run.detector.everything(Points(), within=self._id_range), total)
+        await run.pipeline.run(run.detector.everything(Points(), within=self._id_range), total)

@@ -64,7 +64,7 @@ async def _heal(run: RunContext, found: Findings) -> None:
     for flaw, count in counts.items():
         if flaw is not Flaw.FOREIGN:
             mends = run.detector.mends(found.of(flaw).pages(LOOKUP_ROWS), present=flaw is not Flaw.MISSING)
-            await run.apply(mends, count)
+            await run.pipeline.run(mends, count)
     await delete_orphans(run, points)
 
 

@@ -1,0 +1,137 @@
+"""Read the points that a collection has in Qdrant."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from qdrant_client import models
+
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.collection import Collection
+from code_patterns.sync.diff import Fingerprint, IdRange, PointId
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, TRUNCATED
+
+SCROLL_POINTS = 1000
+_HASHES = [EMBEDDING_HASH, CONTENT_HASH, TRUNCATED]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """A whole point.
+
+    :param id: its id
+    :param payload: its payload
+    :param vector_usable: whether its vector has the right length, is finite and not zero
+    """
+
+    id: PointId
+    payload: Mapping[str, Any]
+    vector_usable: bool
+
+
+class StoredPoints:
+    """The points of one collection; none while it does not exist.
+
+    :param qdrant: the open Qdrant
+    :param collection: the collection
+    """
+
+    def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
+        self._qdrant = qdrant
+        self._collection = collection
+
+    async def written_at(self, node_id: UUID) -> datetime | None:
+        """When a point was written; ``None`` if there is none, or something else wrote it."""
+        if not self._collection.stored:
+            return None
+        records = await self._qdrant.call(
+            f"reading a point of '{self._collection.physical}'",
+            lambda: self._qdrant.client.retrieve(
+                self._collection.physical, ids=[str(node_id)], with_payload=[SYNC_TIMESTAMP], with_vectors=False
+            ),
+        )
+        stamp = (records[0].payload or {}).get(SYNC_TIMESTAMP) if records else None
+        try:
+            written = datetime.fromisoformat(str(stamp))
+        except ValueError:
+            return None
+        return written if written.tzinfo else None
+
+    async def fingerprints(self, ids: Sequence[UUID]) -> dict[UUID, Fingerprint]:
+        """The hashes of these points; ids that Qdrant does not have are absent."""
+        if not self._collection.stored or not ids:
+            return {}
+        records = await self._qdrant.call(
+            f"reading points of '{self._collection.physical}'",
+            lambda: self._qdrant.client.retrieve(
+                self._collection.physical,
+                ids=[str(node_id) for node_id in ids],
+                with_payload=_HASHES,
+                with_vectors=False,
+            ),
+        )
+        return {UUID(str(record.id)): fingerprint_of(record) for record in records}
+
+    async def pages(self, within: IdRange | None = None) -> AsyncIterator[list[Fingerprint]]:
+        """Points in id order.
+
+        :param within: only UUIDs of this range; ``None`` for all, integers first, then UUIDs
+        """
+        offset: Any = str(within.first) if within else None
+        while self._collection.stored:
+            start = offset
+            records, offset = await self._qdrant.call(
+                f"scrolling through '{self._collection.physical}'",
+                lambda start=start: self._qdrant.client.scroll(  # type: ignore[misc]
+                    self._collection.physical,
+                    limit=SCROLL_POINTS,
+                    offset=start,
+                    with_payload=_HASHES,
+                    with_vectors=False,
+                ),
+            )
+            page = [fingerprint_of(record) for record in records]
+            wanted = [point for point in page if within is None or _is_within(point.id, within)]
+            if wanted:
+                yield wanted
+            if offset is None or len(wanted) < len(page):
+                return
+
+    async def count(self) -> int:
+        """How many points there are."""
+        if not self._collection.stored:
+            return 0
+        result = await self._qdrant.call(
+            f"counting '{self._collection.physical}'",
+            lambda: self._qdrant.client.count(self._collection.physical, exact=True),
+        )
+        return int(result.count)
+
+
+def fingerprint_of(record: models.Record) -> Fingerprint:
+    """The hashes of a point, if it has any."""
+    payload = record.payload or {}
+    return Fingerprint(
+        _point_id(record), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH), payload.get(TRUNCATED) is True
+    )
+
+
+def stored_point_of(record: models.Record, dimension: int) -> StoredPoint:
+    """The whole point.
+
+    :param dimension: the right length of its vector
+    """
+    vector = np.asarray(record.vector, dtype=np.float64) if isinstance(record.vector, list) else np.empty(0)
+    usable = vector.shape == (dimension,) and bool(np.isfinite(vector).all()) and bool(vector.any())
+    return StoredPoint(_point_id(record), record.payload or {}, usable)
+
+
+def _point_id(record: models.Record) -> PointId:
+    return record.id if isinstance(record.id, int) else UUID(str(record.id))
+
+
+def _is_within(node_id: PointId, within: IdRange) -> bool:
+    return isinstance(node_id, UUID) and within.first <= node_id <= within.last
