@@ -1,7 +1,8 @@
-"""Migrate, run one full sync and unpause the schedules: the Compose service ``pattern-sync-init``.
+"""Migrate, run one full sync and unpause the DAGs: the Compose service ``pattern-sync-init``.
 
-It starts ordinary runs through Airflow's REST API: they are logged and visible in the UI. It may be repeated at any
-time; a second call finds nothing to do. The exit status is 0 only if the full sync has proven parity.
+It starts ordinary runs through Airflow's REST API: they are logged and visible in the UI. The DAGs are unpaused at the
+first start only. Afterwards a paused DAG was paused by a person, and stays so. The exit status is 0 if the full sync
+has proven parity, or if a person has paused it.
 """
 
 import os
@@ -16,7 +17,12 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponenti
 
 MIGRATION = "schema_migration"
 FULL_SYNC = "pattern_sync_full"
+MIGRATED = (FULL_SYNC, "pattern_verify", "quality_backfill", "pattern_analytics")
+"""Unpaused after the first migration. The scores follow the full sync of their own accord."""
 INCREMENTAL_SYNC = "pattern_sync_incremental"
+"""Unpaused after the first proof."""
+STARTED = "pattern_sync_started"
+"""The Variable that says that the first start is over. Without it, the next start unpauses the DAGs again."""
 
 SHOWN = ("examined", "new", "changed", "payload_only", "unchanged", "deleted", "parked", "seconds", "parity")
 PARSED_WITHIN_SECONDS = 300
@@ -100,6 +106,24 @@ class Airflow:
                 )
             time.sleep(POLL_SECONDS)
 
+    def is_paused(self, dag_id: str) -> bool:
+        """Whether the scheduler leaves the DAG alone."""
+        return bool(self.call("GET", f"dags/{dag_id}").json()["is_paused"])
+
+    def has_started(self) -> bool:
+        """Whether the first start is over."""
+        return self.call("GET", f"variables/{STARTED}", accept=(404,)).status_code != httpx.codes.NOT_FOUND
+
+    def note_start(self) -> None:
+        """Note that the first start is over."""
+        variable = {
+            "key": STARTED,
+            "value": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "description": "The first full sync was proven, and the DAGs were unpaused. Delete this to do it again.",
+        }
+        # A repeated request finds what an earlier one stored before its answer was lost.
+        self.call("POST", "variables", accept=(409,), json=variable)
+
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run the DAG."""
         self.call("PATCH", f"dags/{dag_id}", params={"update_mask": "is_paused"}, json={"is_paused": False})
@@ -110,7 +134,6 @@ class Airflow:
         :return: the run's id
         :raises FirstSyncError: the run failed; the message holds the end of the failed tasks' logs
         """
-        self.unpause(dag_id)
         # With an id of our own, a repeated request starts no second run when the first answer was lost.
         run_id = f"first_sync__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
         self.call(
@@ -167,14 +190,39 @@ def in_words(entry: str | dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Migrate, sync, check the proof, unpause the schedules.
+    """Migrate, sync, check the proof; at the first start unpause the DAGs.
 
-    :raises FirstSyncError: a run failed, or parity is not proven
+    :raises FirstSyncError: a run failed, parity is not proven, or migrations are paused
     """
     airflow = Airflow(os.environ["AIRFLOW_API_URL"].rstrip("/"), os.environ["AIRFLOW_ADMIN_PASSWORD"])
-    for dag_id in (MIGRATION, FULL_SYNC, INCREMENTAL_SYNC):
+    for dag_id in (MIGRATION, *MIGRATED, INCREMENTAL_SYNC):
         airflow.wait_for_dag(dag_id)
+    first = not airflow.has_started()
+    if first:
+        airflow.unpause(MIGRATION)
+    if airflow.is_paused(MIGRATION):
+        raise FirstSyncError(f"'{MIGRATION}' is paused, so the schema cannot be brought up to date. Unpause it.")
     airflow.run(MIGRATION, {"dry_run": False})
+    if first:
+        for dag_id in MIGRATED:
+            airflow.unpause(dag_id)
+    if airflow.is_paused(FULL_SYNC):
+        print(f"'{FULL_SYNC}' is paused and stays so: nothing is synced, nothing is proven.", flush=True)
+        return
+    prove(airflow)
+    if first:
+        airflow.unpause(INCREMENTAL_SYNC)
+        airflow.note_start()
+        print("Parity is proven. All DAGs are unpaused.", flush=True)
+    else:
+        print("Parity is proven. DAGs that are paused stay paused.", flush=True)
+
+
+def prove(airflow: Airflow) -> None:
+    """Run a full sync, and print what it and others of its time did.
+
+    :raises FirstSyncError: it failed, or parity is not proven
+    """
     began = datetime.now(UTC)
     own_run = airflow.run(FULL_SYNC, {})
     # Once unpaused, Airflow also makes up for last night's run. Whichever run came first did the work.
@@ -187,8 +235,6 @@ def main() -> None:
             f"Parity is {parity}. The log of the run of '{FULL_SYNC}' says what differs. Repair that, then try again "
             "with 'docker compose up pattern-sync-init'."
         )
-    airflow.unpause(INCREMENTAL_SYNC)
-    print("Parity is proven. The hourly and the nightly sync are unpaused.", flush=True)
 
 
 if __name__ == "__main__":
