@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 
+import psycopg
 from qdrant_client import models
 
 from code_patterns.embeddings import open_embedder
@@ -30,11 +31,15 @@ def probe_postgres(config: PostgresConfig) -> str:
     :raises ConfigurationError: the login fails, the server is too old, or the role may not read the patterns
     :raises OutageError: the server cannot be used now
     """
-    limits = f"{config.options.get('options', '')} -c statement_timeout={SECONDS - 1:.0f}s"
-    options = {**config.options, "connect_timeout": int(SECONDS) - 1, "options": limits.strip()}
+    options = {**config.options, "connect_timeout": int(SECONDS) - 1}
     with reading(replace(config, options=options)) as connection:
-        [(version, number, role, there, readable)] = connection.execute(query("connection_probe")).fetchall()
-        entries = ledger.read(connection)
+        # Not an option of the connection: every session starts without a limit.
+        connection.execute(f"SET statement_timeout = '{SECONDS - 1:.0f}s'".encode())
+        try:
+            [(version, number, role, there, readable)] = connection.execute(query("connection_probe")).fetchall()
+            entries = ledger.read(connection)
+        except psycopg.errors.QueryCanceled:
+            raise OutageError(f"PostgreSQL at {config.address} gave no answer within {SECONDS:.0f} s.") from None
     found = (
         f"Logged in as '{role}' to PostgreSQL {version}, database '{config.database}' at {config.host}:{config.port}."
     )

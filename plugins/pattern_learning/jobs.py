@@ -11,6 +11,7 @@ import asyncpg
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_asyncpg import connect_asyncpg
+from code_patterns.servers.postgres_inquiry import inquire_asyncpg
 from pattern_learning.arguments import Period
 from pattern_learning.contract import ModelContractEffect
 from pattern_learning.effect import PatternEffect, reason_of
@@ -132,6 +133,7 @@ async def _connected(config: PostgresConfig) -> AsyncIterator[Any]:
     try:
         yield connection
     except Exception as error:
+        await inquire_asyncpg(connection, error)
         reason = reason_of(error)
         if reason is None:
             raise

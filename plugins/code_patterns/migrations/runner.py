@@ -96,7 +96,7 @@ def apply(
     migrations = read_migrations(folder)
     done: list[int] = []
     with migrating(config, wait_seconds) as connection:
-        with explained(config, "Preparing the migration failed"):
+        with explained(config, connection, "Preparing the migration failed"):
             ledger.create(connection)
             todo = _make_plan(connection, config, migrations, direction, target, folder)
         log.info("%s", todo.summary)
@@ -106,7 +106,7 @@ def apply(
             done.append(step.migration.version)
             name = step.scripts[-1].name
             log.info("%s %s in %.1f s", "Applied" if direction == "up" else "Ran", name, time.monotonic() - started)
-        with explained(config, "Reading the ledger failed"):
+        with explained(config, connection, "Reading the ledger failed"):
             version = max((entry.version for entry in ledger.read(connection)), default=0)
     return MigrationResult(run_id, direction, tuple(done), version)
 
@@ -160,14 +160,15 @@ def _run(connection: psycopg.Connection[Any], config: PostgresConfig, step: Step
     script = step.scripts[-1]
     if script.transactional and not step.repair:
         aftermath = f"Nothing of this file remains. {before} Remove the cause and run schema_migration again."
-        with explained(config, f"Migration file {script.name}.sql failed", aftermath), connection.transaction():
+        failed = f"Migration file {script.name}.sql failed"
+        with explained(config, connection, failed, aftermath), connection.transaction():
             check_lock(connection, config)
             connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
             _execute(connection, script)
             _finish(connection, step, run_id)
         return
     aftermath = f"It is recorded as unfinished: the next run of schema_migration cleans up and repeats it. {before}"
-    with explained(config, f"Migration file {script.name}.sql failed", aftermath):
+    with explained(config, connection, f"Migration file {script.name}.sql failed", aftermath):
         check_lock(connection, config)
         ledger.record(connection, step.migration, "applying" if step.direction == "up" else "rolling back", run_id)
         for each in step.scripts:

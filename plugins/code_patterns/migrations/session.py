@@ -10,7 +10,8 @@ import psycopg
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.locks import Lock, holds_blocking, take_blocking
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.postgres_errors import Kind, diagnose
+from code_patterns.servers.postgres_errors import Kind, diagnose, explain
+from code_patterns.servers.postgres_inquiry import inquire_blocking
 from code_patterns.servers.postgres_psycopg import connect_blocking
 from code_patterns.sql import query
 
@@ -26,22 +27,29 @@ _LEAST_SERVER_VERSION = 150000
 
 
 @contextmanager
-def explained(config: PostgresConfig, doing: str, aftermath: str = "") -> Iterator[None]:
+def explained(
+    config: PostgresConfig, connection: psycopg.Connection[Any], doing: str, aftermath: str = ""
+) -> Iterator[None]:
     """Turn errors of the database into ones that say what was being done, where and what to do.
 
+    :param connection: the session that may explain an error
     :param doing: what failed, such as "Migration 013 failed"
     :param aftermath: what remains, appended to the message
     """
     try:
         yield
     except psycopg.Error as error:
+        inquire_blocking(connection, error)
         fault = diagnose(error)
         if fault is None:
             raise
         parts = [f"{doing} at {config.address}: {fault.said}"]
         parts += [f"Detail: {fault.detail}"] if fault.detail else []
         parts += [f"Hint: {fault.hint}"] if fault.hint else []
-        if fault.kind is Kind.FORBIDDEN:
+        if fault.kind in (Kind.HIDDEN, Kind.LIMIT, Kind.CANCELLED):
+            reason = explain(fault, f"PostgreSQL at {config.address}", login=config.user, doing="the statement")
+            parts = [f"{doing}: {reason}"]
+        elif fault.kind is Kind.FORBIDDEN:
             parts.append(
                 f"Give login '{config.user}' the ownership of the tables named pattern_* and the right to create "
                 "objects in their schema, or use the login of their owner."
@@ -57,7 +65,10 @@ def explained(config: PostgresConfig, doing: str, aftermath: str = "") -> Iterat
 @contextmanager
 def reading(config: PostgresConfig) -> Iterator[psycopg.Connection[Any]]:
     """Open a connection on which nothing will be changed."""
-    with connect_blocking(config, autocommit=True) as connection, explained(config, "Reading the schema failed"):
+    with (
+        connect_blocking(config, autocommit=True) as connection,
+        explained(config, connection, "Reading the schema failed"),
+    ):
         yield connection
 
 
@@ -71,9 +82,8 @@ def migrating(config: PostgresConfig, wait_seconds: float = LOCK_WAIT_SECONDS) -
     """
     with connect_blocking(config, autocommit=True) as connection:
         connection.add_notice_handler(lambda notice: log.info("%s: %s", notice.severity, notice.message_primary))
-        with explained(config, "Preparing the migration failed"):
+        with explained(config, connection, "Preparing the migration failed"):
             check(connection, config)
-            connection.execute("SET statement_timeout = 0")
             # The server notices a killed client in the middle of a statement, if its platform can.
             with suppress(psycopg.errors.InvalidParameterValue):
                 connection.execute("SET client_connection_check_interval = '2s'")

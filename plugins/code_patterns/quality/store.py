@@ -89,7 +89,7 @@ class ScoreStore:
     async def lock(self) -> None:
         """Wait until no other backfill of the database runs; the lock ends with the session."""
         lock = Lock("code_patterns quality", "", holder="quality backfill", subject=self._config.address)
-        async with database_errors(self._config):
+        async with database_errors(self._config, self._connection):
             await take(self._connection, lock)
 
     async def known(self, hashes: Mapping[UUID, str]) -> frozenset[UUID]:
@@ -107,7 +107,7 @@ class ScoreStore:
         """
         latest = {item.point.pattern_id: item for item in scored}
         try:
-            async with database_errors(self._config):
+            async with database_errors(self._config, self._connection):
                 await self._connection.execute(
                     query("quality_store"),
                     {
@@ -123,7 +123,7 @@ class ScoreStore:
 
     async def start_run(self, run: RunIdentity, collections: Sequence[str]) -> None:
         """Record this run in the history, and mark killed runs as abandoned."""
-        async with database_errors(self._config), self._connection.transaction():
+        async with database_errors(self._config, self._connection), self._connection.transaction():
             await self._connection.execute(query("quality_abandon_runs"))
             await self._connection.execute(
                 query("quality_start_run"),
@@ -142,13 +142,13 @@ class ScoreStore:
 
         :param outcome: the parameters of ``quality_finish_run.sql`` except ``id``
         """
-        async with database_errors(self._config):
+        async with database_errors(self._config, self._connection):
             await self._connection.execute(
                 query("quality_finish_run"), {"id": run.id, **outcome, "details": Jsonb(outcome["details"])}
             )
 
     async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        async with database_errors(self._config):
+        async with database_errors(self._config, self._connection):
             cursor = await self._connection.execute(query(name), parameters or None)
             return await cursor.fetchall()
 

@@ -71,7 +71,7 @@ class LockedSession:
     async def take(self, *locks: Lock) -> None:
         """Take locks one after the other; wait as long as others hold them."""
         self._locks = locks
-        async with database_errors(self._config):
+        async with database_errors(self._config, self._connection):
             for lock in locks:
                 await take(self._connection, lock)
 
@@ -93,17 +93,17 @@ class LockedSession:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Run the statements inside as one transaction."""
-        async with database_errors(self._config), self._connection.transaction():
+        async with database_errors(self._config, self._connection), self._connection.transaction():
             yield
 
     async def execute(self, name: str, /, **parameters: Any) -> None:
         """Run the query of this name."""
-        async with database_errors(self._config):
+        async with database_errors(self._config, self._connection):
             await self._connection.execute(query(name), parameters)
 
     async def fetch(self, name: str, /, **parameters: Any) -> Rows:
         """Run the query of this name and return its rows."""
-        async with database_errors(self._config):
+        async with database_errors(self._config, self._connection):
             cursor = await self._connection.execute(query(name), parameters)
             return await cursor.fetchall()
 

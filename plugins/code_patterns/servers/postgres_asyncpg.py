@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from functools import partial
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ import asyncpg
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, NO_FILE, PINNED, PostgresConfig
 from code_patterns.servers.postgres_errors import connection_failure
+from code_patterns.servers.postgres_inquiry import inquire_asyncpg
 from code_patterns.servers.postgres_session import SETTLE, refuse_disputed, undisturbed
 
 log = logging.getLogger(__name__)
@@ -67,9 +69,13 @@ class Borrowed:
             raise _unavailable(self._pool, self._timeout_seconds, error) from None
         return self._connection
 
-    async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            await inquire_asyncpg(self._connection, error)
         # A pool that a caller made has connections of another class, and always resets them.
-        if kind is None and not self._reset and (leave := getattr(self._connection, "leave_unreset", None)):
+        elif not self._reset and (leave := getattr(self._connection, "leave_unreset", None)):
             leave()
         try:
             await self._pool.release(self._connection)

@@ -1,7 +1,7 @@
 """What an error of PostgreSQL means and what to do, whichever driver raised it."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -11,6 +11,7 @@ import psycopg
 
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_inquiry import CANCELLED, circumstances_of, inquire, is_unasked
 
 
 class Kind(Enum):
@@ -19,11 +20,17 @@ class Kind(Enum):
     AWAY = auto()
     """The connection broke, or the server is starting or stopping. A change may or may not have been made."""
     BUSY = auto()
-    """The server cannot do it now: deadlock, conflict, lock, statement time-out, no free slot, full disk."""
+    """The server cannot do it now: deadlock, conflict, lock, no free slot, full disk."""
+    CANCELLED = auto()
+    """Somebody cancelled the statement."""
+    LIMIT = auto()
+    """A time limit of the server ended the statement or the session."""
     INCOMPLETE = auto()
     """A table, column, function or schema is missing."""
     FORBIDDEN = auto()
     """The role lacks a right."""
+    HIDDEN = auto()
+    """Row-level security hides rows from the role."""
     READ_ONLY = auto()
     """The server or the session is read-only."""
     LOGIN = auto()
@@ -34,6 +41,8 @@ class Kind(Enum):
 
 _KIND_OF_STATE = {
     "25006": Kind.READ_ONLY,
+    "25P03": Kind.LIMIT,
+    "25P04": Kind.LIMIT,
     "3D000": Kind.LOGIN,
     "3F000": Kind.INCOMPLETE,
     "42501": Kind.FORBIDDEN,
@@ -43,6 +52,7 @@ _KIND_OF_STATE = {
     "57P01": Kind.AWAY,
     "57P02": Kind.AWAY,
     "57P03": Kind.AWAY,
+    "57P05": Kind.LIMIT,
 }
 _KIND_OF_CLASS = {
     "08": Kind.AWAY,
@@ -55,6 +65,14 @@ _KIND_OF_CLASS = {
 }
 """By the first two characters of the SQLSTATE, if the whole one is not listed; all others are ``REFUSED``."""
 
+_SETTING_OF_STATE = {
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+    "55P03": "lock_timeout",
+    "57014": "statement_timeout",
+    "57P05": "idle_session_timeout",
+}
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -64,17 +82,21 @@ class Fault:
     :param said: message of the server or the driver, on one line, without a full stop at the end
     :param detail: detail of the server
     :param hint: hint of the server
+    :param setting: the time limit that is the cause, with its value if it is known
+    :param hidden: tables of which row-level security hides rows from the role
     """
 
     kind: Kind
     said: str
     detail: str = ""
     hint: str = ""
+    setting: str = ""
+    hidden: tuple[str, ...] = ()
 
     @property
     def retryable(self) -> bool:
         """Whether the same may succeed later although nobody changes anything."""
-        return self.kind in (Kind.AWAY, Kind.BUSY)
+        return self.kind in (Kind.AWAY, Kind.BUSY, Kind.CANCELLED)
 
 
 def diagnose(error: BaseException) -> Fault | None:
@@ -82,9 +104,10 @@ def diagnose(error: BaseException) -> Fault | None:
 
     :param error: an error of psycopg, asyncpg or the network
     """
-    state = getattr(error, "sqlstate", None)
+    state, found = getattr(error, "sqlstate", None), circumstances_of(error)
+    state = state or (found and found.state)
     if isinstance(state, str):
-        kind = _KIND_OF_STATE.get(state) or _KIND_OF_CLASS.get(state[:2]) or Kind.REFUSED
+        kind, setting, hidden = _cause(error, state)
         # psycopg keeps the server's message in ``diag``, asyncpg in the error itself.
         said: Any = getattr(error, "diag", error)
         return Fault(
@@ -92,6 +115,8 @@ def diagnose(error: BaseException) -> Fault | None:
             _line(getattr(said, "message_primary", None) or str(error)) or type(error).__name__,
             _line(getattr(said, "message_detail", None) or getattr(said, "detail", None) or ""),
             _line(getattr(said, "message_hint", None) or getattr(said, "hint", None) or ""),
+            setting,
+            hidden,
         )
     if isinstance(error, TimeoutError):
         return Fault(Kind.BUSY, "no answer within the time-out of a statement")
@@ -101,6 +126,20 @@ def diagnose(error: BaseException) -> Fault | None:
     if isinstance(error, psycopg.Error):
         return Fault(Kind.REFUSED, said)
     return Fault(Kind.AWAY, said) if _is_of_asyncpg(error) else None
+
+
+def _cause(error: BaseException, state: str) -> tuple[Kind, str, tuple[str, ...]]:
+    """Return the kind of an error, the time limit that is the cause, and the tables that hide rows."""
+    kind = _KIND_OF_STATE.get(state) or _KIND_OF_CLASS.get(state[:2]) or Kind.REFUSED
+    setting, found = _SETTING_OF_STATE.get(state, ""), circumstances_of(error)
+    if kind is Kind.LIMIT or found is None:
+        return kind, setting if kind is Kind.LIMIT else "", ()
+    if kind is Kind.FORBIDDEN and found.hidden:
+        return Kind.HIDDEN, "", found.hidden
+    limit = f"{setting} ({found.limits[setting]})" if setting in found.limits else ""
+    if state == CANCELLED:
+        return Kind.LIMIT if limit else Kind.CANCELLED, limit, ()
+    return kind, limit, ()
 
 
 def _is_of_asyncpg(error: BaseException) -> bool:
@@ -128,7 +167,20 @@ def explain(fault: Fault, server: str, *, login: str = "", doing: str = "this", 
     if fault.kind is Kind.AWAY:
         return OutageError(f"{server} went away during {doing}: {said}. {if_away}".rstrip())
     if fault.kind is Kind.BUSY:
-        return OutageError(f"{server} could not do it now: {said}. Try again.")
+        limit = f", by the setting {fault.setting}" if fault.setting else ""
+        return OutageError(f"{server} could not do it now: {said}{limit}. Try again.")
+    if fault.kind is Kind.CANCELLED:
+        return OutageError(
+            f"{server} cancelled {doing}: {said}. The session has no statement_timeout, so somebody did it, as with "
+            "pg_cancel_backend, or a limit that held only inside the transaction. Try again."
+        )
+    if fault.kind is Kind.LIMIT:
+        return ConfigurationError(
+            f"{server} ended {doing} by the setting {fault.setting}: {said}. The same would happen again: set it to 0 "
+            f"for {role}, or where else it comes from, such as a trigger's function or a pooler."
+        )
+    if fault.kind is Kind.HIDDEN:
+        return hidden_rows(fault.hidden, server, login)
     if fault.kind is Kind.INCOMPLETE:
         return ConfigurationError(f"{server} lacks what {doing} needs: {said}. Run schema_migration first.")
     if fault.kind is Kind.FORBIDDEN:
@@ -143,6 +195,26 @@ def explain(fault: Fault, server: str, *, login: str = "", doing: str = "this", 
     if fault.kind is Kind.LOGIN:
         return ConfigurationError(f"{server} refused the login: {said}. Check database, login and password.")
     return ConfigurationError(f"{server} refused it: {said}.")
+
+
+def hidden_rows(tables: Sequence[str], server: str, login: str = "") -> ConfigurationError:
+    """Make the error for a role that may not see every row.
+
+    :param tables: tables of which row-level security hides rows
+    :param server: the server, as the subject of a sentence
+    :param login: the role, if it is known
+    """
+    role = f"the role '{login}'" if login else "the role of this connection"
+    return ConfigurationError(
+        f"{server} may hide rows of {' and '.join(tables)} from {role}: row-level security. To work on the rest "
+        "would be wrong. Use the role that owns the tables, or let this one see all rows: ALTER ROLE "
+        f"{quoted(login) if login else '...'} BYPASSRLS;"
+    )
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def connection_failure(config: PostgresConfig, error: Exception, cause: Exception | None) -> PatternsError:
@@ -176,8 +248,11 @@ def _for_a_person(config: PostgresConfig, cause: Exception) -> bool:
 
 
 @asynccontextmanager
-async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
+async def database_errors(config: PostgresConfig, connection: psycopg.AsyncConnection) -> AsyncIterator[None]:
     """Replace psycopg's errors by errors that name the connection and the remedy.
+
+    An error that only the session can explain passes while a failed transaction is open: it is replaced where this
+    stands around the transaction.
 
     An error of a statement or its data (:attr:`Kind.REFUSED`) is not replaced: only the caller knows whose data these
     are.
@@ -185,6 +260,9 @@ async def database_errors(config: PostgresConfig) -> AsyncIterator[None]:
     try:
         yield
     except psycopg.Error as error:
+        if is_unasked(connection, error):
+            raise
+        await inquire(connection, error)
         fault = diagnose(error)
         if fault is None or fault.kind is Kind.REFUSED:
             raise

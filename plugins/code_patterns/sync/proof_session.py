@@ -56,18 +56,18 @@ class ProofSession:
         """
         await self._connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
         await self._connection.set_read_only(True)
-        async with database_errors(self._config), self._connection.transaction():
+        async with database_errors(self._config, self._connection), self._connection.transaction():
             [(count,)] = await self._fetch("sync_proof_count")
             yield count
 
     async def rows(self) -> AsyncIterator[list[SourceRow]]:
         """The code patterns of the snapshot, in id order, read by one statement."""
-        async with database_errors(self._config):
+        async with database_errors(self._config, self._connection):
             await self._connection.execute(query("sync_proof_rows"))
         fetch = query("sync_proof_fetch")
         while True:
             async with (
-                database_errors(self._config),
+                database_errors(self._config, self._connection),
                 self._connection.cursor(row_factory=args_row(SourceRow)) as cursor,
             ):
                 await cursor.execute(fetch)
@@ -87,6 +87,6 @@ class ProofSession:
         return {row[0] for row in rows}
 
     async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        async with database_errors(self._config):
+        async with database_errors(self._config, self._connection):
             cursor = await self._connection.execute(query(name), parameters)
             return await cursor.fetchall()

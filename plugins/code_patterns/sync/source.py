@@ -12,7 +12,7 @@ from psycopg.rows import args_row
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.postgres_errors import database_errors
+from code_patterns.servers.postgres_errors import database_errors, hidden_rows
 from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query, query_over
 from code_patterns.sync.capture import Capture, judge
@@ -83,11 +83,7 @@ class PatternSource:
                 )
             hidden = [row[0] for row in await source._fetch("sync_hidden_rows")]
             if hidden:
-                raise ConfigurationError(
-                    f"Row-level security may hide rows of {' and '.join(hidden)} from the login '{config.user}' of "
-                    f"{config.address}; the sync would delete their points. Use the tables' owner, or let it see "
-                    f'all rows: ALTER ROLE "{config.user}" BYPASSRLS;'
-                )
+                raise hidden_rows(hidden, f"PostgreSQL at {config.address}", config.user)
             yield source
 
     async def capture(self) -> Capture:
@@ -204,19 +200,19 @@ class PatternSource:
 
     async def _rows(self, name: str, **parameters: Any) -> list[SourceRow]:
         async with (
-            database_errors(self.config),
+            database_errors(self.config, self._connection),
             self._connection.cursor(row_factory=args_row(SourceRow)) as cursor,
         ):
             await cursor.execute(query_over("sync_rows", name), parameters)
             return await cursor.fetchall()
 
     async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        async with database_errors(self.config):
+        async with database_errors(self.config, self._connection):
             cursor = await self._connection.execute(query(name), parameters)
             return await cursor.fetchall()
 
     async def _fetch_over(self, name: str, rows: str) -> list[tuple[Any, ...]]:
-        async with database_errors(self.config):
+        async with database_errors(self.config, self._connection):
             return await (await self._connection.execute(query_over(name, rows))).fetchall()
 
     async def _count(self, name: str, **parameters: Any) -> int:

@@ -4,7 +4,9 @@ import asyncio
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.migrations.runner import apply
+from code_patterns.migrations.runner import apply, plan, verify
+from code_patterns.quality.store import ScoreStore
+from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PINNED, PostgresConfig
 from code_patterns.servers.postgres_asyncpg import Borrowed, connect_asyncpg, open_pool
 from code_patterns.servers.postgres_psycopg import connect, connect_blocking
 from tests.conftest import config_of
+from tests.support.learning_database import Layer, LearningDatabase
 from tests.support.two_sides import TwoSides, rows
 
 SHOW = "SELECT name, setting FROM pg_settings WHERE lower(name) = ANY(%s)"
@@ -278,23 +283,68 @@ def test_other_encodings(sides: TwoSides, postgres_server: str, encoding: str) -
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def test_rows_that_the_login_may_not_see(sides: TwoSides, postgres_server: str) -> None:
+@contextmanager
+def restricted(config: PostgresConfig, table: str) -> Iterator[PostgresConfig]:
+    """A role that may do everything with the tables, and must see only some rows of one."""
+    role = sql.Identifier(f"{config.database}_role")
+    with psycopg.connect(config.conninfo, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(role))
+        admin.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(role))
+        admin.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(role))
+        admin.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(sql.Identifier(table)))
+        admin.execute(sql.SQL("CREATE POLICY few ON {} USING (false)").format(sql.Identifier(table)))
+        try:
+            yield replace(config, user=f"{config.database}_role", password="secret")
+        finally:
+            admin.execute(sql.SQL("DROP POLICY few ON {}").format(sql.Identifier(table)))
+            admin.execute(sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY").format(sql.Identifier(table)))
+            admin.execute(sql.SQL("DROP OWNED BY {}").format(role))
+            admin.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+def hidden_rows_of(table: str) -> str:
+    return rf"hide rows of {table} from the role '.*_role': row-level security.*ALTER ROLE \".*_role\" BYPASSRLS"
+
+
+@pytest.mark.parametrize(
+    "table", ["pattern_lineage_nodes", "pattern_sync_tombstones", "pattern_sync_checkpoints", "pattern_sync_runs"]
+)
+def test_the_sync_does_nothing_with_rows_that_it_may_not_see(sides: TwoSides, table: str) -> None:
     sides.insert(rows(6))
     sides.sync("full")
-    role = f"{sides.postgres.database}_role"
     owner = sides.postgres
-    with psycopg.connect(owner.conninfo, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(role)))
-        admin.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(sql.Identifier(role)))
-        admin.execute("ALTER TABLE pattern_lineage_nodes ENABLE ROW LEVEL SECURITY")
-        admin.execute("CREATE POLICY few ON pattern_lineage_nodes USING (language = 'python')")
-        try:
-            sides.postgres = replace(owner, user=role, password="secret")
-            with pytest.raises(ConfigurationError, match=r"Row-level security.*pattern_lineage_nodes.*BYPASSRLS"):
-                sides.sync("full", settled=False)
-        finally:
-            sides.postgres = owner
-            admin.execute(sql.SQL("DROP OWNED BY {0}").format(sql.Identifier(role)))
-            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    with restricted(owner, table) as sides.postgres, pytest.raises(ConfigurationError, match=hidden_rows_of(table)):
+        sides.sync("full", settled=False)
+    sides.postgres = owner
     assert len(sides.points()) == 6
     sides.assert_equal_sides()
+
+
+def test_the_quality_backfill_and_the_migrations_neither(migrated_database: str) -> None:
+    owner, run = config_of(migrated_database), RunIdentity(uuid.uuid4(), "dag", "run", 1)
+
+    async def known(config: PostgresConfig) -> None:
+        async with ScoreStore.open(config) as store:
+            await store.start_run(run, ["code_patterns"])
+            await store.known({uuid.uuid4(): "hash"})
+
+    table = "pattern_quality_metrics"
+    with restricted(owner, table) as config, pytest.raises(ConfigurationError, match=hidden_rows_of(table)):
+        asyncio.run(known(config))
+    table = "pattern_quality_runs"
+    with restricted(owner, table) as config, pytest.raises(ConfigurationError, match=hidden_rows_of(table)):
+        asyncio.run(known(config))
+    table = "pattern_schema_migrations"
+    for act in (verify, partial(plan, direction="up", target=None)):
+        with restricted(owner, table) as config, pytest.raises(ConfigurationError, match=hidden_rows_of(table)):
+            act(config)
+
+
+def test_the_storage_layer_neither(learning: LearningDatabase) -> None:
+    async def read(layer: Layer) -> str:
+        return await layer.refused("get_top")
+
+    with restricted(config_of(learning.dsn), "pattern_templates") as config:
+        said = LearningDatabase(config.conninfo).use(read)
+    assert "PostgreSQL may hide rows of pattern_templates from the role of this connection: row-level security" in said
+    assert "BYPASSRLS" in said

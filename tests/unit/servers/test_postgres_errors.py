@@ -17,6 +17,8 @@ CONFIG = PostgresConfig("patterns_postgres", "db", "patterns", "sync", "a-secret
     [
         ("08006", Kind.AWAY),
         ("25006", Kind.READ_ONLY),
+        ("25P03", Kind.LIMIT),
+        ("25P04", Kind.LIMIT),
         ("28P01", Kind.LOGIN),
         ("3D000", Kind.LOGIN),
         ("40P01", Kind.BUSY),
@@ -27,6 +29,7 @@ CONFIG = PostgresConfig("patterns_postgres", "db", "patterns", "sync", "a-secret
         ("57014", Kind.BUSY),
         ("57P01", Kind.AWAY),
         ("57P03", Kind.AWAY),
+        ("57P05", Kind.LIMIT),
         ("22001", Kind.REFUSED),
         ("23505", Kind.REFUSED),
     ],
@@ -64,6 +67,9 @@ def test_an_error_of_something_else_is_none_of_postgresql() -> None:
         ("42501", ConfigurationError, "does not let the role 'sync' do this: said. Grant it the right"),
         ("42P01", ConfigurationError, "lacks what the run needs: said. Run schema_migration first"),
         ("57P01", OutageError, "went away during the run: said. Look."),
+        ("25P03", ConfigurationError, "ended the run by the setting idle_in_transaction_session_timeout: said."),
+        ("25P04", ConfigurationError, "by the setting transaction_timeout: said. The same would happen again: set it"),
+        ("57P05", ConfigurationError, "by the setting idle_session_timeout: said"),
     ],
 )
 def test_the_remedy_is_named(state: str, kind: type[PatternsError], says: str) -> None:
