@@ -16,7 +16,7 @@ NO_FILE = os.devnull + "/none"
 PINNED: Mapping[str, str] = {
     # How values look.
     "client_encoding": "UTF8",
-    "datestyle": "ISO",
+    "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
     "timezone": "UTC",
     "bytea_output": "hex",
@@ -78,7 +78,7 @@ class PostgresConfig:
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": "code_patterns",
                 **self.options,
-                "options": f"{self.options.get('options') or ''} {_as_switches(PINNED)}".strip(),
+                "options": self.switches,
                 "client_encoding": PINNED["client_encoding"],
                 "host": self.host,
                 "hostaddr": "",
@@ -90,6 +90,11 @@ class PostgresConfig:
                 "passfile": NO_FILE,
             }
         )
+
+    @property
+    def switches(self) -> str:
+        """The libpq parameter ``options``: the connection's own, then the settings of every session."""
+        return f"{self.options.get('options') or ''} {_as_switches(PINNED)}".strip()
 
     @property
     def address(self) -> str:

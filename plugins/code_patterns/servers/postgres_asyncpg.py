@@ -14,9 +14,13 @@ from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, NO_FILE, PINNED, PostgresConfig
 from code_patterns.servers.postgres_errors import connection_failure
 from code_patterns.servers.postgres_inquiry import inquire_asyncpg
-from code_patterns.servers.postgres_session import SETTLE, refuse_disputed, undisturbed
+from code_patterns.servers.postgres_pooler import is_refused_at_start, shared_process
+from code_patterns.servers.postgres_session import settle, settling, undisturbed
+from code_patterns.sql import query
 
 log = logging.getLogger(__name__)
+
+OTHER_PROCESS_SECONDS = 5.0
 
 _TLS = ("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation")
 _SESSION = ("application_name", "options", "client_encoding")
@@ -30,6 +34,7 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
     """
 
     _unchanged = False
+    _pinned: str | None = None
 
     def leave_unreset(self) -> None:
         """Skip the next reset: nothing was set in the session."""
@@ -40,7 +45,13 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]
         unchanged, self._unchanged = self._unchanged, False
         if not unchanged:
             await self.execute(self.get_reset_query())
-            await self.execute(SETTLE.decode())
+            if self._pinned is not None:
+                await self.execute(query("session_pin").decode(), self._pinned)
+            await self.execute(query("session_settle").decode())
+
+    def pin(self, settings: str) -> None:
+        """Set these again after a reset: behind a pooler the session did not start with them."""
+        self._pinned = settings
 
 
 class Borrowed:
@@ -94,7 +105,7 @@ async def connect_asyncpg(config: PostgresConfig, settings: Mapping[str, str]) -
     try:
         connection = await _connect(**asyncpg_arguments(config, settings))
         try:
-            await _settle(config, connection)
+            await _settle(config, settings, connection)
         except BaseException:
             connection.terminate()
             raise
@@ -121,7 +132,7 @@ async def open_pool(
             command_timeout=command_timeout,
             connection_class=PooledConnection,
             connect=_connect,
-            init=partial(_settle, config),
+            init=partial(_settle, config, settings),
             reset=PooledConnection.reset_if_changed,
         )
     except _FAILURES as error:
@@ -131,19 +142,62 @@ async def open_pool(
 async def refusal(config: PostgresConfig) -> Exception | None:
     """Ask a server that refused psycopg why; ``None`` if it does not refuse now."""
     try:
-        connection = await _connect(**asyncpg_arguments(config, {}, strict=False))
+        # With the settings in the form in which libpq sends them.
+        arguments = asyncpg_arguments(config, {}, strict=False) | {"server_settings": {"options": config.switches}}
+        connection = await undisturbed(asyncpg.connect(**arguments).__await__())
     except _FAILURES as error:
         return error
     connection.terminate()
     return None
 
 
+async def other_process(config: PostgresConfig) -> int | None:
+    """Open another session behind a pooler for a moment.
+
+    :return: its server process; ``None`` if it gets none in time, because other sessions keep theirs
+    """
+    # Named statements belong to a server process; this session may get another one for each transaction.
+    arguments = asyncpg_arguments(config, {}, strict=False) | {"statement_cache_size": 0}
+    connection = None
+    try:
+        async with asyncio.timeout(OTHER_PROCESS_SECONDS):
+            connection = await _connect(**arguments)
+            async with connection.transaction():
+                return int(await connection.fetchval(query("session_process").decode()))
+    except (TimeoutError, *_FAILURES):
+        return None
+    finally:
+        if connection is not None:
+            connection.terminate()
+
+
 async def _connect(*arguments: Any, **named: Any) -> Any:
-    return await undisturbed(asyncpg.connect(*arguments, **named).__await__())
+    try:
+        return await undisturbed(asyncpg.connect(*arguments, **named).__await__())
+    except asyncpg.PostgresError as error:
+        if not is_refused_at_start(error):
+            raise
+    return await undisturbed(asyncpg.connect(*arguments, **named | {"server_settings": {}}).__await__())
 
 
-async def _settle(config: PostgresConfig, connection: Any) -> None:
-    refuse_disputed(config, await connection.fetchval(SETTLE.decode()))
+async def _settle(config: PostgresConfig, settings: Mapping[str, str], connection: Any) -> None:
+    async def fetch(name: str, *parameters: str) -> Any:
+        # isinstance() says yes for every connection of asyncpg.
+        if name == "session_pin" and type(connection) is PooledConnection:
+            connection.pin(*parameters)
+        return await connection.fetchrow(query(name).decode(), *parameters)
+
+    wanted = {**settings, **_application_name(config)}
+    try:
+        await settle(settling(config, connection.get_server_pid(), wanted), fetch, partial(other_process, config))
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
+        # Another session has, or had, this server process.
+        raise shared_process(config) from None
+
+
+def _application_name(config: PostgresConfig) -> dict[str, str]:
+    options = config.options
+    return {"application_name": str(options["application_name"])} if "application_name" in options else {}
 
 
 def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, strict: bool = True) -> dict[str, Any]:
@@ -162,7 +216,6 @@ def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, st
         )
     tls = {name: options[name] for name in _TLS if name in options}
     session = {"options": str(options["options"])} if options.get("options") else {}
-    named = {"application_name": str(options["application_name"])} if "application_name" in options else {}
     arguments: dict[str, Any] = {
         # asyncpg takes the names of TLS files only in a URL; the other arguments are given directly.
         "dsn": f"postgresql:///?{urlencode(tls)}" if tls else None,
@@ -173,7 +226,7 @@ def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, st
         "password": config.password or "",
         "passfile": NO_FILE,
         "timeout": float(options.get("connect_timeout") or CONNECT_TIMEOUT_SECONDS),
-        "server_settings": {**session, **PINNED, **settings, **named},
+        "server_settings": {**session, **PINNED, **settings, **_application_name(config)},
     }
     if "target_session_attrs" in options:
         arguments["target_session_attrs"] = options["target_session_attrs"]

@@ -1,17 +1,23 @@
 """Open connections of psycopg."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
+from psycopg.conninfo import make_conninfo
 
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import connection_failure
-from code_patterns.servers.postgres_session import SETTLE, refuse_disputed, undisturbed
+from code_patterns.servers.postgres_pooler import is_refused_at_start
+from code_patterns.servers.postgres_session import settle, settle_blocking, settling, undisturbed
+from code_patterns.sql import query
+
+Result = TypeVar("Result")
 
 _AS_STORED = "SET client_encoding = 'SQL_ASCII'"
 
@@ -35,10 +41,14 @@ async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycop
     :raises OutageError: the server cannot be reached, is starting up or full
     """
     connection = None
+
     try:
-        connection = await _AsyncConnection.connect(config.conninfo, autocommit=True)
-        row = await (await connection.execute(SETTLE)).fetchone()
-        refuse_disputed(config, row[0] if row else None)
+        connection = await _open(config)
+        await settle(
+            settling(config, connection.info.backend_pid),
+            partial(_fetch, psycopg.AsyncRawCursor(connection)),
+            partial(_other_process, config),
+        )
         if _read_any_bytes(connection):
             await connection.execute(_AS_STORED)
         await connection.set_autocommit(autocommit)
@@ -54,10 +64,14 @@ async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycop
 def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.Connection:
     """Open a connection for code without an event loop; errors as in :func:`connect`."""
     connection = None
+
     try:
-        connection = _Connection.connect(config.conninfo, autocommit=True)
-        row = connection.execute(SETTLE).fetchone()
-        refuse_disputed(config, row[0] if row else None)
+        connection = _open_blocking(config)
+        settle_blocking(
+            settling(config, connection.info.backend_pid),
+            partial(_fetch_blocking, psycopg.RawCursor(connection)),
+            lambda: _in_thread(_other_process(config)),
+        )
         if _read_any_bytes(connection):
             connection.execute(_AS_STORED)
         connection.autocommit = autocommit
@@ -65,12 +79,48 @@ def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psy
         if connection is not None:
             connection.close()
         if isinstance(error, psycopg.Error):
-            with ThreadPoolExecutor(1) as thread:
-                # In another thread, because this one may have a running event loop.
-                cause = thread.submit(asyncio.run, _cause(config, error)).result()
-            raise connection_failure(config, error, cause) from None
+            raise connection_failure(config, error, _in_thread(_cause(config, error))) from None
         raise
     return connection
+
+
+async def _fetch(cursor: psycopg.AsyncRawCursor, name: str, *parameters: str) -> Any:
+    return await (await cursor.execute(query(name), parameters)).fetchone()
+
+
+def _fetch_blocking(cursor: psycopg.RawCursor, name: str, *parameters: str) -> Any:
+    return cursor.execute(query(name), parameters).fetchone()
+
+
+async def _open(config: PostgresConfig) -> _AsyncConnection:
+    try:
+        return await _AsyncConnection.connect(config.conninfo, autocommit=True)
+    except psycopg.OperationalError as error:
+        cause = await _cause(config, error)
+        if not is_refused_at_start(cause):
+            raise connection_failure(config, error, cause) from None
+    return await _AsyncConnection.connect(_without_settings(config), autocommit=True)
+
+
+def _open_blocking(config: PostgresConfig) -> _Connection:
+    try:
+        return _Connection.connect(config.conninfo, autocommit=True)
+    except psycopg.OperationalError as error:
+        cause = _in_thread(_cause(config, error))
+        if not is_refused_at_start(cause):
+            raise connection_failure(config, error, cause) from None
+    return _Connection.connect(_without_settings(config), autocommit=True)
+
+
+def _without_settings(config: PostgresConfig) -> str:
+    """Return a connection string that a pooler takes; the settings follow when the session is settled."""
+    return make_conninfo(config.conninfo, options="")
+
+
+def _in_thread(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    # This thread may have a running event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 class _AnyBytesLoader(Loader):
@@ -103,3 +153,9 @@ async def _cause(config: PostgresConfig, error: psycopg.Error) -> Exception | No
     from code_patterns.servers.postgres_asyncpg import refusal
 
     return await refusal(config)
+
+
+async def _other_process(config: PostgresConfig) -> int | None:
+    from code_patterns.servers.postgres_asyncpg import other_process
+
+    return await other_process(config)

@@ -3,26 +3,67 @@
 import os
 import threading
 import types
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.sql import query
-
-SETTLE = query("session_settle")
-"""The first statement of every session: settings that depend on the server, and the schema of the tables."""
+from code_patterns.servers.postgres_pooler import ANOTHER, Row, Step, behind_pooler
 
 Result = TypeVar("Result")
 
 _environment = threading.Lock()
 
 
-def refuse_disputed(config: PostgresConfig, schema: str | None) -> None:
+def settling(
+    config: PostgresConfig, reported: int, settings: Mapping[str, str] | None = None
+) -> Generator[Step, Row, None]:
+    """Settle a new session: the steps for either driver, each of which gets its row.
+
+    :param reported: the server process that the server named when the session started
+    :param settings: settings in addition to those of every session
+    :raises ConfigurationError: a pooler shares the session, or two schemas have these tables
+    """
+    [process] = yield "session_process", ()
+    if process != reported:
+        yield from behind_pooler(config, process, settings or {})
+    [disputed, *_] = yield "session_settle", ()
+    _refuse_disputed(config, disputed)
+
+
+async def settle(
+    steps: Generator[Step, Row, None],
+    fetch: Callable[..., Awaitable[Row]],
+    another: Callable[[], Awaitable[int | None]],
+) -> None:
+    """Take the steps of :func:`settling`.
+
+    :param fetch: runs a query with its parameters, and returns the first row
+    :param another: opens another session, and returns its server process
+    """
+    row: Row = None
+    with suppress(StopIteration):
+        while True:
+            step = steps.send(row)
+            row = (await another(),) if step is ANOTHER else await fetch(step[0], *step[1])
+
+
+def settle_blocking(
+    steps: Generator[Step, Row, None], fetch: Callable[..., Row], another: Callable[[], int | None]
+) -> None:
+    """Take the steps in code without an event loop; see :func:`settle`."""
+    row: Row = None
+    with suppress(StopIteration):
+        while True:
+            step = steps.send(row)
+            row = (another(),) if step is ANOTHER else fetch(step[0], *step[1])
+
+
+def _refuse_disputed(config: PostgresConfig, schema: str | None) -> None:
     """Check that it is clear which tables are meant.
 
-    :param schema: the first column that :data:`SETTLE` returned
+    :param schema: the first column of ``session_settle.sql``
     :raises ConfigurationError: the search_path of role or database names one schema, and ``public`` has such tables too
     """
     if schema is not None and "search_path" not in str(config.options.get("options", "")):

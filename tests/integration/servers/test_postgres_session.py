@@ -74,7 +74,7 @@ SETTINGS = {
 
 
 def assert_settled(found: dict[str, str]) -> None:
-    expected = {**PINNED, "datestyle": "ISO, MDY", "timezone": "UTC"}
+    expected = dict(PINNED)
     assert {name.lower(): setting for name, setting in found.items()} == expected
 
 
