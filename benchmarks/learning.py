@@ -147,8 +147,12 @@ def operations(manager: PatternDatabaseManager, ids: list[UUID]) -> list[Operati
             "tags": ["a", "b"],
         }
 
+    def inserted() -> tuple[Any, ...]:
+        name, kind, *others = data().values()
+        return uuid4(), name, kind, False, *others
+
     further = tuple(TEMPLATE[name] for name in ("language", "description", "template_code", "tags"))
-    insert_sql = insert("learning_insert", further, 3)
+    insert_sql = insert("learning_insert", further, 5)
     change = {"category": "net", "confidence_score": 0.5}
     update_sql = update(tuple(CHANGEABLE[name] for name in change))
     event = {"execution_time_ms": 12, "quality_before": 0.5, "quality_after": 0.75}
@@ -173,7 +177,7 @@ def operations(manager: PatternDatabaseManager, ids: list[UUID]) -> list[Operati
             "insert",
             "15 to 25",
             lambda: storage.execute_effect(ModelContractEffect("insert", data=data())),
-            lambda connection: connection.fetchrow(insert_sql, *data().values()),
+            lambda connection: connection.fetchrow(insert_sql, *inserted()),
         ),
         Operation(
             "update",

@@ -1,22 +1,29 @@
 """The base of the four nodes: run one operation, from its contract to its result."""
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from code_patterns.errors import OutageError, PatternsError
 from code_patterns.servers.postgres_asyncpg import Borrowed
-from code_patterns.servers.postgres_errors import diagnose, explain
+from code_patterns.servers.postgres_errors import Kind, diagnose, explain
 from pattern_learning import track2_integration, values
 from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.statements import statement
 from pattern_learning.values import Refusal, refuse
 
 log = logging.getLogger(__name__)
 
 ACQUIRE_TIMEOUT_SECONDS = 30.0
+REPEAT_WAITS_SECONDS = (0.0, 0.2, 1.0)
+"""Waits before a write is sent again because the answer was lost, in seconds."""
+IF_AWAY = "A change that was under way may or may not have been made; look before you repeat it."
+
+Result = TypeVar("Result")
 
 Operation = Callable[[Any, ModelContractEffect], Awaitable[Any]]
 """Method of a node."""
@@ -75,6 +82,53 @@ class PatternEffect:
             raise Refusal("The node has no pool. Await PatternDatabaseManager.initialize() before you build it.")
         return Borrowed(self.pool, self._acquire_timeout, reset=False)
 
+    async def _until_answered(self, work: Callable[[bool], Awaitable[Result]]) -> Result:
+        """Do work, and do it again while the connection breaks before the answer.
+
+        :param work: something that changes nothing more when it is done twice; it gets whether it is done again
+        """
+        for wait in (*REPEAT_WAITS_SECONDS, None):
+            try:
+                return await work(wait != REPEAT_WAITS_SECONDS[0])
+            except Exception as error:
+                if wait is None or not _is_lost(error):
+                    raise
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _committed(self, work: Callable[[Any], Awaitable[Result]]) -> Result:
+        """Do work in one transaction; if the answer to its COMMIT is lost, find out what became of it.
+
+        :param work: gets the connection; it is done again only if the first transaction was rolled back
+        """
+
+        async def attempt(_: bool) -> Result:
+            transaction = None
+            try:
+                async with self._transaction() as connection:
+                    result = await work(connection)
+                    transaction = await connection.fetchval(statement("learning_transaction"))
+            except Exception as error:
+                if transaction is None or not _is_lost(error) or not await self._was_committed(transaction):
+                    raise
+            return result
+
+        return await self._until_answered(attempt)
+
+    async def _was_committed(self, transaction: str) -> bool:
+        """Whether a transaction was committed, or rolled back.
+
+        :raises OutageError: it cannot be found out
+        """
+        for wait in REPEAT_WAITS_SECONDS:
+            await asyncio.sleep(wait)
+            with suppress(Exception):
+                async with self._connection() as connection:
+                    end = await connection.fetchval(statement("learning_transaction_end"), transaction)
+                if end in ("committed", "aborted"):
+                    return bool(end == "committed")
+        raise OutageError(f"PostgreSQL went away during the operation. {IF_AWAY}")
+
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
         """Take a connection from the pool and open a transaction on it."""
@@ -127,6 +181,11 @@ class PatternEffect:
         )
 
 
+def _is_lost(error: Exception) -> bool:
+    fault = diagnose(error)
+    return fault is not None and fault.kind is Kind.AWAY
+
+
 def reason_of(error: Exception) -> PatternsError | None:
     """Return why an operation failed; ``None`` if neither the caller nor PostgreSQL is the cause."""
     if isinstance(error, PatternsError):
@@ -139,7 +198,7 @@ def reason_of(error: Exception) -> PatternsError | None:
             fault,
             "PostgreSQL",
             doing="the operation",
-            if_away="A change that was under way may or may not have been made; look before you repeat it.",
+            if_away=IF_AWAY,
         )
         if fault
         else None

@@ -31,11 +31,15 @@ class NodePatternAnalyticsEffect(PatternEffect):
     async def _compute_analytics(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.optional_pattern_id(contract)
         period = arguments.period(contract, ANALYTICS_DAYS)
-        try:
+
+        async def compute(_: bool) -> Any:
             async with self._transaction() as connection:
-                compute = statements.statement("learning_compute")
-                row_id = await connection.fetchval(compute, period.start, period.end, pattern_id)
-                row = await connection.fetchrow(statements.statement("learning_analytics_row"), row_id)
+                statement = statements.statement("learning_compute")
+                row_id = await connection.fetchval(statement, period.start, period.end, pattern_id)
+                return await connection.fetchrow(statements.statement("learning_analytics_row"), row_id)
+
+        try:
+            row = await self._until_answered(compute)
         except asyncpg.ForeignKeyViolationError:
             if pattern_id is None:
                 raise

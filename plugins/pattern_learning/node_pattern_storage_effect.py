@@ -29,14 +29,22 @@ class NodePatternStorageEffect(PatternEffect):
 
     async def _insert(self, contract: ModelContractEffect) -> dict[str, Any]:
         data = _template("data", contract.data)
+        # Made here, not by the database: a template that is sent again has the same id.
+        template_id = data.pop("id", None) or uuid4()
         further = tuple(fields.TEMPLATE[name] for name in data if name not in _REQUIRED)
-        statement = statements.insert("learning_insert", further, 3)
-        given = (data[name] for name in (*_REQUIRED, *(field.name for field in further)))
-        try:
+        statement = statements.insert("learning_insert", further, 5)
+        key, given = [data[name] for name in _REQUIRED], [data[field.name] for field in further]
+
+        async def store(again: bool) -> Any:
             async with self._connection() as connection:
-                row = await connection.fetchrow(statement, *given)
+                return await connection.fetchrow(statement, template_id, *key, again, *given)
+
+        try:
+            row = await self._until_answered(store)
         except asyncpg.IntegrityConstraintViolationError as error:
             raise _explained("data", data, error) from None
+        if row is None:
+            raise Refusal(f"data.id: a template with id {template_id} already exists.")
         return as_text(row, id="pattern_id")
 
     async def _update(self, contract: ModelContractEffect) -> dict[str, Any]:
@@ -45,9 +53,13 @@ class NodePatternStorageEffect(PatternEffect):
         if not data:
             raise Refusal("data is empty; name the columns to change and their new values.")
         statement = statements.update(tuple(fields.TEMPLATE[name] for name in data))
-        try:
+
+        async def change(_: bool) -> Any:
             async with self._connection() as connection:
-                row = await connection.fetchrow(statement, pattern_id, *data.values())
+                return await connection.fetchrow(statement, pattern_id, *data.values())
+
+        try:
+            row = await self._until_answered(change)
         except asyncpg.IntegrityConstraintViolationError as error:
             raise _explained("data", data, error) from None
         if row is None:
@@ -56,9 +68,12 @@ class NodePatternStorageEffect(PatternEffect):
 
     async def _delete(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.pattern_id(contract)
-        async with self._transaction() as connection:
+
+        async def delete(connection: Any) -> Any:
             await connection.execute(statements.statement("learning_lock"), pattern_id)
-            row = await connection.fetchrow(statements.statement("learning_delete"), pattern_id)
+            return await connection.fetchrow(statements.statement("learning_delete"), pattern_id)
+
+        row = await self._committed(delete)
         if row is None:
             raise unknown_template(pattern_id)
         return {
@@ -75,12 +90,15 @@ class NodePatternStorageEffect(PatternEffect):
         rows = [_template(f"patterns[{number}]", given) for number, given in enumerate(contract.patterns)]
         _refuse_duplicates(rows)
         ids = [row.setdefault("id", uuid4()) for row in rows]
+
+        async def store(connection: Any) -> None:
+            for statement, columns in _chunks(rows):
+                stored = await connection.fetch(statement, *columns)
+                if len(stored) < len(columns[0]):
+                    raise _already_there(rows, set(columns[0]) - {record["id"] for record in stored})
+
         try:
-            async with self._transaction() as connection:
-                for statement, columns in _chunks(rows):
-                    stored = await connection.fetch(statement, *columns)
-                    if len(stored) < len(columns[0]):
-                        raise _already_there(rows, set(columns[0]) - {record["id"] for record in stored})
+            await self._committed(store)
         except asyncpg.IntegrityConstraintViolationError as error:
             column, key = violated_key(error)
             at = next((number for number, row in enumerate(rows) if str(row.get(column)) == key), "")

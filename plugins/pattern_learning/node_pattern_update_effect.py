@@ -1,13 +1,11 @@
 """Write usage events, statistics and relationships of templates."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import uuid4
 
 import asyncpg
 
-from code_patterns.servers.postgres_errors import Kind, diagnose
 from pattern_learning import arguments, fields, statements, values
 from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
@@ -16,9 +14,6 @@ from pattern_learning.rows import as_text
 from pattern_learning.values import Refusal
 
 __all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternUpdateEffect"]
-
-REPEAT_WAITS_SECONDS = (0.0, 0.2, 1.0)
-"""Waits before a usage event is sent again because the answer was lost, in seconds."""
 
 _ENDS = ("source_pattern_id", "target_pattern_id", "relationship_type")
 _CHANGEABLE = ("strength", "description", "context")
@@ -47,23 +42,23 @@ class NodePatternUpdateEffect(PatternEffect):
         return as_text(row, id="event_id")
 
     async def _fetch_repeatably(self, statement: str, *parameters: Any) -> Any:
-        """Run a statement, and again while its answer is lost; the second time it does nothing."""
-        for wait in (*REPEAT_WAITS_SECONDS, None):
-            try:
-                async with self._connection() as connection:
-                    return await connection.fetchrow(statement, *parameters)
-            except Exception as error:
-                fault = diagnose(error)
-                if wait is None or fault is None or fault.kind is not Kind.AWAY:
-                    raise
-            await asyncio.sleep(wait)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        """Run a statement that changes nothing more when it is sent again."""
+
+        async def fetch(_: bool) -> Any:
+            async with self._connection() as connection:
+                return await connection.fetchrow(statement, *parameters)
+
+        return await self._until_answered(fetch)
 
     async def _update_stats(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.pattern_id(contract)
-        async with self._transaction() as connection:
-            await connection.execute(statements.statement("learning_update_stats"), pattern_id)
-            row = await connection.fetchrow(statements.statement("learning_stats"), pattern_id)
+
+        async def count(_: bool) -> Any:
+            async with self._transaction() as connection:
+                await connection.execute(statements.statement("learning_update_stats"), pattern_id)
+                return await connection.fetchrow(statements.statement("learning_stats"), pattern_id)
+
+        row = await self._until_answered(count)
         if row is None:
             raise unknown_template(pattern_id)
         return as_text(row, id="pattern_id")
@@ -76,9 +71,9 @@ class NodePatternUpdateEffect(PatternEffect):
         if given["source_pattern_id"] == given["target_pattern_id"]:
             raise Refusal("relationship_data.target_pattern_id is source_pattern_id: a template has none with itself.")
         parameters = [given.get(name) for name in (*_ENDS, *_CHANGEABLE)]
+        create = statements.statement("learning_create_relationship")
         try:
-            async with self._connection() as connection:
-                row = await connection.fetchrow(statements.statement("learning_create_relationship"), *parameters)
+            row = await self._fetch_repeatably(create, *parameters, uuid4())
         except asyncpg.ForeignKeyViolationError as error:
             column, key = violated_key(error)
             raise Refusal(f"relationship_data.{column} is {key}, but there is no template with this id.") from None
@@ -92,8 +87,7 @@ class NodePatternUpdateEffect(PatternEffect):
         if not changed:
             raise Refusal(f"relationship_data changes nothing; give {', '.join(_CHANGEABLE)}, or some of them.")
         parameters = [given.get(name) for name in ("relationship_id", *_ENDS, *_CHANGEABLE)]
-        async with self._connection() as connection:
-            row = await connection.fetchrow(statements.statement("learning_update_relationship"), *parameters)
+        row = await self._fetch_repeatably(statements.statement("learning_update_relationship"), *parameters)
         if row is None:
             named = ", ".join(f"{name} {given[name]}" for name in ("relationship_id", *_ENDS) if given.get(name))
             raise Refusal(f"relationship_data names no relationship: there is none with {named}.")

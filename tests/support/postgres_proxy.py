@@ -136,7 +136,8 @@ def _exchange(proxy: PostgresProxy, client: socket.socket, server: _Server, prep
             if source is client:
                 if kind == b"X":
                     return False
-                lose = lose or bool(proxy.lose and proxy.lose in _statement(kind, body, prepared))
+                text = _statement(kind, body, prepared)
+                lose = lose or bool(proxy.lose and proxy.lose in text)
                 server.socket.sendall(message)
                 continue
             if lose and kind == b"Z":
