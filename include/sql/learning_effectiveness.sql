@@ -10,8 +10,13 @@ SELECT
     usage.success_rate,
     usage.avg_execution_time_ms,
     usage.avg_quality_improvement,
-    usage.first_used,
-    usage.last_used
+    -- As of a template's columns: null if Python has no such time.
+    CASE
+        WHEN usage.first_used >= '0001-01-01 00:00+00' AND usage.first_used < '10000-01-01 00:00+00' THEN usage.first_used
+    END AS first_used,
+    CASE
+        WHEN usage.last_used >= '0001-01-01 00:00+00' AND usage.last_used < '10000-01-01 00:00+00' THEN usage.last_used
+    END AS last_used
 FROM pattern_templates AS template
 CROSS JOIN LATERAL (
     SELECT

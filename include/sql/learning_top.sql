@@ -26,7 +26,10 @@ SELECT
     chosen.confidence_score,
     usage.avg_quality_improvement,
     usage.recent_usage_count,
-    chosen.last_used_at
+    -- As of a template's columns: null if Python has no such time.
+    CASE
+        WHEN chosen.last_used_at >= '0001-01-01 00:00+00' AND chosen.last_used_at < '10000-01-01 00:00+00' THEN chosen.last_used_at
+    END AS last_used_at
 FROM chosen
 CROSS JOIN LATERAL (
     SELECT

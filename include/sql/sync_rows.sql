@@ -11,7 +11,7 @@ SELECT
     metadata::text,
     -- Infinite times, and those before year 1 or after 9999, have no ISO 8601 form that readers could parse.
     CASE
-        WHEN created_at >= '0001-01-02' AND created_at < '9999-12-31' THEN created_at
+        WHEN created_at >= '0001-01-01 00:00+00' AND created_at < '10000-01-01 00:00+00' THEN created_at
     END AS created_at,
     file_path,
     language,

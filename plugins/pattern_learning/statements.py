@@ -14,9 +14,14 @@ from pattern_learning.fields import COLUMNS, FILTERS, TEMPLATE, Field
 _CAST = {"jsonb": "text::jsonb"}
 # unnest() would take an array of arrays apart, so lists and documents are sent as text.
 _ARRAY = {"jsonb": "text", "text[]": "text"}
-# Documents are read as text too, so that they are the same on a pool that decodes them.
+# Documents are read as text too, so that they are the same on a pool that decodes them. Times that Python does not have
+# (infinite, before year 1, after year 9999) are null, as in the payloads of the sync.
+_READ = {
+    "jsonb": "{0}::text",
+    "timestamptz": "CASE WHEN {0} >= '0001-01-01 00:00+00' AND {0} < '10000-01-01 00:00+00' THEN {0} END",
+}
 _TEMPLATE_COLUMNS = "".join(
-    f", template.{field.name}::text AS {field.name}" if field.sql_type == "jsonb" else f", template.{field.name}"
+    f", {_READ.get(field.sql_type, '{0}').format(f'template.{field.name}')} AS {field.name}"
     for field in COLUMNS
     if field.name != "id"
 )

@@ -78,8 +78,10 @@ def _refuse_disputed(config: PostgresConfig, schema: str | None) -> None:
 def without_environment() -> Iterator[None]:
     """Hide the variables ``PG*`` of this process; libpq and asyncpg fill in from them what a connection leaves open.
 
-    No connection parameter can override some of them, such as ``PGSERVICE`` and ``PGTZ``. Code inside must not wait.
+    Code inside must not wait: other threads miss the variables meanwhile.
     """
+    # Explicit parameters are not enough: libpq takes an empty ``service`` as the name of a service that is missing, and
+    # without one it reads PGSERVICE. PGTZ, PGDATESTYLE and PGGEQO are no parameters, and win over ``options``.
     with _environment:
         hidden = {name: value for name, value in os.environ.items() if name.startswith("PG")}
         for name in hidden:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
+from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 
 from code_patterns.errors import ConfigurationError, OutageError
@@ -113,6 +113,18 @@ def test_the_environment_changes_nothing(
     assert sides.sync("full", settled=False).counts["new"] == 4
     monkeypatch.delenv(name)
     sides.assert_equal_sides()
+
+
+def test_every_variable_of_libpq_at_once(sides: TwoSides, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    documented = {option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
+    # These are no parameters of a connection.
+    documented |= {"PGTZ", "PGDATESTYLE", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFDIR", "PGLOCALEDIR", "PGREALM"}
+    documented |= {"PGREQUIRESSL", "PGSERVICE", "PGREQUIREPEER"}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in documented | ENVIRONMENT.keys():
+        monkeypatch.setenv(name, ENVIRONMENT.get(name, "/nonexistent"))
+    assert_sessions_are_settled(sides.postgres)
+    assert all(os.environ[name] == value for name, value in ENVIRONMENT.items())
 
 
 def test_files_at_home_change_nothing(sides: TwoSides, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
