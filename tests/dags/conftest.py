@@ -1,6 +1,5 @@
 """DAG runs as Airflow does them: a metadata database, connections by environment, the bundle's own DAG files."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.connections import set_connection, set_postgres
 from tests.support.leaks import LEAKS
 from tests.support.two_sides import TwoSides
 
@@ -49,17 +49,8 @@ class Outcome:
 @pytest.fixture
 def connected(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> TwoSides:
     """The sides, with connections and Variables that name it."""
-    postgres, qdrant = sides.postgres, sides.qdrant
-    set_connection(
-        monkeypatch,
-        "patterns_postgres",
-        conn_type="postgres",
-        host=postgres.host,
-        port=postgres.port,
-        schema=postgres.database,
-        login=postgres.user,
-        password=postgres.password,
-    )
+    qdrant = sides.qdrant
+    set_postgres(monkeypatch, sides.postgres)
     extra = {"path": qdrant.path} if qdrant.path else {"url": qdrant.url}
     set_connection(monkeypatch, "patterns_qdrant", conn_type="qdrant", extra=extra, password=qdrant.api_key)
     embedding = {"api": "hashing", "dimension": sides.embedding.dimension}
@@ -67,11 +58,6 @@ def connected(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> TwoSides:
     monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", sides.collection)
     monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_PATIENCE_SECONDS", "0")
     return sides
-
-
-def set_connection(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: Any) -> None:
-    """Define an Airflow connection by its environment variable."""
-    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from tests.conftest import config_of
-from tests.dags.conftest import Outcome, set_connection
+from tests.dags.conftest import Outcome
+from tests.support.connections import set_connection, set_postgres
 from tests.support.leaks import secret
 from tests.support.two_sides import TwoSides, rows
 
@@ -40,15 +41,7 @@ class Workbench:
     empty_database: str
 
     def postgres(self, **changes: Any) -> None:
-        fields = {
-            "conn_type": "postgres",
-            "host": self.sides.postgres.host,
-            "port": self.sides.postgres.port,
-            "schema": self.sides.postgres.database,
-            "login": self.sides.postgres.user,
-            "password": self.sides.postgres.password,
-        }
-        set_connection(self.monkeypatch, "patterns_postgres", **{**fields, **changes})
+        set_postgres(self.monkeypatch, self.sides.postgres, **changes)
 
     def embeddings(self, **fields: Any) -> None:
         set_connection(self.monkeypatch, "patterns_embeddings", conn_type="embedding", **fields)

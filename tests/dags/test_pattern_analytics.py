@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pattern_learning.operators.operation import PatternLearningOperator
 from tests.conftest import ROOT, config_of
-from tests.dags.conftest import Outcome, set_connection
+from tests.dags.conftest import Outcome
+from tests.support.connections import set_postgres
 from tests.support.learning_database import Layer, LearningDatabase, template
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -26,16 +27,7 @@ NUMBERS = (
 def connected_learning(learning: LearningDatabase, monkeypatch: pytest.MonkeyPatch) -> LearningDatabase:
     """The storage layer's database as the Airflow connection."""
     config = config_of(learning.dsn)
-    set_connection(
-        monkeypatch,
-        "patterns_postgres",
-        conn_type="postgres",
-        host=config.host,
-        port=config.port,
-        schema=config.database,
-        login=config.user,
-        password=config.password,
-    )
+    set_postgres(monkeypatch, config)
     return learning
 
 
@@ -179,13 +171,11 @@ def test_a_database_that_is_not_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = config_of(empty_database)
-    fields = {"conn_type": "postgres", "host": config.host, "port": config.port, "login": config.user}
-    fields |= {"password": config.password}
-    set_connection(monkeypatch, "patterns_postgres", **fields, schema=config.database)
+    set_postgres(monkeypatch, config)
     outcome = run_dag("pattern_analytics", "compute")
     assert outcome.state == "failed"
     assert "Run schema_migration first" in outcome.message
-    set_connection(monkeypatch, "patterns_postgres", **fields, schema="nowhere")
+    set_postgres(monkeypatch, config, schema="nowhere")
     assert '"nowhere" does not exist' in run_dag("pattern_analytics", "compute").message
 
 

@@ -9,8 +9,9 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset
 
 from tests.conftest import ROOT
-from tests.dags.conftest import Outcome, set_connection
+from tests.dags.conftest import Outcome
 from tests.integration.quality.test_quality_backfill import put, real_points, stored
+from tests.support.connections import set_connection
 from tests.support.two_sides import TwoSides, rows
 
 

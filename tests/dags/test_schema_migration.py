@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from tests.conftest import ROOT, config_of
-from tests.dags.conftest import Outcome, set_connection
+from tests.dags.conftest import Outcome
+from tests.support.connections import set_postgres
 
 VERSIONS = sorted({int(path.name[:3]) for path in (ROOT / "include" / "migrations").glob("[0-9]*.sql")})
 
@@ -15,16 +16,7 @@ VERSIONS = sorted({int(path.name[:3]) for path in (ROOT / "include" / "migration
 def database(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty database that the connection names."""
     config = config_of(empty_database)
-    set_connection(
-        monkeypatch,
-        "patterns_postgres",
-        conn_type="postgres",
-        host=config.host,
-        port=config.port,
-        schema=config.database,
-        login=config.user,
-        password=config.password,
-    )
+    set_postgres(monkeypatch, config)
     return empty_database
 
 

@@ -175,7 +175,7 @@ def test_a_trusted_certificate_works_through_a_tunnel(
     embedding_server: EmbeddingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving_tls(embedding_server, tmp_path) as url, proxies.running(ProxyServer()) as proxy:
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "self_signed.pem"))
         check(url, proxy=proxy.url)
         assert proxy.seen == [f"CONNECT {url.removeprefix('https://')}"]
     assert embedding_server.texts == ["function"]

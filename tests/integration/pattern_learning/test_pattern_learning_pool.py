@@ -24,7 +24,7 @@ from pattern_learning import (
     get_pattern_db_manager,
 )
 from tests.conftest import ROOT, config_of
-from tests.dags.conftest import set_connection
+from tests.support.connections import set_postgres
 from tests.support.leaks import secret
 from tests.support.learning_database import Layer, LearningDatabase, template
 
@@ -158,17 +158,7 @@ def test_the_airflow_connection_is_the_default(migrated_database: str, monkeypat
     with pytest.raises(ConfigurationError, match="'patterns_postgres' is not defined"):
         asyncio.run(get_pattern_db_manager())
     config = config_of(migrated_database)
-    set_connection(
-        monkeypatch,
-        "patterns_postgres",
-        conn_type="postgres",
-        host=config.host,
-        port=config.port,
-        schema=config.database,
-        login=config.user,
-        password=config.password,
-        extra={"options": "-c search_path=public", "sslmode": "prefer"},
-    )
+    set_postgres(monkeypatch, config, extra={"options": "-c search_path=public", "sslmode": "prefer"})
 
     async def main() -> Any:
         manager = await get_pattern_db_manager()

@@ -21,7 +21,8 @@ from code_patterns.servers.postgres_psycopg import connect_blocking
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_connection import qdrant_config
 from code_patterns.servers.retry import RetryPolicy
-from tests.support.http_recorder import Certificates, Recorder, make_certificates, recording
+from tests.support.certificates import Certificates, make_certificates
+from tests.support.http_recorder import Recorder, recording
 
 VECTOR = {"embeddings": [[0.5, 0.5, 0.5]], "result": {"collections": []}, "status": "ok", "time": 0.0}
 
