@@ -159,9 +159,8 @@ def operations(manager: PatternDatabaseManager, ids: list[UUID]) -> list[Operati
     period = {"period_start": DAY, "period_end": DAY + timedelta(days=1)}
 
     async def compute(connection: Any) -> None:
-        async with connection.transaction():
-            row = await connection.fetchval(statement("learning_compute"), *period.values(), some())
-            await connection.fetchrow(statement("learning_analytics_row"), row)
+        row = await connection.fetchval(statement("learning_compute"), *period.values(), some())
+        await connection.fetchrow(statement("learning_analytics_row"), row)
 
     async def search(connection: Any) -> None:
         word = f"0x{chance.randrange(len(ids)):x}"

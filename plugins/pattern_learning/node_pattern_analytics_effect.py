@@ -11,6 +11,7 @@ from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, Mo
 from pattern_learning.effect import Operation, PatternEffect
 from pattern_learning.refusals import unknown_template
 from pattern_learning.rows import as_rows, as_text
+from pattern_learning.values import Refusal
 
 __all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternAnalyticsEffect"]
 
@@ -33,7 +34,8 @@ class NodePatternAnalyticsEffect(PatternEffect):
         period = arguments.period(contract, ANALYTICS_DAYS)
 
         async def compute(_: bool) -> Any:
-            async with self._transaction() as connection:
+            # The function writes the row in one statement; reading it needs no transaction around both.
+            async with self._connection() as connection:
                 statement = statements.statement("learning_compute")
                 row_id = await connection.fetchval(statement, period.start, period.end, pattern_id)
                 return await connection.fetchrow(statements.statement("learning_analytics_row"), row_id)
@@ -44,6 +46,8 @@ class NodePatternAnalyticsEffect(PatternEffect):
             if pattern_id is None:
                 raise
             raise unknown_template(pattern_id) from None
+        if row is None:
+            raise Refusal("The row was deleted before it could be read, as with its template. Compute it again.")
         return as_text(row, id="analytics_id")
 
     async def _get_usage_trends(self, contract: ModelContractEffect) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ WRITES: dict[str, tuple[bytes, Callable[[list[str]], dict[str, Any]], dict[str, 
         {"created": True, "strength": 0.25},
     ),
     "compute_analytics": (
-        b"COMMIT",
+        b"compute_pattern_analytics",
         lambda ids: {"pattern_id": ids[0], "period_start": "2026-01-01", "period_end": "2026-01-02"},
         {"pattern_analytics": 1},
         {"total_usage_count": 0},
