@@ -88,13 +88,18 @@ def _keep(error: BaseException, row: Any) -> None:
 def _keep_last_words(connection: psycopg.AsyncConnection | psycopg.Connection[Any], error: psycopg.Error) -> None:
     """Keep with an error why the server closed the connection.
 
-    psycopg stops at the closed socket, and leaves the server's last message unread in libpq.
+    psycopg stops at the closed socket, and leaves the server's last message unread in libpq. A message that came with
+    the answer before it was heard as a notice.
     """
-    if error.sqlstate is None and connection.pgconn.status is ConnStatus.BAD:
-        with suppress(psycopg.OperationalError):
-            while result := connection.pgconn.get_result():
-                if state := result.error_field(DiagnosticField.SQLSTATE):
-                    error.circumstances = Circumstances(state=state.decode())  # type: ignore[attr-defined]
+    if error.sqlstate is not None or connection.pgconn.status != ConnStatus.BAD:
+        return
+    state: str | None = getattr(connection, "ended_with", None)
+    with suppress(psycopg.OperationalError):
+        while result := connection.pgconn.get_result():
+            if found := result.error_field(DiagnosticField.SQLSTATE):
+                state = found.decode()
+    if state:
+        error.circumstances = Circumstances(state=state)  # type: ignore[attr-defined]
 
 
 def _keep_failure(error: BaseException, failure: BaseException) -> None:

@@ -22,13 +22,23 @@ Result = TypeVar("Result")
 _AS_STORED = "SET client_encoding = 'SQL_ASCII'"
 
 
-class _Connection(psycopg.Connection):
+class _LastWords:
+    """Remembers why the server ended the session, where libpq takes its last message for a notice."""
+
+    ended_with: str | None = None
+
+    def hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized in ("FATAL", "PANIC"):
+            self.ended_with = notice.sqlstate
+
+
+class _Connection(_LastWords, psycopg.Connection):
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> Generator[Any, Any, Any]:
         return undisturbed(super()._connect_gen(conninfo))
 
 
-class _AsyncConnection(psycopg.AsyncConnection):
+class _AsyncConnection(_LastWords, psycopg.AsyncConnection):
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> Generator[Any, Any, Any]:
         return undisturbed(super()._connect_gen(conninfo))
@@ -44,6 +54,7 @@ async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycop
 
     try:
         connection = await _open(config)
+        connection.add_notice_handler(connection.hear)
         await settle(
             settling(config, connection.info.backend_pid),
             partial(_fetch, psycopg.AsyncRawCursor(connection)),
@@ -67,6 +78,7 @@ def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psy
 
     try:
         connection = _open_blocking(config)
+        connection.add_notice_handler(connection.hear)
         settle_blocking(
             settling(config, connection.info.backend_pid),
             partial(_fetch_blocking, psycopg.RawCursor(connection)),

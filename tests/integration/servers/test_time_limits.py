@@ -4,11 +4,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import sql
 
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.migrations.runner import apply
+from code_patterns.servers.postgres_errors import Kind, diagnose
+from code_patterns.servers.postgres_inquiry import circumstances_of, inquire_blocking
 from code_patterns.servers.postgres_psycopg import connect_blocking
 from pattern_learning.arguments import Period
 from pattern_learning.jobs import compute_period
@@ -56,6 +59,25 @@ def test_an_idle_session_that_is_ended_names_the_setting(sides: TwoSides) -> Non
     on_writing(sides.postgres.conninfo, "pattern_sync_runs", IDLE)
     with pytest.raises(ConfigurationError, match="by the setting idle_session_timeout"):
         sides.sync("full")
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["with the answer before it", "alone"])
+def test_the_last_words_of_a_server_are_heard(migrated_database: str, before: bool) -> None:
+    """Whether libpq reads them as a notice or leaves them unread."""
+    with connect_blocking(config_of(migrated_database), autocommit=True) as connection:
+        with psycopg.connect(migrated_database, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", [connection.info.backend_pid])
+        if before:
+            connection.pgconn.consume_input()
+            connection.pgconn.is_busy()
+        with pytest.raises(psycopg.OperationalError) as ended:
+            connection.execute("SELECT 1")
+        inquire_blocking(connection, ended.value)
+    fault = diagnose(ended.value)
+    found = circumstances_of(ended.value)
+    assert fault
+    assert fault.kind is Kind.AWAY
+    assert (ended.value.sqlstate or (found and found.state)) == "57P01"
 
 
 @pytest.mark.parametrize(
