@@ -40,11 +40,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
+from airflow.sdk import DAG, Asset, CronTriggerTimetable
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.form import sync_form
 from code_patterns.operators.qdrant_partition import QdrantPartitionOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
@@ -71,27 +72,17 @@ with DAG(
         "dry_run_only": "{{ params.dry_run }}",
         "collection": "{{ params.collection }}",
     },
-    params={
-        "batch_size": Param(
-            None, type=["null", "integer"], minimum=1, description="Patterns embedded and written together"
-        ),
-        "delay_seconds": Param(None, type=["null", "number"], minimum=0, description="Pause between batches, seconds"),
-        "limit": Param(None, type=["null", "integer"], minimum=1, description="Most patterns to look at"),
-        "dry_run": Param(False, type="boolean", description="Count what would be done and write nothing"),
-        "allow_mass_delete": Param(
-            False, type="boolean", description="Let this run delete more than the allowed share of the points"
-        ),
-        "rollback": Param(
-            False, type="boolean", description="Go back to the collection that was in use before a change of model"
-        ),
-        "take_over": Param(
-            False, type="boolean", description="Make a collection that belongs to another database this one's"
-        ),
-        "shards": Param(
-            None, type=["null", "integer"], minimum=1, maximum=100, description="Tasks to share the writing; 1: none"
-        ),
-        "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
-    },
+    params=sync_form(
+        batch_size="Patterns embedded and written together",
+        delay_seconds="Pause between batches, seconds",
+        limit="Most patterns to look at; empty: all",
+        dry_run="Count what would be done and write nothing",
+        allow_mass_delete="Let this run delete more than the allowed share of the points",
+        rollback="Go back to the collection that was in use before a change of model",
+        take_over="Make a collection that belongs to another database this one's",
+        shards="Tasks to share the writing; 1: none; empty: as many as the work needs",
+        collection="Alias or collection in Qdrant",
+    ),
 ):
     partition = QdrantPartitionOperator(
         task_id="partition",

@@ -38,12 +38,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.deadline import deadline_alert
+from code_patterns.operators.form import sync_form
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 
@@ -63,16 +64,14 @@ with DAG(
         **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=6),
     },
-    params={
-        "batch_size": Param(
-            None, type=["null", "integer"], minimum=1, description="Patterns embedded and written together"
-        ),
-        "delay_seconds": Param(None, type=["null", "number"], minimum=0, description="Pause between batches, seconds"),
-        "limit": Param(None, type=["null", "integer"], minimum=1, description="Most changed rows to look at"),
-        "dry_run": Param(False, type="boolean", description="Count what would be done and write nothing"),
-        "retry_dead_letters": Param(False, type="boolean", description="Try all dead letters now"),
-        "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
-    },
+    params=sync_form(
+        batch_size="Patterns embedded and written together",
+        delay_seconds="Pause between batches, seconds",
+        limit="Most changed rows to look at; empty: all",
+        dry_run="Count what would be done and write nothing",
+        retry_dead_letters="Try all dead letters now",
+        collection="Alias or collection in Qdrant",
+    ),
 ):
     QdrantUpsertOperator(
         task_id="sync",

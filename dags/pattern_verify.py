@@ -27,11 +27,12 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.form import sync_form
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 
@@ -49,13 +50,11 @@ with DAG(
         **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
     },
-    params={
-        "heal": Param(False, type="boolean", description="Write again what is found wrong"),
-        "allow_mass_delete": Param(
-            False, type="boolean", description="Let this run delete more than the allowed share of the points"
-        ),
-        "collection": Param(None, type=["null", "string"], description="Alias or collection in Qdrant"),
-    },
+    params=sync_form(
+        heal="Write again what is found wrong",
+        allow_mass_delete="Let this run delete more than the allowed share of the points",
+        collection="Alias or collection in Qdrant",
+    ),
 ):
     QdrantUpsertOperator(
         task_id="verify",

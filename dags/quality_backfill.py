@@ -38,11 +38,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, Asset, Param
+from airflow.sdk import DAG, Asset
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.form import backfill_form
 from code_patterns.operators.quality_score import QualityScoreOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 
@@ -61,21 +62,15 @@ with DAG(
         **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
     },
-    params={
-        "collection": Param(None, type=["null", "string"], description="Collection or alias in Qdrant, or all"),
-        "limit": Param(None, type=["null", "integer"], minimum=1, description="Most points to read"),
-        "min_confidence": Param(
-            None, type=["null", "number"], minimum=0, maximum=1, description="Leave out points below this confidence"
-        ),
-        "batch_size": Param(None, type=["null", "integer"], minimum=1, description="Points scored and stored together"),
-        "delay_seconds": Param(None, type=["null", "number"], minimum=0, description="Pause between batches, seconds"),
-        "dry_run": Param(False, type="boolean", description="Score, but store nothing"),
-        "only_missing": Param(
-            None,
-            type=["null", "boolean"],
-            description="Only patterns that have no score of this version for their content",
-        ),
-    },
+    params=backfill_form(
+        collection="Collection or alias in Qdrant, or all; empty: archon_vectors, or all after a sync",
+        limit="Most points to read; empty: all",
+        min_confidence="Leave out points below this confidence",
+        batch_size="Points scored and stored together",
+        delay_seconds="Pause between batches, seconds",
+        dry_run="Score, but store nothing",
+        only_missing="Only patterns that have no score of this version for their content; empty: after a sync",
+    ),
 ):
     QualityScoreOperator(
         task_id="score",

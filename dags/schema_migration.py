@@ -32,11 +32,12 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.form import migration_form
 from code_patterns.operators.migration import PatternMigrationOperator
 
 with DAG(
@@ -54,16 +55,11 @@ with DAG(
         "retry_delay": timedelta(seconds=30),
         "execution_timeout": timedelta(minutes=10),
     },
-    params={
-        "direction": Param("up", type="string", enum=["up", "down"], description="Forward, or back"),
-        "target": Param(
-            None,
-            type=["null", "integer"],
-            minimum=0,
-            description="Version to end at; empty means the newest. Down needs it; 0 removes everything",
-        ),
-        "dry_run": Param(True, type="boolean", description="Only show the plan and its SQL"),
-    },
+    params=migration_form(
+        direction="Forward, or back",
+        target="Version to end at; empty means the newest. Down needs it; 0 removes everything",
+        dry_run="Only show the plan and its SQL",
+    ),
 ):
     request = {
         "direction": "{{ params.direction }}",

@@ -5,7 +5,7 @@ in a field's ``Annotated`` names the Airflow Variable that it falls back to.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -32,6 +32,22 @@ class Param:
     name: str
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a person may choose for one setting.
+
+    :param param: its Param
+    :param variable: the Variable that an empty Param falls back to
+    :param default: the default, in JSON
+    :param rules: type, limits and allowed values, as in a JSON schema
+    """
+
+    param: str
+    variable: str | None
+    default: Any
+    rules: Mapping[str, Any]
+
+
 def choose(
     settings: type[Settings],
     params: Mapping[str, Any],
@@ -50,11 +66,9 @@ def choose(
     :raises ConfigurationError: a Param or Variable makes no sense; the message names it, its value and what is allowed
     """
     values, origins = dict(given or {}), {}
-    hints = get_type_hints(settings, include_extras=True)
-    for name in (field.name for field in fields(settings) if field.name not in values):  # type: ignore[arg-type]
-        marks = getattr(hints[name], "__metadata__", ())
-        param = next((mark.name for mark in marks if isinstance(mark, Param)), name)
-        variable = next((mark.name for mark in marks if isinstance(mark, Variable)), None)
+    for name, (param, variable) in _names(settings).items():
+        if name in values:
+            continue
         origins[name] = f"The Param '{param}' is {params.get(param)!r}"
         if is_set(params.get(param)):
             values[name] = params[param]
@@ -69,6 +83,33 @@ def choose(
         found = first_error(error)
         rule = rule_of(found, model.json_schema())
     raise ConfigurationError(f"{origins[str(found['loc'][0])]}; it must be {rule}.")
+
+
+def choices_of(settings: type) -> dict[str, Choice]:
+    """What a person may choose, by Param.
+
+    :param settings: a dataclass, as described above
+    """
+    properties = TypeAdapter(settings).json_schema()["properties"]
+    return {
+        param: Choice(param, variable, properties[name].get("default"), _rules(properties[name]))
+        for name, (param, variable) in _names(settings).items()
+    }
+
+
+def _names(settings: type) -> dict[str, tuple[str, str | None]]:
+    """The Param and the Variable of each field."""
+    found = {}
+    for name, hint in get_type_hints(settings, include_extras=True).items():
+        marks = getattr(hint, "__metadata__", ())
+        param = next((mark.name for mark in marks if isinstance(mark, Param)), name)
+        found[name] = (param, next((mark.name for mark in marks if isinstance(mark, Variable)), None))
+    return found
+
+
+def _rules(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+    return {key: value for key, value in kinds[0].items() if key not in ("default", "title", "examples")}
 
 
 def is_set(param: Any) -> bool:

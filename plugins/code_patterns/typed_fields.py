@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 _NOUNS = {"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
@@ -30,6 +30,13 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 """True or false, or their texts, and no other word: a misread "no" could make a dry run write."""
 Word = Annotated[str, StringConstraints(strip_whitespace=True)]
 """A text without blanks at its ends."""
+
+BatchSize = Annotated[int, Field(ge=1, le=5_000), NOT_BOOLEAN]
+"""Patterns that are handled together. More take memory and save no time."""
+Limit = Annotated[int, Field(ge=1, le=1_000_000_000), NOT_BOOLEAN]
+"""Most patterns that a run looks at."""
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False), NOT_BOOLEAN]
+"""A wait, at most a day."""
 
 
 def readable(path: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from code_patterns import params as run_params
 from code_patterns.params import Param, ReadVariable, Variable
 from code_patterns.servers.patience import PATIENCE_SECONDS
-from code_patterns.typed_fields import NOT_BOOLEAN, Flag, own_rule
+from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, Flag, Limit, Seconds, own_rule
 
 ALL = "all"
 COLLECTIONS = ("archon_vectors", "quality_vectors", "code_patterns", "execution_patterns")
@@ -38,19 +38,17 @@ class BackfillSettings:
     :param patience_seconds: how long the run waits at its start for servers that do not serve yet
     """
 
-    collections: Annotated[tuple[str, ...], BeforeValidator(_names), Param("collection")] = ("archon_vectors",)
+    collections: Annotated[
+        tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str), Param("collection")
+    ] = ("archon_vectors",)
     only_existing: bool = False
-    limit: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
+    limit: Limit | None = None
     min_confidence: Annotated[float, Field(ge=0, le=1), NOT_BOOLEAN] = 0.0
-    batch_size: Annotated[int, Field(ge=1), NOT_BOOLEAN, Variable("quality_backfill_batch_size")] = 100
-    delay_seconds: Annotated[
-        float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN, Variable("quality_backfill_delay_seconds")
-    ] = 0.5
+    batch_size: Annotated[BatchSize, Variable("quality_backfill_batch_size")] = 100
+    delay_seconds: Annotated[Seconds, Variable("quality_backfill_delay_seconds")] = 0.5
     dry_run: Flag = False
     only_missing: Flag = False
-    patience_seconds: Annotated[
-        float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN, Variable("patterns_patience_seconds")
-    ] = PATIENCE_SECONDS
+    patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
 
 
 def choose(params: Mapping[str, Any], run_type: str, read_variable: ReadVariable) -> BackfillSettings:

@@ -11,7 +11,7 @@ from code_patterns import params as run_params
 from code_patterns.params import ReadVariable, Variable
 from code_patterns.servers.patience import PATIENCE_SECONDS
 from code_patterns.sync.diff import IdRange
-from code_patterns.typed_fields import NOT_BOOLEAN, Flag, Word, own_rule
+from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, Flag, Limit, Seconds, Word, own_rule
 
 NEVER_WRITTEN = ("execution_patterns", "archon_vectors", "quality_vectors")
 """Collections of other writers."""
@@ -59,11 +59,9 @@ class SyncSettings:
 
     mode: str
     collection: Annotated[Word, AfterValidator(_writable), Variable("patterns_collection")] = "code_patterns"
-    batch_size: Annotated[int, Field(ge=1), NOT_BOOLEAN, Variable("pattern_sync_batch_size")] = 100
-    delay_seconds: Annotated[
-        float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN, Variable("pattern_sync_delay_seconds")
-    ] = 0.0
-    limit: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
+    batch_size: Annotated[BatchSize, Variable("pattern_sync_batch_size")] = 100
+    delay_seconds: Annotated[Seconds, Variable("pattern_sync_delay_seconds")] = 0.0
+    limit: Limit | None = None
     dry_run: Flag = False
     max_delete_fraction: Annotated[
         float, Field(gt=0, le=1, examples=[0.2]), NOT_BOOLEAN, Variable("pattern_sync_max_delete_fraction")
@@ -75,11 +73,9 @@ class SyncSettings:
     heal: Flag = False
     interval: Interval | None = None
     id_range: IdRange | None = None
-    shards: Annotated[int, Field(ge=1), NOT_BOOLEAN] | None = None
+    shards: Annotated[int, Field(ge=1, le=100), NOT_BOOLEAN] | None = None
     points_before: int | None = None
-    patience_seconds: Annotated[
-        float, Field(ge=0, allow_inf_nan=False), NOT_BOOLEAN, Variable("patterns_patience_seconds")
-    ] = PATIENCE_SECONDS
+    patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
 
 
 def choose(

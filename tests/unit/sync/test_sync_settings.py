@@ -58,10 +58,10 @@ def test_nonsense_names_its_place_and_value(name: str, variable: str, value: Any
         (
             {},
             {"pattern_sync_batch_size": "nan"},
-            "The Variable 'pattern_sync_batch_size' is 'nan'; it must be a whole number of at least 1.",
+            "The Variable 'pattern_sync_batch_size' is 'nan'; it must be a whole number from 1 to 5000.",
         ),
-        ({"limit": 0}, {}, "The Param 'limit' is 0; it must be a whole number of at least 1."),
-        ({"delay_seconds": -1}, {}, "The Param 'delay_seconds' is -1; it must be a number of at least 0."),
+        ({"limit": 0}, {}, "The Param 'limit' is 0; it must be a whole number from 1 to 1000000000."),
+        ({"delay_seconds": -1}, {}, "The Param 'delay_seconds' is -1; it must be a number from 0 to 86400."),
         ({"dry_run": "no"}, {}, "The Param 'dry_run' is 'no'; it must be true or false."),
         (
             {},
