@@ -178,7 +178,7 @@ def test_dead_letters_wait_longer_each_time(served: TwoSides, embedding_server: 
     """500 rows that are refused for good, over 48 hours of a clock that is set back instead of waited for."""
     if served.embedding.api != "ollama":
         pytest.skip("the protocol makes no difference")
-    served.insert(rows(500, pattern_data=json.dumps({"code": MARKER})))
+    served.insert({**row, "pattern_data": json.dumps({"code": f"{MARKER} {n}"})} for n, row in enumerate(rows(500)))
     served.insert(rows(20, start=600))
     embedding_server.markers[MARKER] = faults.status(400)
     assert served.sync("full").counts["parked"] == 500
