@@ -36,6 +36,7 @@ test: install ## Run every test and check
 bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and storage beside their limits and peers; SIZE=large takes an hour
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.triggers
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.verification --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning --size $(or $(SIZE),small)
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import cProfile
+import logging
 import pstats
 import sys
 import time
@@ -23,6 +24,7 @@ from benchmarks.clock import measured
 from benchmarks.workload import AT_ONCE, BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Workload
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
+from code_patterns.errors import ConfigurationError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -30,6 +32,7 @@ from code_patterns.servers.tls import tls_context
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern, pattern_of
 from code_patterns.sync.runs import sync
 from code_patterns.sync.source import PatternSource
+from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import SyncSettings
 
 SETTLE_SECONDS = 900.0
@@ -62,36 +65,44 @@ def blocking_client(workload: Workload) -> QdrantClient:
     return QdrantClient(url=workload.qdrant_url, api_key=QDRANT_API_KEY, timeout=60, check_compatibility=False)
 
 
-def run_sync(workload: Workload, mode: str, api: str) -> None:
+def run_sync(workload: Workload, mode: str, api: str, dimension: str = str(DIMENSION)) -> None:
     """Run the sync as its DAGs do, without Airflow.
 
     :param mode: ``full`` or ``incremental``
     :param api: ``ollama`` for the embedding server, ``hashing`` for the built-in embedder
+    :param dimension: length of the vectors
     """
+    with measured() as details:
+        result = asyncio.run(_synced(workload, mode, api, int(dimension)))
+        details.update(asdict(result)["counts"], parity=result.parity)
+
+
+def verify(workload: Workload, dimension: str) -> None:
+    """Verify as ``pattern_verify`` does; that points are wrong is a result.
+
+    :param dimension: length of the vectors
+    """
+    # It would name hundreds of wrong points in the middle of the table.
+    logging.disable(logging.WARNING)
+    with measured() as details:
+        try:
+            details["found"] = asyncio.run(_synced(workload, "verify", "hashing", int(dimension))).parity
+        except ConfigurationError as error:
+            details["found"] = str(error).partition(":")[0]
+
+
+async def _synced(workload: Workload, mode: str, api: str, dimension: int) -> SyncResult:
     embedding = EmbeddingConfig(
         conn_id="benchmark_embeddings",
         api=api,  # type: ignore[arg-type]
         model=MODEL,
-        dimension=DIMENSION,
+        dimension=dimension,
         base_url=workload.embedding_url if api == "ollama" else "",
         # As docs/sync.md advises: with requests waiting at the server, it is never idle.
         concurrency=AT_ONCE + 2,
     )
-    settings = SyncSettings(
-        mode=mode,  # type: ignore[arg-type]
-        collection=workload.collection,
-        batch_size=BATCH,
-        delay_seconds=0.0,
-        limit=None,
-        dry_run=False,
-        max_delete_fraction=0.2,
-        allow_mass_delete=False,
-    )
-    with measured() as details:
-        result = asyncio.run(
-            sync(postgres_of(workload), qdrant_of(workload), embedding, settings, RunIdentity(uuid.uuid4()))
-        )
-        details.update(asdict(result)["counts"], parity=result.parity)
+    settings = SyncSettings(mode=mode, collection=workload.collection, batch_size=BATCH)
+    return await sync(postgres_of(workload), qdrant_of(workload), embedding, settings, RunIdentity(uuid.uuid4()))
 
 
 def embedding_limit(workload: Workload) -> None:
@@ -197,9 +208,9 @@ def _profile(texts: Sequence[str]) -> dict[str, float]:
     return {name: round(values[2] / total, 2) for (_, _, name), values in largest}
 
 
-def unindexed(workload: Workload) -> None:
+def unindexed(workload: Workload, dimension: int = DIMENSION) -> None:
     """Create the collection without an index over its vectors: the server would build it for hours."""
-    vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
+    vectors = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
     never = models.OptimizersConfigDiff(indexing_threshold=0)
     with closing(blocking_client(workload)) as client:
         client.create_collection(workload.collection, vectors_config=vectors, optimizers_config=never)
@@ -235,6 +246,7 @@ def patterns(workload: Workload) -> list[Pattern]:
 
 JOBS = {
     "sync": run_sync,
+    "verify": verify,
     "embedding-limit": embedding_limit,
     "upload-limit": upload_limit,
     "one-request-each": one_request_each,

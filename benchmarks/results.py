@@ -20,6 +20,7 @@ RESULTS = Path(__file__).with_name("results.json")
 DOCUMENTS = {
     "sync": "README.md",
     "triggers": "docs/sync.md",
+    "verification": "docs/sync.md",
     "quality": "docs/quality.md",
     "learning": "docs/pattern_learning.md",
 }
