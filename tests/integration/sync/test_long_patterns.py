@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.errors import OutageError
 from code_patterns.sync.pattern import TRUNCATED
+from code_patterns.sync.target import PatternTarget
 from tests.support import faulty_embeddings
 from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.two_sides import TwoSides, rows
@@ -57,3 +59,25 @@ def test_long_patterns(sides: TwoSides, server: EmbeddingServer, api: str) -> No
     assert TRUNCATED not in sides.points()[second]
     sides.assert_equal_sides()
     sides.sync("verify")
+
+
+def test_a_run_that_fails_later_keeps_the_limit_that_it_found(
+    sides: TwoSides, server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = replace(sides, embedding=EmbeddingConfig("patterns_embeddings", "ollama", "m", 64, server.url))
+    code = "\n".join(f"value_{line} = compute({line})" for line in range(200))
+    sides.insert(rows(40, pattern_data=json.dumps({"code": code})))
+
+    async def away(*_: object) -> None:
+        raise OutageError("Qdrant is away.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(PatternTarget, "upsert", away)
+        with pytest.raises(OutageError, match="Qdrant is away"):
+            sides.sync("full")
+    assert server.requests > 2
+    server.requests = 0
+    assert sides.sync("full").counts["new"] == 40
+    assert server.requests == 2  # the word before the run, and the batch
+    sides.assert_equal_sides()
+    assert all(point[TRUNCATED] for point in sides.points().values())

@@ -8,7 +8,7 @@ from code_patterns.errors import ConfigurationError, NothingToDoError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.sync.publication import confirm, remember_token_limit
+from code_patterns.sync.publication import confirm
 from code_patterns.sync.runs.full import FullRun
 from code_patterns.sync.runs.incremental import IncrementalRun
 from code_patterns.sync.runs.interval import IntervalRun
@@ -54,7 +54,6 @@ async def sync(
             await run.open_history()
             try:
                 await kind.execute(run)
-                run.collection = await remember_token_limit(run.qdrant, run.collection, run.token_limit)
                 await confirm(run.qdrant, run.collection)
                 await run.pairing.end()
             except BaseException as error:

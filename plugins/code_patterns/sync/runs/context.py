@@ -1,5 +1,6 @@
 """What one run works with, what it has done so far, and its row in the history."""
 
+import asyncio
 import contextlib
 import time
 
@@ -12,6 +13,7 @@ from code_patterns.sync.diff import FIRST_ID, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
+from code_patterns.sync.publication import remember_token_limit
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.source import Horizon, PatternSource
 from code_patterns.sync.stored_points import StoredPoints
@@ -87,13 +89,9 @@ class RunContext:
         self.moved_to: Watermark | None = None
         self.replaced: str | None = None
         self._embedder = embedder
+        self._lock = asyncio.Lock()
         self._identity = identity
         self._started = time.monotonic()
-
-    @property
-    def token_limit(self) -> int | None:
-        """The longest text that the embedding server takes, as far as it is known now."""
-        return self._embedder.token_limit
 
     @property
     def collection(self) -> Collection:
@@ -114,9 +112,12 @@ class RunContext:
         await self.record.prune_tombstones()
 
     async def before_write(self) -> None:
-        """Check that this run may write to Qdrant, and announce it to both sides."""
-        await self.record.assert_locked()
-        await self.pairing.begin()
+        """Check that this run may write to Qdrant, announce it to both sides, and store what it found out."""
+        async with self._lock:
+            await self.record.assert_locked()
+            await self.pairing.begin()
+            # Now, and not at the end: a run that fails later has not searched in vain.
+            self.collection = await remember_token_limit(self.qdrant, self.collection, self._embedder.token_limit)
 
     async def open_history(self) -> None:
         """Record the start of the run in the history."""
