@@ -77,6 +77,7 @@ CREATE TABLE IF NOT EXISTS pattern_sync_checkpoints (
     witness_id uuid,
     witness_written_at timestamptz,
     capture_identity text,
+    unfinished_in text,
     last_incremental_at timestamptz,
     last_full_at timestamptz,
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -94,6 +95,8 @@ COMMENT ON COLUMN pattern_sync_checkpoints.progress IS 'Progress token that the 
 COMMENT ON COLUMN pattern_sync_checkpoints.pending_progress IS 'Token that the collection is getting: it may hold it already.';
 COMMENT ON COLUMN pattern_sync_checkpoints.witness_id IS 'Point that was written last: an older snapshot of the collection does not hold it so.';
 COMMENT ON COLUMN pattern_sync_checkpoints.witness_written_at IS 'Its sync_timestamp; NULL where it was deleted.';
+COMMENT ON COLUMN pattern_sync_checkpoints.unfinished_in IS
+    'While a run writes, and after it failed or was killed: the server process and files of the database it wrote beside. Others mean a restore.';
 COMMENT ON COLUMN pattern_sync_checkpoints.last_incremental_at IS 'End of the last successful incremental run.';
 COMMENT ON COLUMN pattern_sync_checkpoints.last_full_at IS 'End of the last successful full run.';
 COMMENT ON COLUMN pattern_sync_checkpoints.updated_at IS 'When this row was last written.';

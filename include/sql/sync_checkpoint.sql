@@ -7,7 +7,8 @@ SELECT
     pending_progress,
     witness_id,
     witness_written_at,
-    capture_identity
+    capture_identity,
+    unfinished_in
 FROM pattern_sync_checkpoints
 WHERE
     collection = %(collection)s

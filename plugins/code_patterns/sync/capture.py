@@ -67,11 +67,7 @@ def judge(
     :param identity: a digest of all of it
     :raises ConfigurationError: it is not a table
     """
-    if kind in _NO_TABLES:
-        raise ConfigurationError(
-            f"{TABLE} is {_NO_TABLES[kind]}. The sync needs a table whose triggers record changes and deletions: point "
-            "the connection at the database and schema that hold the table itself."
-        )
+    refuse_other_than_table(kind)
     found: list[tuple[str, str]] = [(flaw, _MIGRATE) for flaw in _flaws(facts)]
     if bare_partitions:
         found.append((f"triggers of partition {_listed(bare_partitions)} are missing or disabled", _MIGRATE))
@@ -82,6 +78,19 @@ def judge(
     if unlogged:
         found.append(("it is unlogged, so its rows are gone after a crash without a trace", _LOGGED))
     return Capture(identity, tuple(flaw for flaw, _ in found), tuple(dict.fromkeys(remedy for _, remedy in found)))
+
+
+def refuse_other_than_table(kind: str | None) -> None:
+    """Check that the name of the source leads to a table, or to nothing.
+
+    :param kind: ``pg_class.relkind``; ``None`` if there is nothing of that name
+    :raises ConfigurationError: it is a view or a foreign table
+    """
+    if kind in _NO_TABLES:
+        raise ConfigurationError(
+            f"{TABLE} is {_NO_TABLES[kind]}. The sync needs a table whose triggers record changes and deletions: point "
+            "the connection at the database and schema that hold the table itself."
+        )
 
 
 def _flaws(facts: Collection[str]) -> list[str]:

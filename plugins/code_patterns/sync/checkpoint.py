@@ -19,6 +19,8 @@ class Checkpoint:
     :param pending: the token that it may hold already
     :param witness: the point that was written last, if known
     :param capture_identity: of :class:`~code_patterns.sync.capture.Capture`; ``None`` if the capture was not complete
+    :param unfinished_in: the incarnation of the database in which a run wrote without coming to its end, see
+        :class:`~code_patterns.sync.source.Horizon`; ``None`` if the last one came to its end
     """
 
     system_identifier: str
@@ -27,6 +29,7 @@ class Checkpoint:
     pending: str | None = None
     witness: Witness | None = None
     capture_identity: str | None = None
+    unfinished_in: str | None = None
 
     @property
     def known(self) -> str | None:
@@ -49,12 +52,12 @@ async def read_checkpoint(session: LockedSession, collection: Collection) -> Che
     rows = await session.fetch("sync_checkpoint", collection=collection.physical, target_identity=collection.identity)
     if not rows:
         return None
-    system_identifier, xid, node_id, progress, pending, witness_id, witness_at, capture_identity = rows[0]
+    system_identifier, xid, node_id, progress, pending, witness_id, witness_at, *rest = rows[0]
     return Checkpoint(
         system_identifier,
         None if xid is None else Watermark(xid, node_id),
         progress,
         pending,
         Witness(witness_id, witness_at) if witness_id else None,
-        capture_identity,
+        *rest,
     )

@@ -31,23 +31,19 @@ class RunHistory:
         :param watermark: where the run starts
         """
         first_id, last_id = (id_range.first, id_range.last) if id_range else (None, None)
-        async with self._session.transaction():
-            await self._session.execute(
-                "sync_abandon_runs", collection=self._collection, first_id=first_id, last_id=last_id
-            )
-            await self._session.execute(
-                "sync_start_run",
-                id=run.id,
-                name=name,
-                collection=self._collection,
-                kind=kind,
-                dag_id=run.dag_id,
-                dag_run_id=run.dag_run_id,
-                task_try=run.task_try,
-                watermark_from=watermark.xid if watermark else None,
-                first_id=first_id,
-                last_id=last_id,
-            )
+        await self._session.execute(
+            "sync_start_run",
+            id=run.id,
+            name=name,
+            collection=self._collection,
+            kind=kind,
+            dag_id=run.dag_id,
+            dag_run_id=run.dag_run_id,
+            task_try=run.task_try,
+            watermark_from=watermark.xid if watermark else None,
+            first_id=first_id,
+            last_id=last_id,
+        )
 
     async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
         """Complete the row of a run.

@@ -52,6 +52,9 @@ def judge(
         return Judgement(reason=reason, surprising=True)
     if checkpoint.watermark.xid >= horizon.xid:
         return Judgement(reason="the watermark is ahead of the database, as after a restore", surprising=True)
+    if checkpoint.unfinished_in not in (None, horizon.incarnation):
+        reason = "a run did not come to its end, and the database was restored or its server started again since"
+        return Judgement(reason=reason, surprising=True)
     return Judgement(checkpoint.watermark, agreed=True)
 
 

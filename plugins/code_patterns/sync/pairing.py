@@ -12,12 +12,14 @@ class Pairing:
     """Changes the token of both sides before a run's first write and after its last one.
 
     PostgreSQL announces a token, Qdrant gets it, PostgreSQL notes that it arrived. A run that is killed in between
-    leaves the collection with a token that the database knows.
+    leaves the collection with a token that the database knows. Between both exchanges the token cannot show a restore.
+    So the database also holds in which of its incarnations a run is in the middle of writing.
 
     :param target: the side of the points
     :param record: the side of the rows
     :param database: the identity of the database
     :param known: the newest token that the database had made when the run started
+    :param incarnation: the database as it runs now, see :class:`~code_patterns.sync.source.Horizon`
     :param agreed: whether both sides held the same token when the run started
     :param reconciles: whether this run compares everything, so that it may make both sides agree
     :param exchanges: whether this run changes the token; runs that write side by side must not
@@ -29,6 +31,7 @@ class Pairing:
         record: RunRecord,
         database: DatabaseIdentity,
         known: str | None,
+        incarnation: str,
         *,
         agreed: bool,
         reconciles: bool,
@@ -38,10 +41,12 @@ class Pairing:
         self._record = record
         self._database = database
         self._known = known
+        self._incarnation = incarnation
         self._agreed = agreed
         self._reconciles = reconciles
         self._exchanges = exchanges
         self._begun = False
+        self._exchanged = False
         self._lock = asyncio.Lock()
 
     async def begin(self) -> None:
@@ -50,9 +55,13 @@ class Pairing:
         If the sides disagree, only a run that compares everything may make them agree. Any other run would hide it.
         """
         async with self._lock:
-            if self._exchanges and not self._begun and (self._agreed or self._reconciles):
+            if self._begun:
+                return
+            if self._exchanges and (self._agreed or self._reconciles):
                 await self._exchange(owed=not self._agreed)
-                self._begun = self._agreed = True
+                self._exchanged = self._agreed = True
+            await self._record.mark_unfinished(self._incarnation)
+            self._begun = True
 
     async def settle(self) -> None:
         """Give both sides a token after everything was compared, even if nothing was written."""
@@ -63,7 +72,7 @@ class Pairing:
         """Change the token after the last write: a copy of a side from the middle of the run is not its result."""
         if self._agreed and self._target.last_write:
             await self._record.save_witness(self._target.last_write)
-        if self._begun:
+        if self._exchanged:
             await self._exchange(owed=False)
 
     async def _exchange(self, *, owed: bool) -> None:

@@ -108,6 +108,17 @@ class RunRecord:
         """Store that the collection has this token."""
         await self._session.execute("sync_arrive_progress", **self._key, progress=token)
 
+    async def mark_unfinished(self, incarnation: str) -> None:
+        """Store that a run writes, until the next token has arrived.
+
+        :param incarnation: of the database, see :class:`~code_patterns.sync.source.Horizon`
+        """
+        await self._session.execute("sync_mark_unfinished", **self._key, incarnation=incarnation)
+
+    async def owe_comparison(self) -> None:
+        """Let the next run compare everything, whatever its kind."""
+        await self._session.execute("sync_owe_comparison", **self._key)
+
     async def prune_tombstones(self) -> None:
         """Delete tombstones that every collection has taken, and those older than :data:`TOMBSTONE_DAYS`."""
         await self._session.execute("sync_prune_tombstones", keep_days=TOMBSTONE_DAYS)

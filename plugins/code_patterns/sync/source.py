@@ -15,7 +15,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors, hidden_rows
 from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query, query_over
-from code_patterns.sync.capture import Capture, judge
+from code_patterns.sync.capture import Capture, judge, refuse_other_than_table
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import SourceRow
@@ -34,10 +34,12 @@ class Horizon:
 
     :param xid: changes by transactions before this one are all visible; later ones are left to the next run
     :param system_identifier: the PostgreSQL cluster of the transaction id
+    :param incarnation: the running server and the files of its database; any way to restore it changes this
     """
 
     xid: int
     system_identifier: str
+    incarnation: str = ""
 
     @property
     def watermark(self) -> Watermark:
@@ -75,13 +77,12 @@ class PatternSource:
         connection = await connect(config, autocommit=True)
         async with connection:
             source = cls(config, connection)
-            await source.capture()
-            missing = [row[0] for row in await source._fetch("sync_missing_objects")]
+            [(kind, missing, hidden)] = await source._fetch("sync_obstacles")
+            refuse_other_than_table(kind)
             if missing:
                 raise ConfigurationError(
                     f"The database of {config.address} lacks {', '.join(missing)}. Run schema_migration first."
                 )
-            hidden = [row[0] for row in await source._fetch("sync_hidden_rows")]
             if hidden:
                 raise hidden_rows(hidden, f"PostgreSQL at {config.address}", config.user)
             yield source
@@ -111,8 +112,8 @@ class PatternSource:
 
     async def horizon(self) -> Horizon:
         """Take the horizon: where this run stops reading."""
-        [(xid, system_identifier)] = await self._fetch("sync_horizon")
-        return Horizon(xid, system_identifier)
+        [row] = await self._fetch("sync_horizon")
+        return Horizon(*row)
 
     async def tombstones_pruned_beyond(self, watermark: Watermark) -> bool:
         """Whether deletions after a watermark are forgotten."""

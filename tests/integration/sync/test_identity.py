@@ -24,6 +24,7 @@ from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.sync import pairing
 from code_patterns.sync.collection import METADATA_KEY
 from code_patterns.sync.diff import ALL_IDS
+from code_patterns.sync.proof import Proof
 from code_patterns.sync.record import RunRecord
 from tests.support.faulty_qdrant import Local, QdrantServer
 from tests.support.two_sides import TwoSides, rows
@@ -115,6 +116,18 @@ def edit(sides: TwoSides, number: int) -> None:
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [ids[4:7]])
 
 
+def _kill(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_process(target: Callable[..., None], *arguments: Any) -> None:
+    """Run it in a process of its own, which kills itself."""
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+
+
 def ids_of(sides: TwoSides) -> set[UUID]:
     return {row[0] for row in sides.execute("SELECT id FROM pattern_lineage_nodes")}
 
@@ -166,30 +179,82 @@ def test_a_dump_restored_after_which_both_go_on_is_noticed(settled: TwoSides) ->
         settled.assert_equal_sides()
 
 
-def test_tables_filled_again_from_a_copy_are_compared_as_a_whole(settled: TwoSides) -> None:
-    tables = [row[0] for row in settled.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
-    tables = [table for table in tables if table.startswith("pattern_") and "schema_migrations" not in table]
-    settled.execute(";".join(f"CREATE TABLE kept_{table} AS TABLE {table}" for table in tables))
-    columns = dict(
-        settled.execute(
+def keep_tables(sides: TwoSides) -> None:
+    """Copy the tables as they are now, as a dump of the data would."""
+    copies = [f"CREATE TABLE kept_{table} AS TABLE {table}; " for table in columns_of_tables(sides)]
+    sides.execute(f"BEGIN; {''.join(copies)} COMMIT")
+
+
+def refill(sides: TwoSides) -> None:
+    """Fill the tables again from that copy."""
+    columns = columns_of_tables(sides)
+    filled = [
+        f"INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM kept_{table}; "
+        for table, names in columns.items()
+    ]
+    sides.execute(
+        "BEGIN; SET session_replication_role = replica; "
+        f"TRUNCATE {', '.join(columns)} CASCADE; {''.join(filled)} COMMIT"
+    )
+
+
+def columns_of_tables(sides: TwoSides) -> dict[str, str]:
+    """The columns that can be written, by table of patterns."""
+    return dict(
+        sides.execute(
             "SELECT table_name, string_agg(quote_ident(column_name), ', ') FROM information_schema.columns "
-            "WHERE table_schema = 'public' AND is_generated = 'NEVER' GROUP BY table_name"
+            "JOIN information_schema.tables USING (table_schema, table_name) "
+            "WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND is_generated = 'NEVER' "
+            "AND starts_with(table_name, 'pattern_') AND table_name !~ 'schema_migrations' GROUP BY table_name"
         )
     )
+
+
+def test_tables_filled_again_from_a_copy_are_compared_as_a_whole(settled: TwoSides) -> None:
+    keep_tables(settled)
     edit(settled, 1)
     settled.sync()
-    settled.execute(
-        "BEGIN; SET session_replication_role = replica; "
-        f"TRUNCATE {', '.join(tables)} CASCADE; "
-        + "".join(
-            f"INSERT INTO {t} ({columns[t]}) OVERRIDING SYSTEM VALUE SELECT {columns[t]} FROM kept_{t}; "
-            for t in tables
-        )
-        + "COMMIT"
-    )
+    refill(settled)
     assert len(ids_of(settled)) == 40
     assert settled.sync().kind == "full"
     assert len(settled.points()) == 40
+    settled.assert_equal_sides()
+
+
+def _run_killed_after_a_dump(sides: TwoSides) -> None:
+    """A full sync, a dump in the middle of it, changes that it still takes, and its death before its end."""
+    save_batch = RunRecord.save_batch
+
+    async def dumped(*arguments: Any) -> None:
+        await save_batch(*arguments)
+        if not sides.execute("SELECT to_regclass('kept_pattern_lineage_nodes')")[0][0]:
+            keep_tables(sides)
+            edit(sides, 2)
+
+    RunRecord.save_batch = dumped  # type: ignore[method-assign]
+    Proof.findings = _kill  # type: ignore[method-assign]
+    sides.sync("full", batch_size=5, settled=False)
+
+
+def test_a_dump_from_the_middle_of_a_killed_run_is_compared_as_a_whole(
+    settled: TwoSides, caplog: pytest.LogCaptureFixture
+) -> None:
+    edit(settled, 1)
+    in_process(_run_killed_after_a_dump, settled)
+    assert len(settled.points()) == 40
+    refill(settled)
+    assert settled.points().keys() != ids_of(settled)
+    result = settled.sync()
+    assert result.kind == "full"
+    assert "a run did not come to its end, and the database was restored" in caplog.text
+    settled.assert_equal_sides()
+    assert settled.sync().kind == "incremental"
+
+
+def test_a_killed_run_goes_on_at_its_watermark_if_nothing_was_restored(settled: TwoSides) -> None:
+    edit(settled, 1)
+    in_process(_run_killed_after_a_dump, settled)
+    assert settled.sync().kind == "incremental"
     settled.assert_equal_sides()
 
 
@@ -554,10 +619,6 @@ def test_a_server_without_metadata_is_refused_by_its_version(sides: TwoSides, qd
 # --- killed between the steps of the token
 
 
-def _kill(*_: Any, **__: Any) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def _killed_sync(sides: TwoSides, step: str, number: int) -> None:
     """Run a sync that is killed after a step of its ``number``-th exchange of tokens."""
     owner, name = (pairing, "note_progress") if step == "note_progress" else (RunRecord, step)
@@ -579,10 +640,7 @@ def _killed_sync(sides: TwoSides, step: str, number: int) -> None:
 @pytest.mark.parametrize("step", ["announce", "note_progress", "arrive"])
 def test_a_run_killed_between_the_steps_of_the_token_goes_on(settled: TwoSides, step: str, number: int) -> None:
     edit(settled, 1)
-    process = multiprocessing.get_context("fork").Process(target=_killed_sync, args=(settled, step, number))
-    process.start()
-    process.join(120)
-    assert process.exitcode == -signal.SIGKILL
+    in_process(_killed_sync, settled, step, number)
     assert settled.sync().kind == "incremental"
     settled.assert_equal_sides()
     [known] = settled.execute("SELECT progress, pending_progress FROM pattern_sync_checkpoints")

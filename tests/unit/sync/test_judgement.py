@@ -15,7 +15,7 @@ from code_patterns.sync.source import Horizon
 from tests.support.two_sides import HASHING
 
 OURS = DatabaseIdentity("id", "patterns", "7", "db:5432")
-HORIZON = Horizon(100, "7")
+HORIZON = Horizon(100, "7", "7 as started today")
 MARK = Watermark(50, UUID(int=1))
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KNOWN = Checkpoint("7", MARK, progress="3-a")
@@ -53,6 +53,13 @@ def collection(owner: DatabaseIdentity | None = OURS, progress: str | None = "3-
         pytest.param(collection(), replace(KNOWN, system_identifier="6"), "another PostgreSQL cluster", id="cluster"),
         pytest.param(collection(), replace(KNOWN, watermark=Watermark(100, MARK.id)), "ahead", id="ids started over"),
         pytest.param(collection(replace(OURS, name="other")), KNOWN, "taken over", id="another owner"),
+        pytest.param(collection(), replace(KNOWN, unfinished_in="7 as started today"), GOOD, id="killed in between"),
+        pytest.param(
+            collection(),
+            replace(KNOWN, unfinished_in="7 as started yesterday"),
+            "did not come to its end",
+            id="killed in between and restored",
+        ),
     ],
 )
 def test_judgement(found: Collection, checkpoint: Checkpoint | None, expected: Judgement | str) -> None:

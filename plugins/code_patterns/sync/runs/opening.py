@@ -134,6 +134,7 @@ async def _begun(
         record,
         servers.database,
         checkpoint.known if checkpoint else None,
+        horizon.incarnation,
         agreed=judgement.agreed,
         reconciles=kind.reconciles,
         exchanges=kind.exchanges,
