@@ -9,9 +9,18 @@ class PatternsError(Exception):
     """Base of every error that this project raises on purpose.
 
     :cvar retryable: whether the same task may succeed later although nobody changes anything
+    :cvar most_tries: how often it is tried at most; ``None`` leaves that to the task
     """
 
     retryable = False
+    most_tries: int | None = None
+
+    def may_be_retried(self, tries: int) -> bool:
+        """Whether to try again.
+
+        :param tries: how often it was tried
+        """
+        return self.retryable and (self.most_tries is None or tries < self.most_tries)
 
 
 class ConfigurationError(PatternsError):
@@ -25,9 +34,13 @@ class OutageError(PatternsError):
 
 
 class ParityError(PatternsError):
-    """PostgreSQL and Qdrant disagree at the end of a full sync; the next one repairs what it finds."""
+    """A proof found that PostgreSQL and Qdrant disagree, or could not read both whole.
+
+    The second try repairs what it finds. If both disagree again, something else writes, and a person must find it.
+    """
 
     retryable = True
+    most_tries = 2
 
 
 class NothingToDoError(PatternsError):

@@ -34,10 +34,11 @@ class Failure:
         :param max_tries: most tries after the first
         """
         wrong, _, remedy = _FIRST_SENTENCE.sub("\n", " ".join(str(error).split()), count=1).partition("\n")
-        if not error.retryable:
+        if not error.may_be_retried(try_number):
             return cls(wrong, remedy, f"Try {try_number} failed for good: another one would end the same.")
         further = "another one follows" if try_number <= max_tries else "the last one"
-        return cls(wrong, remedy, f"Try {try_number} of {max(try_number, max_tries + 1)} failed, {further}.")
+        tries = max(try_number, min(max_tries + 1, error.most_tries or max_tries + 1))
+        return cls(wrong, remedy, f"Try {try_number} of {tries} failed, {further}.")
 
     def lines(self) -> list[str]:
         """The parts in short lines."""

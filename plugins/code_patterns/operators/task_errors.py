@@ -38,6 +38,6 @@ def task_errors(context: "Context") -> Iterator[None]:
             # The person must see this error, not the one of storing it.
             with contextlib.suppress(Exception):
                 instance.xcom_push("failure", failure.as_xcom())
-        if error.retryable:
+        if error.may_be_retried(instance.try_number if instance else 1):
             raise AirflowException(f"{error} {failure.tries}") from None
         raise AirflowFailException(str(error)) from None

@@ -4,6 +4,7 @@ import json
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from code_patterns.errors import ConfigurationError, ParityError
 from code_patterns.sync.pattern import SYNC_TIMESTAMP
+from code_patterns.sync.target import PatternTarget
 from tests.support.two_sides import TwoSides, rows
 
 pytestmark = pytest.mark.usefixtures("sides")
@@ -479,6 +481,29 @@ def test_something_else_writing_to_the_collection_breaks_parity(
     monkeypatch.undo()
     assert sides.sync("full").parity == "proven"
     sides.assert_equal_sides()
+
+
+def test_after_a_broken_parity_the_hourly_run_compares_everything(
+    sides: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides.insert(rows(10))
+    sides.sync("full")
+    [(victim,)] = sides.execute("SELECT min(id::text)::uuid FROM pattern_lineage_nodes")
+    sides.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another' WHERE id <> %s", [victim])
+    original = PatternTarget.overwrite_payloads
+
+    async def overwrite_and_disturb(self: PatternTarget, patterns: list[Any]) -> None:
+        await original(self, patterns)
+        await self._client.delete(self.collection.physical, points_selector=[str(victim)], wait=True)
+
+    with monkeypatch.context() as disturbed:
+        disturbed.setattr(PatternTarget, "overwrite_payloads", overwrite_and_disturb)
+        with pytest.raises(ParityError, match=f"1 patterns still differ .*{victim}"):
+            sides.sync("full")
+    result = sides.sync()
+    assert (result.kind, result.parity, result.counts["new"]) == ("full", "proven", 1)
+    sides.assert_equal_sides()
+    assert sides.sync().kind == "incremental"
 
 
 def test_unmigrated_database_says_what_to_run(empty_database: str, sides: TwoSides) -> None:

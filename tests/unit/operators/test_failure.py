@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.errors import ConfigurationError, OutageError, ParityError, PatternsError
 from code_patterns.operators.failure import WIDTH, Failure
 from code_patterns.operators.task_errors import task_errors
 
@@ -23,6 +23,8 @@ LONG = (
         (ConfigurationError(LONG), 1, "Try 1 failed for good: another one would end the same."),
         (OutageError(LONG), 2, "Try 2 of 6 failed, another one follows."),
         (OutageError(LONG), 6, "Try 6 of 6 failed, the last one."),
+        (ParityError(LONG), 1, "Try 1 of 2 failed, another one follows."),
+        (ParityError(LONG), 2, "Try 2 failed for good: another one would end the same."),
     ],
 )
 def test_it_says_what_is_wrong_then_what_to_do_then_which_try(

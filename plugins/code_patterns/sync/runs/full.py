@@ -112,10 +112,11 @@ async def _prove(run: RunContext) -> tuple[int, int]:
         found = await _proof(run, session).findings(caught_up.xid)
     if found.wrong:
         run.parity = "broken"
+        await run.record.owe_comparison()
         raise ParityError(
             f"After the full sync {found.wrong} patterns still differ between PostgreSQL and "
             f"'{run.settings.collection}' in Qdrant, for example {found.examples(5)}. Does something else write to the "
-            "collection? The next full sync repairs what it finds."
+            "collection? The next run compares everything and repairs what it finds."
         )
     return found.patterns, found.points
 
