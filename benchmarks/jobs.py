@@ -88,7 +88,7 @@ def verify(workload: Workload, dimension: str) -> None:
         try:
             details["found"] = asyncio.run(_synced(workload, "verify", "hashing", int(dimension))).parity
         except ConfigurationError as error:
-            details["found"] = str(error).partition(":")[0]
+            details["found"] = str(error).partition(" of ")[0] + " wrong"
 
 
 async def _synced(workload: Workload, mode: str, api: str, dimension: int) -> SyncResult:

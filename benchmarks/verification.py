@@ -39,7 +39,7 @@ UPDATE pattern_lineage_nodes SET pattern_name = pattern_name || ' renamed unseen
 def main() -> None:
     """Measure, print the table, write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verification", description=__doc__)
-    parser.add_argument("--size", choices=SIZES, default="small", help="small takes a minute, large about 15")
+    parser.add_argument("--size", choices=SIZES, default="small", help="small takes two minutes, large an hour")
     size = parser.parse_args().size
     with Servers.running() as servers:
         lines = [line for count in SIZES[size] for line in _rows(servers, count)]
