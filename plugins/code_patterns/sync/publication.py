@@ -124,6 +124,20 @@ async def confirm(qdrant: Qdrant, collection: Collection) -> None:
     _assert_same(qdrant, collection, stored)
 
 
+async def refuse_unnamed(qdrant: Qdrant, collection: Collection) -> None:
+    """Check that readers find the collection: its alias may have been removed.
+
+    :raises ConfigurationError: the name leads nowhere
+    """
+    if collection.stored is None or collection.physical == collection.name:
+        return
+    if collection.name not in await _aliases(qdrant):
+        raise ConfigurationError(
+            f"The alias '{collection.name}' is gone from Qdrant at {qdrant.config.address}: readers find nothing, "
+            f"although the collection '{collection.physical}' is there. Run pattern_sync_full: it makes the alias."
+        )
+
+
 def _assert_same(qdrant: Qdrant, collection: Collection, stored: StoredCollection) -> None:
     """Check that the collection is still the one that was found when the run started."""
     if stored.description.identity != collection.identity:

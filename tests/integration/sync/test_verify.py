@@ -130,3 +130,18 @@ def test_nothing_is_verified_before_the_first_sync_or_in_a_dry_run(sides: TwoSid
         sides.sync("verify")
     with pytest.raises(NothingToDoError):
         sides.sync("verify", dry_run=True)
+
+
+def test_a_collection_that_readers_cannot_find_is_not_verified(sides: TwoSides) -> None:
+    sides.insert(rows(3))
+    sides.sync("full")
+
+    async def remove_alias(client: AsyncQdrantClient) -> None:
+        gone = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=sides.collection))
+        await client.update_collection_aliases(change_aliases_operations=[gone])
+
+    sides.with_client(remove_alias)
+    with pytest.raises(ConfigurationError, match=f"alias '{sides.collection}' is gone.*Run pattern_sync_full"):
+        sides.sync("verify")
+    sides.sync("full")
+    assert sides.sync("verify").parity == "proven"

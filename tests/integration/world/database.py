@@ -17,7 +17,9 @@ from tests.conftest import config_of
 from tests.support.two_sides import INSERT, rows
 
 TABLE = "pattern_lineage_nodes"
-OWN_SESSION = "-c search_path=public -c default_transaction_read_only=off -c statement_timeout=0"
+OWN_SESSION = (
+    "-c search_path=public -c default_transaction_read_only=off -c statement_timeout=0 -c client_encoding=UTF8"
+)
 """What these sessions need, whatever was set for role and database."""
 CODES = ("def größe():\n    return '🐍'", 'say = "日本語"')
 """Code that only survives in the right encoding."""
@@ -143,9 +145,9 @@ class Database:
 
     # Settings and rights
 
-    def set_for(self, whom: str, setting: str, value: str) -> None:
+    def set_for(self, whose: str, setting: str, value: str) -> None:
         """Change a setting of the database, or of the runs' role in this database."""
-        owner = "DATABASE {database}" if whom == "database" else "ROLE {role} IN DATABASE {database}"
+        owner = "DATABASE {database}" if whose == "database" else "ROLE {role} IN DATABASE {database}"
         self.administer(
             f"ALTER {owner} SET {{setting}} = '{value}'", database=self.name, role=self.worker, setting=setting
         )

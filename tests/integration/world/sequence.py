@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from tests.integration.world.database import CHANGES
@@ -37,28 +37,40 @@ ENVIRONMENT = {
     "PGHOSTADDR": "192.0.2.1",
     "PGSERVICE": "another",
 }
-EVENTS = frozenset(filter(None, os.environ.get("PATTERNS_WORLD_EVENTS", "").split(",")))
-"""The only disturbances, as the rules name them; empty means all."""
+Strategies = dict[str, st.SearchStrategy[Any]]
+
+DISTURBANCES: dict[str, tuple[str, Strategies]] = {}
+"""Method and arguments of every disturbance, by its name."""
+_CHOSEN = os.environ.get("PATTERNS_WORLD_EVENTS")
 
 THEN = st.sampled_from([("incremental",), ("verify", "incremental"), ("interval", "incremental"), ("full",)])
 """The runs that follow a disturbance; the last one owes equal contents."""
 KINDS = st.sampled_from(["incremental", "full", "verify", "interval"])
 
 
-def when(event: str) -> Callable[[Any], Any]:
-    """Let a rule apply where its disturbance is switched on."""
-    return precondition(lambda _: not EVENTS or event in EVENTS)
+def disturbance(event: str, **strategies: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
+    """Make a rule of a disturbance that PATTERNS_WORLD_EVENTS allows."""
+
+    def register(method: Any) -> Any:
+        if _CHOSEN and event not in _CHOSEN.split(","):
+            return method
+        DISTURBANCES[event] = method.__name__, strategies
+        return rule(**strategies)(method)
+
+    return register
 
 
 class Sequence(RuleBasedStateMachine):
     """One sequence.
 
     :cvar start: makes a world
+    :cvar opening: the first disturbance; ``None`` is any
     :cvar events: how often everything happened
     :cvar runs: how often each kind of run ended how
     """
 
     start: ClassVar[Callable[[], World]]
+    opening: ClassVar[str | None] = None
     events: ClassVar[Counter[str]]
     runs: ClassVar[Counter[tuple[str, str]]]
 
@@ -91,6 +103,13 @@ class Sequence(RuleBasedStateMachine):
         assert self.world.unequal() == set(), "an incremental run of a calm world leaves something"
         self._run("verify")
 
+    @initialize(data=st.data())
+    def open(self, data: st.DataObject) -> None:
+        """Begin with a disturbance, because most other rules are only interesting after one."""
+        event = self.opening or data.draw(st.sampled_from(sorted(DISTURBANCES)))
+        method, strategies = DISTURBANCES[event]
+        getattr(self, method)(**{name: data.draw(strategy) for name, strategy in strategies.items()})
+
     # Writes
 
     @rule(count=st.integers(1, 4), what=st.sampled_from(sorted(CHANGES)), share=st.integers(1, 3))
@@ -113,44 +132,47 @@ class Sequence(RuleBasedStateMachine):
         self.pending = True
         self._follow(then)
 
-    @when("late commits")
-    @precondition(lambda self: not self.world.database.is_open)
-    @rule(count=st.integers(1, 3))
-    def begin(self, count: int) -> None:
-        self._happens("late commits", "begin")
+    @disturbance(
+        "late commits",
+        count=st.integers(1, 3),
+        kind=KINDS,
+        end=st.sampled_from(["commit", "rollback", "later"]),
+        then=THEN,
+    )
+    def late_commits(self, count: int, kind: str, end: str, then: tuple[str, ...]) -> None:
+        self._happens("late commits", end)
+        self._end_late()
         self.world.database.begin(count)
-
-    @when("late commits")
-    @precondition(lambda self: self.world.database.is_open)
-    @rule(commit=st.booleans(), kind=KINDS, then=THEN)
-    def end(self, commit: bool, kind: str, then: tuple[str, ...]) -> None:
-        self._happens("late commits", "commit" if commit else "rollback")
         self._work()
         self._run(kind)
-        self.world.database.end_open(commit=commit)
-        self.pending = True
+        if end != "later":
+            self.world.database.end_open(commit=end == "commit")
         self._follow(then)
 
     # Sessions
 
-    @when("settings")
-    @rule(name=st.sampled_from(sorted(SETTINGS)), whom=st.sampled_from(["database", "role"]), then=THEN)
-    def setting(self, name: str, whom: str, then: tuple[str, ...]) -> None:
-        self._happens("settings", name)
-        self.world.database.set_for(whom, name, SETTINGS[name])
+    @disturbance(
+        "settings",
+        names=st.sets(st.sampled_from(sorted(SETTINGS)), min_size=6),
+        whose=st.sampled_from(["database", "role"]),
+        then=THEN,
+    )
+    def settings(self, names: set[str], whose: str, then: tuple[str, ...]) -> None:
+        for name in sorted(names):
+            self._happens("settings", name)
+            self.world.database.set_for(whose, name, SETTINGS[name])
         self._work()
         self._follow(then)
 
-    @when("environment")
-    @rule(name=st.sampled_from(sorted(ENVIRONMENT)), then=THEN)
-    def environment(self, name: str, then: tuple[str, ...]) -> None:
-        self._happens("environment", name)
-        self.world.environment = {name: ENVIRONMENT[name]}
+    @disturbance("environment", names=st.sets(st.sampled_from(sorted(ENVIRONMENT)), min_size=3), then=THEN)
+    def environment(self, names: set[str], then: tuple[str, ...]) -> None:
+        for name in sorted(names):
+            self._happens("environment", name)
+        self.world.environment = {name: ENVIRONMENT[name] for name in names}
         self._work()
         self._follow(then)
 
-    @when("hidden rows")
-    @rule(kind=KINDS, remedy=st.sampled_from(["bypass", "policy"]), then=THEN)
+    @disturbance("hidden rows", kind=KINDS, remedy=st.sampled_from(["bypass", "policy"]), then=THEN)
     def hidden_rows(self, kind: str, remedy: str, then: tuple[str, ...]) -> None:
         self._happens("hidden rows", remedy)
         self._end_late()
@@ -162,8 +184,7 @@ class Sequence(RuleBasedStateMachine):
 
     # Capture
 
-    @when("replica")
-    @rule(then=THEN)
+    @disturbance("replica", then=THEN)
     def replica(self, then: tuple[str, ...]) -> None:
         self._happens("replica")
         self._end_late()
@@ -171,8 +192,8 @@ class Sequence(RuleBasedStateMachine):
         self.pending = True
         self._follow(then)
 
-    @when("triggers")
-    @rule(
+    @disturbance(
+        "triggers",
         how=st.sampled_from(["disable", "drop", "swap"]),
         migration=st.sampled_from(["never", "before", "after"]),
         then=THEN,
@@ -192,8 +213,7 @@ class Sequence(RuleBasedStateMachine):
 
     # Identity
 
-    @when("restored database")
-    @rule(then=THEN, older=st.booleans(), day=KINDS)
+    @disturbance("restored database", then=THEN, older=st.booleans(), day=KINDS)
     def restored_database(self, then: tuple[str, ...], older: bool, day: str) -> None:
         self._happens("restored database")
         if not (older and self.copies):
@@ -206,8 +226,7 @@ class Sequence(RuleBasedStateMachine):
         self.disturbed = True
         self._follow(then)
 
-    @when("restored points")
-    @rule(then=THEN, older=st.booleans(), day=KINDS, work=st.booleans())
+    @disturbance("restored points", then=THEN, older=st.booleans(), day=KINDS, work=st.booleans())
     def restored_points(self, then: tuple[str, ...], older: bool, day: str, work: bool) -> None:
         self._happens("restored points")
         if not (older and self.snapshots):
@@ -220,24 +239,17 @@ class Sequence(RuleBasedStateMachine):
             self._work()
         self._follow(then)
 
-    @when("lost collection")
-    @rule(then=THEN)
-    def lost_collection(self, then: tuple[str, ...]) -> None:
-        self._happens("lost collection")
-        self.world.points.lose()
+    @disturbance("exchanged collection", how=st.sampled_from(["lost", "empty"]), then=THEN)
+    def exchanged_collection(self, how: str, then: tuple[str, ...]) -> None:
+        self._happens("exchanged collection", how)
+        if how == "lost":
+            self.world.points.lose()
+        else:
+            self.world.points.exchange()
         self.disturbed = True
         self._follow(then)
 
-    @when("moved alias")
-    @rule(then=THEN)
-    def moved_alias(self, then: tuple[str, ...]) -> None:
-        self._happens("moved alias")
-        self.world.points.exchange()
-        self.disturbed = True
-        self._follow(then)
-
-    @when("foreign collection")
-    @rule(how=st.sampled_from(["curated", "dot"]), kind=KINDS, then=THEN)
+    @disturbance("foreign collection", how=st.sampled_from(["curated", "dot"]), kind=KINDS, then=THEN)
     def foreign_collection(self, how: str, kind: str, then: tuple[str, ...]) -> None:
         self._happens("foreign collection", how)
         other = self.world.points.lead_astray(how)
@@ -247,10 +259,9 @@ class Sequence(RuleBasedStateMachine):
         self.disturbed = True
         self._follow(then)
 
-    @when("another database")
-    @rule(kind=KINDS, then=THEN)
-    def another_database(self, kind: str, then: tuple[str, ...]) -> None:
-        self._happens("another database")
+    @disturbance("foreign database", kind=KINDS, then=THEN)
+    def foreign_database(self, kind: str, then: tuple[str, ...]) -> None:
+        self._happens("foreign database")
         self._end_late()
         self.world.database.move()
         self._work()
@@ -261,8 +272,7 @@ class Sequence(RuleBasedStateMachine):
 
     # Servers
 
-    @when("poison")
-    @rule(then=THEN, mended=st.booleans())
+    @disturbance("poison", then=THEN, mended=st.booleans())
     def poison(self, then: tuple[str, ...], mended: bool) -> None:
         self._happens("poison")
         self.world.poison()
@@ -271,16 +281,14 @@ class Sequence(RuleBasedStateMachine):
         if mended:
             self.world.mend_embeddings()
 
-    @when("trouble")
-    @rule(which=st.sampled_from(["embeddings", *TROUBLE]), then=THEN)
+    @disturbance("trouble", which=st.sampled_from(["embeddings", *TROUBLE]), then=THEN)
     def trouble(self, which: str, then: tuple[str, ...]) -> None:
         self._happens("trouble", which)
         self._work()
         with self.world.trouble(which):
             self._follow(then)
 
-    @when("outage")
-    @rule(where=st.sampled_from(["writes", "qdrant", "embeddings", "postgres"]), kind=KINDS, then=THEN)
+    @disturbance("outage", where=st.sampled_from(["writes", "qdrant", "embeddings", "postgres"]), kind=KINDS, then=THEN)
     def outage(self, where: str, kind: str, then: tuple[str, ...]) -> None:
         self._happens("outage", where)
         self._end_late()
@@ -291,8 +299,7 @@ class Sequence(RuleBasedStateMachine):
             self._run(kind, must=OutageError)
         self._follow(then)
 
-    @when("kill")
-    @rule(kind=KINDS, requests=st.integers(1, 12), then=THEN)
+    @disturbance("kill", kind=KINDS, requests=st.integers(1, 12), then=THEN)
     def killed(self, kind: str, requests: int, then: tuple[str, ...]) -> None:
         self._happens("kill", kind)
         self._work()
@@ -327,7 +334,7 @@ class Sequence(RuleBasedStateMachine):
             self.runs[kind, type(error).__name__] += 1
             # It may name what differs; whether it does is the matter of other tests.
             told = kind == "verify" and (self.disturbed or (self.unrecorded and self.pending))
-            if type(error) is not (must or (ConfigurationError if told else None)):
+            if not isinstance(error, must or (ConfigurationError if told else ())):
                 raise
             return
         self.runs[kind, "success"] += 1

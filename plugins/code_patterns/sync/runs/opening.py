@@ -24,7 +24,7 @@ from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.judgement import Judgement, judge
 from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pattern import same_recipe
-from code_patterns.sync.publication import prepare
+from code_patterns.sync.publication import prepare, refuse_unnamed
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.resolution import refuse_old_server, resolve
 from code_patterns.sync.runs.context import BEGINNING, RunContext
@@ -122,7 +122,9 @@ async def _begun(
     horizon = await source.horizon()
     checkpoint = await read_checkpoint(servers.session, collection)
     judgement = await _judge(kind, servers, collection, checkpoint, horizon)
-    if kind.creates and not settings.dry_run:
+    if not kind.creates:
+        await refuse_unnamed(servers.qdrant, collection)
+    elif not settings.dry_run:
         collection = await prepare(servers.qdrant, collection, servers.database)
     kind, start = await _start(kind, source, collection, judgement, checkpoint, capture)
     dead_letters = DeadLetters(servers.session, collection)
