@@ -21,7 +21,7 @@ from tests.support import faulty_embeddings, faulty_qdrant
 from tests.support.faulty_embeddings import EmbeddingServer
 
 SEQUENCES = int(os.environ.get("PATTERNS_WORLD_SEQUENCES", "0"))
-SHORT_STEPS, LONG_STEPS = 3, 6
+SHORT_STEPS, LONG_STEPS = 2, 6
 
 
 @pytest.fixture(autouse=True)
