@@ -5,9 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from code_patterns.errors import ConfigurationError
+from patterns_deadline import RunQueuedAt
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def deadline_alert(minutes: str | None) -> DeadlineAlert | None:
         )
     # By name: the triggerer runs it, and has this package but not the DAG files.
     callback = AsyncCallback(f"{__name__}.{report_missed_deadline.__name__}")
-    return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=interval, callback=callback)
+    return DeadlineAlert(reference=RunQueuedAt(), interval=interval, callback=callback)
 
 
 async def report_missed_deadline(context: dict[str, Any]) -> str:
