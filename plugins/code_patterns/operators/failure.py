@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from code_patterns.errors import PatternsError
 
-WIDTH = 100
-"""Longest line, in characters: Airflow's log page does not wrap."""
+WIDTH = 84
+"""Longest line, in characters: Airflow's log page does not wrap, and shows 87 of them in a window of 1,280 pixels."""
 
 _FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
@@ -42,15 +42,15 @@ class Failure:
 
     def lines(self) -> list[str]:
         """The parts in short lines."""
-        parts = [f"What is wrong: {self.wrong}", f"What to do: {self.remedy}" if self.remedy else "", self.tries]
         return [
             line
-            for part in parts
+            for part in self.text().splitlines()
             for line in textwrap.wrap(
                 part, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
             )
         ]
 
-    def as_xcom(self) -> dict[str, str]:
-        """The three parts by name."""
-        return {"what is wrong": self.wrong, "what to do": self.remedy, "tries": self.tries}
+    def text(self) -> str:
+        """The parts, one on each line. A text, because the XCom page folds everything else."""
+        parts = [f"What is wrong: {self.wrong}", f"What to do: {self.remedy}" if self.remedy else "", self.tries]
+        return "\n".join(part for part in parts if part)

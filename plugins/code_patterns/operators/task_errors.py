@@ -22,7 +22,7 @@ def task_errors(context: "Context") -> Iterator[None]:
     """Fail the task with the error's message, and let Airflow retry only if that can help.
 
     The message is logged in short lines first, because the log page cuts what is wider than the window. It also goes to
-    the XCom ``failure``, because a task cannot write a note.
+    the XCom ``failure``, because a task cannot write its note, and into ``exception.__notes__`` for failure callbacks.
     """
     try:
         yield
@@ -37,7 +37,8 @@ def task_errors(context: "Context") -> Iterator[None]:
         if instance:
             # The person must see this error, not the one of storing it.
             with contextlib.suppress(Exception):
-                instance.xcom_push("failure", failure.as_xcom())
-        if error.may_be_retried(instance.try_number if instance else 1):
-            raise AirflowException(f"{error} {failure.tries}") from None
-        raise AirflowFailException(str(error)) from None
+                instance.xcom_push("failure", failure.text())
+        again = error.may_be_retried(instance.try_number if instance else 1)
+        raised = AirflowException(f"{error} {failure.tries}") if again else AirflowFailException(str(error))
+        raised.add_note(failure.text())
+        raise raised from None

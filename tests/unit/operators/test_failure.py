@@ -39,7 +39,7 @@ def test_it_says_what_is_wrong_then_what_to_do_then_which_try(
     assert " ".join(line.strip() for line in lines).replace("What is wrong: ", "").replace("What to do: ", "") == (
         f"{LONG} {tries}"
     )
-    assert failure.as_xcom()["what to do"] == "Run schema_migration first."
+    assert failure.text().splitlines()[1:] == ["What to do: Run schema_migration first.", tries]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,8 @@ def test_the_task_ends_with_it(
     assert type(failed.value) is raised
     assert str(failed.value).endswith(ending)
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * len(caplog.records)
-    assert [record.getMessage() for record in caplog.records][-1] == pushed["failure"]["tries"]
+    assert [record.getMessage() for record in caplog.records][-1] == pushed["failure"].splitlines()[-1]
+    assert failed.value.__notes__ == [pushed["failure"]]
 
 
 def test_a_failure_that_cannot_be_stored_hides_no_error() -> None:
