@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Literal
 from uuid import UUID
 
@@ -10,6 +11,9 @@ from code_patterns.sql import storable
 from code_patterns.sync.collection import Collection
 
 Stage = Literal["read", "embed", "write"]
+
+REASON_WIDTH = 96
+"""Longest reason in the log, in characters: Airflow's log page does not wrap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,25 @@ class DeadLetters:
         rows = await self._session.fetch("sync_dead_letter_ids", **self._key)
         self._ids = {node_id for node_id, _ in rows}
         self._due = frozenset(node_id for node_id, due in rows if due)
+
+    async def told(self, count: int) -> str | None:
+        """Name some that are parked now, those of the longest time first, for the log; ``None`` if there are none.
+
+        :param count: most that are named
+        """
+        if not self._ids:
+            return None
+        lines = [f"{len(self._ids):,} patterns are parked as dead letters: not, or not newly, in Qdrant. The first:"]
+        for node_id, stage, error in await self._session.fetch("sync_first_dead_letters", **self._key, count=count):
+            lines += [f"  {node_id}, {stage}:", f"    {shorten(error, REASON_WIDTH)}"]
+        return "\n".join(
+            [
+                *lines,
+                "All of them, with when each is tried again; the Param retry_dead_letters tries all now:",
+                # For a person; it is not run.
+                f"  SELECT * FROM pattern_sync_dead_letters WHERE collection = '{self._key['collection']}';",  # noqa: S608
+            ]
+        )
 
     async def park(self, dead_letters: Iterable[DeadLetter]) -> None:
         """Park rows; for rows that are parked already, count one more attempt."""

@@ -78,15 +78,15 @@ class Proof(Generic[Point]):
             await self._excuse(found, flaw, horizon)
         seconds = time.monotonic() - started
         log.info(
-            "Compared %s patterns on a session of its own in %.1f s (%.0f per second): %d points are wrong, %d changed "
-            "meanwhile and wait for the next sync, %d differ as dead letters%s.",
+            "Compared %s patterns in %.1f s (%s per second):\n"
+            "  %s wrong\n  %s changed meanwhile and wait for the next sync\n  %s differ as dead letters%s",
             f"{found.patterns:,}",
             seconds,
-            found.patterns / seconds if seconds else 0,
-            found.wrong,
-            found.moving,
-            len(found.parked),
-            _named(found.parked.first(5)),
+            f"{found.patterns / seconds if seconds else 0:,.0f}",
+            f"{found.wrong:,}",
+            f"{found.moving:,}",
+            f"{len(found.parked):,}",
+            _named(found.parked.first(1)),
         )
         for flaw, count in found.counts().items():
             for node_id in found.named(flaw, MAX_NAMED):

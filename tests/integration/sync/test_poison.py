@@ -193,3 +193,25 @@ def test_times_that_no_calendar_has_cost_the_time_alone(sides: TwoSides) -> None
     sides.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"a\": 1}'")
     assert sides.sync().counts["payload_only"] == 20 + len(TIMES)
     sides.assert_equal_sides()
+
+
+@pytest.mark.parametrize("sides", ["hashing-embedded"], indirect=True)
+def test_dead_letters_are_named_with_their_reason_and_the_query_for_all(
+    sides: TwoSides, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = rows(7, pattern_data=json.dumps({"code": 7}))
+    sides.insert([*bad, *rows(5, start=50)])
+    for mode, named in (("full", 5), ("verify", 7), ("incremental", 5)):
+        caplog.clear()
+        result = sides.sync(mode)
+        assert result.dead_letters == 7
+        [warning] = [record.getMessage() for record in caplog.records if "are parked as dead" in record.getMessage()]
+        title, *lines = warning.splitlines()
+        assert title.startswith("7 patterns are parked as dead letters")
+        reasons = dict(zip(lines[: 2 * named : 2], lines[1 : 2 * named : 2], strict=True))
+        assert len(reasons) == named
+        assert reasons.keys() <= {f"  {row['id']}, read:" for row in bad}
+        assert all("code" in reason for reason in reasons.values())
+        found = sides.execute(lines[-1].strip())
+        assert {row["id"] for row in bad} == {next(v for v in row if isinstance(v, uuid.UUID)) for row in found}
+        assert max(map(len, lines[:-1])) <= 100

@@ -61,13 +61,10 @@ async def sync(
                 raise
             await run.close_history(None)
         result = await run.result()
+        parked = await run.record.dead_letters.told(kind.named_dead_letters)
     log.info(result.table())
-    if result.dead_letters:
-        log.warning(
-            "%d patterns are parked as dead letters and not (or not newly) in Qdrant; see the table "
-            "pattern_sync_dead_letters for each one's error and when it is tried again.",
-            result.dead_letters,
-        )
+    if parked:
+        log.warning("%s", parked)
     return result
 
 

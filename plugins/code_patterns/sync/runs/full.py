@@ -130,10 +130,9 @@ async def _conclude(run: RunContext, patterns: int, points: int) -> None:
     if patterns:
         run.parity = "proven"
         log.info(
-            "Parity proven: ids and hashes of %s patterns agree with PostgreSQL, read on a session of its own; %d are "
-            "parked as dead letters.",
+            "Parity proven: ids and hashes of %s patterns agree with PostgreSQL; %s parked.",
             f"{patterns:,}",
-            len(run.record.dead_letters.ids),
+            f"{len(run.record.dead_letters.ids):,}",
         )
     else:
         await refuse_lost_tables(run)

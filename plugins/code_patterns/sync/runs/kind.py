@@ -19,6 +19,7 @@ class RunKind(ABC):
     :cvar relies_on_capture: whether it misses changes that no trigger recorded
     :cvar reconciles: whether it compares everything, so that it may make both sides agree after an exchange
     :cvar exchanges: whether it changes the progress token; runs that write side by side do not
+    :cvar named_dead_letters: most dead letters that its log names
     :cvar fallback: the kind that replaces it without a usable checkpoint; ``None`` makes that an error
     """
 
@@ -30,6 +31,7 @@ class RunKind(ABC):
     relies_on_capture: ClassVar[bool] = False
     reconciles: ClassVar[bool] = False
     exchanges: ClassVar[bool] = True
+    named_dead_letters: ClassVar[int] = 5
     fallback: "ClassVar[type[RunKind] | None]" = None
 
     def locks(self, collection: str) -> tuple[Lock, ...]:

@@ -21,6 +21,7 @@ class VerificationRun(RunKind):
     starts_at_watermark = True
     # It names a point that was lost, the one written last among them, instead of refusing to look.
     asks_witness = False
+    named_dead_letters = 200
 
     async def execute(self, run: RunContext) -> None:
         """Verify everything.
