@@ -10,7 +10,8 @@ makes up for a missed hour. The first run on a new database or collection compar
 then to the default. `retry_dead_letters` tries all dead letters now, also those that still wait.
 
 **Backfill**, or a manual run with a date or interval of your own: compares the rows created or updated in that interval
-with Qdrant and repairs what differs. It does not move the watermark of the hourly runs.
+with Qdrant and repairs what differs. It does not move the watermark of the hourly runs. Give a backfill one active run,
+as the UI proposes: with more of them the hourly run waits for all.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`

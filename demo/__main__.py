@@ -146,16 +146,12 @@ def _tell_quality(screen: Screen, stack: Stack, finished: Run, found: int) -> No
     )
     screen.rows(
         [
-            ("tier", "patterns", "average"),
-            *(
-                (name, f"{tier['patterns']:>8,}", "" if tier["average"] is None else f"{tier['average']:>7.3f}")
-                for name, _ in TIERS
-                for tier in [result["tiers"][name]]
-            ),
+            ("tier", "patterns", "share"),
+            *((name, f"{result[name]:>8,}", f"{result[name] / result['scored']:>5.0%}") for name, _ in TIERS),
         ]
     )
     screen.say(
-        "Averages: " + ", ".join(f"{name.replace('_', ' ')} {result['dimensions'][name]:.2f}" for name in WEIGHTS)
+        "Averages: " + ", ".join(f"{name.replace('_', ' ')} {result[f'average_{name}']:.2f}" for name in WEIGHTS)
     )
 
 

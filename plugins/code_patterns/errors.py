@@ -45,3 +45,9 @@ class ParityError(PatternsError):
 
 class NothingToDoError(PatternsError):
     """There is nothing to do in this run; the task is skipped and does not fail."""
+
+
+class StoppedError(PatternsError):
+    """Airflow stopped the task, for example because its worker shuts down."""
+
+    retryable = True

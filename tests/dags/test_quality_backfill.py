@@ -8,6 +8,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset
 
+from code_patterns.quality.dimensions import TIERS, WEIGHTS
 from tests.conftest import ROOT
 from tests.dags.conftest import Outcome
 from tests.integration.quality.test_quality_backfill import put, real_points, stored
@@ -27,9 +28,10 @@ def test_scores_are_stored_logged_and_returned(connected: TwoSides, score: Calla
     name = put(connected, "archon_vectors", real_points(60))
     outcome = score(collection=name, batch_size=25)
     assert outcome.state == "success", outcome.log[-3000:]
-    assert (outcome.xcom["found"], outcome.xcom["stored"], outcome.xcom["collections"]) == (60, 60, {name: 60})
-    assert sum(tier["patterns"] for tier in outcome.xcom["tiers"].values()) == 60
-    assert set(outcome.xcom["dimensions"]) >= {"completeness", "complexity"}
+    assert (outcome.xcom["found"], outcome.xcom["stored"], outcome.xcom[f"found_in_{name}"]) == (60, 60, 60)
+    assert sum(outcome.xcom[tier] for tier, _ in TIERS) == 60
+    assert {f"average_{dimension}" for dimension in WEIGHTS} <= outcome.xcom.keys()
+    assert not [value for value in outcome.xcom.values() if isinstance(value, dict | list)]
     assert "What the quality backfill did" in outcome.log
     assert len(stored(connected)) == 60
     assert connected.execute("SELECT dag_id, status FROM pattern_quality_runs") == [("quality_backfill", "succeeded")]
@@ -54,7 +56,7 @@ def test_a_full_sync_wakes_it(connected: TwoSides, run_dag: Callable[..., Outcom
     assert run_dag("pattern_sync_full").state == "success"
     outcome = run_dag("quality_backfill", "score", collection="all", delay_seconds=0)
     assert outcome.state == "success", outcome.log[-3000:]
-    assert outcome.xcom["collections"][connected.collection] == 20
+    assert outcome.xcom[f"found_in_{connected.collection}"] == 20
 
 
 def test_no_pattern_is_said_in_words(

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.migrations import runner
 from code_patterns.migrations.request import MigrationRequest, read_request
+from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ class PatternMigrationOperator(BaseOperator):
         with task_errors(context):
             request = read_request(self.direction, self.target, self.dry_run_only)
             if self.action == "plan":
-                return self._plan(request)
+                return self._plan(context, request)
             if self.action == "verify":
                 found = runner.verify(self.hook.config)
-                log.info("Version %03d is in order: %d facts hold.", found.version, found.facts)
+                tell(context, f"Version {found.version:03} is in order: {found.facts:,} facts hold.")
                 return asdict(found)
             if request.dry_run:
                 raise AirflowSkipException(
@@ -74,12 +75,12 @@ class PatternMigrationOperator(BaseOperator):
                 )
             run_id = context["dag_run"].run_id
             result = runner.apply(self.hook.config, request.direction, request.target, run_id)
-            log.info("The database is at version %03d now.", result.version)
+            tell(context, f"The database is at version {result.version:03} now.")
             return asdict(result) | {"versions": list(result.versions)}
 
-    def _plan(self, request: MigrationRequest) -> dict[str, Any]:
+    def _plan(self, context: "Context", request: MigrationRequest) -> dict[str, Any]:
         plan = runner.plan(self.hook.config, request.direction, request.target)
-        log.info("%s", plan.summary)
         for script in (script for step in plan.steps for script in step.scripts):
             log.info("%s.sql:\n%s", script.name, script.sql)
+        tell(context, plan.summary)
         return {"version": plan.version, "versions": [step.migration.version for step in plan.steps]}

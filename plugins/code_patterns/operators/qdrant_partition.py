@@ -1,6 +1,5 @@
 """The operator that cuts a full sync into id ranges."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,6 @@ class QdrantPartitionOperator(SyncOperator):
     def execute(self, context: "Context") -> list[dict[str, str]]:
         """Look at both sides and return the id ranges."""
         with task_errors(context):
-            found = asyncio.run(partition(*self.servers(), self.choices("full")))
+            found = self.run_work(partition(*self.servers(), self.choices("full")))
         context["ti"].xcom_push("points", found.points)
         return [{"first": str(ids.first), "last": str(ids.last)} for ids in found.ranges]

@@ -1,6 +1,5 @@
 """The operator of the sync DAGs."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from code_patterns.operators.dag_run import identity_of, run_type_of
 from code_patterns.operators.lineage import sync_lineage
 from code_patterns.operators.metrics import emit
+from code_patterns.operators.summary import tell
 from code_patterns.operators.sync_operator import SyncOperator
 from code_patterns.operators.task_errors import task_errors
 from code_patterns.sync.runs import sync
@@ -80,7 +80,8 @@ class QdrantUpsertOperator(SyncOperator):
             interval = interval_of(run_type_of(context), run.data_interval_start, run.data_interval_end, run.run_after)
             postgres, qdrant, embedding = self.servers()
             choices = self.choices(self.mode, interval)
-            result = asyncio.run(sync(postgres, qdrant, embedding, choices, identity_of(context)))
+            result = self.run_work(sync(postgres, qdrant, embedding, choices, identity_of(context)))
+        tell(context, result.summary())
         if not result.dry_run:
             emit(result)
         self._lineage = partial(sync_lineage, postgres, qdrant, result)

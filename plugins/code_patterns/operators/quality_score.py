@@ -1,16 +1,17 @@
 """The operator of the DAG quality_backfill."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, Variable
+from airflow.sdk import Variable
 
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.operators.dag_run import identity_of, run_type_of
 from code_patterns.operators.lineage import quality_lineage
+from code_patterns.operators.stoppable import StoppableOperator
+from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import choose
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from code_patterns.operators.lineage import Lineage
 
 
-class QualityScoreOperator(BaseOperator):
+class QualityScoreOperator(StoppableOperator):
     """Score the patterns of Qdrant collections and store the scores in PostgreSQL; return counts and averages.
 
     An empty Param falls back to its Variable, then to the default.
@@ -83,7 +84,7 @@ class QualityScoreOperator(BaseOperator):
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
-            result = asyncio.run(
+            result = self.run_work(
                 backfill(
                     postgres,
                     qdrant,
@@ -91,6 +92,7 @@ class QualityScoreOperator(BaseOperator):
                     identity_of(context),
                 )
             )
+        tell(context, result.summary())
         self._lineage = partial(quality_lineage, postgres, qdrant, result)
         return result.as_xcom()
 

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import BaseOperator, Variable
+from airflow.sdk import Variable
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.sync_settings import Interval, SyncSettings, choose
 
 
-class SyncOperator(BaseOperator):
+class SyncOperator(StoppableOperator):
     """Base of the operators that work between PostgreSQL and Qdrant.
 
     An empty Param falls back to its Variable, then to the default.

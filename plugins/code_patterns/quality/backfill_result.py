@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from code_patterns import log_table
 from code_patterns.quality.dimensions import TIERS, WEIGHTS
 from code_patterns.quality.score import VERSION, QualityScore
 
@@ -146,33 +147,47 @@ class BackfillResult:
         }
 
     def as_xcom(self) -> dict[str, Any]:
-        """Counts, averages and ids only: never a pattern or a secret."""
+        """Counts, averages and ids only, each under one name: never a pattern or a secret."""
         row = self.as_row()
-        details = row.pop("details")
+        del row["details"]
         return {
             "run_id": str(self.run_id) if self.run_id else None,
             "version": VERSION,
             "dry_run": self.dry_run,
             **row,
-            **details,
+            **{f"found_in_{name}": count for name, count in self.found.items()},
+            **{f"average_{name}": mean for name, mean in self.dimensions.items()},
+            "seconds": round(self.seconds, 3),
+            "patterns_per_second": round(self.patterns_per_second, 1),
         }
+
+    def summary(self) -> str:
+        """The result in one line."""
+        tiers = ", ".join(f"{count:,} {name}" for name, (count, _) in self.tiers.items() if count)
+        stored = "would be stored" if self.dry_run else "stored"
+        told = [
+            f"{'Dry run: ' if self.dry_run else ''}{self.scored if self.dry_run else self.stored:,} scores {stored}"
+            + (f" ({tiers})" if tiers else ""),
+            f"{self.skipped:,} had one" if self.skipped else "",
+            f"{self.failed:,} refused" if self.failed else "",
+        ]
+        return ", ".join(part for part in told if part)
 
     def table(self) -> str:
         """The result for the task log."""
         verb = "found (dry run: nothing was stored)" if self.dry_run else "did"
         lines = [f"What the quality backfill {verb}, by version {VERSION} of the definitions:"]
-        lines += [f"  {'found in ' + name:<28}{count:>10,}" for name, count in self.found.items()]
-        counts = ("skipped", "scored", "stored", "failed")
-        lines += [f"  {name:<28}{getattr(self, name):>10,}" for name in counts]
-        lines += [f"  {'patterns per second':<28}{self.patterns_per_second:>10,.0f}", ""]
-        lines += [f"  {'tier':<12}{'patterns':>10}{'share':>9}{'average':>10}"]
+        lines += [log_table.row(f"found in {name}", count) for name, count in self.found.items()]
+        lines += [log_table.row(name, getattr(self, name)) for name in ("skipped", "scored", "stored", "failed")]
+        lines += [log_table.row("patterns per second", round(self.patterns_per_second, 1)), ""]
+        lines.append(log_table.row("tier", "patterns", "share", "average"))
         for name, (count, mean) in self.tiers.items():
             share = count / self.scored if self.scored else 0.0
-            lines.append(f"  {name:<12}{count:>10,}{share:>9.1%}{'-' if mean is None else f'{mean:.3f}':>10}")
+            lines.append(log_table.row(name, count, f"{share:.1%}", None if mean is None else f"{mean:.3f}"))
         if self.average_score is not None:
-            lines += ["", f"  {'dimension':<22}{'average':>9}"]
-            lines += [f"  {name:<22}{value:>9.3f}" for name, value in self.dimensions.items()]
-            lines.append(f"  {'composite':<22}{self.average_score:>9.3f}")
+            lines += ["", log_table.row("dimension", "average")]
+            lines += [log_table.row(name, f"{value:.3f}") for name, value in self.dimensions.items()]
+            lines.append(log_table.row("composite", f"{self.average_score:.3f}"))
         if self.failures:
             lines += ["", "  not stored:"]
             lines += [f"  {count:>8,}  {reason}" for reason, count in self.failures.items()]

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 from uuid import UUID
 
+from code_patterns import log_table
+
 Parity = Literal["proven", "not proven", "broken"]
 
 
@@ -39,6 +41,15 @@ class Counts:
     def as_dict(self) -> dict[str, int]:
         """The counts by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+_SUMMARY = {
+    "new": "new",
+    "changed": "changed",
+    "payload_only": "with a new payload only",
+    "deleted": "deleted",
+    "parked": "parked",
+}
 
 
 @dataclass(slots=True)
@@ -109,9 +120,24 @@ class SyncResult:
 
     def table(self) -> str:
         """The result for the task log."""
-        rows = [(key.replace("_", " "), value) for key, value in self.as_xcom().items()]
-        width = max(len(key) for key, _ in rows)
-        verb = "would do (dry run: nothing was written)" if self.dry_run else "did"
-        lines = "\n".join(f"  {key:<{width}}  {'-' if value is None else value}" for key, value in rows)
+        shown = self.as_xcom()
+        # An id is no number, and it is longer than any.
+        run_id, watermark = shown.pop("run_id"), shown.pop("watermark_xid")
+        told = {"kind", "collection", "dry_run"}
+        rows = [log_table.row(key.replace("_", " "), value) for key, value in shown.items() if key not in told]
+        rows.append(log_table.row("watermark xid", None if watermark is None else str(watermark)))
+        verb = "would do (dry run: nothing was written)" if self.dry_run else f"did, run {run_id}"
         run = "verification" if self.kind == "verify" else f"{self.kind} sync"
-        return f"What the {run} {verb}:\n{lines}"
+        return "\n".join([f"What the {run} of '{self.collection}' {verb}:", *rows])
+
+    def summary(self) -> str:
+        """The result in one line."""
+        counts = self.counts
+        told = [f"{counts[name]:,} {word}" for name, word in _SUMMARY.items() if counts[name]]
+        if self.kind == "verify":
+            told.insert(0, f"{counts['examined']:,} compared")
+        parked = f", {self.dead_letters:,} parked in all" if self.dead_letters > counts["parked"] else ""
+        return (
+            f"{'Dry run: ' if self.dry_run else ''}{', '.join(told) or 'nothing has changed'}{parked}; "
+            f"lag {self.lag_seconds:,.0f} s"
+        )

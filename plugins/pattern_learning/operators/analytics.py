@@ -1,13 +1,14 @@
 """The operators of the DAG pattern_analytics."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, Variable
+from airflow.sdk import Variable
 
 from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.operators.stoppable import StoppableOperator
+from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
 from pattern_learning.daily import choose_day, choose_retention
 from pattern_learning.jobs import compute_period, prune_traces
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class PatternAnalyticsOperator(BaseOperator):
+class PatternAnalyticsOperator(StoppableOperator):
     """Compute a day's analytics, over all templates and for each one used; return counts and an id.
 
     :param day: the day in UTC, as ``2026-03-01``; empty means the run's data interval, or yesterday if it
@@ -46,18 +47,13 @@ class PatternAnalyticsOperator(BaseOperator):
         run = context["dag_run"]
         with task_errors(context):
             period = choose_day(self.day, run.data_interval_start, run.data_interval_end)
-            done = asyncio.run(compute_period(PatternsPostgresHook(self.postgres_conn_id).config, period))
-        log.info(
-            "%s to %s: %d events, %d templates used.",
-            done.period_start,
-            done.period_end,
-            done.total_usage_count,
-            done.pattern_rows,
-        )
+            done = self.run_work(compute_period(PatternsPostgresHook(self.postgres_conn_id).config, period))
+        events, templates = done.total_usage_count, done.pattern_rows
+        tell(context, f"{done.period_start:%Y-%m-%d}: {events:,} events, {templates:,} templates used")
         return done.as_xcom()
 
 
-class PatternTracePruneOperator(BaseOperator):
+class PatternTracePruneOperator(StoppableOperator):
     """Delete traces older than the Variable ``pattern_trace_retention_days`` (90) says; return how many.
 
     :param postgres_conn_id: connection of the patterns' database
@@ -75,6 +71,6 @@ class PatternTracePruneOperator(BaseOperator):
         """Delete old traces and return how many there were."""
         with task_errors(context):
             days = choose_retention(lambda name: Variable.get(name, default=None))
-            pruned = asyncio.run(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, days))
-        log.info("Deleted %d traces older than %d days.", pruned, days)
+            pruned = self.run_work(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, days))
+        tell(context, f"{pruned:,} traces older than {days} days deleted")
         return pruned

@@ -1,14 +1,12 @@
 """The operator that runs one operation of the storage layer."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from airflow.sdk import BaseOperator
-
 from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.task_errors import task_errors
 from pattern_learning import ModelContractEffect
 from pattern_learning.jobs import run_operation
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class PatternLearningOperator(BaseOperator):
+class PatternLearningOperator(StoppableOperator):
     """Run one operation of the four nodes; return its data, with ids and times as text.
 
     The trace names the task. A refused argument fails the task at once; after an outage Airflow retries it. In a DAG
@@ -52,7 +50,7 @@ class PatternLearningOperator(BaseOperator):
         with task_errors(context):
             contract = ModelContractEffect.of(self.operation, self._arguments(context))
             actor = f"{self.dag_id}.{self.task_id}"
-            data = asyncio.run(run_operation(PatternsPostgresHook(self.postgres_conn_id).config, contract, actor))
+            data = self.run_work(run_operation(PatternsPostgresHook(self.postgres_conn_id).config, contract, actor))
         log.info("%s done, correlation id %s", self.operation, contract.correlation_id)
         return data
 

@@ -1,0 +1,48 @@
+"""A task that is told to stop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from code_patterns.errors import StoppedError
+from code_patterns.operators.stoppable import STOPPED, StoppableOperator
+
+
+@pytest.fixture
+def operator() -> Iterator[StoppableOperator]:
+    """An operator that gets SIGTERM as in a task."""
+    operator = StoppableOperator(task_id="task")
+    before = signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
+    yield operator
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_work_that_ends_by_itself_returns_its_result(operator: StoppableOperator) -> None:
+    assert operator.run_work(asyncio.sleep(0, "done")) == "done"
+    operator.on_kill()
+    assert operator.run_work(asyncio.sleep(0, "done")) == "done"
+
+
+def test_sigterm_ends_the_work_after_it_has_cleaned_up(operator: StoppableOperator) -> None:
+    seen = []
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError as error:
+            seen.append(str(error))
+            # The second signal comes while it cleans up.
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)
+            seen.append("cleaned up")
+            raise
+
+    with pytest.raises(StoppedError) as stopped:
+        operator.run_work(work())
+    assert seen == [STOPPED, "cleaned up"]
+    assert str(stopped.value) == STOPPED
+    assert stopped.value.retryable
