@@ -51,6 +51,16 @@ def test_dag_tells_what_a_reader_needs(bag: DagBag, dag_id: str) -> None:
         assert param.schema.get("type"), f"Param {name} has no type"
 
 
+@pytest.mark.parametrize(
+    "dag_id", ["pattern_sync_incremental", "pattern_sync_full", "pattern_verify", "quality_backfill"]
+)
+def test_runs_do_not_fill_the_workers_while_they_wait_for_each_other(bag: DagBag, dag_id: str) -> None:
+    """A backfill ignores the DAG's limit of runs; its tasks would each hold a worker and wait for a lock."""
+    dag: DAG = bag.dags[dag_id]
+    assert dag.max_active_runs == 1
+    assert {task.max_active_tis_per_dag for task in dag.tasks if task.task_id != "shard"} == {1}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_dag_file_is_wiring(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 120
