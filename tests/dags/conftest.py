@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.support.connections import set_connection, set_postgres
+from tests.support.connections import connections_of
 from tests.support.leaks import LEAKS
 from tests.support.two_sides import TwoSides
 
@@ -49,13 +49,8 @@ class Outcome:
 @pytest.fixture
 def connected(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> TwoSides:
     """The sides, with connections and Variables that name it."""
-    qdrant = sides.qdrant
-    set_postgres(monkeypatch, sides.postgres)
-    extra = {"path": qdrant.path} if qdrant.path else {"url": qdrant.url}
-    set_connection(monkeypatch, "patterns_qdrant", conn_type="qdrant", extra=extra, password=qdrant.api_key)
-    embedding = {"api": "hashing", "dimension": sides.embedding.dimension}
-    set_connection(monkeypatch, "patterns_embeddings", conn_type="embedding", extra=embedding)
-    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", sides.collection)
+    for name, value in connections_of(sides).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_PATIENCE_SECONDS", "0")
     return sides
 

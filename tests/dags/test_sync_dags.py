@@ -19,7 +19,7 @@ def test_full_then_incremental(connected: TwoSides, run_dag: Callable[..., Outco
     hourly = run_dag("pattern_sync_incremental", batch_size=2)
     assert (hourly.state, hourly.xcom["kind"], hourly.xcom["new"]) == ("success", "incremental", 4)
     connected.assert_equal_sides()
-    assert "What the incremental sync did" in hourly.log
+    assert f"What the incremental sync of '{connected.collection}' did" in hourly.log
     assert connected.execute("SELECT DISTINCT dag_id FROM pattern_sync_runs ORDER BY 1") == [
         ("pattern_sync_full",),
         ("pattern_sync_incremental",),

@@ -6,11 +6,25 @@ from typing import Any
 import pytest
 
 from code_patterns.servers.postgres import PostgresConfig
+from tests.support.two_sides import TwoSides
+
+
+def connections_of(sides: TwoSides) -> dict[str, str]:
+    """The environment variables that name both sides: three connections and the collection's Variable."""
+    qdrant = {"path": sides.qdrant.path} if sides.qdrant.path else {"url": sides.qdrant.url}
+    embedding = {"api": "hashing", "dimension": sides.embedding.dimension}
+    return {
+        **_postgres(sides.postgres),
+        **_variable("patterns_qdrant", conn_type="qdrant", extra=qdrant, password=sides.qdrant.api_key),
+        **_variable("patterns_embeddings", conn_type="embedding", extra=embedding),
+        "AIRFLOW_VAR_PATTERNS_COLLECTION": sides.collection,
+    }
 
 
 def set_connection(monkeypatch: pytest.MonkeyPatch, conn_id: str, **fields: Any) -> None:
     """Define an Airflow connection."""
-    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+    for name, value in _variable(conn_id, **fields).items():
+        monkeypatch.setenv(name, value)
 
 
 def set_postgres(monkeypatch: pytest.MonkeyPatch, config: PostgresConfig, **changes: Any) -> None:
@@ -18,6 +32,11 @@ def set_postgres(monkeypatch: pytest.MonkeyPatch, config: PostgresConfig, **chan
 
     :param changes: fields that differ from the configuration
     """
+    for name, value in _postgres(config, **changes).items():
+        monkeypatch.setenv(name, value)
+
+
+def _postgres(config: PostgresConfig, **changes: Any) -> dict[str, str]:
     fields = {
         "conn_type": "postgres",
         "host": config.host,
@@ -26,4 +45,8 @@ def set_postgres(monkeypatch: pytest.MonkeyPatch, config: PostgresConfig, **chan
         "login": config.user,
         "password": config.password,
     }
-    set_connection(monkeypatch, "patterns_postgres", **{**fields, **changes})
+    return _variable("patterns_postgres", **{**fields, **changes})
+
+
+def _variable(conn_id: str, **fields: Any) -> dict[str, str]:
+    return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields)}

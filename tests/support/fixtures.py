@@ -34,7 +34,7 @@ def sides(migrated_database: str, qdrant: QdrantConfig) -> Iterator[TwoSides]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield TwoSides(config_of(migrated_database), qdrant, name)
     if qdrant.url:
-        asyncio.run(_drop(qdrant, name))
+        asyncio.run(drop_collections(qdrant, name))
 
 
 @pytest.fixture
@@ -50,7 +50,8 @@ def learning(migrated_database: str) -> LearningDatabase:
     return LearningDatabase(migrated_database)
 
 
-async def _drop(qdrant: QdrantConfig, prefix: str) -> None:
+async def drop_collections(qdrant: QdrantConfig, prefix: str) -> None:
+    """Delete the collections whose names begin so."""
     client = await open_client(qdrant)
     try:
         for item in (await client.get_collections()).collections:

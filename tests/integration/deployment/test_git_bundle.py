@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.connections import connections_of
 from tests.support.two_sides import TwoSides
 
 ROLES = Path(__file__).with_name("airflow_roles.py")
@@ -78,7 +79,6 @@ def airflow(tmp_path: Path, repository: Path, sides: TwoSides) -> Iterator[Role]
         "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
         "kwargs": {"repo_url": str(repository), "tracking_ref": "main", "refresh_interval": 30},
     }
-    postgres, qdrant = sides.postgres, sides.qdrant
     home = tmp_path / "airflow"
     environment = os.environ | {
         "AIRFLOW_HOME": str(home),
@@ -86,27 +86,7 @@ def airflow(tmp_path: Path, repository: Path, sides: TwoSides) -> Iterator[Role]
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(older / "plugins"),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(tmp_path / "bundles"),
-        "AIRFLOW_VAR_PATTERNS_COLLECTION": sides.collection,
-        "AIRFLOW_CONN_PATTERNS_POSTGRES": json.dumps(
-            {
-                "conn_type": "postgres",
-                "host": postgres.host,
-                "port": postgres.port,
-                "schema": postgres.database,
-                "login": postgres.user,
-                "password": postgres.password,
-            }
-        ),
-        "AIRFLOW_CONN_PATTERNS_QDRANT": json.dumps(
-            {
-                "conn_type": "qdrant",
-                "password": qdrant.api_key,
-                "extra": {"path": qdrant.path} if qdrant.path else {"url": qdrant.url},
-            }
-        ),
-        "AIRFLOW_CONN_PATTERNS_EMBEDDINGS": json.dumps(
-            {"conn_type": "embedding", "extra": {"api": "hashing", "dimension": sides.embedding.dimension}}
-        ),
+        **connections_of(sides),
     }
     for name in [key for key in environment if key == "PYTHONPATH" or key.startswith("GIT_")]:
         del environment[name]

@@ -1,0 +1,168 @@
+"""Two nights of the whole chain, unattended, in a whole Airflow."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from code_patterns.quality.score import VERSION, score_pattern
+from tests.integration.night.conftest import Night
+from tests.support.faulty_qdrant import Fault
+from tests.support.learning_database import Layer, template
+from tests.support.two_sides import rows
+
+# One process runs all of them. On a busy machine starting Airflow takes minutes.
+pytestmark = [pytest.mark.xdist_group("night"), pytest.mark.timeout(900)]
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+FIRST, SECOND = TODAY - timedelta(days=2), TODAY - timedelta(days=1)
+FULL = timedelta(hours=2)
+"""When the full sync starts."""
+BETWEEN = timedelta(hours=12)
+"""When the hourly run's interval between the nights starts."""
+
+SCORES = """
+SELECT m.pattern_id, m.quality_score, m.version, m.measurement_timestamp
+FROM pattern_quality_metrics AS m JOIN pattern_lineage_nodes AS n ON n.id = m.pattern_id
+"""
+
+
+def scores(night: Night) -> dict[Any, tuple[float, str, datetime]]:
+    return {row[0]: row[1:] for row in night.sides.execute(SCORES)}
+
+
+def use_templates(night: Night) -> None:
+    """Four templates, used once on the day before the first night and twice on the day before the second."""
+
+    async def work(layer: Layer) -> None:
+        ids = (await layer.do("batch_insert", patterns=[template(f"t{number}") for number in range(4)]))["pattern_ids"]
+        for day, uses in ((FIRST - timedelta(days=1), 1), (FIRST, 2)):
+            for hour in range(uses):
+                for pattern in ids:
+                    used = {"used_at": day + timedelta(hours=hour), "success": True}
+                    await layer.do("record_usage", pattern_id=pattern, usage_data=used)
+
+    night.learning.use(work)
+
+
+def uses_of_all(night: Night) -> list[tuple[datetime, int]]:
+    return night.sides.execute(
+        "SELECT period_start, total_usage_count FROM pattern_analytics WHERE pattern_id IS NULL ORDER BY 1"
+    )
+
+
+def have_night(night: Night, number: int) -> None:
+    """Let the hours of a night come, and see the runs that the scheduler starts by itself."""
+    day = (FIRST, SECOND)[number - 1]
+    night.airflow.let_come("pattern_sync_full", FIRST + FULL, day + FULL)
+    night.airflow.let_come("pattern_analytics", FIRST - timedelta(days=1), day - timedelta(days=1))
+    full = night.airflow.succeeded("pattern_sync_full", number)
+    scored = night.airflow.succeeded("quality_backfill", number)
+    analysed = night.airflow.succeeded("pattern_analytics", number)
+    assert [run["run_type"] for run in (full, scored, analysed)] == ["scheduled", "asset_triggered", "scheduled"]
+    assert night.airflow.xcom("pattern_sync_full", full["dag_run_id"], "sync")["parity"] == "proven"
+    night.sides.assert_equal_sides()
+    # Every pattern has the score of what is in Qdrant now.
+    points = night.sides.points()
+    assert len(points) == 200
+    assert {key: (score, version) for key, (score, version, _) in scores(night).items()} == {
+        key: (score_pattern(payload).composite, VERSION) for key, payload in points.items()
+    }
+
+
+def test_two_nights_with_an_hour_between_them(night: Night) -> None:
+    use_templates(night)
+    have_night(night, 1)
+    assert uses_of_all(night) == [(FIRST - timedelta(days=1), 4)]
+    before = scores(night)
+
+    ids = sorted(night.sides.points())
+    changed, deleted = ids[:30], ids[30:40]
+    night.sides.execute(
+        "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_build_object('code', %s::text) WHERE id = ANY(%s)",
+        ["def other(value: int) -> int:\n    return value + 1\n", changed],
+    )
+    night.sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [deleted])
+    night.sides.insert(rows(10, 200))
+    night.airflow.let_come("pattern_sync_incremental", FIRST + BETWEEN, FIRST + BETWEEN)
+    hour = night.airflow.succeeded("pattern_sync_incremental")
+    assert hour["run_type"] == "scheduled"
+    result = night.airflow.xcom("pattern_sync_incremental", hour["dag_run_id"], "sync")
+    assert {name: result[name] for name in ("new", "changed", "deleted", "parked")} == {
+        "new": 10,
+        "changed": 30,
+        "deleted": 10,
+        "parked": 0,
+    }
+    night.sides.assert_equal_sides()
+
+    have_night(night, 2)
+    assert uses_of_all(night) == [(FIRST - timedelta(days=1), 4), (FIRST, 8)]
+    after = scores(night)
+    assert {key for key, score in after.items() if score != before.get(key)} == {*changed, *(after.keys() - before)}
+
+
+def test_a_failed_run_says_why_and_can_be_cleared(night: Night) -> None:
+    night.sides.execute("ALTER TABLE pattern_lineage_nodes RENAME TO away")
+    run_id = night.airflow.trigger("pattern_sync_incremental")
+    number = len(night.airflow.runs("pattern_sync_incremental"))
+    assert night.airflow.finished("pattern_sync_incremental", number)["state"] == "failed"
+    where = ("pattern_sync_incremental", run_id, "sync")
+    told = night.airflow.xcom(*where, key="failure")
+    assert "lacks pattern_lineage_nodes" in told
+    assert told.splitlines()[1:] == [
+        "What to do: Run schema_migration first.",
+        "Try 1 failed for good: another one would end the same.",
+    ]
+    # Airflow's own lines follow.
+    log = night.airflow.task_log(*where, 1)
+    assert log[log.index("Task failed with exception") - 1] == told.splitlines()[-1]
+
+    night.sides.execute("ALTER TABLE away RENAME TO pattern_lineage_nodes")
+    cleared = night.airflow.request(
+        "POST",
+        "dags/pattern_sync_incremental/clearTaskInstances",
+        json={"dag_run_id": run_id, "dry_run": False, "only_failed": False, "reset_dag_runs": True},
+    )
+    # The deadline of the failed run is still there.
+    assert cleared.status_code == 200, cleared.text
+    night.airflow.succeeded("pattern_sync_incremental", number)
+    night.sides.assert_equal_sides()
+
+
+def test_a_stopped_task_goes_on_where_it_was(night: Night) -> None:
+    """A worker is told to stop in the middle of a run, while no triggerer and no DAG processor work."""
+    new = rows(300, 300)
+    night.sides.insert(new)
+    night.sides.settle()
+    [(to_write,)] = night.sides.execute(
+        "SELECT count(*) - (SELECT coalesce(sum(created - deleted), 0) FROM pattern_sync_runs) "
+        "FROM pattern_lineage_nodes"
+    )
+    night.qdrant.always["upsert"] = Fault(delay=0.5)
+    written = night.qdrant.requests["upsert"]
+    run_id = night.airflow.trigger("pattern_sync_incremental", batch_size=5)
+    number = len(night.airflow.runs("pattern_sync_incremental"))
+    night.airflow.wait("the first batches", lambda: night.qdrant.requests["upsert"] >= written + 20)
+    for process in (*night.airflow.processes("airflow triggerer"), *night.airflow.processes("airflow dag-processor")):
+        process.suspend()
+    where = ("pattern_sync_incremental", run_id, "sync")
+    task_id = night.airflow.tasks(*where[:2])["sync"]["id"]
+    [supervisor] = night.airflow.processes(f"LocalExecutor: {task_id}")
+    supervisor.terminate()
+
+    def ended() -> bool:
+        task = night.airflow.tasks(*where[:2])["sync"]
+        return bool(task["try_number"] > 1 or task["state"] in ("up_for_retry", "failed"))
+
+    night.airflow.wait("the end of the stopped try", ended, seconds=10)
+    night.qdrant.heal()
+    night.airflow.succeeded("pattern_sync_incremental", number)
+    assert any("The task was told to stop" in line for line in night.airflow.task_log(*where, 1))
+    night.sides.assert_equal_sides()
+    [(first, stopped), (second, rest)] = night.sides.execute(
+        "SELECT status, created FROM pattern_sync_runs WHERE dag_run_id = %s ORDER BY started_at", [run_id]
+    )
+    assert (first, second) == ("failed", "succeeded")
+    assert stopped > 0
+    assert rest <= to_write - stopped
