@@ -80,7 +80,7 @@ def test_after_a_shard_that_fails_for_good_nothing_is_claimed(
     patterns = rows(90)
     connected.insert(patterns)
     # The writes that hold this one id are refused, and so is the harmless point that is tried then.
-    qdrant_server.markers[str(max(row["id"] for row in patterns)).encode()] = STRICT
+    qdrant_server.markers[f'"id":"{max(row["id"] for row in patterns)}"'.encode()] = STRICT
     qdrant_server.markers[b"[1.0,1.0,1.0"] = STRICT
     failed = run_dag("pattern_sync_full", shards=3)
     assert failed.state == "failed"
