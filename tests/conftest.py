@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# Most tests make a database of their own. In memory that takes 0.05 s instead of 0.43 s.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of unique name is made in it
+if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4 * 2**30:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
 # Airflow reads these when it is first imported, so they come before everything else.
 ROOT = Path(__file__).resolve().parents[1]
 _HOME = Path(tempfile.mkdtemp(prefix="code-patterns-tests-"))
@@ -93,6 +98,7 @@ def embedded_postgres() -> Iterator[str]:
         with psycopg.connect(dsn, autocommit=True) as admin:
             # Only a crash of the whole machine could lose something.
             admin.execute("ALTER SYSTEM SET fsync = off")
+            admin.execute("ALTER SYSTEM SET max_wal_size = '256MB'")
             admin.execute("SELECT pg_reload_conf()")
         try:
             yield dsn
