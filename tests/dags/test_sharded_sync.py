@@ -52,7 +52,7 @@ def test_shards_share_the_writing(connected: TwoSides, run_dag: Callable[..., Ou
         ("shard", "succeeded", 3, 90),
         ("verify", "succeeded", 1, 0),
     ]
-    assert outcome.log.count("What the shard sync did") == 3
+    assert outcome.log.count("What the shard sync of '") == 3
     connected.assert_equal_sides()
 
 

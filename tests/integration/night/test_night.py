@@ -11,8 +11,8 @@ from tests.support.faulty_qdrant import Fault
 from tests.support.learning_database import Layer, template
 from tests.support.two_sides import rows
 
-# One process runs all of them. On a busy machine starting Airflow takes minutes.
-pytestmark = [pytest.mark.xdist_group("night"), pytest.mark.timeout(900)]
+# On a busy machine starting Airflow takes minutes.
+pytestmark = pytest.mark.timeout(900)
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 FIRST, SECOND = TODAY - timedelta(days=2), TODAY - timedelta(days=1)
