@@ -30,7 +30,7 @@ Operation = Literal["upsert", "payload", "delete", "retrieve", "scroll", "read",
 
 _OPERATIONS: list[tuple[str, str, Operation]] = [
     ("PUT", r"/collections/[^/]+/points", "upsert"),
-    ("POST", r"/collections/[^/]+/points/batch", "payload"),
+    ("POST", r"/collections/[^/]+/points/(batch|payload)", "payload"),
     ("POST", r"/collections/[^/]+/points/delete", "delete"),
     ("POST", r"/collections/[^/]+/points/scroll", "scroll"),
     ("POST", r"/collections/[^/]+/points", "retrieve"),
@@ -194,6 +194,8 @@ class Local:
             case "POST", ["batch"]:
                 operations = [self._operation.validate_python(item) for item in sent["operations"]]
                 return _plain(self._client.batch_update_points(name, operations))
+            case "POST", ["payload"]:
+                return _plain(self._client.set_payload(name, sent["payload"], points=sent["points"]))
             case "POST", ["delete"]:
                 return _plain(self._client.delete(name, models.PointIdsList(points=sent["points"])))
             case "POST", ["count"]:

@@ -70,6 +70,7 @@ class Pairing:
 
     async def end(self) -> None:
         """Change the token after the last write: a copy of a side from the middle of the run is not its result."""
+        await self._target.mark_survivor()
         if self._agreed and self._target.last_write:
             await self._record.save_witness(self._target.last_write)
         if self._exchanged:

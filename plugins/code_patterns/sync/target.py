@@ -13,7 +13,7 @@ from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection
-from code_patterns.sync.diff import PointId
+from code_patterns.sync.diff import FIRST_ID, PointId
 from code_patterns.sync.identity import Witness
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern
 
@@ -37,6 +37,7 @@ class PatternTarget:
         self._client = qdrant.client
         self.collection = collection
         self._last_write: Witness | None = None
+        self._survivor: UUID | None = None
 
     @property
     def last_write(self) -> Witness | None:
@@ -64,6 +65,7 @@ class PatternTarget:
             await self._write_points("upserting points", lambda body=body: self._put(body))  # type: ignore[misc]
         if patterns:
             self._last_write = Witness(patterns[-1].id, now)
+            self._survivor = patterns[-1].id
 
     async def overwrite_payloads(self, patterns: Sequence[Pattern]) -> None:
         """Replace payloads and keep the vectors.
@@ -87,6 +89,7 @@ class PatternTarget:
             )
         if patterns:
             self._last_write = Witness(patterns[-1].id, now)
+            self._survivor = patterns[-1].id
 
     async def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points by id."""
@@ -98,6 +101,35 @@ class PatternTarget:
         await self._write("deleting points", lambda: self._delete(selector))
         if isinstance(ids[-1], UUID):
             self._last_write = Witness(ids[-1], None)
+        if self._survivor in ids:
+            self._survivor = None
+
+    async def mark_survivor(self) -> None:
+        """After a deletion, write the time to a point that is left: it becomes the last write.
+
+        A deletion does not show which collection this is: one from before the point was written lacks it too. A point
+        that this run wrote is marked, or any point if it wrote none.
+        """
+        if self._last_write is None or self._last_write.written_at is not None:
+            return
+        if node_id := self._survivor or await self._any_point():
+            now = datetime.now(UTC)
+            await self._write("marking a point", lambda: self._stamp(node_id, now))
+            self._last_write = Witness(node_id, now)
+
+    async def _any_point(self) -> UUID | None:
+        records, _ = await self.qdrant.call(
+            f"looking for a point of '{self.collection.physical}'",
+            lambda: self._client.scroll(
+                self.collection.physical, limit=1, offset=str(FIRST_ID), with_payload=False, with_vectors=False
+            ),
+        )
+        return UUID(str(records[0].id)) if records else None
+
+    async def _stamp(self, node_id: UUID, now: datetime) -> Sequence[models.UpdateResult]:
+        stamp = {SYNC_TIMESTAMP: now.isoformat()}
+        name = self.collection.physical
+        return [await self._client.set_payload(name, payload=stamp, points=[str(node_id)], wait=True)]
 
     async def _put(self, body: bytes) -> Sequence[models.UpdateResult]:
         return [await self.qdrant.put_points(self.collection.physical, body)]

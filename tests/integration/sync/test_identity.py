@@ -321,22 +321,33 @@ def test_an_older_snapshot_of_the_collection_is_compared_as_a_whole(
     assert settled.sync().kind == "incremental"
 
 
-@pytest.mark.parametrize("last", ["changed", "deleted"])
+@pytest.mark.parametrize("last", ["changed", "deleted", "a newer one deleted"])
 def test_points_put_back_under_todays_metadata_are_noticed(
     settled: TwoSides, caplog: pytest.LogCaptureFixture, last: str
 ) -> None:
     """As a server does it: restoring a snapshot into a collection leaves its metadata alone."""
     name, before = physical(settled), settled.points()
-    node_id = min(before)
     if last == "changed":
-        settled.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another' WHERE id = %s", [node_id])
+        settled.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another' WHERE id = %s", [min(before)])
+    elif last == "deleted":
+        settled.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [min(before)])
     else:
-        settled.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [node_id])
+        edit(settled, 1)
+        newer = rows(1, start=900)
+        settled.insert(newer)
+        settled.sync()
+        # The older points lack the deleted one too.
+        settled.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [newer[0]["id"]])
     settled.sync()
-    payload = dict(before[node_id])
-    vector = payload.pop("vector")
-    old = models.PointStruct(id=str(node_id), vector=vector, payload=payload)
-    settled.with_client(lambda client: client.upsert(name, [old], wait=True))
+    points = [
+        models.PointStruct(
+            id=str(key), vector=payload["vector"], payload={k: v for k, v in payload.items() if k != "vector"}
+        )
+        for key, payload in before.items()
+    ]
+    there = [str(key) for key in settled.points()]
+    settled.with_client(lambda client: client.delete(name, models.PointIdsList(points=there), wait=True))
+    settled.with_client(lambda client: client.upsert(name, points, wait=True))
     assert settled.sync().kind == "full"
     assert "lacks what was written to it last" in caplog.text
     settled.assert_equal_sides()
