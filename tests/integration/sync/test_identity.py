@@ -521,12 +521,17 @@ def lead(sides: TwoSides, alias: str, name: str) -> None:
 
 
 def contents(sides: TwoSides) -> Any:
+    """Everything of this test's own in Qdrant; other processes may use the same server."""
+    own = (sides.collection, "execution_patterns")
+
     async def read(client: AsyncQdrantClient) -> Any:
         found = []
         for name in sorted(item.name for item in (await client.get_collections()).collections):
-            metadata = (await client.get_collection(name)).config.metadata
-            found.append((name, metadata, (await client.scroll(name, limit=100, with_vectors=True))[0]))
-        return found, sorted((await client.get_aliases()).aliases, key=str)
+            if name.startswith(own):
+                metadata = (await client.get_collection(name)).config.metadata
+                found.append((name, metadata, (await client.scroll(name, limit=100, with_vectors=True))[0]))
+        aliases = (await client.get_aliases()).aliases
+        return found, sorted((alias for alias in aliases if alias.alias_name.startswith(own)), key=str)
 
     return sides.with_client(read)
 
