@@ -60,6 +60,9 @@ class Pairing:
             if self._exchanges and (self._agreed or self._reconciles):
                 await self._exchange(owed=not self._agreed)
                 self._exchanged = self._agreed = True
+            elif not self._agreed:
+                # What this run writes may be the very point that shows the difference.
+                await self._record.owe_comparison()
             await self._record.mark_unfinished(self._incarnation)
             self._begun = True
 

@@ -321,12 +321,25 @@ def test_an_older_snapshot_of_the_collection_is_compared_as_a_whole(
     assert settled.sync().kind == "incremental"
 
 
+def put_points_back(sides: TwoSides, before: dict[Any, Any]) -> None:
+    """Put older points in the place of those there are, under today's metadata."""
+    points = [
+        models.PointStruct(
+            id=str(key), vector=payload["vector"], payload={k: v for k, v in payload.items() if k != "vector"}
+        )
+        for key, payload in before.items()
+    ]
+    name, there = physical(sides), [str(key) for key in sides.points()]
+    sides.with_client(lambda client: client.delete(name, models.PointIdsList(points=there), wait=True))
+    sides.with_client(lambda client: client.upsert(name, points, wait=True))
+
+
 @pytest.mark.parametrize("last", ["changed", "deleted", "a newer one deleted"])
 def test_points_put_back_under_todays_metadata_are_noticed(
     settled: TwoSides, caplog: pytest.LogCaptureFixture, last: str
 ) -> None:
     """As a server does it: restoring a snapshot into a collection leaves its metadata alone."""
-    name, before = physical(settled), settled.points()
+    before = settled.points()
     if last == "changed":
         settled.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another' WHERE id = %s", [min(before)])
     elif last == "deleted":
@@ -339,15 +352,7 @@ def test_points_put_back_under_todays_metadata_are_noticed(
         # The older points lack the deleted one too.
         settled.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [newer[0]["id"]])
     settled.sync()
-    points = [
-        models.PointStruct(
-            id=str(key), vector=payload["vector"], payload={k: v for k, v in payload.items() if k != "vector"}
-        )
-        for key, payload in before.items()
-    ]
-    there = [str(key) for key in settled.points()]
-    settled.with_client(lambda client: client.delete(name, models.PointIdsList(points=there), wait=True))
-    settled.with_client(lambda client: client.upsert(name, points, wait=True))
+    put_points_back(settled, before)
     assert settled.sync().kind == "full"
     assert "lacks what was written to it last" in caplog.text
     settled.assert_equal_sides()
@@ -361,6 +366,18 @@ def test_an_interval_run_does_not_hide_an_older_snapshot(settled: TwoSides) -> N
     settled.insert(rows(1, start=300))
     hour = (datetime.now(UTC) - timedelta(seconds=30), datetime.now(UTC) + timedelta(hours=1))
     settled.sync(interval=hour, limit=1)
+    assert settled.sync().kind == "full"
+    settled.assert_equal_sides()
+
+
+def test_an_interval_run_that_writes_the_last_written_point_hides_nothing(settled: TwoSides) -> None:
+    before = settled.points()
+    settled.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [max(before)])
+    settled.sync()
+    put_points_back(settled, before)
+    # It writes the point whose age shows the exchange, and leaves the deleted one.
+    settled.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another'")
+    settled.sync(interval=(datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) + timedelta(hours=1)))
     assert settled.sync().kind == "full"
     settled.assert_equal_sides()
 
