@@ -1,7 +1,5 @@
 """Change the progress token that both sides hold, so that an exchange of either is noticed."""
 
-import asyncio
-
 from code_patterns.sync.identity import DatabaseIdentity, next_token
 from code_patterns.sync.publication import note_progress
 from code_patterns.sync.record import RunRecord
@@ -47,24 +45,22 @@ class Pairing:
         self._exchanges = exchanges
         self._begun = False
         self._exchanged = False
-        self._lock = asyncio.Lock()
 
     async def begin(self) -> None:
-        """Announce that this run writes; called before every write, done once.
+        """Announce that this run writes; called before every write, by one caller at a time, and done once.
 
         If the sides disagree, only a run that compares everything may make them agree. Any other run would hide it.
         """
-        async with self._lock:
-            if self._begun:
-                return
-            if self._exchanges and (self._agreed or self._reconciles):
-                await self._exchange(owed=not self._agreed)
-                self._exchanged = self._agreed = True
-            elif not self._agreed:
-                # What this run writes may be the very point that shows the difference.
-                await self._record.owe_comparison()
-            await self._record.mark_unfinished(self._incarnation)
-            self._begun = True
+        if self._begun:
+            return
+        if self._exchanges and (self._agreed or self._reconciles):
+            await self._exchange(owed=not self._agreed)
+            self._exchanged = self._agreed = True
+        elif not self._agreed:
+            # What this run writes may be the very point that shows the difference.
+            await self._record.owe_comparison()
+        await self._record.mark_unfinished(self._incarnation)
+        self._begun = True
 
     async def settle(self) -> None:
         """Give both sides a token after everything was compared, even if nothing was written."""
