@@ -55,20 +55,11 @@ class Witness:
     Qdrant keeps a collection's metadata when a snapshot is restored into it, so only the points show a restore.
 
     :param id: its id
-    :param written_at: its ``sync_timestamp``; ``None`` if the point was deleted
+    :param written_at: its ``sync_timestamp``; ``None`` if the point was deleted, and so is no witness
     """
 
     id: UUID
     written_at: datetime | None
-
-    def is_older(self, found: datetime | None) -> bool:
-        """Whether the point in Qdrant is older than this write.
-
-        :param found: its ``sync_timestamp`` now; ``None`` if there is no such point
-        """
-        if self.written_at is None or found is None:
-            return found is not self.written_at
-        return found < self.written_at
 
 
 def next_token(*known: str | None) -> str:

@@ -179,10 +179,11 @@ class Pipeline:
             await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
 
         started = time.monotonic()
+        # Deletions first: a point that was written last shows that the collection is the same, a deleted one does not.
+        await self._target.delete([change.id for change in batch.of({Action.DELETE})])
         dead_letters += await self._write(embeddable, upsert)
         payloads = [change.pattern for change in batch.of({Action.PAYLOAD_ONLY}) if change.pattern]
         dead_letters += await self._write(payloads, self._target.overwrite_payloads)
-        await self._target.delete([change.id for change in batch.of({Action.DELETE})])
         self._waits.upsert += time.monotonic() - started
         return dead_letters
 

@@ -12,6 +12,7 @@ from qdrant_client import models
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
+from code_patterns.sync.identity import Witness
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, TRUNCATED
 
 SCROLL_POINTS = 1000
@@ -43,7 +44,18 @@ class StoredPoints:
         self._qdrant = qdrant
         self._collection = collection
 
-    async def written_at(self, node_id: UUID) -> datetime | None:
+    async def lacks(self, last: Witness) -> bool:
+        """Whether the collection cannot be the one that a run left behind.
+
+        :param last: what that run wrote last. After a deletion only an empty collection is known: one from before the
+            point was written lacks it too.
+        """
+        if last.written_at is None:
+            return await self.count() > 0
+        found = await self._written_at(last.id)
+        return found is None or found < last.written_at
+
+    async def _written_at(self, node_id: UUID) -> datetime | None:
         """When a point was written; ``None`` if there is none, or something else wrote it."""
         if not self._collection.stored:
             return None

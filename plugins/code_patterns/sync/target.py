@@ -105,10 +105,9 @@ class PatternTarget:
             self._survivor = None
 
     async def mark_survivor(self) -> None:
-        """After a deletion, write the time to a point that is left: it becomes the last write.
+        """After a deletion, write the time to a point that is left, if one is: it becomes the last write.
 
-        A deletion does not show which collection this is: one from before the point was written lacks it too. A point
-        that this run wrote is marked, or any point if it wrote none.
+        A point that this run wrote is marked, or any point if it wrote none.
         """
         if self._last_write is None or self._last_write.written_at is not None:
             return

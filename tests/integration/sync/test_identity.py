@@ -24,6 +24,7 @@ from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.sync import pairing
 from code_patterns.sync.collection import METADATA_KEY
 from code_patterns.sync.diff import ALL_IDS
+from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.record import RunRecord
 from tests.support.faulty_qdrant import Local, QdrantServer
@@ -330,11 +331,20 @@ def put_points_back(sides: TwoSides, before: dict[Any, Any]) -> None:
         for key, payload in before.items()
     ]
     name, there = physical(sides), [str(key) for key in sides.points()]
-    sides.with_client(lambda client: client.delete(name, models.PointIdsList(points=there), wait=True))
+    if there:
+        sides.with_client(lambda client: client.delete(name, models.PointIdsList(points=there), wait=True))
     sides.with_client(lambda client: client.upsert(name, points, wait=True))
 
 
-@pytest.mark.parametrize("last", ["changed", "deleted", "a newer one deleted"])
+def _run_killed_at_its_end(sides: TwoSides) -> None:
+    """An hourly run that dies after its last batch is recorded."""
+    Pairing.end = _kill  # type: ignore[method-assign]
+    sides.sync(settled=False)
+
+
+@pytest.mark.parametrize(
+    "last", ["changed", "deleted", "a newer one deleted", "a newer one deleted, killed", "all deleted"]
+)
 def test_points_put_back_under_todays_metadata_are_noticed(
     settled: TwoSides, caplog: pytest.LogCaptureFixture, last: str
 ) -> None:
@@ -344,6 +354,8 @@ def test_points_put_back_under_todays_metadata_are_noticed(
         settled.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another' WHERE id = %s", [min(before)])
     elif last == "deleted":
         settled.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [min(before)])
+    elif last == "all deleted":
+        settled.execute("DELETE FROM pattern_lineage_nodes")
     else:
         edit(settled, 1)
         newer = rows(1, start=900)
@@ -351,9 +363,12 @@ def test_points_put_back_under_todays_metadata_are_noticed(
         settled.sync()
         # The older points lack the deleted one too.
         settled.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [newer[0]["id"]])
-    settled.sync()
+    if last.endswith("killed"):
+        in_process(_run_killed_at_its_end, settled)
+    else:
+        settled.sync()
     put_points_back(settled, before)
-    assert settled.sync().kind == "full"
+    assert settled.sync(allow_mass_delete=True).kind == "full"
     assert "lacks what was written to it last" in caplog.text
     settled.assert_equal_sides()
 

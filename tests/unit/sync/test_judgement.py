@@ -1,7 +1,7 @@
 """Every way in which two sides can stand to each other, and what a run makes of it."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from code_patterns.sync.checkpoint import Checkpoint
 from code_patterns.sync.collection import Collection, Description, StoredCollection
 from code_patterns.sync.diff import Watermark
-from code_patterns.sync.identity import DatabaseIdentity, Witness, next_token, token_number
+from code_patterns.sync.identity import DatabaseIdentity, next_token, token_number
 from code_patterns.sync.judgement import Judgement, judge
 from code_patterns.sync.source import Horizon
 from tests.support.two_sides import HASHING
@@ -71,21 +71,10 @@ def test_judgement(found: Collection, checkpoint: Checkpoint | None, expected: J
         assert expected in judgement.reason
 
 
-@pytest.mark.parametrize(
-    ("written", "found", "older"),
-    [
-        (NOON, NOON, False),
-        (NOON, NOON + timedelta(seconds=1), False),
-        (NOON, NOON - timedelta(microseconds=1), True),
-        (NOON, None, True),
-        (None, None, False),
-        (None, NOON, True),
-    ],
-)
-def test_a_witness(written: datetime | None, found: datetime | None, older: bool) -> None:
-    judgement = judge(collection(), OURS, KNOWN, HORIZON, lost_write=Witness(UUID(int=2), written).is_older(found))
-    assert judgement.agreed is not older
-    assert ("older snapshot" in judgement.reason) is older
+def test_a_lost_write_is_an_exchanged_collection() -> None:
+    judgement = judge(collection(), OURS, KNOWN, HORIZON, lost_write=True)
+    assert not judgement.agreed
+    assert "older snapshot" in judgement.reason
 
 
 @pytest.mark.parametrize(

@@ -153,8 +153,7 @@ async def _judge(
     """Check whether both sides are those that were synced last; nothing is written."""
     lost_write = False
     if checkpoint and checkpoint.witness and kind.asks_witness:
-        found = await StoredPoints(servers.qdrant, collection).written_at(checkpoint.witness.id)
-        lost_write = checkpoint.witness.is_older(found)
+        lost_write = await StoredPoints(servers.qdrant, collection).lacks(checkpoint.witness)
     judgement = judge(collection, servers.database, checkpoint, horizon, lost_write=lost_write)
     if judgement.surprising:
         log.warning("'%s': %s.", collection.name, judgement.reason)
