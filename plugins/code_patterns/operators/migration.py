@@ -3,17 +3,17 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.migrations import runner
 from code_patterns.migrations.request import MigrationRequest, read_request
+from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
+from code_patterns.servers.postgres import PostgresConfig
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class PatternMigrationOperator(BaseOperator):
+class PatternMigrationOperator(StoppableOperator):
     """Plan, apply or verify the migrations of the patterns database; return versions and counts.
 
     :param action: ``plan`` logs what would run, with its SQL; ``apply`` runs it; ``verify`` compares the database with
@@ -53,19 +53,15 @@ class PatternMigrationOperator(BaseOperator):
         self.dry_run_only = dry_run_only
         self.postgres_conn_id = postgres_conn_id
 
-    @cached_property
-    def hook(self) -> PatternsPostgresHook:
-        """The database."""
-        return PatternsPostgresHook(postgres_conn_id=self.postgres_conn_id)
-
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the action and return its result for XCom."""
         with task_errors(context):
             request = read_request(self.direction, self.target, self.dry_run_only)
+            config = PatternsPostgresHook(postgres_conn_id=self.postgres_conn_id).config
             if self.action == "plan":
-                return self._plan(context, request)
+                return self._plan(context, config, request)
             if self.action == "verify":
-                found = runner.verify(self.hook.config)
+                found = self.run_blocking(lambda: runner.verify(config))
                 tell(context, f"Version {found.version:03} is in order: {found.facts:,} facts hold.")
                 return asdict(found)
             if request.dry_run:
@@ -74,12 +70,12 @@ class PatternMigrationOperator(BaseOperator):
                     "trigger again with dry_run off."
                 )
             run_id = context["dag_run"].run_id
-            result = runner.apply(self.hook.config, request.direction, request.target, run_id)
+            result = self.run_blocking(lambda: runner.apply(config, request.direction, request.target, run_id))
             tell(context, f"The database is at version {result.version:03} now.")
             return asdict(result) | {"versions": list(result.versions)}
 
-    def _plan(self, context: "Context", request: MigrationRequest) -> dict[str, Any]:
-        plan = runner.plan(self.hook.config, request.direction, request.target)
+    def _plan(self, context: "Context", config: PostgresConfig, request: MigrationRequest) -> dict[str, Any]:
+        plan = self.run_blocking(lambda: runner.plan(config, request.direction, request.target))
         for script in (script for step in plan.steps for script in step.scripts):
             log.info("%s.sql:\n%s", script.name, script.sql)
         tell(context, plan.summary)

@@ -1,8 +1,8 @@
 """Operators whose work stops when Airflow says so."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
 
 from airflow.sdk import BaseOperator
 
@@ -10,17 +10,17 @@ from code_patterns.errors import StoppedError
 
 Result = TypeVar("Result")
 
-STOPPED = "The task was told to stop before its work was done. What it has done stays, and the next try goes on."
+STOPPED = "The task was told to stop before its work was done. What it has done stays, and the next try or run goes on."
 
 
 class StoppableOperator(BaseOperator):
-    """Base of the operators whose work is a coroutine.
+    """Base of the operators whose work takes long.
 
     A worker that shuts down sends SIGTERM, and Airflow then calls :meth:`on_kill`. Without it the task would go on
     until it is killed.
     """
 
-    _work: asyncio.Task[Any] | None = None
+    _stop: Callable[[], object] | None = None
 
     def run_work(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine to its end.
@@ -29,23 +29,46 @@ class StoppableOperator(BaseOperator):
         """
 
         async def run() -> Result:
-            self._work = asyncio.current_task()
+            task, loop = asyncio.current_task(), asyncio.get_running_loop()
+            # A signal handler runs between two steps of the event loop, which sleeps unless it is woken.
+            self._stop = lambda: task and loop.call_soon_threadsafe(task.cancel, STOPPED)
             try:
                 return await work
             finally:
-                self._work = None
+                self._stop = None
 
         try:
             return asyncio.run(run())
         except asyncio.CancelledError:
             raise StoppedError(STOPPED) from None
 
-    def on_kill(self) -> None:
-        """Cancel the work, once.
+    def run_blocking(self, work: Callable[[], Result]) -> Result:
+        """Run code without an event loop to its end.
 
-        A task gets the signal twice if its whole process group does: a second cancellation would end the cleaning up.
+        :raises StoppedError: the task was told to stop; the code was left in the middle and has cleaned up
         """
-        work, self._work = self._work, None
-        if work:
-            # A signal handler runs between two steps of the event loop, which sleeps unless it is woken.
-            work.get_loop().call_soon_threadsafe(work.cancel, STOPPED)
+        self._stop = _interrupt
+        try:
+            return work()
+        except _Interruption:
+            raise StoppedError(STOPPED) from None
+        finally:
+            self._stop = None
+
+    def on_kill(self) -> None:
+        """Stop the work, once.
+
+        A task gets the signal twice if its whole process group does: a second one would end the cleaning up.
+        """
+        stop, self._stop = self._stop, None
+        if stop:
+            stop()
+
+
+class _Interruption(SystemExit):
+    """Ends the work. psycopg cancels the statement that runs for a SystemExit, not for any exception."""
+
+
+def _interrupt() -> NoReturn:
+    # Signal handlers run in the thread of the task: this is raised wherever its work is.
+    raise _Interruption

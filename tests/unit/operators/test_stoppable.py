@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -46,3 +47,24 @@ def test_sigterm_ends_the_work_after_it_has_cleaned_up(operator: StoppableOperat
     assert seen == [STOPPED, "cleaned up"]
     assert str(stopped.value) == STOPPED
     assert stopped.value.retryable
+
+
+def test_blocking_work_is_left_in_the_middle_and_cleans_up(operator: StoppableOperator) -> None:
+    seen = []
+
+    def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(3600)
+        finally:
+            # The second signal comes while it cleans up.
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+            seen.append("cleaned up")
+
+    assert operator.run_blocking(lambda: "done") == "done"
+    operator.on_kill()
+    with pytest.raises(StoppedError):
+        operator.run_blocking(work)
+    assert seen == ["cleaned up"]
+    operator.on_kill()
