@@ -19,6 +19,7 @@ from code_patterns.servers.qdrant import Qdrant, open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import RetryPolicy
 from code_patterns.sql import query
+from code_patterns.sync.collection import stored_of
 
 SECONDS = 5.0
 """Most seconds that a test takes."""
@@ -68,7 +69,7 @@ async def probe_qdrant(config: QdrantConfig, collection: str) -> str:
     """Say the server's version, its collections, and the vectors of the patterns' collection.
 
     :param collection: alias or collection that the sync writes
-    :raises PatternsError: the server cannot be reached or used
+    :raises PatternsError: the server cannot be reached, or the sync cannot use it or the collection
     """
     hurried = replace(config, timeout=min(config.timeout, int(SECONDS)))
     client = await open_client(hurried, wait_seconds=SECONDS / 2)
@@ -101,13 +102,15 @@ async def _version(qdrant: Qdrant) -> str:
 
 
 def _held(collection: str, info: models.CollectionInfo) -> str:
-    vectors = info.config.params.vectors
-    kind = (
-        f"one vector of {vectors.size} dimensions each ({vectors.distance.value})"
-        if isinstance(vectors, models.VectorParams)
-        else f"vectors named {', '.join(vectors or ())}"
+    stored = stored_of(collection, info)
+    if stored.unfit or stored.vectors is None:
+        raise ConfigurationError(
+            f"'{collection}' has {' and '.join(stored.unfit)}; the sync needs one unnamed float32 vector with cosine "
+            "distance. Set the Variable 'patterns_collection' to another name: the full sync then makes the collection."
+        )
+    return (
+        f"'{collection}' holds {info.points_count or 0:,} points, one vector of {stored.vectors.size} dimensions each."
     )
-    return f"'{collection}' holds {info.points_count or 0:,} points, {kind}."
 
 
 async def probe_embedding(config: EmbeddingConfig) -> str:

@@ -3,7 +3,10 @@
 Many values are text: those of a connection given as a URI, of a Variable, of a rendered template.
 """
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +33,19 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 """True or false, or their texts, and no other word: a misread "no" could make a dry run write."""
 Word = Annotated[str, StringConstraints(strip_whitespace=True)]
 """A text without blanks at its ends."""
+COLLECTION_NAME = "^[^/]*$"
+"""What a form refuses at once. An empty one falls back to something else."""
+
+
+def collection_name(name: str) -> str:
+    """Return the name of a collection or alias in Qdrant; a validator."""
+    if not name or "/" in name:
+        raise own_rule("the name of a Qdrant collection")
+    return name
+
+
+CollectionName = Annotated[Word, AfterValidator(collection_name), Field(json_schema_extra={"pattern": COLLECTION_NAME})]
+"""The name of a collection or alias in Qdrant."""
 
 BatchSize = Annotated[int, Field(ge=1, le=5_000), NOT_BOOLEAN]
 """Patterns that are handled together. More take memory and save no time."""
@@ -60,6 +76,30 @@ def own_rule(rule: str) -> PydanticCustomError:
 
 File = Annotated[str, AfterValidator(readable)]
 """Path of a file that can be read here."""
+
+_MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$"
+_DAY = r"^\d{4}-\d{2}-\d{2}$"
+
+
+def _moment(value: Any) -> datetime:
+    with suppress(ValueError):
+        if re.search(_MOMENT, text := str(value).strip()):
+            return datetime.fromisoformat(text)
+    raise own_rule("a time with its zone, such as 2026-03-01T14:00:00Z")
+
+
+def _day(value: Any) -> date:
+    with suppress(ValueError):
+        if re.search(_DAY, text := str(value).strip()):
+            return date.fromisoformat(text)
+    raise own_rule("a day such as 2026-03-01")
+
+
+# Airflow checks the format "date-time" only where another package is installed. It always checks a pattern.
+Moment = Annotated[datetime, BeforeValidator(_moment), Field(json_schema_extra={"pattern": _MOMENT})]
+"""A time with its zone. Without one, person, worker and database could each mean another moment."""
+Day = Annotated[date, BeforeValidator(_day), Field(json_schema_extra={"pattern": _DAY})]
+"""A day."""
 
 
 def first_error(error: ValidationError) -> ErrorDetails:

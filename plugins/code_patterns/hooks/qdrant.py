@@ -8,11 +8,12 @@ from airflow.sdk import Variable
 from qdrant_client import QdrantClient
 
 from code_patterns.hooks.airflow_connection import read_connection, tested
+from code_patterns.params import choose
 from code_patterns.probes import probe_qdrant
 from code_patterns.servers.qdrant import client_arguments
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_connection import qdrant_config
-from code_patterns.sync.sync_settings import SyncSettings
+from code_patterns.sync.sync_settings import SyncedCollection
 
 _CREATE = "--conn-type qdrant --conn-host HOST --conn-port 6333 --conn-password API_KEY"
 
@@ -45,5 +46,9 @@ class PatternsQdrantHook(QdrantHook):
 
     def verify_connection(self) -> tuple[bool, str]:
         """Ask for version, collections and the patterns' collection; see :mod:`code_patterns.probes`."""
-        name = Variable.get("patterns_collection", default=None) or SyncSettings.collection
-        return tested(self.conn_id, lambda: asyncio.run(probe_qdrant(self.config, name)))
+
+        def probe() -> str:
+            written = choose(SyncedCollection, {}, lambda name: Variable.get(name, default=None))
+            return asyncio.run(probe_qdrant(self.config, written.name))
+
+        return tested(self.conn_id, probe)

@@ -9,7 +9,16 @@ from pydantic import BeforeValidator, Field
 from code_patterns import params as run_params
 from code_patterns.params import Param, ReadVariable, Variable
 from code_patterns.servers.patience import PATIENCE_SECONDS
-from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, Flag, Limit, Seconds, own_rule
+from code_patterns.typed_fields import (
+    COLLECTION_NAME,
+    NOT_BOOLEAN,
+    BatchSize,
+    CollectionName,
+    Flag,
+    Limit,
+    Seconds,
+    own_rule,
+)
 
 ALL = "all"
 COLLECTIONS = ("archon_vectors", "quality_vectors", "code_patterns", "execution_patterns")
@@ -21,6 +30,13 @@ def _names(param: Any) -> tuple[str, ...]:
     if not name or "/" in name:
         raise own_rule("the name of a Qdrant collection, or 'all'")
     return COLLECTIONS if name == ALL else (name,)
+
+
+@dataclass(frozen=True)
+class SyncedCollection:
+    """The collection that the sync writes, if the Variable names one."""
+
+    name: Annotated[CollectionName, Variable("patterns_collection")] = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,9 @@ class BackfillSettings:
     """
 
     collections: Annotated[
-        tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str), Param("collection")
+        tuple[str, ...],
+        BeforeValidator(_names, json_schema_input_type=Annotated[str, Field(pattern=COLLECTION_NAME)]),
+        Param("collection"),
     ] = ("archon_vectors",)
     only_existing: bool = False
     limit: Limit | None = None
@@ -64,7 +82,6 @@ def choose(params: Mapping[str, Any], run_type: str, read_variable: ReadVariable
     if chosen.collections != COLLECTIONS:
         return chosen
     # If the sync writes another collection than code_patterns, 'all' includes that one.
-    synced = (read_variable("patterns_collection") or "").strip()
-    return replace(
-        chosen, collections=tuple(dict.fromkeys([*COLLECTIONS, *([synced] if synced else [])])), only_existing=True
-    )
+    synced = run_params.choose(SyncedCollection, {}, read_variable).name
+    names = dict.fromkeys([*COLLECTIONS, *([synced] if synced else [])])
+    return replace(chosen, collections=tuple(names), only_existing=True)

@@ -123,9 +123,17 @@ async def read_stored(qdrant: Qdrant, physical: str, *, attempts: int | None = N
     :param attempts: most attempts; ``None`` for the policy's
     :raises PatternsError: Qdrant cannot answer, or has no such collection
     """
-    info = await qdrant.call(
-        f"reading the collection '{physical}'", lambda: qdrant.client.get_collection(physical), attempts=attempts
-    )
+    doing = f"reading the collection '{physical}'"
+    info = await qdrant.call(doing, lambda: qdrant.client.get_collection(physical), attempts=attempts)
+    return stored_of(physical, info)
+
+
+def stored_of(physical: str, info: models.CollectionInfo) -> StoredCollection:
+    """Return what an answer of Qdrant says about a collection.
+
+    :param physical: its real name
+    :param info: the answer
+    """
     vectors = info.config.params.vectors
     stored = (info.config.metadata or {}).get(METADATA_KEY)
     stored = stored if isinstance(stored, dict) else {}

@@ -11,7 +11,7 @@ from code_patterns import params as run_params
 from code_patterns.params import ReadVariable, Variable
 from code_patterns.servers.patience import PATIENCE_SECONDS
 from code_patterns.sync.diff import IdRange
-from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, Flag, Limit, Seconds, Word, own_rule
+from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, CollectionName, Flag, Limit, Seconds, own_rule
 
 NEVER_WRITTEN = ("execution_patterns", "archon_vectors", "quality_vectors")
 """Collections of other writers."""
@@ -26,11 +26,27 @@ class Interval:
 
 
 def _writable(name: str) -> str:
-    if not name or "/" in name:
-        raise own_rule("the name of a Qdrant collection")
     if name in NEVER_WRITTEN:
         raise own_rule(f"a collection such as 'code_patterns': the sync never writes {', '.join(NEVER_WRITTEN)}")
     return name
+
+
+_Written = Annotated[
+    CollectionName,
+    AfterValidator(_writable),
+    Field(json_schema_extra={"not": {"enum": [*NEVER_WRITTEN]}}),
+    Variable("patterns_collection"),
+]
+
+
+@dataclass(frozen=True)
+class SyncedCollection:
+    """The collection of a run without Params.
+
+    :param name: alias or collection in Qdrant
+    """
+
+    name: _Written = "code_patterns"
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ class SyncSettings:
     """
 
     mode: str
-    collection: Annotated[Word, AfterValidator(_writable), Variable("patterns_collection")] = "code_patterns"
+    collection: _Written = "code_patterns"
     batch_size: Annotated[BatchSize, Variable("pattern_sync_batch_size")] = 100
     delay_seconds: Annotated[Seconds, Variable("pattern_sync_delay_seconds")] = 0.0
     limit: Limit | None = None

@@ -113,20 +113,31 @@ def test_qdrant_tells_what_the_patterns_collection_holds(
     sides.sync("full")
     well, message = said(PatternsQdrantHook)
     assert well
-    assert message.endswith(f"'{sides.collection}' holds 3 points, one vector of 64 dimensions each (Cosine).")
+    assert message.endswith(f"'{sides.collection}' holds 3 points, one vector of 64 dimensions each.")
 
 
-def test_qdrant_with_named_vectors(sides: TwoSides, define: Define, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["named", "dot"])
+def test_qdrant_with_vectors_that_the_sync_cannot_use(
+    sides: TwoSides, define: Define, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     from qdrant_client import models
 
     config = sides.qdrant
-    named = {"code": models.VectorParams(size=3, distance=models.Distance.DOT)}
-    sides.with_client(lambda client: client.create_collection(sides.collection, vectors_config=named))
+    plain = models.VectorParams(size=3, distance=models.Distance.DOT)
+    vectors = {"code": plain} if kind == "named" else plain
+    sides.with_client(lambda client: client.create_collection(sides.collection, vectors_config=vectors))
     define(
         conn_type="qdrant", password=config.api_key, extra={"path": config.path} if config.path else {"url": config.url}
     )
     monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", sides.collection)
-    assert "holds 0 points, vectors named code." in said(PatternsQdrantHook)[1]
+    well, message = said(PatternsQdrantHook)
+    assert not well
+    what = "only named vectors" if kind == "named" else "the distance Dot"
+    assert f"'{sides.collection}' has {what}; the sync needs one unnamed float32 vector" in message
+    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", "execution_patterns")
+    well, message = said(PatternsQdrantHook)
+    assert not well
+    assert "The Variable 'patterns_collection' is 'execution_patterns'; it must be" in message
 
 
 def test_qdrant_server_tells_its_version(define: Define, qdrant_server: QdrantServer) -> None:
