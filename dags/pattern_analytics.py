@@ -6,8 +6,8 @@ before. Then the run deletes old traces of the storage layer.
 
 **Schedule**: every day at 00:00 UTC, for the day that has just ended.
 
-**Params**: `day`, such as 2026-03-01, to compute instead of the run's data interval. A manual run without `day` and
-without a data interval computes yesterday.
+**Params**: `day` of UTC to compute instead of the run's data interval. A manual run without `day` and without a data
+interval computes yesterday.
 
 **Backfill**: computes each of its days as a daily run does, from the events that exist now. Use it if events of past
 days were recorded late.
@@ -27,12 +27,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+from airflow.sdk import DAG, CronDataIntervalTimetable
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from pattern_learning.operators.analytics import PatternAnalyticsOperator, PatternTracePruneOperator
+from pattern_learning.operators.form import analytics_form
 
 with DAG(
     dag_id="pattern_analytics",
@@ -50,13 +51,7 @@ with DAG(
         "retry_delay": timedelta(minutes=2),
         "execution_timeout": timedelta(hours=2),
     },
-    params={
-        "day": Param(
-            None,
-            type=["null", "string"],
-            description="Day of UTC to compute, as 2026-03-01; empty means the run's data interval",
-        ),
-    },
+    params=analytics_form(),
 ):
     compute = PatternAnalyticsOperator(task_id="compute", day="{{ params.day }}")
     prune = PatternTracePruneOperator(task_id="prune_traces")

@@ -8,7 +8,7 @@ without a pattern, and proves that both sides agree. The task `verify` then comp
 
 **Params**: an empty one falls back to its Variable, then to the default.
 
-- `batch_size`, `delay_seconds`, `collection`, `dry_run`; `limit`: a run with a limit deletes and proves nothing.
+- `dry_run`, `collection`, `batch_size`, `delay_seconds`; `limit`: a run with a limit deletes and proves nothing.
 - `allow_mass_delete`: this run may delete more than `pattern_sync_max_delete_fraction` of the points.
 - `take_over`: make a collection of another database this one's. `rollback` and `shards`: see below.
 
@@ -45,7 +45,7 @@ from airflow.sdk import DAG, Asset, CronTriggerTimetable
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
-from code_patterns.operators.form import sync_form
+from code_patterns.operators.dag_forms import sync_form
 from code_patterns.operators.qdrant_partition import QdrantPartitionOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
@@ -73,15 +73,9 @@ with DAG(
         "collection": "{{ params.collection }}",
     },
     params=sync_form(
-        batch_size="Patterns embedded and written together",
-        delay_seconds="Pause between batches, seconds",
-        limit="Most patterns to look at; empty: all",
-        dry_run="Count what would be done and write nothing",
-        allow_mass_delete="Let this run delete more than the allowed share of the points",
-        rollback="Go back to the collection that was in use before a change of model",
-        take_over="Make a collection that belongs to another database this one's",
-        shards="Tasks to share the writing; 1: none; empty: as many as the work needs",
-        collection="Alias or collection in Qdrant",
+        *("dry_run", "limit"),
+        *("collection", "allow_mass_delete", "take_over", "rollback"),
+        *("batch_size", "delay_seconds", "shards"),
     ),
 ):
     partition = QdrantPartitionOperator(

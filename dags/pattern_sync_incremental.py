@@ -6,12 +6,16 @@ too.
 **Schedule**: every hour, UTC. A run takes everything that was committed since the last successful run, so the next run
 makes up for a missed hour. The first run on a new database or collection compares everything.
 
-**Params**: `batch_size`, `delay_seconds`, `limit`, `dry_run`, `collection`. An empty one falls back to its Variable,
-then to the default. `retry_dead_letters` tries all dead letters now, also those that still wait.
+**Params**: an empty one falls back to its Variable, then to the default.
 
-**Backfill**, or a manual run with a date or interval of your own: compares the rows created or updated in that interval
-with Qdrant and repairs what differs. It does not move the watermark of the hourly runs. Give a backfill one active run,
-as the UI proposes: with more of them the hourly run waits for all.
+- `dry_run`, `limit`, `collection`, `batch_size`, `delay_seconds`.
+- `retry_dead_letters`: try all dead letters now, also those that still wait.
+- `interval_start` and `interval_end`: sync the rows created or updated in `[start, end)` instead of what is new.
+
+**Intervals**: a run with both Params, each run of a backfill, and a manual run with a date or data interval of its own
+compare the rows of their interval with Qdrant and repair what differs. They do not move the watermark of the hourly
+runs. The Params beat the run's own interval; a backfill refuses them. Give a backfill one active run, as the UI
+proposes: with more of them the hourly run waits for all.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
@@ -44,8 +48,8 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.dag_forms import sync_form
 from code_patterns.operators.deadline import deadline_alert
-from code_patterns.operators.form import sync_form
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 
@@ -66,12 +70,10 @@ with DAG(
         "execution_timeout": timedelta(hours=6),
     },
     params=sync_form(
-        batch_size="Patterns embedded and written together",
-        delay_seconds="Pause between batches, seconds",
-        limit="Most changed rows to look at; empty: all",
-        dry_run="Count what would be done and write nothing",
-        retry_dead_letters="Try all dead letters now",
-        collection="Alias or collection in Qdrant",
+        *("dry_run", "limit", "retry_dead_letters"),
+        *("interval_start", "interval_end"),
+        "collection",
+        *("batch_size", "delay_seconds"),
     ),
 ):
     QdrantUpsertOperator(
@@ -83,6 +85,8 @@ with DAG(
         dry_run_only="{{ params.dry_run }}",
         collection="{{ params.collection }}",
         retry_dead_letters="{{ params.retry_dead_letters }}",
+        interval_start="{{ params.interval_start }}",
+        interval_end="{{ params.interval_end }}",
         # Backfills ignore max_active_runs; one task at a time keeps waiting runs from filling the workers.
         max_active_tis_per_dag=1,
         outlets=[Asset("code_patterns_changes")],

@@ -32,7 +32,7 @@ from airflow.sdk import DAG
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
-from code_patterns.operators.form import sync_form
+from code_patterns.operators.dag_forms import sync_form
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 
@@ -50,11 +50,7 @@ with DAG(
         **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
     },
-    params=sync_form(
-        heal="Write again what is found wrong",
-        allow_mass_delete="Let this run delete more than the allowed share of the points",
-        collection="Alias or collection in Qdrant",
-    ),
+    params=sync_form("heal", "allow_mass_delete", "collection"),
 ):
     QdrantUpsertOperator(
         task_id="verify",

@@ -9,12 +9,12 @@ what its Params say.
 
 **Params**: an empty one falls back to its Variable, then to the default.
 
+- `dry_run`: score, but store nothing.
 - `collection`: default `archon_vectors`. `all` means `archon_vectors`, `quality_vectors`, `code_patterns`,
   `execution_patterns` and the collection that `patterns_collection` names, as far as they exist.
-- `limit`, `min_confidence`: which patterns are read.
-- `batch_size`, `delay_seconds`: how fast.
-- `dry_run`: score, but store nothing.
 - `only_missing`: leave out patterns that have a score of this version for their content.
+- `min_confidence`, `limit`: which patterns are read.
+- `batch_size`, `delay_seconds`: how fast.
 
 **Connections**: `patterns_postgres`, `patterns_qdrant`.
 **Variables**: `quality_backfill_batch_size` (100), `quality_backfill_delay_seconds` (0.5), `patterns_collection`
@@ -43,7 +43,7 @@ from airflow.sdk import DAG, Asset
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
-from code_patterns.operators.form import backfill_form
+from code_patterns.operators.dag_forms import backfill_form
 from code_patterns.operators.quality_score import QualityScoreOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 
@@ -62,15 +62,7 @@ with DAG(
         **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
     },
-    params=backfill_form(
-        collection="Collection or alias in Qdrant, or all; empty: archon_vectors, or all after a sync",
-        limit="Most points to read; empty: all",
-        min_confidence="Leave out points below this confidence",
-        batch_size="Points scored and stored together",
-        delay_seconds="Pause between batches, seconds",
-        dry_run="Score, but store nothing",
-        only_missing="Only patterns that have no score of this version for their content; empty: after a sync",
-    ),
+    params=backfill_form(),
 ):
     QualityScoreOperator(
         task_id="score",

@@ -19,8 +19,9 @@ pooler in transaction mode, such as PgBouncer, the lock that keeps two runs apar
 
 **A re-run** reads in the table `pattern_schema_migrations` what is applied, and does the rest. A migration that has
 lost something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at the
-same time wait for each other. If a run is killed in the middle of a file, nothing of that file remains. Files that
-build an index without blocking writers cannot run in a transaction: the next run cleans them up and repeats them.
+same time wait for each other. If a run is killed or told to stop in the middle of a file, nothing of that file
+remains. Files that build an index without blocking writers cannot run in a transaction: the next run cleans them up and
+repeats them.
 
 **When it fails**: the last lines of the task log name the file, the cause and what to do. Files before the failed one
 stay applied. Remove the cause and trigger the DAG again; Airflow never retries `apply`. For "Edited since they ran",
@@ -37,7 +38,7 @@ from airflow.sdk import DAG
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
-from code_patterns.operators.form import migration_form
+from code_patterns.operators.dag_forms import migration_form
 from code_patterns.operators.migration import PatternMigrationOperator
 
 with DAG(
@@ -55,11 +56,7 @@ with DAG(
         "retry_delay": timedelta(seconds=30),
         "execution_timeout": timedelta(minutes=10),
     },
-    params=migration_form(
-        direction="Forward, or back",
-        target="Version to end at; empty means the newest. Down needs it; 0 removes everything",
-        dry_run="Only show the plan and its SQL",
-    ),
+    params=migration_form(),
 ):
     request = {
         "direction": "{{ params.direction }}",

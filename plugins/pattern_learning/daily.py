@@ -1,14 +1,14 @@
 """The settings of the daily analytics."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.params import ReadVariable, Variable, choose, is_set
-from code_patterns.typed_fields import NOT_BOOLEAN
+from code_patterns.params import ReadVariable, Variable, choose
+from code_patterns.typed_fields import NOT_BOOLEAN, Day
 from pattern_learning.arguments import Period
 
 ONE_DAY = timedelta(days=1)
@@ -21,6 +21,13 @@ class Retention:
     days: Annotated[int, Field(ge=1), NOT_BOOLEAN, Variable("pattern_trace_retention_days")] = 90
 
 
+@dataclass(frozen=True)
+class DayParam:
+    """The day that a person gives a run by a Param; ``None`` for none."""
+
+    day: Day | None = None
+
+
 def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Period:
     """Choose the period of a run.
 
@@ -31,11 +38,8 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
     :raises ConfigurationError: the Param is not a day, or the day is not over
     """
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if is_set(param):
-        try:
-            day = date.fromisoformat(str(param).strip())
-        except ValueError:
-            raise ConfigurationError(f"The Param 'day' is {param!r}; it must be a day such as 2026-03-01.") from None
+    day = choose(DayParam, {"day": param}, lambda name: None).day
+    if day is not None:
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
         if begin >= today:
             raise ConfigurationError(

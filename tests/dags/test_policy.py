@@ -1,6 +1,7 @@
 """What every DAG file of the bundle promises its readers."""
 
 import ast
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
+from code_patterns.operators.form import MOST_WITHOUT_SECTIONS, OPEN
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
@@ -49,6 +51,25 @@ def test_dag_tells_what_a_reader_needs(bag: DagBag, dag_id: str) -> None:
         param = dag.params.get_param(name)
         assert param.description, f"Param {name} has no description"
         assert param.schema.get("type"), f"Param {name} has no type"
+        assert param.schema.get("title"), f"Param {name} has no title"
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_a_form_needs_one_click(bag: DagBag, dag_id: str) -> None:
+    """Nothing has to be filled in; what is rarely needed is out of the way; a dry run comes first."""
+    params = {name: bag.dags[dag_id].params.get_param(name) for name in bag.dags[dag_id].params}
+    assert params
+    assert all(param.value is not None or "null" in param.schema["type"] for param in params.values())
+    bag.dags[dag_id].params.validate()
+    assert "dry_run" not in [*params][1:]
+    sections = [param.schema["section"] for param in params.values()]
+    assert sections[0] == OPEN
+    assert len(set(sections)) > 1 or len(sections) <= MOST_WITHOUT_SECTIONS
+    # A section that is interrupted would show its Params in another order than the file.
+    assert len([section for section, _ in itertools.groupby(sections)]) == len(set(sections))
+    for name, param in params.items():
+        if isinstance(param.schema["type"], str):
+            assert param.schema["type"] == "boolean" or "enum" in param.schema, f"{name} must be filled in"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Both sync DAGs as real DAG runs."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,45 @@ def test_params_reach_the_run(connected: TwoSides, run_dag: Callable[..., Outcom
     elsewhere = run_dag("pattern_sync_full", collection=f"{connected.collection}_two")
     assert (elsewhere.xcom["new"], elsewhere.xcom["collection"]) == (20, f"{connected.collection}_two")
     assert len(connected.points()) == 5
+
+
+def test_a_run_by_hand_syncs_an_interval(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
+    connected.insert(rows(20))
+    connected.settle()
+    run_dag("pattern_sync_full")
+    watermark = "SELECT watermark_xid::text, watermark_id FROM pattern_sync_checkpoints"
+    before = connected.execute(watermark)
+    connected.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
+    first = datetime(2026, 3, 1, 14, 40, tzinfo=UTC)
+    for minute, (row,) in enumerate(connected.execute("SELECT id FROM pattern_lineage_nodes")):
+        moment = first + timedelta(minutes=minute)
+        connected.execute(
+            "UPDATE pattern_lineage_nodes SET created_at = %s, updated_at = %s WHERE id = %s", [moment, moment, row]
+        )
+    connected.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
+    # The last ten rows. The first end is given in a zone that is an hour ahead.
+    interval = {"interval_start": "2026-03-01T15:50:00+01:00", "interval_end": "2026-03-01T15:00:00.000Z"}
+    run = run_dag("pattern_sync_incremental", **interval)
+    assert (run.state, run.xcom["kind"], run.xcom["examined"]) == ("success", "interval", 10)
+    assert connected.execute(watermark) == before
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"interval_start": "2026-03-01T14:00:00Z"}, "'interval_start' is set, 'interval_end' is not"),
+        (
+            {"interval_start": "2026-03-01T14:00:00Z", "interval_end": "2026-03-01T13:00:00Z"},
+            "which is not after 'interval_start'",
+        ),
+        ({"interval_start": "2026-03-01T14:00:00Z", "interval_end": "2100-01-01T00:00:00Z"}, "in the future"),
+    ],
+)
+def test_what_is_no_interval_fails_before_anything_is_opened(
+    connected: TwoSides, run_dag: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, params: Any, message: str
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_PATTERNS_POSTGRES")
+    assert message in run_dag("pattern_sync_incremental", **params).message
 
 
 def test_xcom_holds_numbers_and_ids_only(connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:

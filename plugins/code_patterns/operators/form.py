@@ -1,57 +1,75 @@
 """The form of a DAG: its Params, made from the settings that the task checks, so that both allow the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow.sdk import Param
 
-from code_patterns.migrations.request import MigrationRequest
 from code_patterns.params import Choice, choices_of
-from code_patterns.quality.backfill_settings import BackfillSettings
-from code_patterns.sync.sync_settings import SyncSettings
+
+OPEN = "Run Parameters"
+"""The section that Airflow shows open. It shows all others closed."""
+MOST_WITHOUT_SECTIONS = 4
+"""A form with so many Params shows all of them open."""
 
 
-def sync_form(**descriptions: str) -> dict[str, Param]:
-    """The Params of a DAG that syncs or verifies; see :func:`form`."""
-    return form(SyncSettings, descriptions)
+@dataclass(frozen=True)
+class Field:
+    """How a form shows a Param.
+
+    :param title: what the form calls it
+    :param description: what it does; :func:`form` adds what an empty one falls back to
+    :param section: where it stands in a longer form
+    :param values: all that may be chosen, for a drop-down; empty leaves that to the settings
+    :param labels: text by value in a drop-down, ``null`` for an empty one
+    :param proposals: values that the form proposes; others are allowed too
+    """
+
+    title: str
+    description: str
+    section: str = OPEN
+    values: Sequence[Any] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    proposals: Sequence[str] = ()
 
 
-def backfill_form(**descriptions: str) -> dict[str, Param]:
-    """The Params of a DAG that scores; see :func:`form`."""
-    # What an empty one means depends on whether an asset triggered the run.
-    return form(BackfillSettings, descriptions, only_missing=None)
-
-
-def migration_form(**descriptions: str) -> dict[str, Param]:
-    """The Params of a DAG that migrates; see :func:`form`."""
-    return form(MigrationRequest, descriptions, direction="up", dry_run=True)
-
-
-def form(settings: type, descriptions: Mapping[str, str], **defaults: Any) -> dict[str, Param]:
+def form(settings: Sequence[type], fields: Mapping[str, Field], **defaults: Any) -> dict[str, Param]:
     """Make the Params of a DAG.
 
     A flag starts with its default. Any other Param starts empty; its description says what an empty one means.
 
-    :param settings: the dataclass of the settings, see :mod:`code_patterns.params`
-    :param descriptions: text by Param, in the order of the form
-    :param defaults: other defaults than those of the dataclass; ``None`` lets a Param start empty
+    :param settings: the dataclasses of the settings, see :mod:`code_patterns.params`
+    :param fields: what the form shows, by Param and in its order
+    :param defaults: other defaults than those of the dataclasses; ``None`` lets a Param start empty
     """
-    known = choices_of(settings)
-    return {name: _param(known[name], text, defaults) for name, text in descriptions.items()}
+    known = {name: choice for each in settings for name, choice in choices_of(each).items()}
+    open_all = len(fields) <= MOST_WITHOUT_SECTIONS
+    return {
+        name: _param(known[name], shown, OPEN if open_all else shown.section, defaults)
+        for name, shown in fields.items()
+    }
 
 
-def _param(choice: Choice, description: str, defaults: Mapping[str, Any]) -> Param:
+def _param(choice: Choice, shown: Field, section: str, defaults: Mapping[str, Any]) -> Param:
     rules = dict(choice.rules)
+    if shown.values:
+        rules["enum"] = [*shown.values]
     flag_default = choice.default if rules["type"] == "boolean" else None
     default = defaults.get(choice.param, flag_default)
     if default is None:
         rules["type"] = ["null", rules["type"]]
         if "enum" in rules:
             rules["enum"] = [None, *rules["enum"]]
-    return Param(default, description=f"{description}{_when_empty(choice)}", **rules)
+    if shown.labels:
+        rules["values_display"] = dict(shown.labels)
+    if shown.proposals:
+        rules["examples"] = [*shown.proposals]
+    description = f"{shown.description}{_when_empty(choice)}"
+    return Param(default, description=description, title=shown.title, section=section, **rules)
 
 
 def _when_empty(choice: Choice) -> str:
     if choice.variable:
-        return f"; empty: Variable {choice.variable}, else {choice.default}"
+        return f" Empty: Variable {choice.variable}, else {choice.default}."
     return ""

@@ -32,6 +32,7 @@ class QdrantPartitionOperator(SyncOperator):
     def execute(self, context: "Context") -> list[dict[str, str]]:
         """Look at both sides and return the id ranges."""
         with task_errors(context):
-            found = self.run_work(partition(*self.servers(), self.choices("full")))
+            choices = self.choices("full")
+            found = self.run_work(partition(*self.servers(), choices))
         context["ti"].xcom_push("points", found.points)
         return [{"first": str(ids.first), "last": str(ids.last)} for ids in found.ranges]

@@ -10,8 +10,9 @@ from code_patterns.operators.metrics import emit
 from code_patterns.operators.summary import tell
 from code_patterns.operators.sync_operator import SyncOperator
 from code_patterns.operators.task_errors import task_errors
+from code_patterns.sync.interval_params import choose_interval
 from code_patterns.sync.runs import sync
-from code_patterns.sync.sync_settings import interval_of
+from code_patterns.sync.sync_settings import Interval, interval_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,11 +25,14 @@ class QdrantUpsertOperator(SyncOperator):
 
     The other parameters are those of :class:`~code_patterns.operators.sync_operator.SyncOperator`.
 
-    :param mode: ``incremental`` takes what changed since the last run (and, in a backfill, the rows of the data
-        interval); ``full`` compares everything, deletes orphans and proves parity; ``verify`` compares whole points
+    :param mode: ``incremental`` takes what changed since the last run, or the rows of an interval: that of the Params,
+        or in a backfill the data interval; ``full`` compares everything, deletes orphans and proves parity; ``verify``
+        compares whole points
     :param batch_size: patterns per batch; Variable ``pattern_sync_batch_size``, default 100
     :param delay_seconds: pause between batches; Variable ``pattern_sync_delay_seconds``, default 0
     :param allow_mass_delete: let this run delete more than ``pattern_sync_max_delete_fraction`` (default 0.2)
+    :param interval_start: begin of an interval to sync instead, such as ``2026-03-01T14:00:00Z``
+    :param interval_end: its end, excluded
     :param retry_dead_letters: try all dead letters now, also those that have not waited long enough
     :param heal: write again what mode ``verify`` finds wrong
     :param id_range: be a shard: write what differs in this range only, ``{"first": id, "last": id}``, and leave the
@@ -41,6 +45,8 @@ class QdrantUpsertOperator(SyncOperator):
         "batch_size",
         "delay_seconds",
         "allow_mass_delete",
+        "interval_start",
+        "interval_end",
         "retry_dead_letters",
         "heal",
         "id_range",
@@ -56,6 +62,8 @@ class QdrantUpsertOperator(SyncOperator):
         batch_size: int | str | None = None,
         delay_seconds: float | str | None = None,
         allow_mass_delete: bool | str = False,
+        interval_start: str | None = None,
+        interval_end: str | None = None,
         retry_dead_letters: bool | str = False,
         heal: bool | str = False,
         id_range: Mapping[str, str] | None = None,
@@ -67,6 +75,8 @@ class QdrantUpsertOperator(SyncOperator):
         self.batch_size = batch_size
         self.delay_seconds = delay_seconds
         self.allow_mass_delete = allow_mass_delete
+        self.interval_start = interval_start
+        self.interval_end = interval_end
         self.retry_dead_letters = retry_dead_letters
         self.heal = heal
         self.id_range = id_range
@@ -75,17 +85,21 @@ class QdrantUpsertOperator(SyncOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the sync and return its counts."""
-        run = context["dag_run"]
         with task_errors(context):
-            interval = interval_of(run_type_of(context), run.data_interval_start, run.data_interval_end, run.run_after)
+            choices = self.choices(self.mode, self._interval(context))
             postgres, qdrant, embedding = self.servers()
-            choices = self.choices(self.mode, interval)
             result = self.run_work(sync(postgres, qdrant, embedding, choices, identity_of(context)))
         tell(context, result.summary())
         if not result.dry_run:
             emit(result)
         self._lineage = partial(sync_lineage, postgres, qdrant, result)
         return result.as_xcom()
+
+    def _interval(self, context: "Context") -> Interval | None:
+        run, run_type = context["dag_run"], run_type_of(context)
+        own = interval_of(run_type, run.data_interval_start, run.data_interval_end, run.run_after)
+        chosen = {"interval_start": self.interval_start, "interval_end": self.interval_end}
+        return choose_interval(chosen, run_type, own)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> "Lineage | None":
         """Return what this task read and wrote, for OpenLineage."""

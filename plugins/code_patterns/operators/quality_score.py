@@ -82,16 +82,10 @@ class QualityScoreOperator(StoppableOperator):
         """Run the backfill and return its counts and averages."""
         with task_errors(context):
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
+            choices = choose(params, run_type_of(context), lambda name: Variable.get(name, default=None))
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
-            result = self.run_work(
-                backfill(
-                    postgres,
-                    qdrant,
-                    choose(params, run_type_of(context), lambda name: Variable.get(name, default=None)),
-                    identity_of(context),
-                )
-            )
+            result = self.run_work(backfill(postgres, qdrant, choices, identity_of(context)))
         tell(context, result.summary())
         self._lineage = partial(quality_lineage, postgres, qdrant, result)
         return result.as_xcom()

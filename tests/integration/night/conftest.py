@@ -49,6 +49,7 @@ def night(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         environment = connections_of(sides) | {
             "AIRFLOW_VAR_QUALITY_BACKFILL_DELAY_SECONDS": "0",
             "PATTERNS_HOURLY_DEADLINE_MINUTES": "50",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         }
         with whole_airflow(home, metadata, environment) as airflow:
             airflow.ready(DAGS)

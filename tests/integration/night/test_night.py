@@ -1,5 +1,6 @@
 """Two nights of the whole chain, unattended, in a whole Airflow."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -100,6 +101,77 @@ def test_two_nights_with_an_hour_between_them(night: Night) -> None:
     assert uses_of_all(night) == [(FIRST - timedelta(days=1), 4), (FIRST, 8)]
     after = scores(night)
     assert {key for key, score in after.items() if score != before.get(key)} == {*changed, *(after.keys() - before)}
+
+
+REFUSED = {
+    "schema_migration": [{"direction": "sideways"}, {"target": 12}, {"target": -1}, {"dry_run": "perhaps"}],
+    "pattern_sync_full": [
+        *({"batch_size": value} for value in (0, -1, 5_001, 1.5, "many")),
+        *({"shards": value} for value in (0, 101)),
+        *({"limit": 0}, {"delay_seconds": -1}, {"rollback": "no"}, {"collection": "execution_patterns"}),
+    ],
+    "pattern_sync_incremental": [{"interval_start": value} for value in ("yesterday", "2026-03-01T14:00:00", 5)],
+    "pattern_verify": [{"heal": 7}, {"collection": "a/b"}],
+    "quality_backfill": [{"min_confidence": 1.1}, {"batch_size": 0}, {"only_missing": "some"}, {"collection": "a/b"}],
+    "pattern_analytics": [{"day": "2026-02-30"}, {"day": "20260301"}],
+}
+
+
+@pytest.mark.parametrize("dag_id", REFUSED)
+def test_nonsense_starts_no_run(night: Night, dag_id: str) -> None:
+    before = night.airflow.runs(dag_id)
+    for params in REFUSED[dag_id]:
+        answer = night.airflow.request("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": params})
+        assert answer.status_code == 400, (params, answer.text)
+        assert next(iter(params)) in answer.json()["detail"]
+    assert night.airflow.runs(dag_id) == before
+
+
+def test_a_person_chooses_an_interval(night: Night) -> None:
+    now = datetime.now(UTC)
+    start, end = now - timedelta(days=30), now - timedelta(seconds=1)
+    interval = {"interval_start": start.isoformat(), "interval_end": end.isoformat()}
+    run_id = night.airflow.trigger("pattern_sync_incremental", **interval)
+    night.airflow.succeeded("pattern_sync_incremental", len(night.airflow.runs("pattern_sync_incremental")))
+    result = night.airflow.xcom("pattern_sync_incremental", run_id, "sync")
+    assert (result["kind"], result["examined"]) == ("interval", len(night.sides.points()))
+
+
+def tested(night: Night, conn_type: str, **fields: Any) -> tuple[bool, str]:
+    """Press the Test button of a connection that nobody has saved."""
+    body = {"connection_id": "not_saved", "conn_type": conn_type, **fields}
+    answer = night.airflow.request("POST", "connections/test", json=body)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert "'" + "not_saved" not in said["message"]
+    # Airflow tests under a name that it makes up.
+    assert said["message"].count("onnection '") == 0
+    return said["status"], said["message"]
+
+
+def test_the_test_buttons(night: Night) -> None:
+    postgres = night.sides.postgres
+    database = {"host": postgres.host, "port": postgres.port, "schema": postgres.database, "login": postgres.user}
+    well, said = tested(night, "postgres", **database)
+    assert well
+    assert "Logged in as" in said
+    assert "The last migration is" in said
+    well, said = tested(night, "postgres", **database | {"schema": "nowhere"})
+    assert not well
+    assert '"nowhere" does not exist' in said
+    qdrant = {"extra": json.dumps({"url": night.sides.qdrant.url})}
+    well, said = tested(night, "qdrant", **qdrant)
+    assert well
+    assert f"'{night.sides.collection}' holds {len(night.sides.points()):,} points" in said
+    well, said = tested(night, "qdrant", host="127.0.0.1", port=1)
+    assert not well
+    assert "this connection (http" in said
+    well, said = tested(night, "embedding", extra=json.dumps({"api": "hashing", "dimension": 64}))
+    assert well
+    assert said.endswith("64 dimensions.")
+    well, said = tested(night, "embedding", extra=json.dumps({"api": "magic"}))
+    assert not well
+    assert said.startswith("This connection")
 
 
 def test_a_failed_run_says_why_and_can_be_cleared(night: Night) -> None:

@@ -1,0 +1,76 @@
+"""The forms of the DAGs: what each Param is called, what it does, and where it stands."""
+
+from airflow.sdk import Param
+
+from code_patterns.migrations.files import read_migrations
+from code_patterns.migrations.request import MigrationRequest
+from code_patterns.operators.form import Field, form
+from code_patterns.quality.backfill_settings import ALL, COLLECTIONS, BackfillSettings
+from code_patterns.sync.interval_params import IntervalParams
+from code_patterns.sync.sync_settings import SyncSettings
+
+INTERVAL = "Interval of the past"
+COLLECTION = "Collection and deletions"
+SPEED = "Speed"
+
+SYNC = {
+    "dry_run": Field("Dry run", "Count what would be done and write nothing."),
+    "limit": Field("Limit", "Most rows to look at. Empty: all."),
+    "retry_dead_letters": Field("Retry dead letters", "Try all dead letters now, also those that still wait."),
+    "heal": Field("Heal", "Write again what is found wrong, and delete points without a pattern."),
+    "interval_start": Field(
+        "From", "Sync the rows created or updated from here on, instead of what is new. Empty: what is new.", INTERVAL
+    ),
+    "interval_end": Field("Until", "End of that interval, excluded; in the past. Set both or none of them.", INTERVAL),
+    "collection": Field("Collection", "Alias or collection in Qdrant.", COLLECTION),
+    "allow_mass_delete": Field(
+        "Allow mass delete", "Let this run delete more than the allowed share of the points.", COLLECTION
+    ),
+    "take_over": Field("Take over", "Make a collection that belongs to another database this one's.", COLLECTION),
+    "rollback": Field("Rollback", "Go back to the collection that was in use before a change of model.", COLLECTION),
+    "batch_size": Field("Batch size", "Patterns embedded and written together.", SPEED),
+    "delay_seconds": Field("Delay", "Seconds to pause between batches.", SPEED),
+    "shards": Field("Shards", "Tasks that share the writing. 1: none. Empty: as many as the work needs.", SPEED),
+}
+
+BACKFILL = {
+    "dry_run": Field("Dry run", "Score, but store nothing."),
+    "collection": Field(
+        "Collection",
+        "Collection or alias in Qdrant, or all. Empty: archon_vectors; after a sync all.",
+        proposals=(*COLLECTIONS, ALL),
+    ),
+    "only_missing": Field(
+        "Only missing", "Only patterns that have no score of this version for their content. Always on after a sync."
+    ),
+    "min_confidence": Field("Least confidence", "Leave out points below this confidence, 0 to 1. Empty: 0."),
+    "limit": Field("Limit", "Most points to read. Empty: all."),
+    "batch_size": Field("Batch size", "Points scored and stored together.", SPEED),
+    "delay_seconds": Field("Delay", "Seconds to pause between batches.", SPEED),
+}
+
+
+def sync_form(*names: str) -> dict[str, Param]:
+    """The form of a DAG that syncs or verifies.
+
+    :param names: its Params, in order
+    """
+    return form([SyncSettings, IntervalParams], {name: SYNC[name] for name in names})
+
+
+def backfill_form() -> dict[str, Param]:
+    """The form of the DAG that scores."""
+    # What an empty one means depends on whether an asset triggered the run.
+    return form([BackfillSettings], BACKFILL, only_missing=None)
+
+
+def migration_form() -> dict[str, Param]:
+    """The form of the DAG that migrates."""
+    names = {migration.version: migration.forward.name for migration in read_migrations()}
+    labels = {"null": "the newest", "0": "000: remove everything"} | {str(key): name for key, name in names.items()}
+    fields = {
+        "dry_run": Field("Dry run", "Only show the plan and its SQL."),
+        "direction": Field("Direction", "Forward or back.", labels={"up": "up: apply", "down": "down: roll back"}),
+        "target": Field("Target", "Version to end at. Direction down needs it.", values=[0, *names], labels=labels),
+    }
+    return form([MigrationRequest], fields, direction="up", dry_run=True)

@@ -1,0 +1,58 @@
+"""A Variable that makes no sense is told in the first line that the run itself logs, before any server is asked."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from code_patterns.params import choices_of
+from code_patterns.quality.backfill_settings import BackfillSettings
+from code_patterns.sync.sync_settings import SyncSettings
+from pattern_learning.daily import Retention
+from tests.conftest import ROOT
+from tests.dags.conftest import Outcome
+from tests.support.two_sides import TwoSides
+
+DAGS = {
+    SyncSettings: [
+        ("pattern_sync_incremental", "sync"),
+        ("pattern_sync_full", "partition"),
+        ("pattern_verify", "verify"),
+    ],
+    BackfillSettings: [("quality_backfill", "score")],
+    Retention: [("pattern_analytics", "prune_traces")],
+}
+CASES = [
+    (choice.variable, dag_id, task_id)
+    for settings, tasks in DAGS.items()
+    for choice in choices_of(settings).values()
+    if choice.variable
+    for dag_id, task_id in tasks
+]
+
+
+@pytest.mark.parametrize(
+    ("variable", "dag_id", "task_id"), [*CASES, ("patterns_collection", "quality_backfill", "score")]
+)
+def test_a_senseless_variable_is_the_first_thing_that_a_task_says(
+    connected: TwoSides,
+    run_dag: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    dag_id: str,
+    task_id: str,
+) -> None:
+    monkeypatch.setenv(f"AIRFLOW_VAR_{variable.upper()}", "a/b")
+    if dag_id != "pattern_analytics":
+        # The Variable is looked at before the connections.
+        for name in ("postgres", "qdrant", "embeddings"):
+            monkeypatch.delenv(f"AIRFLOW_CONN_PATTERNS_{name.upper()}")
+    outcome = run_dag(dag_id, task_id, **({"collection": "all"} if dag_id == "quality_backfill" else {}))
+    assert outcome.state == "failed"
+    assert f"The Variable '{variable}' is 'a/b'; it must be " in outcome.message
+
+
+def test_no_variable_is_left_out() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    documented = set(re.findall(r"^\| `(patterns?_\w+|quality_\w+)` \|", page, re.MULTILINE))
+    assert documented == {variable for variable, _, _ in CASES}
