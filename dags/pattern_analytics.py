@@ -4,22 +4,17 @@ Computes the usage events of a day (UTC) into the table `pattern_analytics`: one
 each template used that day. A row holds counts, success rate, averages, top templates, and the trend against the day
 before. Then the run deletes old traces of the storage layer.
 
-**Schedule**: every day at 00:00 UTC, for the day that has just ended.
-
-**Params**: `day` of UTC to compute instead of the run's data interval. A manual run without `day` and without a data
-interval computes yesterday.
-
-**Backfill**: computes each of its days as a daily run does, from the events that exist now. Use it if events of past
-days were recorded late.
-
-**Connections**: `patterns_postgres`.
-**Variables**: `pattern_trace_retention_days` (90): how long rows of `pattern_learning_traces` are kept.
-
-**A re-run** replaces the rows of its day and adds none. If a run is killed, the day's rows stay as they were.
-
-**When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
-run that DAG with `dry_run` off. If a template is deleted while its row is written, the try fails and the next one
-succeeds.
+- **Schedule**: every day at 00:00 UTC, for the day that has just ended.
+- **Params**: `day` of UTC to compute instead of the run's data interval. A manual run without `day` and without a data
+  interval computes yesterday.
+- **Backfill**: computes each of its days as a daily run does, from the events that exist now. Use it if events of past
+  days were recorded late.
+- **Connections**: `patterns_postgres`.
+- **Variables**: `pattern_trace_retention_days` (90): how long rows of `pattern_learning_traces` are kept.
+- **A re-run** replaces the rows of its day and adds none. If a run is killed, the day's rows stay as they were.
+- **When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
+  run that DAG with `dry_run` off. If a template is deleted while its row is written, the try fails and the next one
+  succeeds.
 """
 
 import sys

@@ -4,34 +4,28 @@ Compares every code pattern in PostgreSQL (`pattern_lineage_nodes`) with Qdrant,
 without a pattern, and proves that both sides agree. The task `verify` then compares whole payloads and vectors, as
 `pattern_verify` does.
 
-**Schedule**: 02:00 UTC.
-
-**Params**: an empty one falls back to its Variable, then to the default.
-
-- `dry_run`, `collection`, `batch_size`, `delay_seconds`; `limit`: a run with a limit deletes and proves nothing.
-- `allow_mass_delete`: this run may delete more than `pattern_sync_max_delete_fraction` of the points.
-- `take_over`: make a collection of another database this one's. `rollback` and `shards`: see below.
-
-**Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
-**Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
-(0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300).
-
-**A change of model**, dimension, prefix or text recipe in `patterns_embeddings`: the run builds a second collection,
-proves it, and lets the alias name it. Hourly runs write the old one meanwhile, if its model is served too. The old
-collection is kept. `rollback` brings it up to date, proves it and lets the alias name it again. Later runs stay there
-until the connection names another model, or until `rollback` is used again.
-
-**Shards**: with 50,000 patterns or more to write, `partition` cuts the ids into ranges and `shard` is mapped over them,
-so that several workers share the writing. `sync` does the rest. The Param `shards` sets the number, 1 means none. A
-shard that fails is retried alone. If it fails for good, `sync` does not run, and the next run goes on from there.
-
-**A re-run** writes nothing for what is done. If a run is killed, the next try compares again and goes on. Runs of this
-DAG and of `pattern_sync_incremental` wait for each other.
-
-**When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
-run that DAG with `dry_run` off. A refused mass delete means that PostgreSQL holds far fewer patterns than Qdrant: check
-that the connection names the right database before you allow it. Rows that cannot be synced do not fail the run: they
-are in the table `pattern_sync_dead_letters` with their error.
+- **Schedule**: 02:00 UTC.
+- **Params**: an empty one falls back to its Variable, then to the default.
+  - `dry_run`, `collection`, `batch_size`, `delay_seconds`; `limit`: a run with a limit deletes and proves nothing.
+  - `allow_mass_delete`: this run may delete more than `pattern_sync_max_delete_fraction` of the points.
+  - `take_over`: make a collection of another database this one's. `rollback` and `shards`: see below.
+- **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
+- **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
+  (0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300).
+- **A change of model**, dimension, prefix or text recipe in `patterns_embeddings`: the run builds a second collection,
+  proves it, and lets the alias name it. Hourly runs write the old one meanwhile, if its model is served too. The old
+  collection is kept. `rollback` brings it up to date, proves it and lets the alias name it again. Later runs stay there
+  until the connection names another model, or until `rollback` is used again.
+- **Shards**: with 50,000 patterns or more to write, `partition` cuts the ids into ranges and `shard` is mapped over
+  them, so that several workers share the writing. `sync` does the rest. The Param `shards` sets the number, 1 means
+  none. A shard that fails is retried alone. If it fails for good, `sync` does not run, and the next run goes on from
+  there.
+- **A re-run** writes nothing for what is done. If a run is killed, the next try compares again and goes on. Runs of
+  this DAG and of `pattern_sync_incremental` wait for each other.
+- **When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
+  run that DAG with `dry_run` off. A refused mass delete means that PostgreSQL holds far fewer patterns than Qdrant:
+  check that the connection names the right database before you allow it. Rows that cannot be synced do not fail the
+  run: they are in the table `pattern_sync_dead_letters` with their error.
 """
 
 import os

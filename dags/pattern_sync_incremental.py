@@ -3,38 +3,30 @@
 Syncs the code patterns that changed in PostgreSQL (`pattern_lineage_nodes`) since the last run to Qdrant, deletions
 too.
 
-**Schedule**: every hour, UTC. A run takes everything that was committed since the last successful run, so the next run
-makes up for a missed hour. The first run on a new database or collection compares everything.
-
-**Params**: an empty one falls back to its Variable, then to the default.
-
-- `dry_run`, `limit`, `collection`, `batch_size`, `delay_seconds`.
-- `retry_dead_letters`: try all dead letters now, also those that still wait.
-- `interval_start` and `interval_end`: sync the rows created or updated in `[start, end)` instead of what is new.
-
-**Intervals**: a run with both Params, each run of a backfill, and a manual run with a date or data interval of its own
-compare the rows of their interval with Qdrant and repair what differs. They do not move the watermark of the hourly
-runs. The Params beat the run's own interval; a backfill refuses them. Give a backfill one active run, as the UI
-proposes: with more of them the hourly run waits for all.
-
-**Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
-**Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
-(`code_patterns`), `patterns_patience_seconds` (300).
-
-**Deadline**: if `PATTERNS_HOURLY_DEADLINE_MINUTES` is set in the environment, a run that is not done so many minutes
-after it was queued is named in the triggerer's log and in the UI, and counts in the metric
-`deadline_alerts.deadline_missed`.
-
-**Asset**: every successful run updates `code_patterns_changes`. The asset `code_patterns`, of `pattern_sync_full`,
-means that both sides are proven to agree.
-
-**A re-run** writes nothing for what is done. If a run is killed, the next try goes on from the last recorded batch.
-Runs of this DAG and of `pattern_sync_full` wait for each other.
-
-**When it fails**: the last lines of the task log say what is wrong and what to do. Airflow retries an outage, not a
-configuration error. For "Run schema_migration first", run that DAG with `dry_run` off. Rows that the embedding server
-or Qdrant refuse do not fail the run: they are parked in the table `pattern_sync_dead_letters` with their error. They
-are tried again after 1, 2, 4 hours and so on, at most 7 days, at once when the row changes, and by every full sync.
+- **Schedule**: every hour, UTC. A run takes everything that was committed since the last successful run, so the next
+  run makes up for a missed hour. The first run on a new database or collection compares everything.
+- **Params**: an empty one falls back to its Variable, then to the default.
+  - `dry_run`, `limit`, `collection`, `batch_size`, `delay_seconds`.
+  - `retry_dead_letters`: try all dead letters now, also those that still wait.
+  - `interval_start` and `interval_end`: sync the rows created or updated in `[start, end)` instead of what is new.
+- **Intervals**: a run with both Params, each run of a backfill, and a manual run with a date or data interval of its
+  own compare the rows of their interval with Qdrant and repair what differs. They do not move the watermark of the
+  hourly runs. The Params beat the run's own interval; a backfill refuses them. Give a backfill one active run, as the
+  UI proposes: with more of them the hourly run waits for all.
+- **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
+- **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
+  (`code_patterns`), `patterns_patience_seconds` (300).
+- **Deadline**: if `PATTERNS_HOURLY_DEADLINE_MINUTES` is set in the environment, a run that is not done so many minutes
+  after it was queued is named in the triggerer's log and in the UI, and counts in the metric
+  `deadline_alerts.deadline_missed`.
+- **Asset**: every successful run updates `code_patterns_changes`. The asset `code_patterns`, of `pattern_sync_full`,
+  means that both sides are proven to agree.
+- **A re-run** writes nothing for what is done. If a run is killed, the next try goes on from the last recorded batch.
+  Runs of this DAG and of `pattern_sync_full` wait for each other.
+- **When it fails**: the last lines of the task log say what is wrong and what to do. Airflow retries an outage, not a
+  configuration error. For "Run schema_migration first", run that DAG with `dry_run` off. Rows that the embedding server
+  or Qdrant refuse do not fail the run: they are parked in the table `pattern_sync_dead_letters` with their error. They
+  are tried again after 1, 2, 4 hours and so on, at most 7 days, at once when the row changes, and by every full sync.
 """
 
 import os

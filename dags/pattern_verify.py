@@ -4,22 +4,19 @@ Compares whole rows with whole points, vectors too, on its own database session.
 deleted point, a changed payload or a zeroed vector in Qdrant, a row that changed while the triggers were disabled, a
 point without a pattern. The nightly `pattern_sync_full` ends with the same task; this DAG runs it alone.
 
-**Schedule**: none. It reads all vectors, many times the bytes of a sync with nothing to do. The log says how long it
-took.
-
-**Params**: `heal` writes exactly the wrong points again, and deletes points without a pattern, within the limit of
-`pattern_sync_max_delete_fraction` unless `allow_mass_delete` is set. An empty `collection` falls back to its Variable.
-
-**Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
-**Variables**: `patterns_collection` (`code_patterns`), `pattern_sync_max_delete_fraction` (0.2),
-`pattern_sync_batch_size` (100), `patterns_patience_seconds` (300).
-
-**A re-run** compares again. Rows that changed after the last sync are not wrong: the next sync takes them. Dead letters
-are not wrong either.
-
-**When it fails**: the message counts what is wrong and names examples; the log names up to 200 points of each kind.
-Find out who else writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there was
-no sync yet.
+- **Schedule**: none. It reads all vectors, many times the bytes of a sync with nothing to do. The log says how long it
+  took.
+- **Params**: `heal` writes exactly the wrong points again, and deletes points without a pattern, within the limit of
+  `pattern_sync_max_delete_fraction` unless `allow_mass_delete` is set. An empty `collection` falls back to its
+  Variable.
+- **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
+- **Variables**: `patterns_collection` (`code_patterns`), `pattern_sync_max_delete_fraction` (0.2),
+  `pattern_sync_batch_size` (100), `patterns_patience_seconds` (300).
+- **A re-run** compares again. Rows that changed after the last sync are not wrong: the next sync takes them. Dead
+  letters are not wrong either.
+- **When it fails**: the message counts what is wrong and names examples; the log names up to 200 points of each kind.
+  Find out who else writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there
+  was no sync yet.
 """
 
 import os

@@ -3,33 +3,27 @@
 Reads patterns from Qdrant, scores them in five dimensions and stores one score per pattern in PostgreSQL
 (`pattern_quality_metrics`). `docs/quality.md` defines the numbers.
 
-**Schedule**: after every successful `pattern_sync_full`, through the asset `code_patterns`. Such a run reads every
-existing collection and scores the patterns that have no score of this version for their content. A manual run scores
-what its Params say.
-
-**Params**: an empty one falls back to its Variable, then to the default.
-
-- `dry_run`: score, but store nothing.
-- `collection`: default `archon_vectors`. `all` means `archon_vectors`, `quality_vectors`, `code_patterns`,
-  `execution_patterns` and the collection that `patterns_collection` names, as far as they exist.
-- `only_missing`: leave out patterns that have a score of this version for their content.
-- `min_confidence`, `limit`: which patterns are read.
-- `batch_size`, `delay_seconds`: how fast.
-
-**Connections**: `patterns_postgres`, `patterns_qdrant`.
-**Variables**: `quality_backfill_batch_size` (100), `quality_backfill_delay_seconds` (0.5), `patterns_collection`
-(`code_patterns`), `patterns_patience_seconds` (300).
-
-**A re-run** scores again: it replaces the rows and adds none. If a run is killed, the next try starts over and ends
-with the same rows. Runs wait for each other.
-
-**When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
-run that DAG with `dry_run` off. For a collection that does not exist, the message names those that do. A score that the
-database refuses does not fail the run: the log counts it with the reason. A run that finds no pattern says why.
-
-**Asset**: a run that succeeds updates `pattern_quality_metrics`.
-
-**Afterwards**, in psql: `SELECT * FROM v_quality_distribution;` and `SELECT * FROM v_quality_worst_patterns LIMIT 20;`.
+- **Schedule**: after every successful `pattern_sync_full`, through the asset `code_patterns`. Such a run reads every
+  existing collection and scores the patterns that have no score of this version for their content. A manual run scores
+  what its Params say.
+- **Params**: an empty one falls back to its Variable, then to the default.
+  - `dry_run`: score, but store nothing.
+  - `collection`: default `archon_vectors`. `all` means `archon_vectors`, `quality_vectors`, `code_patterns`,
+    `execution_patterns` and the collection that `patterns_collection` names, as far as they exist.
+  - `only_missing`: leave out patterns that have a score of this version for their content.
+  - `min_confidence`, `limit`: which patterns are read.
+  - `batch_size`, `delay_seconds`: how fast.
+- **Connections**: `patterns_postgres`, `patterns_qdrant`.
+- **Variables**: `quality_backfill_batch_size` (100), `quality_backfill_delay_seconds` (0.5), `patterns_collection`
+  (`code_patterns`), `patterns_patience_seconds` (300).
+- **A re-run** scores again: it replaces the rows and adds none. If a run is killed, the next try starts over and ends
+  with the same rows. Runs wait for each other.
+- **When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
+  run that DAG with `dry_run` off. For a collection that does not exist, the message names those that do. A score that
+  the database refuses does not fail the run: the log counts it with the reason. A run that finds no pattern says why.
+- **Asset**: a run that succeeds updates `pattern_quality_metrics`.
+- **Afterwards**, in psql: `SELECT * FROM v_quality_distribution;` and `SELECT * FROM v_quality_worst_patterns LIMIT
+  20;`.
 """
 
 import os

@@ -1,5 +1,8 @@
 """What an error of Qdrant means and what to do, over HTTP or gRPC."""
 
+import json
+from contextlib import suppress
+
 import grpc
 import httpx
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
@@ -61,6 +64,11 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     if isinstance(error, UnexpectedResponse):
         answer = _redacted(config, error.content.decode("utf-8", "replace"))
         asked = retry_after_seconds(error.headers.get("Retry-After"))
+        if error.status_code == 404 and not _is_qdrants(error.content):
+            return CollectionLostError(
+                f"{where}: a server answered 404, and not as Qdrant does. Check host, port and path of "
+                f"'{config.conn_id}'. A gateway may answer so while Qdrant is away."
+            )
         return _answered(where, error.status_code or 0, answer, asked)
     if isinstance(error, grpc.RpcError):
         return _called(config, where, error)
@@ -71,6 +79,14 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     if isinstance(error, ResponseHandlingException):
         return _broken(config, where, error.source)
     return ConfigurationError(f"{where}: {error}")
+
+
+def _is_qdrants(content: bytes) -> bool:
+    """Whether an error's content has the form of Qdrant's."""
+    with suppress(ValueError):
+        answer = json.loads(content)
+        return isinstance(answer, dict) and "status" in answer
+    return False
 
 
 def _redacted(config: QdrantConfig, said: str) -> str:

@@ -1,8 +1,10 @@
 """What errors of Qdrant's gRPC interface become."""
 
+import httpx
 import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -37,3 +39,18 @@ def test_error_names_the_connection_and_the_remedy(code: StatusCode, kind: type[
     assert says in str(error)
     assert "Qdrant at connection 'patterns_qdrant' (http://qdrant:6333), upserting points: " in str(error)
     assert "a-secret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'{"status":{"error":"Not found: Collection `a`"},"time":0.0}', "something else deletes or renames"),
+        (b"", "not as Qdrant does. Check host, port and path of 'patterns_qdrant'"),
+        (b"<html>404 Not Found</html>", "not as Qdrant does"),
+        (b'["Not found"]', "not as Qdrant does"),
+    ],
+)
+def test_a_404_of_another_server_is_not_a_lost_collection(content: bytes, says: str) -> None:
+    error = explain(CONFIG, "listing the collections", UnexpectedResponse(404, "Not Found", content, httpx.Headers()))
+    assert type(error) is CollectionLostError
+    assert says in str(error)
