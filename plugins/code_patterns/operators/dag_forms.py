@@ -10,7 +10,7 @@ from code_patterns.sync.interval_params import IntervalParams
 from code_patterns.sync.sync_settings import SyncSettings
 
 INTERVAL = "Interval of the past"
-COLLECTION = "Collection and deletions"
+COLLECTION = "Collection"
 SPEED = "Speed"
 
 SYNC = {
