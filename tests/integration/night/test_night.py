@@ -162,7 +162,8 @@ def test_the_test_buttons(night: Night) -> None:
     qdrant = {"extra": json.dumps({"url": night.sides.qdrant.url})}
     well, said = answer_of_the_button(night, "qdrant", **qdrant)
     assert well
-    assert f"'{night.sides.collection}' holds {len(night.sides.points()):,} points" in said
+    assert said.startswith("Reached Qdrant")
+    assert f"'{night.sides.collection}'" in said
     well, said = answer_of_the_button(night, "qdrant", host="127.0.0.1", port=1)
     assert not well
     assert "this connection (http" in said
