@@ -1,7 +1,5 @@
--- What decides whether migrations can run: server, schema, rights, and where earlier ones ran.
+-- What decides whether migrations can run: state of the server, schema, rights, and where earlier ones ran.
 SELECT
-    current_setting('server_version_num')::int,
-    current_setting('server_version'),
     current_setting('transaction_read_only')::boolean,
     quote_ident(current_schema()),
     has_schema_privilege(current_schema(), 'CREATE'),

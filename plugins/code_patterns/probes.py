@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
@@ -10,12 +9,12 @@ from qdrant_client import models
 
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.migrations import ledger
 from code_patterns.migrations.files import read_migrations
 from code_patterns.migrations.session import reading
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import Qdrant, open_client
+from code_patterns.servers.qdrant import Qdrant, open_client, refuse_old_qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import RetryPolicy
 from code_patterns.sql import query
@@ -23,7 +22,6 @@ from code_patterns.sync.collection import stored_of
 
 SECONDS = 5.0
 """Most seconds that a test takes."""
-LEAST_POSTGRES = 15
 
 
 def probe_postgres(config: PostgresConfig) -> str:
@@ -37,15 +35,13 @@ def probe_postgres(config: PostgresConfig) -> str:
         # Not an option of the connection: every session starts without a limit.
         connection.execute(f"SET statement_timeout = '{SECONDS - 1:.0f}s'".encode())
         try:
-            [(version, number, role, there, readable)] = connection.execute(query("connection_probe")).fetchall()
+            [(version, role, there, readable)] = connection.execute(query("connection_probe")).fetchall()
             entries = ledger.read(connection)
         except psycopg.errors.QueryCanceled:
             raise OutageError(f"PostgreSQL at {config.address} gave no answer within {SECONDS:.0f} s.") from None
     found = (
         f"Logged in as '{role}' to PostgreSQL {version}, database '{config.database}' at {config.host}:{config.port}."
     )
-    if number < LEAST_POSTGRES * 10_000:
-        raise ConfigurationError(f"{found} This bundle needs PostgreSQL {LEAST_POSTGRES} or later.")
     if there and not readable:
         raise ConfigurationError(f"{found} The role may not read pattern_lineage_nodes: grant it SELECT.")
     return f"{found} {_migrated(entries) if entries else _never_migrated(there)}"
@@ -76,10 +72,10 @@ async def probe_qdrant(config: QdrantConfig, collection: str) -> str:
     try:
         async with asyncio.timeout(SECONDS):
             qdrant = Qdrant(hurried, client)
+            version = await refuse_old_qdrant(qdrant)
             listed = await qdrant.call("listing the collections", client.get_collections, attempts=1)
             aliases = await qdrant.call("listing the aliases", client.get_aliases, attempts=1)
             names = {item.name for item in listed.collections} | {item.alias_name for item in aliases.aliases}
-            version = await _version(qdrant)
             held = f"There is no '{collection}' yet: pattern_sync_full makes it."
             if collection in names:
                 doing = f"reading the collection '{collection}'"
@@ -90,15 +86,10 @@ async def probe_qdrant(config: QdrantConfig, collection: str) -> str:
         raise OutageError(f"Qdrant at {config.address} gave no answer within {SECONDS:.0f} s.") from None
     finally:
         await client.close()
-    where = f"the embedded storage {config.path}" if config.path else f"Qdrant{version} at {config.url}"
+    where = (
+        f"the embedded storage {config.path}" if config.path else f"Qdrant{version and ' '}{version} at {config.url}"
+    )
     return f"Reached {where}. Collections: {len(listed.collections)}. {held}"
-
-
-async def _version(qdrant: Qdrant) -> str:
-    # A proxy may pass the collections but not the root, which has the version.
-    with suppress(PatternsError):
-        return f" {(await qdrant.call('asking for the version', qdrant.client.info, attempts=1)).version}"
-    return ""
 
 
 def _held(collection: str, info: models.CollectionInfo) -> str:

@@ -1,4 +1,4 @@
-"""A man in the middle before a real PostgreSQL: a pooler in either mode, or a network that loses one answer."""
+"""A man in the middle before a real PostgreSQL: a pooler, an older server, or a network that loses one answer."""
 
 import select
 import socket
@@ -12,6 +12,8 @@ from code_patterns.servers.postgres import PostgresConfig
 
 KNOWN_AT_START = {"user", "database", "application_name", "client_encoding"}
 """What a pooler passes on of the settings with which a session starts."""
+LATEST_SETTING = b"idle_session_timeout"
+"""The youngest setting of every session: PostgreSQL 14 has it."""
 _NO_TLS = (80877103, 80877104)
 
 
@@ -22,6 +24,7 @@ class PostgresProxy:
     :param server: the real server
     :param pooler: refuse settings at the start of a session, and report a made-up server process
     :param shared: give all sessions the same server process, as transaction mode does
+    :param version: say that the server has this version, and know no settings of later ones
     :param lose: lose the answer to the next statement that holds this text, once the server has done it
     :param lost: how many answers were lost
     """
@@ -29,6 +32,7 @@ class PostgresProxy:
     server: PostgresConfig
     pooler: bool = False
     shared: bool = False
+    version: str = ""
     lose: bytes = b""
     lost: int = 0
     port: int = 0
@@ -74,9 +78,14 @@ def _start(client: socket.socket) -> bytes:
         client.sendall(b"N")
 
 
-def _refusal(name: str) -> bytes:
-    text = f"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: {name}\0\0".encode()
+def _refusal(sqlstate: str, said: str) -> bytes:
+    text = f"SFATAL\0VFATAL\0C{sqlstate}\0M{said}\0\0".encode()
     return b"E" + struct.pack("!I", len(text) + 4) + text
+
+
+def _status(name: str, value: str) -> bytes:
+    text = f"{name}\0{value}\0".encode()
+    return b"S" + struct.pack("!I", len(text) + 4) + text
 
 
 def _serve(proxy: PostgresProxy, client: socket.socket) -> None:
@@ -84,7 +93,10 @@ def _serve(proxy: PostgresProxy, client: socket.socket) -> None:
     words = start[8:].split(b"\0")
     names = [word.decode() for word in words[0:-2:2]]
     if proxy.pooler and (unknown := [name for name in names if name not in KNOWN_AT_START]):
-        client.sendall(_refusal(unknown[0]))
+        client.sendall(_refusal("08P01", f"unsupported startup parameter: {unknown[0]}"))
+        return
+    if proxy.version and int(proxy.version.partition(".")[0]) < 14 and LATEST_SETTING in start:
+        client.sendall(_refusal("42704", f'unrecognized configuration parameter "{LATEST_SETTING.decode()}"'))
         return
     with proxy._lock:
         fresh = proxy._one is None or not proxy.shared
@@ -107,6 +119,8 @@ def _authenticate(proxy: PostgresProxy, client: socket.socket, server: _Server) 
         message = _message(server.socket)
         if message[:1] == b"K" and proxy.pooler:
             message = message[:5] + struct.pack("!I", 2_000_000_000) + message[9:]
+        if message.startswith(b"server_version\0", 5) and proxy.version:
+            message = _status("server_version", proxy.version)
         if message[:1] in b"SKZ":
             server.greeting.append(message)
         client.sendall(message)
@@ -160,7 +174,7 @@ def _statement(kind: bytes, body: bytes, prepared: dict[bytes, bytes]) -> bytes:
 
 
 @contextmanager
-def before(server: PostgresConfig, **behaviour: bool | bytes) -> Iterator[PostgresProxy]:
+def before(server: PostgresConfig, **behaviour: bool | bytes | str) -> Iterator[PostgresProxy]:
     """Stand before a server, on a free loopback port, until the block ends."""
     proxy = PostgresProxy(server, **behaviour)  # type: ignore[arg-type]
     listener = socket.create_server(("127.0.0.1", 0))

@@ -23,8 +23,6 @@ LOCK_SPACE = "code_patterns migration"
 LOCK_WAIT_SECONDS = 900.0
 """How long a run waits for another one to finish."""
 
-_LEAST_SERVER_VERSION = 150000
-
 
 @contextmanager
 def explained(
@@ -106,16 +104,12 @@ def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> N
 def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
     """Make sure that migrations can run here.
 
-    :raises ConfigurationError: old server, read-only server, no schema, or no right to create tables in it
+    :raises ConfigurationError: read-only server, no schema, or no right to create tables in it
     """
     row = connection.execute(query("migration_session")).fetchone()
     if row is None:
         raise ConfigurationError(f"{config.address} gave no answer about itself. Does a proxy stand in between?")
-    version_number, version, read_only, schema, may_create, ledger_schema = row
-    if version_number < _LEAST_SERVER_VERSION:
-        raise ConfigurationError(
-            f"PostgreSQL at {config.address} has version {version}; 15 or later is needed. Upgrade it."
-        )
+    read_only, schema, may_create, ledger_schema = row
     if read_only:
         raise ConfigurationError(
             f"PostgreSQL at {config.address} takes no changes: it is a standby or set to read-only. Point "

@@ -75,6 +75,13 @@ class LockedSession:
             for lock in locks:
                 await take(self._connection, lock)
 
+    async def take_at_once(self, lock: Lock) -> bool:
+        """Take a lock if no other session holds it; return whether that is so."""
+        [(taken,)] = await self.fetch("lock_try", **asdict(lock))
+        if taken:
+            self._locks = (*self._locks, lock)
+        return bool(taken)
+
     async def assert_held(self) -> None:
         """Check that the session still holds its locks; called before every write to Qdrant.
 

@@ -1,6 +1,7 @@
 """The PostgreSQL database of the patterns: its address, and the settings of its sessions."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from psycopg.conninfo import make_conninfo
 from code_patterns.errors import ConfigurationError
 
 CONNECT_TIMEOUT_SECONDS = 10
+LEAST_MAJOR = 15
+"""The oldest version of PostgreSQL that works."""
 NO_FILE = os.devnull + "/none"
 """A path where no file can exist."""
 
@@ -100,6 +103,20 @@ class PostgresConfig:
     def address(self) -> str:
         """The database in words, for messages: connection, host, port and name."""
         return f"connection '{self.conn_id}' ({self.host}:{self.port}/{self.database})"
+
+
+def refuse_old_postgres(config: PostgresConfig, version: str) -> None:
+    """Check the server's version; every session does, before its first statement.
+
+    :param version: the server's setting ``server_version``, such as ``15.18 (Debian 15.18-0+deb12u1)``
+    :raises ConfigurationError: it is too old
+    """
+    number = re.match(r"\d+", version)
+    if number and int(number[0]) < LEAST_MAJOR:
+        raise ConfigurationError(
+            f"PostgreSQL at {config.address} is version {version.split()[0]}; version {LEAST_MAJOR} or newer is "
+            "needed. Upgrade it, with pg_upgrade or by dump and restore."
+        )
 
 
 def _as_switches(settings: Mapping[str, str]) -> str:

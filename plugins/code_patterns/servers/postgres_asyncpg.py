@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import asyncpg
 
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
-from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, NO_FILE, PINNED, PostgresConfig
+from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, NO_FILE, PINNED, PostgresConfig, refuse_old_postgres
 from code_patterns.servers.postgres_errors import connection_failure
 from code_patterns.servers.postgres_inquiry import inquire_asyncpg
 from code_patterns.servers.postgres_pooler import is_refused_at_start, shared_process
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 OTHER_PROCESS_SECONDS = 5.0
 
+_UNKNOWN_SETTING = "42704"
 _TLS = ("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation")
 _SESSION = ("application_name", "options", "client_encoding")
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -99,7 +100,7 @@ async def connect_asyncpg(config: PostgresConfig, settings: Mapping[str, str]) -
     """Open a connection.
 
     :param settings: additional settings of its session
-    :raises ConfigurationError: unknown host, wrong password, no such database
+    :raises ConfigurationError: unknown host, wrong password, no such database, an old server
     :raises OutageError: the server is starting up or full
     """
     try:
@@ -110,7 +111,7 @@ async def connect_asyncpg(config: PostgresConfig, settings: Mapping[str, str]) -
             connection.terminate()
             raise
     except _FAILURES as error:
-        raise connection_failure(config, error, error) from None
+        raise connection_failure(config, error, await _cause(config, error)) from None
     return connection
 
 
@@ -136,7 +137,7 @@ async def open_pool(
             reset=PooledConnection.reset_if_changed,
         )
     except _FAILURES as error:
-        raise connection_failure(config, error, error) from None
+        raise connection_failure(config, error, await _cause(config, error)) from None
 
 
 async def refusal(config: PostgresConfig) -> Exception | None:
@@ -146,9 +147,28 @@ async def refusal(config: PostgresConfig) -> Exception | None:
         arguments = asyncpg_arguments(config, {}, strict=False) | {"server_settings": {"options": config.switches}}
         connection = await undisturbed(asyncpg.connect(**arguments).__await__())
     except _FAILURES as error:
-        return error
+        return await _cause(config, error)
     connection.terminate()
     return None
+
+
+async def _cause(config: PostgresConfig, error: Exception) -> Exception:
+    """Find out whether a server that does not know a setting of every session is too old."""
+    if getattr(error, "sqlstate", None) != _UNKNOWN_SETTING:
+        return error
+    connection = None
+    try:
+        arguments = asyncpg_arguments(config, {}, strict=False) | {"server_settings": {}}
+        connection = await undisturbed(asyncpg.connect(**arguments).__await__())
+        refuse_old_postgres(config, connection.get_settings().server_version)
+    except _FAILURES:
+        return error
+    except ConfigurationError as old:
+        return old
+    finally:
+        if connection is not None:
+            connection.terminate()
+    return error
 
 
 async def other_process(config: PostgresConfig) -> int | None:
@@ -187,6 +207,7 @@ async def _settle(config: PostgresConfig, settings: Mapping[str, str], connectio
             connection.pin(*parameters)
         return await connection.fetchrow(query(name).decode(), *parameters)
 
+    refuse_old_postgres(config, connection.get_settings().server_version)
     wanted = {**settings, **_application_name(config)}
     try:
         await settle(settling(config, connection.get_server_pid(), wanted), fetch, partial(other_process, config))

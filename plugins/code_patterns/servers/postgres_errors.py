@@ -222,10 +222,13 @@ def connection_failure(config: PostgresConfig, error: Exception, cause: Exceptio
 
     :param config: the database
     :param error: the driver's error, for the message
-    :param cause: the reason: an error with an SQLSTATE, or of the network; ``None`` if the server answers by now
+    :param cause: the reason: an error with an SQLSTATE, or of the network, or one that says it already; ``None`` if the
+        server answers by now
     :return: :class:`ConfigurationError` if a person must act (wrong password, no such database, a certificate),
         :class:`OutageError` if the server may come back or have room again
     """
+    if isinstance(cause, PatternsError):
+        return cause
     reason = "no answer in time" if isinstance(error, TimeoutError) else _line(str(error)).rstrip("?")
     text = f"PostgreSQL refused {config.address}: {reason or type(error).__name__}"
     fault = None if cause is None else diagnose(cause)

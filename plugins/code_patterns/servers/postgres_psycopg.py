@@ -11,7 +11,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
 
-from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres import PostgresConfig, refuse_old_postgres
 from code_patterns.servers.postgres_errors import connection_failure
 from code_patterns.servers.postgres_pooler import is_refused_at_start
 from code_patterns.servers.postgres_session import settle, settle_blocking, settling, undisturbed
@@ -47,7 +47,7 @@ class _AsyncConnection(_LastWords, psycopg.AsyncConnection):
 async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycopg.AsyncConnection:
     """Open a connection with the settings of every session; fail with one sentence.
 
-    :raises ConfigurationError: wrong password, no such database, two schemas with these tables
+    :raises ConfigurationError: wrong password, no such database, an old server, two schemas with these tables
     :raises OutageError: the server cannot be reached, is starting up or full
     """
     connection = None
@@ -55,6 +55,7 @@ async def connect(config: PostgresConfig, *, autocommit: bool = False) -> psycop
     try:
         connection = await _open(config)
         connection.add_notice_handler(connection.hear)
+        refuse_old_postgres(config, connection.info.parameter_status("server_version") or "")
         await settle(
             settling(config, connection.info.backend_pid),
             partial(_fetch, psycopg.AsyncRawCursor(connection)),
@@ -79,6 +80,7 @@ def connect_blocking(config: PostgresConfig, *, autocommit: bool = False) -> psy
     try:
         connection = _open_blocking(config)
         connection.add_notice_handler(connection.hear)
+        refuse_old_postgres(config, connection.info.parameter_status("server_version") or "")
         settle_blocking(
             settling(config, connection.info.backend_pid),
             partial(_fetch_blocking, psycopg.RawCursor(connection)),

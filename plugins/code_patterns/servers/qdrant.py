@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,12 +17,15 @@ from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.servers.qdrant_errors import CollectionLostError, explain
+from code_patterns.servers.qdrant_errors import CollectionLostError, RefusedRequestError, explain
 from code_patterns.servers.retry import RetryPolicy
 from code_patterns.servers.tls import tls_context
 
 log = logging.getLogger(__name__)
 
+LEAST_VERSION = (1, 16)
+"""The oldest version of Qdrant that works: it keeps what is said about a collection (its metadata)."""
+LEAST_VERSION_TEXT = ".".join(map(str, LEAST_VERSION))
 RETRY = RetryPolicy(total=300.0)
 """When to give a request up; each attempt may take the connection's ``timeout``."""
 EMBEDDED_WAIT_SECONDS = 600.0
@@ -154,3 +158,26 @@ class Qdrant:
         if answer.result is None:
             raise ResponseHandlingException(ValueError("an answer without a result"))
         return answer.result
+
+
+async def refuse_old_qdrant(qdrant: Qdrant) -> str:
+    """Check the server's version before anything else is asked.
+
+    :return: the version; empty for the embedded storage, and behind a gateway that serves collections and nothing else
+    :raises ConfigurationError: it is too old
+    :raises OutageError: it cannot be reached
+    """
+    if qdrant.config.path:
+        return ""
+    try:
+        answer = await qdrant.call("asking for its version", qdrant.client.info, attempts=1)
+    except (RefusedRequestError, CollectionLostError):
+        return ""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", answer.version)[:2])
+    if numbers and numbers < LEAST_VERSION:
+        raise ConfigurationError(
+            f"Qdrant at {qdrant.config.address} is version {answer.version}; version {LEAST_VERSION_TEXT} or newer is "
+            "needed, which keeps what is said about a collection (its metadata). Upgrade it, one minor version after "
+            "the other."
+        )
+    return answer.version

@@ -40,6 +40,8 @@ class Description:
         :func:`~code_patterns.embeddings.texts.count_tokens` estimates them; ``None`` while none was too long
     :param database: the database of its patterns
     :param progress: the token that the database holds too; every run that writes changes it
+    :param unused_since: when :mod:`~code_patterns.sync.old_collections` first saw that no alias names it, in ISO 8601;
+        whatever writes or publishes it removes this
     """
 
     identity: str | None = None
@@ -50,6 +52,7 @@ class Description:
     token_limit: int | None = None
     database: DatabaseIdentity | None = None
     progress: str | None = None
+    unused_since: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant import LEAST_VERSION_TEXT, Qdrant
 from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.collection import METADATA_KEY, Collection, Description, StoredCollection, read_stored
 from code_patterns.sync.identity import DatabaseIdentity
-from code_patterns.sync.resolution import OLDEST_VERSION_TEXT
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
         if stored.description.identity is None:
             raise ConfigurationError(
                 f"Qdrant at {qdrant.config.address} does not keep what is said about a collection (its metadata). "
-                f"Upgrade it to {OLDEST_VERSION_TEXT} or newer."
+                f"Upgrade it to {LEAST_VERSION_TEXT} or newer."
             )
         _assert_same(qdrant, collection, stored)
         collection = replace(collection, stored=stored)
@@ -51,7 +50,8 @@ async def note_progress(qdrant: Qdrant, collection: Collection, database: Databa
     :raises CollectionLostError: it was deleted or replaced
     """
     _assert_same(qdrant, collection, await read_stored(qdrant, collection.physical))
-    return await _redescribed(qdrant, collection, replace(collection.description, database=database, progress=token))
+    description = replace(collection.description, database=database, progress=token, unused_since=None)
+    return await _redescribed(qdrant, collection, description)
 
 
 async def remember_points(qdrant: Qdrant, collection: Collection, points: int) -> Collection:
@@ -74,6 +74,14 @@ async def remember_token_limit(qdrant: Qdrant, collection: Collection, limit: in
     return await _redescribed(qdrant, collection, replace(collection.description, token_limit=limit))
 
 
+async def note_unused(qdrant: Qdrant, stored: StoredCollection, since: str | None) -> None:
+    """Store since when no alias names a collection.
+
+    :param since: that time in ISO 8601; ``None`` if one does
+    """
+    await _describe(qdrant, stored.physical, replace(stored.description, unused_since=since))
+
+
 async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = False) -> Collection:
     """Let readers of the name see this collection. It is one call, so no reader misses it.
 
@@ -85,13 +93,13 @@ async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = Fa
             description = replace(collection.description, recipe=collection.recipe)
             collection = await _redescribed(qdrant, collection, description)
         return replace(collection, outdated=None)
-    current = (await _aliases(qdrant)).get(collection.name)
+    current = (await read_aliases(qdrant)).get(collection.name)
     if current == physical:
         return replace(collection, outdated=None)
     operations: list[models.AliasOperations] = []
     if current is not None:
         left = (await read_stored(qdrant, current)).description.recipe if rollback else None
-        description = replace(collection.description, previous=current, left=left)
+        description = replace(collection.description, previous=current, left=left, unused_since=None)
         collection = await _redescribed(qdrant, collection, description)
         operations.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=collection.name)))
     operations.append(
@@ -114,7 +122,7 @@ async def confirm(qdrant: Qdrant, collection: Collection) -> None:
     :raises CollectionLostError: the collection was deleted or replaced, or the alias names another one
     """
     physical, expected = collection.physical, collection.outdated or collection.physical
-    named = (await _aliases(qdrant)).get(collection.name, collection.name)
+    named = (await read_aliases(qdrant)).get(collection.name, collection.name)
     stored = await read_stored(qdrant, physical)
     if named != expected:
         raise CollectionLostError(
@@ -131,7 +139,7 @@ async def refuse_unnamed(qdrant: Qdrant, collection: Collection) -> None:
     """
     if collection.stored is None or collection.physical == collection.name:
         return
-    if collection.name not in await _aliases(qdrant):
+    if collection.name not in await read_aliases(qdrant):
         raise ConfigurationError(
             f"The alias '{collection.name}' is gone from Qdrant at {qdrant.config.address}: readers find nothing, "
             f"although the collection '{collection.physical}' is there. Run pattern_sync_full: it makes the alias."
@@ -174,7 +182,8 @@ async def _describe(qdrant: Qdrant, physical: str, description: Description) -> 
     )
 
 
-async def _aliases(qdrant: Qdrant) -> dict[str, str]:
+async def read_aliases(qdrant: Qdrant) -> dict[str, str]:
+    """The collection behind each alias."""
     aliases = await qdrant.call("reading the aliases", qdrant.client.get_aliases)
     return {item.alias_name: item.collection_name for item in aliases.aliases}
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
-from code_patterns.servers.qdrant_errors import CollectionLostError, RefusedRequestError
 from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
@@ -17,9 +16,6 @@ from code_patterns.sync.sync_settings import NEVER_WRITTEN
 
 log = logging.getLogger(__name__)
 
-OLDEST_VERSION = (1, 16)
-"""The first version of Qdrant that keeps a collection's metadata."""
-OLDEST_VERSION_TEXT = ".".join(map(str, OLDEST_VERSION))
 VARIABLE = "patterns_collection"
 
 
@@ -59,7 +55,7 @@ class _Search:
                 f"never writes. Let the alias name another one, or set the Variable '{VARIABLE}' to another name."
             )
         stored = await read_stored(self.qdrant, physical, attempts=1)
-        ours = stored.description.identity is not None or _is_own_name(self.name, physical)
+        ours = stored.description.identity is not None or is_own_name(self.name, physical)
         if not ours and self.name not in self.collections and self.behind(self.name) == physical:
             raise ConfigurationError(
                 f"The alias '{self.name}' leads to the collection '{physical}' of {self.qdrant.config.address}, which "
@@ -134,8 +130,12 @@ async def resolve(
     return replace(await _own(search), outdated=physical)
 
 
-def _is_own_name(name: str, physical: str) -> bool:
-    """Whether the sync gives such names: one of its collections may have been made again by hand."""
+def is_own_name(name: str, physical: str) -> bool:
+    """Whether the sync gives such names to collections behind an alias; one may have been made again by hand.
+
+    :param name: the alias
+    :param physical: the real collection
+    """
     return re.fullmatch(rf"{re.escape(name)}__[0-9a-f]{{8}}", physical) is not None
 
 
@@ -202,27 +202,6 @@ def _wrong_dimension(qdrant: Qdrant, physical: str, dimension: int, embedding: E
         f"connection '{embedding.conn_id}' makes {embedding.dimension}. Correct 'model' and 'dimension' in the "
         "connection's extra, or rename the collection: the full sync then builds a new one. Nothing was changed."
     )
-
-
-async def refuse_old_server(qdrant: Qdrant) -> None:
-    """Check that the server keeps a collection's metadata; the embedded storage does.
-
-    :raises ConfigurationError: it is too old, or cannot be reached
-    """
-    if qdrant.config.path:
-        return
-    try:
-        answer = await qdrant.call("asking for its version", qdrant.client.info, attempts=1)
-    except (RefusedRequestError, CollectionLostError):
-        # A gateway may serve collections and nothing else; prepare() checks whether descriptions are kept.
-        return
-    numbers = tuple(int(part) for part in re.findall(r"\d+", answer.version)[:2])
-    if numbers and numbers < OLDEST_VERSION:
-        raise ConfigurationError(
-            f"Qdrant at {qdrant.config.address} is version {answer.version}; the sync needs {OLDEST_VERSION_TEXT} or "
-            "newer, which keeps what is said about a collection (its metadata). Upgrade it, one minor version after "
-            "the other."
-        )
 
 
 async def _search(

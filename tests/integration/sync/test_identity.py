@@ -27,7 +27,6 @@ from code_patterns.sync.diff import ALL_IDS
 from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.record import RunRecord
-from tests.support.faulty_qdrant import Local, QdrantServer
 from tests.support.two_sides import TwoSides, rows
 
 WHOLE_TIME = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
@@ -652,16 +651,6 @@ def test_named_sparse_vectors_beside_the_dense_one_are_fine(sides: TwoSides) -> 
     sides.insert(rows(5))
     assert sides.sync("full").parity == "proven"
     assert sides.points().keys() == ids_of(sides)
-
-
-def test_a_server_without_metadata_is_refused_by_its_version(sides: TwoSides, qdrant_server: QdrantServer) -> None:
-    if not isinstance(qdrant_server.backend, Local):
-        pytest.skip("the server that is named has its own version")
-    qdrant_server.backend.version = "1.15.5"
-    sides.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
-    with pytest.raises(ConfigurationError, match=r"1\.15\.5.*1\.16"):
-        sides.sync("full")
-    assert contents(sides) == ([], [])
 
 
 # --- killed between the steps of the token

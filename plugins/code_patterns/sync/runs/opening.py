@@ -13,7 +13,7 @@ from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant import Qdrant, refuse_old_qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.capture import Capture
 from code_patterns.sync.checkpoint import Checkpoint, read_checkpoint
@@ -26,7 +26,7 @@ from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pattern import same_recipe
 from code_patterns.sync.publication import prepare, refuse_unnamed
 from code_patterns.sync.record import RunRecord
-from code_patterns.sync.resolution import refuse_old_server, resolve
+from code_patterns.sync.resolution import resolve
 from code_patterns.sync.runs.context import BEGINNING, RunContext
 from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.source import Horizon, PatternSource
@@ -100,7 +100,7 @@ async def _connect(
         source = await stack.enter_async_context(PatternSource.open(postgres))
         database = await source.identity()
         opened = await stack.enter_async_context(Qdrant.open(qdrant))
-        await refuse_old_server(opened)
+        await refuse_old_qdrant(opened)
         collection = await find(opened, database=database)
         embedder = open_embedder(collection.embedding, token_limit=collection.description.token_limit)
         stack.push_async_callback(embedder.aclose)
