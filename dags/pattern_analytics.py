@@ -10,7 +10,8 @@ before. Then the run deletes old traces of the storage layer.
 - **Backfill**: computes each of its days as a daily run does, from the events that exist now. Use it if events of past
   days were recorded late.
 - **Connections**: `patterns_postgres`.
-- **Variables**: `pattern_trace_retention_days` (90): how long rows of `pattern_learning_traces` are kept.
+- **Variables**: `pattern_trace_retention_days` (90): how long rows of `pattern_learning_traces` are kept, 0
+  for ever.
 - **A re-run** replaces the rows of its day and adds none. If a run is killed, the day's rows stay as they were.
 - **When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
   run that DAG with `dry_run` off. If a template is deleted while its row is written, the try fails and the next one

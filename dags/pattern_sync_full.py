@@ -2,7 +2,8 @@
 
 Compares every code pattern in PostgreSQL (`pattern_lineage_nodes`) with Qdrant, repairs what differs, deletes points
 without a pattern, and proves that both sides agree. The task `verify` then compares whole payloads and vectors, as
-`pattern_verify` does.
+`pattern_verify` does. The task `prune` deletes what was kept for long enough; if it fails, the sync is proven all the
+same.
 
 - **Schedule**: 02:00 UTC.
 - **Params**: an empty one falls back to its Variable, then to the default.
@@ -11,11 +12,12 @@ without a pattern, and proves that both sides agree. The task `verify` then comp
   - `take_over`: make a collection of another database this one's. `rollback` and `shards`: see below.
 - **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 - **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
-  (0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300).
+  (0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300). How many days are kept, 0 for ever:
+  `pattern_run_retention_days` (90), `pattern_tombstone_retention_days` (30), `pattern_collection_retention_days` (30).
 - **A change of model**, dimension, prefix or text recipe in `patterns_embeddings`: the run builds a second collection,
   proves it, and lets the alias name it. Hourly runs write the old one meanwhile, if its model is served too. The old
-  collection is kept. `rollback` brings it up to date, proves it and lets the alias name it again. Later runs stay there
-  until the connection names another model, or until `rollback` is used again.
+  collection is kept for a while, see Variables. `rollback` brings it up to date, proves it and lets the alias name it
+  again. Later runs stay there until the connection names another model, or until `rollback` is used again.
 - **Shards**: with 50,000 patterns or more to write, `partition` cuts the ids into ranges and `shard` is mapped over
   them, so that several workers share the writing. `sync` does the rest. The Param `shards` sets the number, 1 means
   none. A shard that fails is retried alone. If it fails for good, `sync` does not run, and the next run goes on from
@@ -42,6 +44,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 from code_patterns.operators.dag_forms import sync_form
 from code_patterns.operators.qdrant_partition import QdrantPartitionOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
+from code_patterns.operators.retention import PatternPruneOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 
 with DAG(
@@ -96,4 +99,5 @@ with DAG(
     verify = QdrantUpsertOperator(
         task_id="verify", mode="verify", max_active_tis_per_dag=1, outlets=[Asset("code_patterns")]
     )
-    shard >> sync >> verify
+    prune = PatternPruneOperator(task_id="prune", max_active_tis_per_dag=1)
+    shard >> sync >> verify >> prune

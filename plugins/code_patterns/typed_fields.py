@@ -23,6 +23,15 @@ def _not_boolean(value: Any) -> Any:
     return value
 
 
+def _days(value: Any) -> Any:
+    return 0 if isinstance(value, str) and not value.strip() else _not_boolean(value)
+
+
+def _within_a_century(days: int) -> int:
+    # A larger number leads to a time that neither PostgreSQL nor Python has.
+    return min(days, 36_500)
+
+
 def _flag(value: Any) -> Any:
     return _FLAGS.get(str(value).strip().lower(), "neither")
 
@@ -53,6 +62,8 @@ Limit = Annotated[int, Field(ge=1, le=1_000_000_000), NOT_BOOLEAN]
 """Most patterns that a run looks at."""
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False), NOT_BOOLEAN]
 """A wait, at most a day."""
+Days = Annotated[int, Field(ge=0, examples=[90]), AfterValidator(_within_a_century), BeforeValidator(_days)]
+"""How long something is kept; 0, or nothing, means for ever."""
 
 
 def readable(path: str) -> str:

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import Field
-
 from code_patterns.errors import ConfigurationError
 from code_patterns.params import ReadVariable, Variable, choose
-from code_patterns.typed_fields import NOT_BOOLEAN, Day
+from code_patterns.typed_fields import Day, Days
 from pattern_learning.arguments import Period
 
 ONE_DAY = timedelta(days=1)
@@ -16,9 +14,9 @@ ONE_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Retention:
-    """How many days traces are kept."""
+    """How many days traces are kept; 0 means for ever."""
 
-    days: Annotated[int, Field(ge=1), NOT_BOOLEAN, Variable("pattern_trace_retention_days")] = 90
+    days: Annotated[Days, Variable("pattern_trace_retention_days")] = 90
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
 
 
 def choose_retention(read_variable: ReadVariable) -> int:
-    """Choose how many days traces are kept.
+    """Choose how many days traces are kept; 0 means for ever.
 
     :param read_variable: reads an Airflow Variable
     :raises ConfigurationError: the Variable's value makes no sense; the message names both

@@ -24,7 +24,6 @@ from pattern_learning.rows import as_json
 from pattern_learning.statements import statement
 from pattern_learning.track2_integration import get_pattern_tracer
 
-LONGEST_RETENTION_DAYS = 36_500
 OPERATION_TIMEOUT_SECONDS = 3600.0
 
 _NODES: tuple[type[PatternEffect], ...] = (
@@ -87,15 +86,15 @@ async def compute_period(config: PostgresConfig, period: Period) -> PeriodAnalyt
 async def prune_traces(config: PostgresConfig, keep_days: int) -> int:
     """Delete old traces.
 
-    :param keep_days: traces of up to this many days are kept
+    :param keep_days: traces of up to this many days are kept; 0 keeps all
     :return: how many were deleted
     :raises ConfigurationError: as in :func:`compute_period`
     :raises OutageError: the server is away
     """
+    if not keep_days:
+        return 0
     async with _connected(config) as connection:
-        pruned = await connection.fetchval(
-            statement("learning_prune_traces"), min(keep_days, LONGEST_RETENTION_DAYS), timeout=None
-        )
+        pruned = await connection.fetchval(statement("learning_prune_traces"), keep_days, timeout=None)
     return int(pruned)
 
 

@@ -26,7 +26,7 @@ from qdrant_client import QdrantClient, models
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Largest request body that a Qdrant server takes unless configured otherwise (service.max_request_size_mb)."""
 
-Operation = Literal["upsert", "payload", "delete", "retrieve", "scroll", "read", "version", "manage"]
+Operation = Literal["upsert", "payload", "delete", "retrieve", "scroll", "read", "version", "drop", "manage"]
 
 _OPERATIONS: list[tuple[str, str, Operation]] = [
     ("PUT", r"/collections/[^/]+/points", "upsert"),
@@ -36,6 +36,7 @@ _OPERATIONS: list[tuple[str, str, Operation]] = [
     ("POST", r"/collections/[^/]+/points", "retrieve"),
     ("POST", r"/collections/[^/]+/points/(count|query)", "read"),
     ("GET", r"/", "version"),
+    ("DELETE", r"/collections/[^/]+", "drop"),
     ("GET", r".*", "read"),
 ]
 

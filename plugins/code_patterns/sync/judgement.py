@@ -66,7 +66,10 @@ def _exchanged(
     if owner and not owner.is_same(database):
         return f"the collection was taken over from the database {owner}"
     if checkpoint is None:
-        older = "the database is older than its collection, as after restoring a dump: it does not know of any sync"
+        older = (
+            "the database knows of no sync with this collection, as after restoring an older dump, or when no run came "
+            "for longer than tombstones are kept"
+        )
         return older if token else None
     before_any = token is None and checkpoint.progress is None
     if not before_any and (token is None or token not in (checkpoint.progress, checkpoint.pending)):

@@ -13,9 +13,6 @@ from code_patterns.sync.diff import Watermark
 from code_patterns.sync.history import RunHistory
 from code_patterns.sync.identity import Witness
 
-TOMBSTONE_DAYS = 30
-"""Days that a tombstone is kept for collections that have not taken it."""
-
 
 class RunRecord:
     """Writes the checkpoint, the dead letters and the run history of one collection.
@@ -119,10 +116,6 @@ class RunRecord:
         """Let the next run compare everything, whatever its kind."""
         await self._session.execute("sync_owe_comparison", **self._key)
 
-    async def prune_tombstones(self) -> None:
-        """Delete tombstones that every collection has taken, and those older than :data:`TOMBSTONE_DAYS`."""
-        await self._session.execute("sync_prune_tombstones", keep_days=TOMBSTONE_DAYS)
-
     async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
         """Record the end of the run in the history; after a success also in the checkpoint.
 
@@ -135,7 +128,16 @@ class RunRecord:
                 await self._session.execute("sync_mark_finished", **self._key, kind=outcome["kind"])
 
     async def forget(self, physical: str, identity: str) -> None:
-        """Delete the checkpoint and the dead letters of a collection that no run writes any more."""
-        async with self._session.transaction():
-            for name in ("sync_forget_checkpoint", "sync_forget_dead_letters"):
-                await self._session.execute(name, collection=physical, target_identity=identity)
+        """Forget a collection that no run writes any more; see :func:`forget`."""
+        await forget(self._session, physical, identity)
+
+
+async def forget(session: LockedSession, physical: str, identity: str) -> None:
+    """Delete the checkpoint and the dead letters of a collection.
+
+    :param physical: its real name
+    :param identity: its identity
+    """
+    async with session.transaction():
+        for name in ("sync_forget_checkpoint", "sync_forget_dead_letters"):
+            await session.execute(name, collection=physical, target_identity=identity)

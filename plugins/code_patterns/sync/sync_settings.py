@@ -11,7 +11,7 @@ from code_patterns import params as run_params
 from code_patterns.params import ReadVariable, Variable
 from code_patterns.servers.patience import PATIENCE_SECONDS
 from code_patterns.sync.diff import IdRange
-from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, CollectionName, Flag, Limit, Seconds, own_rule
+from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, CollectionName, Days, Flag, Limit, Seconds, own_rule
 
 NEVER_WRITTEN = ("execution_patterns", "archon_vectors", "quality_vectors")
 """Collections of other writers."""
@@ -91,6 +91,25 @@ class SyncSettings:
     id_range: IdRange | None = None
     shards: Annotated[int, Field(ge=1, le=100), NOT_BOOLEAN] | None = None
     points_before: int | None = None
+    patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    """How long things are kept, in days; 0 keeps them for ever.
+
+    :param collection: alias or collection in Qdrant; only collections that were behind this name are deleted
+    :param run_days: a run in the histories of sync and scores, after its end
+    :param tombstone_days: a tombstone that some collection has not taken; the checkpoint and the dead letters of a
+        collection that is gone, after its last run
+    :param collection_days: a collection that no alias names any more
+    :param patience_seconds: seconds to wait at the start for servers that are down
+    """
+
+    collection: _Written = "code_patterns"
+    run_days: Annotated[Days, Variable("pattern_run_retention_days")] = 90
+    tombstone_days: Annotated[Days, Variable("pattern_tombstone_retention_days")] = 30
+    collection_days: Annotated[Days, Variable("pattern_collection_retention_days")] = 30
     patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
 
 

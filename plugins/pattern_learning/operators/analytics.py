@@ -54,7 +54,7 @@ class PatternAnalyticsOperator(StoppableOperator):
 
 
 class PatternTracePruneOperator(StoppableOperator):
-    """Delete traces older than the Variable ``pattern_trace_retention_days`` (90) says; return how many.
+    """Delete traces older than the Variable ``pattern_trace_retention_days`` says (90; 0: none); return how many.
 
     :param postgres_conn_id: connection of the patterns' database
     """
@@ -72,5 +72,5 @@ class PatternTracePruneOperator(StoppableOperator):
         with task_errors(context):
             days = choose_retention(lambda name: Variable.get(name, default=None))
             pruned = self.run_work(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, days))
-        tell(context, f"{pruned:,} traces older than {days} days deleted")
+        tell(context, f"{pruned:,} traces older than {days} days deleted" if days else "traces are kept for ever")
         return pruned

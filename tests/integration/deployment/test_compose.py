@@ -60,12 +60,12 @@ def test_the_image_gets_everything_of_the_lock_but_the_tools_of_tests_and_checks
     lock = ROOT / "requirements.lock"
     kept = subprocess.run(["awk", program[1], lock], check=True, capture_output=True, text=True).stdout
     names = re.compile(r"^([a-z0-9._-]+)==", re.MULTILINE)
-    wanted, _, tools = (ROOT / "requirements.txt").read_text().lower().partition("# demo and tests")
+    wanted, tools = ((ROOT / name).read_text().lower() for name in ("requirements.txt", "requirements-dev.txt"))
     requirement = re.compile(r"^([a-z0-9_-]+)[=[]", re.MULTILINE)
     left_out = set(names.findall(lock.read_text())) - set(names.findall(kept))
     assert set(requirement.findall(wanted)) <= set(names.findall(kept))
-    # Airflow itself needs PyYAML.
-    assert left_out == set(requirement.findall(tools)) - {"pyyaml"}
+    # Airflow itself needs PyYAML and psutil.
+    assert left_out == set(requirement.findall(tools)) - {"apache-airflow", "pyyaml", "psutil"}
     assert kept.count("--hash=sha256:") > len(names.findall(kept))
 
 
@@ -188,6 +188,9 @@ def test_the_variables_are_known_and_have_their_defaults() -> None:
         "patterns_patience_seconds": "300",
         "quality_backfill_batch_size": "100",
         "quality_backfill_delay_seconds": "0.5",
+        "pattern_run_retention_days": "90",
+        "pattern_tombstone_retention_days": "30",
+        "pattern_collection_retention_days": "30",
         "pattern_trace_retention_days": "90",
     }
 

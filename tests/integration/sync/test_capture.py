@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.runner import apply, verify
@@ -323,52 +322,3 @@ def test_what_is_no_table_is_refused(synced: TwoSides, kind: str, mode: str) -> 
     with pytest.raises(ConfigurationError, match=f"pattern_lineage_nodes is a {kind}.*point the connection at"):
         synced.sync(mode)
     assert synced.points() == before
-
-
-# --- tombstones
-
-
-def test_tombstones_stay_until_every_collection_has_taken_them(synced: TwoSides) -> None:
-    other = f"{synced.collection}_2"
-    synced.sync("full", collection=other)
-    change(synced)
-    synced.sync()
-    assert synced.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(1,)]
-    result = synced.sync(collection=other)
-    assert (result.kind, result.counts["deleted"]) == ("incremental", 1)
-    assert synced.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(0,)]
-
-
-def test_a_collection_that_comes_too_late_is_compared_as_a_whole(synced: TwoSides) -> None:
-    other = f"{synced.collection}_2"
-    synced.sync("full", collection=other)
-    change(synced)
-    synced.execute("UPDATE pattern_sync_tombstones SET deleted_at = now() - interval '29 days'")
-    synced.sync()
-    assert synced.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(1,)]
-    synced.execute("UPDATE pattern_sync_tombstones SET deleted_at = now() - interval '31 days'")
-    synced.sync()
-    assert synced.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(0,)]
-    result = synced.sync(collection=other)
-    assert (result.kind, result.counts["deleted"]) == ("full", 1)
-    assert synced.sync(collection=other).kind == "incremental"
-    assert synced.sync().kind == "incremental"
-
-
-def test_deletions_forgotten_during_a_first_run_are_not_lost(synced: TwoSides) -> None:
-    """Its checkpoint does not exist while it runs, so nothing holds the tombstones for it."""
-    other = f"{synced.collection}_2"
-    synced.sync("full", collection=other)
-    [(saved,)] = synced.execute(
-        "DELETE FROM pattern_sync_checkpoints AS gone WHERE starts_with(collection, %s) RETURNING to_jsonb(gone)",
-        [other],
-    )
-    change(synced)
-    synced.sync()
-    assert synced.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(0,)]
-    synced.execute(
-        "INSERT INTO pattern_sync_checkpoints SELECT (jsonb_populate_record(NULL::pattern_sync_checkpoints, %s)).*",
-        [Jsonb(saved)],
-    )
-    result = synced.sync(collection=other)
-    assert (result.kind, result.counts["deleted"]) == ("full", 1)

@@ -529,15 +529,6 @@ def test_history_tells_every_run(sides: TwoSides) -> None:
     ]
 
 
-def test_seen_tombstones_are_forgotten(sides: TwoSides) -> None:
-    sides.insert(rows(30))
-    sides.sync("full")
-    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 3)")
-    assert len(sides.execute("SELECT * FROM pattern_sync_tombstones")) == 3
-    sides.sync()
-    assert sides.execute("SELECT * FROM pattern_sync_tombstones") == []
-
-
 def test_open_transaction_holds_its_rows_back_and_loses_none(sides: TwoSides) -> None:
     sides.insert(rows(5))
     sides.sync("full")

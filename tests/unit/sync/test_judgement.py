@@ -35,7 +35,7 @@ def collection(owner: DatabaseIdentity | None = OURS, progress: str | None = "3-
         pytest.param(collection(), replace(KNOWN, pending="4-b"), GOOD, id="it was announced only"),
         pytest.param(collection(owner=None), KNOWN, GOOD, id="described without an owner"),
         pytest.param(collection(progress=None), None, "never synced", id="neither has one"),
-        pytest.param(collection(), None, "database is older", id="the database has none"),
+        pytest.param(collection(), None, "knows of no sync", id="the database has none"),
         pytest.param(collection(progress=None), KNOWN, "collection is older", id="the collection has none"),
         pytest.param(
             collection(progress=None),

@@ -109,7 +109,6 @@ class RunContext:
         await self.pairing.settle()
         self.moved_to = self.horizon.watermark
         await self.record.move_watermark(self.horizon.watermark)
-        await self.record.prune_tombstones()
 
     async def before_write(self) -> None:
         """Check that this run may write to Qdrant, announce it to both sides, and store what it found out."""

@@ -1,0 +1,2 @@
+-- The clock that decides what is old: one for all workers.
+SELECT now();

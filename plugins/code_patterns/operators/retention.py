@@ -1,0 +1,58 @@
+"""The operator that deletes what the sync has kept for long enough."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Variable
+
+from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.operators.stoppable import StoppableOperator
+from code_patterns.operators.summary import tell
+from code_patterns.operators.task_errors import task_errors
+from code_patterns.params import choose
+from code_patterns.sync.retention import prune
+from code_patterns.sync.sync_settings import RetentionSettings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PatternPruneOperator(StoppableOperator):
+    """Delete old runs, tombstones, checkpoints, dead letters and collections; return how many.
+
+    The Variables ``pattern_run_retention_days`` (90), ``pattern_tombstone_retention_days`` (30) and
+    ``pattern_collection_retention_days`` (30) say how long each is kept; 0 means for ever.
+
+    :param collection: alias or collection; Variable ``patterns_collection``, default ``code_patterns``
+    :param postgres_conn_id: connection of the patterns' database
+    :param qdrant_conn_id: connection of Qdrant
+    """
+
+    template_fields: Sequence[str] = ("collection",)
+    ui_color = "#4b8bbe"
+    ui_fgcolor = "#ffffff"
+
+    def __init__(
+        self,
+        *,
+        collection: str | None = None,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.collection = collection
+        self.postgres_conn_id = postgres_conn_id
+        self.qdrant_conn_id = qdrant_conn_id
+
+    def execute(self, context: "Context") -> dict[str, int]:
+        """Delete what is old enough and return the counts."""
+        with task_errors(context):
+            params = {"collection": self.collection}
+            settings = choose(RetentionSettings, params, lambda name: Variable.get(name, default=None))
+            postgres = PatternsPostgresHook(self.postgres_conn_id).config
+            qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
+            result = self.run_work(prune(postgres, qdrant, settings))
+        tell(context, result.summary())
+        return result.as_xcom()

@@ -1,0 +1,386 @@
+"""What was kept for long enough goes, and nothing else: final content on both sides."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+from qdrant_client import models
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.servers.locks import LockedSession
+from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.sync.collection import METADATA_KEY
+from code_patterns.sync.retention import RetentionResult, prune
+from code_patterns.sync.runs.kind import collection_lock
+from code_patterns.sync.source import PatternSource
+from code_patterns.sync.sync_settings import RetentionSettings
+from tests.support.faulty_qdrant import Fault, QdrantServer
+from tests.support.two_sides import TwoSides, rows
+
+FOR_EVER = {"run_days": 0, "tombstone_days": 0, "collection_days": 0}
+
+
+def pruned(sides: TwoSides, **days: int) -> RetentionResult:
+    """Delete what is old; what is not named is kept for ever."""
+    settings = RetentionSettings(collection=sides.collection, patience_seconds=0.0, **{**FOR_EVER, **days})
+    return asyncio.run(prune(sides.postgres, sides.qdrant, settings))
+
+
+def collections(sides: TwoSides) -> dict[str, set[str]]:
+    """The collections of this test, each with the aliases that name it."""
+
+    async def look(client: Any) -> dict[str, set[str]]:
+        found = {
+            item.name: set[str]()
+            for item in (await client.get_collections()).collections
+            if item.name.startswith(sides.collection)
+        }
+        for item in (await client.get_aliases()).aliases:
+            if item.collection_name in found:
+                found[item.collection_name].add(item.alias_name)
+        return found
+
+    found: dict[str, set[str]] = sides.with_client(look)
+    return found
+
+
+def described(sides: TwoSides, physical: str, **changes: Any) -> dict[str, Any]:
+    """Change the description of a collection; return it as it was."""
+
+    async def change(client: Any) -> dict[str, Any]:
+        metadata = (await client.get_collection(physical)).config.metadata
+        changed = {METADATA_KEY: {**metadata[METADATA_KEY], **changes}}
+        await client.update_collection(physical, metadata=changed)
+        return dict(metadata[METADATA_KEY])
+
+    before: dict[str, Any] = sides.with_client(change)
+    return before
+
+
+def unused_for(sides: TwoSides, physical: str, days: float) -> None:
+    """Let a collection be seen unused for the first time so many days ago."""
+    described(sides, physical, unused_since=(datetime.now(UTC) - timedelta(days=days)).isoformat())
+
+
+def grown(sides: TwoSides, *dimensions: int) -> list[str]:
+    """Sync 20 rows with a model of each dimension after the other; return the collections in that order."""
+    sides.insert(rows(20))
+    made = []
+    for dimension in dimensions:
+        sides.with_embedding(dimension=dimension).sync("full")
+        made += [name for name, aliases in collections(sides).items() if aliases]
+    return made
+
+
+# --- old collections
+
+
+def test_an_old_collection_goes_after_its_days_and_rollback_works_until_then(sides: TwoSides) -> None:
+    old, new = grown(sides, 64, 96)
+    other = sides.with_embedding(dimension=96)
+    assert pruned(other, collection_days=30).collections == 0
+    unused_for(other, old, 29)
+    assert pruned(other, collection_days=30).collections == 0
+    assert collections(sides) == {old: set(), new: {sides.collection}}
+
+    assert other.sync("full", rollback=True).parity == "proven"
+    assert other.sync("full", rollback=True).parity == "proven"
+    # It was read again meanwhile, so its days begin anew.
+    assert pruned(other, collection_days=30).collections == 0
+    unused_for(other, old, 31)
+    assert pruned(other, collection_days=30) == RetentionResult(0, 0, 0, 1)
+    assert collections(sides) == {new: {sides.collection}}
+    other.assert_equal_sides()
+    with pytest.raises(ConfigurationError, match=f"{old} is gone"):
+        other.sync("full", rollback=True)
+    assert sides.execute("SELECT collection FROM pattern_sync_checkpoints") == [(new,)]
+
+
+def test_zero_days_keep_every_collection(sides: TwoSides) -> None:
+    old, new = grown(sides, 64, 96)
+    unused_for(sides, old, 4000)
+    assert pruned(sides, collection_days=0).collections == 0
+    assert set(collections(sides)) == {old, new}
+
+
+def test_the_days_begin_when_it_is_first_seen_unused(sides: TwoSides) -> None:
+    old, new = grown(sides, 64, 96)
+    assert described(sides, old)["unused_since"] is None
+    pruned(sides, collection_days=1)
+    age = datetime.now(UTC) - datetime.fromisoformat(described(sides, old)["unused_since"])
+    assert timedelta() <= age < timedelta(minutes=10)
+    assert described(sides, new)["unused_since"] is None
+
+
+def test_a_collection_that_is_written_or_read_again_is_not_old(sides: TwoSides) -> None:
+    first, second, third = grown(sides, 64, 96, 128)
+    for physical in (first, second):
+        unused_for(sides, physical, 100)
+
+    async def name_again(client: Any) -> None:
+        # Any alias counts, not only the sync's.
+        create = models.CreateAlias(collection_name=first, alias_name=f"{sides.collection}_readers")
+        await client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
+
+    sides.with_client(name_again)
+    # A build that does not come to its end is in use as well.
+    sides.insert(rows(3, 50))
+    sides.with_embedding(dimension=96).sync("full", limit=5)
+    assert pruned(sides, collection_days=30).collections == 0
+    assert collections(sides) == {first: {f"{sides.collection}_readers"}, second: set(), third: {sides.collection}}
+    assert described(sides, first)["unused_since"] is None
+
+
+def test_a_collection_that_a_run_holds_stays(sides: TwoSides) -> None:
+    old, _ = grown(sides, 64, 96)
+    unused_for(sides, old, 100)
+
+    async def prune_beside_a_run() -> RetentionResult:
+        async with LockedSession.open(sides.postgres) as session:
+            await session.take(collection_lock(old, shared=True))
+            settings = RetentionSettings(collection=sides.collection, collection_days=30)
+            return await prune(sides.postgres, sides.qdrant, settings)
+
+    assert asyncio.run(prune_beside_a_run()).collections == 0
+    assert old in collections(sides)
+    assert pruned(sides, collection_days=30).collections == 1
+
+
+@pytest.mark.parametrize("change", [{"id": "00000000-0000-0000-0000-000000000001"}, {"name": "staging"}, None])
+def test_collections_of_another_database_or_without_an_owner_stay(
+    sides: TwoSides, change: dict[str, str] | None
+) -> None:
+    old, new = grown(sides, 64, 96)
+    unused_for(sides, old, 100)
+    owner = described(sides, old)["database"]
+    described(sides, old, database=change and {**owner, **change})
+    assert pruned(sides, collection_days=30).collections == 0
+    assert set(collections(sides)) == {old, new}
+
+
+def test_collections_of_other_names_and_without_a_description_stay(sides: TwoSides) -> None:
+    old, new = grown(sides, 64, 96)
+    description = described(sides, old, unused_since="2020-01-01T00:00:00+00:00")
+    kept = {
+        f"{sides.collection}_other__0123abcd": {METADATA_KEY: description},
+        f"{sides.collection}__backup": {METADATA_KEY: description},
+        f"{sides.collection}__0123abcd": {},
+        f"{sides.collection}__4567abcd": {METADATA_KEY: {**description, "identity": None}},
+    }
+
+    async def create(client: Any) -> None:
+        vectors = models.VectorParams(size=4, distance=models.Distance.COSINE)
+        for name, metadata in kept.items():
+            await client.create_collection(name, vectors_config=vectors, metadata=metadata)
+
+    sides.with_client(create)
+    assert pruned(sides, collection_days=30).collections == 1
+    assert set(collections(sides)) == {new, *kept}
+
+
+def test_nothing_is_old_where_the_name_leads_nowhere(sides: TwoSides, caplog: pytest.LogCaptureFixture) -> None:
+    old, new = grown(sides, 64, 96)
+    for physical in (old, new):
+        unused_for(sides, physical, 100)
+
+    async def lose_alias(client: Any) -> None:
+        delete = models.DeleteAlias(alias_name=sides.collection)
+        await client.update_collection_aliases([models.DeleteAliasOperation(delete_alias=delete)])
+
+    sides.with_client(lose_alias)
+    assert pruned(sides, collection_days=30).collections == 0
+    assert set(collections(sides)) == {old, new}
+    assert "leads to no collection of this database" in caplog.text
+
+
+# --- tombstones, checkpoints, dead letters
+
+
+def test_a_tombstone_goes_when_every_collection_has_taken_it(sides: TwoSides) -> None:
+    second = f"{sides.collection}_2"
+    sides.insert(rows(10))
+    for name in (sides.collection, second):
+        sides.sync("full", collection=name)
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
+    sides.sync()
+    assert pruned(sides, tombstone_days=30).tombstones == 0
+    assert sides.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(2,)]
+    result = sides.sync(collection=second)
+    assert (result.kind, result.counts["deleted"]) == ("incremental", 2)
+    # Days play no part in this.
+    assert pruned(sides, tombstone_days=0).tombstones == 2
+    assert sides.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(0,)]
+    sides.assert_equal_sides()
+    assert sides.points(second).keys() == sides.points().keys()
+
+
+def test_what_a_late_collection_has_not_taken_goes_by_age_and_it_is_compared_as_a_whole(sides: TwoSides) -> None:
+    second = f"{sides.collection}_2"
+    sides.insert(rows(10))
+    for name in (sides.collection, second):
+        sides.sync("full", collection=name)
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
+    sides.sync()
+    sides.execute("UPDATE pattern_sync_tombstones SET deleted_at = now() - interval '400 days'")
+    assert pruned(sides, tombstone_days=0).tombstones == 0
+    assert pruned(sides, tombstone_days=401).tombstones == 0
+    assert pruned(sides, tombstone_days=399).tombstones == 2
+    result = sides.sync(collection=second)
+    assert (result.kind, result.counts["deleted"]) == ("full", 2)
+    assert sides.points(second).keys() == sides.points().keys()
+
+
+def test_deletions_that_were_forgotten_during_a_first_run_are_not_lost(sides: TwoSides) -> None:
+    """Its checkpoint does not exist while it runs, so nothing holds the tombstones for it."""
+    second = f"{sides.collection}_2"
+    sides.insert(rows(10))
+    for name in (sides.collection, second):
+        sides.sync("full", collection=name)
+    [(saved,)] = sides.execute(
+        "DELETE FROM pattern_sync_checkpoints AS gone WHERE starts_with(collection, %s) RETURNING to_jsonb(gone)",
+        [second],
+    )
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 1)")
+    sides.sync()
+    assert pruned(sides).tombstones == 1
+    sides.execute(
+        "INSERT INTO pattern_sync_checkpoints SELECT (jsonb_populate_record(NULL::pattern_sync_checkpoints, %s)).*",
+        [Jsonb(saved)],
+    )
+    result = sides.sync(collection=second)
+    assert (result.kind, result.counts["deleted"]) == ("full", 1)
+
+
+def test_tombstones_that_go_while_a_run_reads_them_are_noticed(
+    sides: TwoSides, qdrant_server: QdrantServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sides.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
+    sides.insert(rows(10))
+    sides.sync("full")
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
+    sides.execute("UPDATE pattern_sync_tombstones SET deleted_at = now() - interval '31 days'")
+    sides.insert(rows(2, 50))
+    count = PatternSource.count_changed
+
+    async def prune_first(self: PatternSource, *arguments: Any) -> int:
+        # The run is open; it has not read a deletion yet.
+        await prune(sides.postgres, sides.qdrant, RetentionSettings(collection=sides.collection, tombstone_days=30))
+        return await count(self, *arguments)
+
+    monkeypatch.setattr(PatternSource, "count_changed", prune_first)
+    assert sides.sync().counts["deleted"] == 0
+    assert "The next run compares everything" in caplog.text
+    monkeypatch.undo()
+    assert sides.sync().kind == "full"
+    sides.assert_equal_sides()
+
+
+def test_checkpoint_and_dead_letters_of_a_lost_collection_go_after_their_days(sides: TwoSides) -> None:
+    sides.insert(rows(10))
+    sides.sync("full")
+    [(here,)] = sides.execute("SELECT collection FROM pattern_sync_checkpoints")
+    [(identity,)] = sides.execute("SELECT target_identity FROM pattern_sync_checkpoints")
+    # One that is here, by name and identity; one that has only the name; two that are gone.
+    for collection, other, age in ((here, identity, 500), (here, "x", 31), ("gone", "y", 31), ("away", "z", 29)):
+        sides.execute(
+            "INSERT INTO pattern_sync_checkpoints (collection, target_identity, system_identifier, updated_at) "
+            "VALUES (%(name)s, %(id)s, '1', now() - make_interval(days => %(age)s)) ON CONFLICT (collection, "
+            "target_identity) DO UPDATE SET updated_at = excluded.updated_at",
+            {"name": collection, "id": other, "age": age},
+        )
+        sides.execute(
+            "INSERT INTO pattern_sync_dead_letters (collection, target_identity, node_id, stage, error, last_failed_at)"
+            " VALUES (%s, %s, gen_random_uuid(), 'embed', 'no', now() - make_interval(days => %s))",
+            [collection, other, age],
+        )
+    everything = {(here, identity), (here, "x"), ("gone", "y"), ("away", "z")}
+
+    def known(table: str) -> set[Any]:
+        return set(sides.execute(f"SELECT collection, target_identity FROM {table}"))
+
+    assert pruned(sides, tombstone_days=0).checkpoints == 0
+    assert known("pattern_sync_checkpoints") == known("pattern_sync_dead_letters") == everything
+    assert pruned(sides, tombstone_days=30).checkpoints == 2
+    left = {(here, identity), ("away", "z")}
+    assert known("pattern_sync_checkpoints") == known("pattern_sync_dead_letters") == left
+    # A later failure keeps an old checkpoint.
+    sides.execute("UPDATE pattern_sync_checkpoints SET updated_at = now() - interval '99 days'")
+    assert pruned(sides, tombstone_days=30).checkpoints == 0
+    assert sides.sync().kind == "incremental"
+
+
+def test_a_collection_whose_checkpoint_was_forgotten_is_compared_as_a_whole(sides: TwoSides) -> None:
+    sides.insert(rows(10))
+    sides.sync("full")
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
+    sides.execute("UPDATE pattern_sync_checkpoints SET updated_at = now() - interval '31 days', target_identity = 'x'")
+    assert pruned(sides, tombstone_days=30).checkpoints == 1
+    result = sides.sync()
+    assert (result.kind, result.counts["deleted"]) == ("full", 2)
+    sides.assert_equal_sides()
+
+
+# --- run histories
+
+
+def test_runs_go_so_many_days_after_their_end(sides: TwoSides) -> None:
+    sides.insert(rows(3))
+    sides.sync("full")
+    sides.execute(
+        "INSERT INTO pattern_sync_runs (name, collection, kind, status, started_at, finished_at) VALUES "
+        "('n', 'killed long ago', 'full', 'running', now() - interval '91 days', NULL), "
+        "('n', 'old', 'full', 'succeeded', now() - interval '92 days', now() - interval '91 days'), "
+        "('n', 'ended later', 'full', 'failed', now() - interval '91 days', now() - interval '89 days')"
+    )
+    sides.execute(
+        "INSERT INTO pattern_quality_runs (version, collections, status, started_at, finished_at) VALUES "
+        "('old', '{}', 'succeeded', now() - interval '91 days', now() - interval '91 days'), "
+        "('new', '{}', 'succeeded', now() - interval '89 days', now() - interval '89 days')"
+    )
+    assert pruned(sides, run_days=0).runs == 0
+    assert pruned(sides, run_days=90).runs == 3
+    assert sides.execute(
+        "SELECT count(*) FILTER (WHERE collection = 'ended later'), count(*) FROM pattern_sync_runs"
+    ) == [(1, 2)]
+    assert sides.execute("SELECT version FROM pattern_quality_runs") == [("new",)]
+
+
+# --- failure
+
+
+def test_a_qdrant_that_refuses_to_delete_costs_neither_the_tables_nor_the_proof(
+    sides: TwoSides, qdrant_server: QdrantServer
+) -> None:
+    sides.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
+    old, new = grown(sides, 64, 96)
+    unused_for(sides, old, 100)
+    sides.execute(
+        "INSERT INTO pattern_sync_runs (name, collection, kind, started_at) VALUES ('n', 'old', 'full', '2000-1-1')"
+    )
+    qdrant_server.always["drop"] = Fault(status=403)
+    with pytest.raises(ConfigurationError, match="deleting the collection"):
+        pruned(sides, run_days=90, collection_days=30)
+    assert set(collections(sides)) == {old, new}
+    assert sides.execute("SELECT count(*) FROM pattern_sync_runs WHERE collection = 'old'") == [(0,)]
+    other = sides.with_embedding(dimension=96)
+    other.assert_equal_sides()
+    assert other.sync().kind == "incremental"
+    qdrant_server.heal()
+    assert pruned(sides, collection_days=30).collections == 1
+
+
+def test_a_table_that_refuses_costs_nothing_else(sides: TwoSides) -> None:
+    sides.insert(rows(3))
+    sides.sync("full")
+    sides.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'kept by law'; END $$; "
+        "CREATE TRIGGER kept BEFORE DELETE ON pattern_sync_runs FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    sides.execute("UPDATE pattern_sync_runs SET finished_at = '2000-01-01'")
+    with pytest.raises((ConfigurationError, psycopg.Error), match="kept by law"):
+        pruned(sides, run_days=90)
+    assert sides.sync().kind == "incremental"
+    sides.assert_equal_sides()
