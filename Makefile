@@ -16,7 +16,7 @@ install: .venv/.installed ## Make .venv from requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or later is needed; name it with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$$(sed -n 's/^uv==//p' requirements.txt)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$$(sed -n 's/^uv==//p' requirements-dev.txt)
 	@echo "Installing the locked environment into .venv ..."
 	@# The machine's certificates know a company's proxy; uv's own help where the machine has none.
 	@$(SYNC) --system-certs requirements.lock || $(SYNC) requirements.lock
@@ -53,9 +53,9 @@ lint: install ## Run only the static checks
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-lock: install ## Lock the environments again after a change of a requirements.txt
+lock: install ## Lock the environments again after a change of requirements
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
-		--custom-compile-command "make lock" requirements.txt -o requirements.lock
+		--custom-compile-command "make lock" requirements-dev.txt -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
 		--custom-compile-command "make lock" benchmarks/requirements.txt -o benchmarks/requirements.lock
 

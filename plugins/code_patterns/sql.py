@@ -3,8 +3,15 @@
 from functools import cache
 from pathlib import Path
 
-INCLUDE = Path(__file__).resolve().parents[2] / "include"
-"""The bundle's ``include`` folder, found from this file so that every checkout uses its own queries."""
+_PLUGINS = Path(__file__).resolve().parents[1]
+INCLUDE = next(
+    (folder for folder in (_PLUGINS.parent / "include", _PLUGINS / "include") if (folder / "sql").is_dir()),
+    _PLUGINS.parent / "include",
+)
+"""The bundle's ``include`` folder, found from this file so that every checkout uses its own queries.
+
+It is beside the plugins folder, or in it where a service takes that folder alone.
+"""
 MIGRATIONS = INCLUDE / "migrations"
 """The folder that holds this project's migrations."""
 
