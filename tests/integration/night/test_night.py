@@ -1,13 +1,17 @@
-"""Two nights of the whole chain, unattended, in a whole Airflow."""
+"""Two nights of the whole chain, unattended, in a whole Airflow; and what the service pattern-sync-init does."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from code_patterns.quality.score import VERSION, score_pattern
-from tests.integration.night.conftest import Night
+from tests.conftest import ROOT
+from tests.integration.night.conftest import DAGS, Night
 from tests.support.faulty_qdrant import Fault
 from tests.support.learning_database import Layer, template
 from tests.support.two_sides import rows
@@ -239,3 +243,43 @@ def test_a_stopped_task_goes_on_where_it_was(night: Night) -> None:
     assert (first, second) == ("failed", "succeeded")
     assert stopped > 0
     assert rest <= to_write - stopped
+
+
+def start_services(night: Night) -> tuple[int, str]:
+    """Do what Compose does at every start; return the exit status and what it printed."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "include" / "deploy" / "first_sync.py"],
+        env=os.environ | {"AIRFLOW_API_URL": night.airflow.url, "AIRFLOW_ADMIN_PASSWORD": "any"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.returncode, done.stdout
+
+
+def test_the_first_start_unpauses_all_dags_and_later_ones_respect_a_persons_choice(night: Night) -> None:
+    for dag_id in DAGS:
+        night.airflow.pause(dag_id)
+    night.sides.insert(rows(5, 700))
+    status, said = start_services(night)
+    assert status == 0, said
+    assert said.splitlines()[-1] == "Parity is proven. All DAGs are unpaused."
+    assert night.airflow.paused() == set()
+    night.sides.assert_equal_sides()
+    assert night.airflow.get("variables/pattern_sync_started")["value"]
+
+    chosen = {"pattern_sync_full", "quality_backfill"}
+    for dag_id in chosen:
+        night.airflow.pause(dag_id)
+    status, said = start_services(night)
+    assert status == 0, said
+    assert said.splitlines()[-1] == "'pattern_sync_full' is paused and stays so: nothing is synced, nothing is proven."
+    assert night.airflow.paused() == chosen
+
+    night.airflow.pause("schema_migration")
+    status, said = start_services(night)
+    assert status == 1
+    assert said.splitlines() == [
+        "pattern-sync-init: 'schema_migration' is paused, so the schema cannot be brought up to date. Unpause it."
+    ]
+    assert night.airflow.paused() == {*chosen, "schema_migration"}

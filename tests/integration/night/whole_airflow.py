@@ -38,6 +38,7 @@ class WholeAirflow:
 
     def __init__(self, home: Path, url: str, session: int) -> None:
         self.home = home
+        self.url = url
         self._session = session
         self._client = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
 
@@ -91,7 +92,7 @@ class WholeAirflow:
         ticks = json.loads(clock.read_text())
         clock.write_text(json.dumps({**ticks, dag_id: [first.isoformat(), last.isoformat()]}))
         # Airflow stores the next hour before the new end. A run that starts between them has no task, and succeeds.
-        self._pause(dag_id, True)
+        self.pause(dag_id)
         answer = self.request("PUT", f"parseDagFile/{self.get(f'dags/{dag_id}')['file_token']}")
         assert answer.status_code == httpx.codes.CREATED, answer.text
 
@@ -100,11 +101,16 @@ class WholeAirflow:
             return bool(end) and datetime.fromisoformat(end) == last
 
         self.wait(f"the new hours of {dag_id}", known)
-        self._pause(dag_id, False)
+        self.pause(dag_id, False)
 
-    def _pause(self, dag_id: str, paused: bool) -> None:
+    def pause(self, dag_id: str, paused: bool = True) -> None:
+        """Pause a DAG as a person does, or unpause it."""
         answer = self.request("PATCH", f"dags/{dag_id}", json={"is_paused": paused})
         assert answer.is_success, answer.text
+
+    def paused(self) -> set[str]:
+        """The DAGs that are paused."""
+        return {dag["dag_id"] for dag in self.get("dags", params={"paused": True})["dags"]}
 
     def trigger(self, dag_id: str, **params: Any) -> str:
         """Start a run as a person does, and return its id."""
