@@ -1,0 +1,1 @@
+"""Tests of a copy of this bundle, for the repository that holds it."""
