@@ -1,4 +1,4 @@
-"""The bundle from Git: every run uses the files of its own commit, operators included."""
+"""The bundle from a private Git repository: every run uses the files of its own commit, operators included."""
 
 import json
 import os
@@ -13,10 +13,12 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support.connections import connections_of
+from tests.support.git_server import private_repository
 from tests.support.two_sides import TwoSides
 
 ROLES = Path(__file__).with_name("airflow_roles.py")
 OPERATOR = "plugins/code_patterns/operators/qdrant_upsert.py"
+LOGIN, TOKEN = "reader", "secret-token-0123456789"
 DAG_FILES = sorted(f"dags/{path.name}" for path in (ROOT / "dags").glob("*.py"))
 
 Role = Callable[..., dict[str, Any]]
@@ -70,14 +72,21 @@ def commit(repository: Path, mark: str) -> str:
 
 
 @pytest.fixture
-def airflow(tmp_path: Path, repository: Path, sides: TwoSides) -> Iterator[Role]:
+def address(repository: Path) -> Iterator[str]:
+    """Where the repository is served to who has the password."""
+    with private_repository(repository, LOGIN, TOKEN) as url:
+        yield url
+
+
+@pytest.fixture
+def airflow(tmp_path: Path, address: str, sides: TwoSides) -> Iterator[Role]:
     """Do the work of Airflow's processes; their plugins folder is an older checkout than any of the bundle's."""
     older = copy_bundle(tmp_path / "older")
     mark_operator(older, "older")
     bundle = {
         "name": "patterns",
         "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
-        "kwargs": {"repo_url": str(repository), "tracking_ref": "main", "refresh_interval": 30},
+        "kwargs": {"git_conn_id": "code_patterns_git", "tracking_ref": "main", "refresh_interval": 30},
     }
     home = tmp_path / "airflow"
     environment = os.environ | {
@@ -86,6 +95,11 @@ def airflow(tmp_path: Path, repository: Path, sides: TwoSides) -> Iterator[Role]
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(older / "plugins"),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(tmp_path / "bundles"),
+        "AIRFLOW_CONN_CODE_PATTERNS_GIT": json.dumps(
+            {"conn_type": "git", "host": address, "login": LOGIN, "password": TOKEN}
+        ),
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
         **connections_of(sides),
     }
     for name in [key for key in environment if key == "PYTHONPATH" or key.startswith("GIT_")]:
@@ -108,6 +122,7 @@ def airflow(tmp_path: Path, repository: Path, sides: TwoSides) -> Iterator[Role]
         log = []
         for line in parent.stdout:
             if line.startswith("RESULT "):
+                assert TOKEN not in "".join(log)
                 return json.loads(line.removeprefix("RESULT ")) | {"log": "".join(log)}
             log.append(line)
             if line == "FAILED\n":
