@@ -42,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.dag_forms import sync_form
 from code_patterns.operators.deadline import deadline_alert
+from code_patterns.operators.priority import backfills_last
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 
@@ -81,6 +82,7 @@ with DAG(
         interval_end="{{ params.interval_end }}",
         # Backfills ignore max_active_runs; one task at a time keeps waiting runs from filling the workers.
         max_active_tis_per_dag=1,
+        weight_rule=backfills_last(),
         outlets=[Asset("code_patterns_changes")],
         pool=os.environ.get("PATTERNS_POOL", "default_pool"),
     )

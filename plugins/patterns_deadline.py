@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RunQueuedAt(BaseDeadlineReference):
-    """When the run was queued.
+    """When the run was queued; a run of a backfill has no deadline, because all are queued at once and wait long.
 
     With Airflow's own ``DeadlineReference.DAGRUN_QUEUED_AT`` no run can be cleared: Airflow 3.3 answers 500
     (apache/airflow#70368). This one differs in that the deadline of a cleared run stays where it was.
@@ -25,9 +25,14 @@ class RunQueuedAt(BaseDeadlineReference):
 
     def _evaluate_with(self, *, session: "Session", dag_id: str, run_id: str) -> datetime | None:
         from airflow.models import DagRun
+        from airflow.utils.types import DagRunType
         from sqlalchemy import select
 
-        return session.scalar(select(DagRun.queued_at).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+        return session.scalar(
+            select(DagRun.queued_at).where(
+                DagRun.dag_id == dag_id, DagRun.run_id == run_id, DagRun.run_type != DagRunType.BACKFILL_JOB
+            )
+        )
 
 
 class PatternsDeadlinePlugin(AirflowPlugin):

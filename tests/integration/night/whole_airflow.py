@@ -33,14 +33,30 @@ class WholeAirflow:
 
     :param home: its ``AIRFLOW_HOME``
     :param url: address of its API server
-    :param session: id of the session of its processes
+    :param environment: the environment of its processes
     """
 
-    def __init__(self, home: Path, url: str, session: int) -> None:
+    def __init__(self, home: Path, url: str, environment: Mapping[str, str]) -> None:
         self.home = home
         self.url = url
-        self._session = session
+        self._environment = environment
+        self._started: list[subprocess.Popen[bytes]] = []
         self._client = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start ``airflow`` with a command, such as ``dag-processor``, in a session of its own."""
+        with (self.home / "standalone.log").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *command],
+                env=self._environment,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request below ``/api/v2``."""
@@ -162,17 +178,25 @@ class WholeAirflow:
     def processes(self, word: str) -> list[psutil.Process]:
         """Its processes whose title holds a word."""
         found = []
+        sessions = {process.pid for process in self._started}
         for pid in psutil.pids():
             with contextlib.suppress(OSError, psutil.Error):
                 process = psutil.Process(pid)
-                alive = os.getsid(pid) == self._session and process.status() != psutil.STATUS_ZOMBIE
+                alive = os.getsid(pid) in sessions and process.status() != psutil.STATUS_ZOMBIE
                 if alive and word in " ".join(process.cmdline()):
                     found.append(process)
         return found
 
-    def close(self) -> None:
-        """Let go of the connections."""
+    def end(self) -> None:
+        """Kill all its processes."""
         self._client.close()
+        while left := self.processes(""):
+            for member in left:
+                with contextlib.suppress(psutil.Error):
+                    member.send_signal(signal.SIGKILL)
+            time.sleep(0.05)
+        for process in self._started:
+            process.wait()
 
 
 @contextmanager
@@ -226,27 +250,12 @@ def whole_airflow(home: Path, metadata: str, environment: Mapping[str, str]) -> 
         "no_proxy": "127.0.0.1",
         **environment,
     }
-    with (home / "standalone.log").open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", "standalone"],
-            env={**os.environ, **settings},
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    airflow = WholeAirflow(home, url, process.pid)
+    airflow = WholeAirflow(home, url, {**os.environ, **settings})
+    airflow.start("standalone")
     try:
         yield airflow
     finally:
-        airflow.close()
-        while left := airflow.processes(""):
-            for member in left:
-                with contextlib.suppress(psutil.Error):
-                    member.send_signal(signal.SIGKILL)
-            time.sleep(0.05)
-        process.wait()
+        airflow.end()
 
 
 def _free_port() -> int:
