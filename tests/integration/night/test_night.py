@@ -31,6 +31,11 @@ SELECT m.pattern_id, m.quality_score, m.version, m.measurement_timestamp
 FROM pattern_quality_metrics AS m JOIN pattern_lineage_nodes AS n ON n.id = m.pattern_id
 """
 
+LOCKS = """
+SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND datname = current_database()
+"""
+
 
 def scores(night: Night) -> dict[Any, tuple[float, str, datetime]]:
     return {row[0]: row[1:] for row in night.sides.execute(SCORES)}
@@ -177,6 +182,39 @@ def test_the_test_buttons(night: Night) -> None:
     well, said = answer_of_the_button(night, "embedding", extra=json.dumps({"api": "magic"}))
     assert not well
     assert said.startswith("This connection")
+
+
+def test_a_backfill_lets_other_runs_pass(night: Night) -> None:
+    """Several of its runs are active and one at a time works; then somebody cancels it."""
+    dag_id, hour = "pattern_sync_incremental", FIRST + BETWEEN + timedelta(hours=1)
+    body = {
+        "dag_id": dag_id,
+        "from_date": (hour - timedelta(days=1)).isoformat(),
+        "to_date": (hour - timedelta(hours=2)).isoformat(),
+        "max_active_runs": 4,
+    }
+    backfill = night.airflow.request("POST", "backfills", json=body)
+    assert backfill.status_code == 200, backfill.text
+
+    def of_backfill(*states: str) -> list[str]:
+        runs = night.airflow.runs(dag_id)
+        return [run["dag_run_id"] for run in runs if run["run_type"] == "backfill" and run["state"] in states]
+
+    night.airflow.wait("the backfill's first run", lambda: of_backfill("success"))
+    night.sides.insert(rows(3, 210))
+    night.airflow.let_come(dag_id, FIRST + BETWEEN, hour)
+    night.airflow.done(dag_id, night.airflow.wait("the hourly run", lambda: night.airflow.scheduled(dag_id, hour)))
+    night.airflow.done(dag_id, night.airflow.trigger(dag_id))
+    assert of_backfill("queued")
+    night.sides.settle()
+
+    cancelled = night.airflow.request("PUT", f"backfills/{backfill.json()['id']}/cancel")
+    assert cancelled.status_code == 200, cancelled.text
+    night.airflow.wait("the end of its active runs", lambda: not of_backfill("queued", "running"))
+    assert night.sides.execute(LOCKS) == []
+    night.sides.insert(rows(3, 220))
+    night.airflow.done(dag_id, night.airflow.trigger(dag_id))
+    night.sides.assert_equal_sides()
 
 
 def test_a_failed_run_says_why_and_can_be_cleared(night: Night) -> None:

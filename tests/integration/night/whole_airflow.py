@@ -153,6 +153,22 @@ class WholeAirflow:
         assert run["state"] == "success", self.task_logs(dag_id, run["dag_run_id"])
         return run
 
+    def done(self, dag_id: str, run_id: str) -> None:
+        """Wait for the success of a run, by its id."""
+
+        def state() -> str | None:
+            found = str(self.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+            return found if found in ("success", "failed") else None
+
+        assert self.wait(f"the end of {run_id}", state) == "success", self.task_logs(dag_id, run_id)
+
+    def scheduled(self, dag_id: str, hour: datetime) -> str | None:
+        """The id of a DAG's scheduled run, by the start of its interval."""
+        for run in self.runs(dag_id):
+            if run["run_type"] == "scheduled" and datetime.fromisoformat(run["data_interval_start"]) == hour:
+                return str(run["dag_run_id"])
+        return None
+
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         """The task instances of a run by task."""
         found = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
