@@ -11,14 +11,14 @@ too.
   - `interval_start` and `interval_end`: sync the rows created or updated in `[start, end)` instead of what is new.
 - **Intervals**: a run with both Params, each run of a backfill, and a manual run with a date or data interval of its
   own compare the rows of their interval with Qdrant and repair what differs. They do not move the watermark of the
-  hourly runs. The Params beat the run's own interval; a backfill refuses them. Give a backfill one active run, as the
-  UI proposes: with more of them the hourly run waits for all.
+  hourly runs. The Params beat the run's own interval; a backfill refuses them. Scheduled and manual runs go before
+  those of a backfill.
 - **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 - **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `patterns_collection`
   (`code_patterns`), `patterns_patience_seconds` (300).
 - **Deadline**: if `PATTERNS_HOURLY_DEADLINE_MINUTES` is set in the environment, a run that is not done so many minutes
   after it was queued is named in the triggerer's log and in the UI, and counts in the metric
-  `deadline_alerts.deadline_missed`.
+  `deadline_alerts.deadline_missed`. Runs of a backfill have no deadline.
 - **Asset**: every successful run updates `code_patterns_changes`. The asset `code_patterns`, of `pattern_sync_full`,
   means that both sides are proven to agree.
 - **A re-run** writes nothing for what is done. If a run is killed, the next try goes on from the last recorded batch.
