@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,38 @@ def metadata_database() -> None:
     """Airflow's own database, new and empty, on SQLite."""
     airflow = [sys.executable, "-m", "airflow", "db", "migrate"]
     subprocess.run(airflow, check=True, capture_output=True, env=dict(os.environ), timeout=240)
+
+
+@pytest.fixture
+def hourly(metadata_database: None) -> Any:
+    """The hourly DAG as the scheduler reads it from Airflow's database."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.serialized_dag import SerializedDagModel
+
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(DagBag(ROOT / "dags", bundle_path=ROOT / "dags"), "dags-folder", None)
+    model = SerializedDagModel.get("pattern_sync_incremental")
+    assert model
+    return model.dag
+
+
+def make_run(dag: Any, run_type: str, start: datetime, state: str = "success") -> str:
+    """Make a run of an hour as Airflow's scheduler does, and return its id."""
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    kind, end = DagRunType(run_type), start + timedelta(hours=1)
+    run = dag.create_dagrun(
+        run_id=kind.generate_run_id(suffix=end.isoformat()),
+        logical_date=start,
+        data_interval=(start, end),
+        run_after=end,
+        run_type=kind,
+        triggered_by=DagRunTriggeredByType.TEST,
+        state=DagRunState(state),
+    )
+    return str(run.run_id)
 
 
 @dataclass

@@ -2,15 +2,18 @@
 
 import asyncio
 import inspect
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
 from code_patterns.operators.deadline import report_missed_deadline
+from patterns_deadline import RunQueuedAt
 from tests.conftest import ROOT
+from tests.dags.conftest import make_run
 
 FILE = ROOT / "dags" / "pattern_sync_incremental.py"
 
@@ -42,3 +45,17 @@ def test_the_report_names_the_run(caplog: pytest.LogCaptureFixture) -> None:
     message = asyncio.run(report_missed_deadline(context))
     assert "run scheduled__1, running, was due by 2026-11-20T12:45:00Z" in message
     assert message in caplog.text
+
+
+def test_a_run_of_a_backfill_has_no_deadline(hourly: Any) -> None:
+    """All of them are queued at once; most would be late before they begin."""
+    from airflow.utils.session import create_session
+
+    start = datetime(2026, 1, 2, tzinfo=UTC)
+
+    def counts_from(run_id: str) -> datetime | None:
+        with create_session() as session:
+            return RunQueuedAt()._evaluate_with(session=session, dag_id="pattern_sync_incremental", run_id=run_id)
+
+    assert counts_from(make_run(hourly, "scheduled", start, "queued"))
+    assert counts_from(make_run(hourly, "backfill", start + timedelta(hours=1), "queued")) is None

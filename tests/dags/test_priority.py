@@ -7,10 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-from airflow.dag_processing.dagbag import DagBag
-
 from tests.conftest import ROOT
+from tests.dags.conftest import make_run
 
 DAG_ID = "pattern_sync_incremental"
 HOUR = timedelta(hours=1)
@@ -25,38 +23,6 @@ for dag in bag.dags.values():
     DagSerialization.from_dict(DagSerialization.to_dict(dag))
 print(bag.dags[{DAG_ID!r}].get_task("sync").weight_rule)
 """
-
-
-@pytest.fixture
-def hourly(metadata_database: None) -> Any:
-    """The DAG as the scheduler reads it from Airflow's database."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import sync_bag_to_db
-    from airflow.models.serialized_dag import SerializedDagModel
-
-    DagBundlesManager().sync_bundles_to_db()
-    sync_bag_to_db(DagBag(ROOT / "dags", bundle_path=ROOT / "dags"), "dags-folder", None)
-    model = SerializedDagModel.get(DAG_ID)
-    assert model
-    return model.dag
-
-
-def make_run(dag: Any, run_type: str, start: datetime, state: str = "success") -> str:
-    """Make a run of an hour as Airflow's scheduler does, and return its id."""
-    from airflow.utils.state import DagRunState
-    from airflow.utils.types import DagRunTriggeredByType, DagRunType
-
-    kind, end = DagRunType(run_type), start + HOUR
-    run = dag.create_dagrun(
-        run_id=kind.generate_run_id(suffix=end.isoformat()),
-        logical_date=start,
-        data_interval=(start, end),
-        run_after=end,
-        run_type=kind,
-        triggered_by=DagRunTriggeredByType.TEST,
-        state=DagRunState(state),
-    )
-    return str(run.run_id)
 
 
 def weights() -> dict[str, int]:
