@@ -70,9 +70,15 @@ with DAG(
         "collection": "{{ params.collection }}",
     },
     params=sync_form(
-        *("dry_run", "limit"),
-        *("collection", "allow_mass_delete", "take_over", "rollback"),
-        *("batch_size", "delay_seconds", "shards"),
+        "dry_run",
+        "limit",
+        "collection",
+        "allow_mass_delete",
+        "take_over",
+        "rollback",
+        "batch_size",
+        "delay_seconds",
+        "shards",
     ),
 ):
     partition = QdrantPartitionOperator(

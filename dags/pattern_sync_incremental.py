@@ -63,10 +63,14 @@ with DAG(
         "execution_timeout": timedelta(hours=6),
     },
     params=sync_form(
-        *("dry_run", "limit", "retry_dead_letters"),
-        *("interval_start", "interval_end"),
+        "dry_run",
+        "limit",
+        "retry_dead_letters",
+        "interval_start",
+        "interval_end",
         "collection",
-        *("batch_size", "delay_seconds"),
+        "batch_size",
+        "delay_seconds",
     ),
 ):
     QdrantUpsertOperator(

@@ -46,7 +46,8 @@ def dag(bag: DagBag, request: pytest.FixtureRequest) -> DAG:
 
 def test_every_file_can_be_imported(bag: DagBag) -> None:
     """No file is broken, and the folder is the right one."""
-    assert bag.import_errors == {}
+    if bag.import_errors:
+        pytest.fail("\n".join(f"{file}:\n{error}" for file, error in bag.import_errors.items()), pytrace=False)
     assert set(DAG_IDS) - set(bag.dag_ids) == set(), f"missing in {BUNDLE / 'dags'}"
 
 

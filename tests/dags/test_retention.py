@@ -57,8 +57,7 @@ def test_nothing_is_deleted_after_a_dry_or_limited_run(connected: TwoSides, run_
     assert old_runs(connected) == 1
 
 
-@pytest.mark.parametrize("value", ["-1", "soon", "nan", "1.5"])
-@pytest.mark.parametrize("name", ["run", "tombstone", "collection"])
+@pytest.mark.parametrize(("name", "value"), [("run", "-1"), ("tombstone", "soon"), ("collection", "1.5")])
 def test_a_prune_that_fails_leaves_the_sync_proven(
     connected: TwoSides, run_dag: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
