@@ -41,7 +41,10 @@ def test_a_whole_copy_passes(repository: Path) -> None:
 
 def test_a_broken_copy_fails_and_the_file_is_named(repository: Path) -> None:
     dags = repository / "bundles" / "code-patterns" / "dags"
-    (dags / "pattern_verify.py").write_text("from code_patterns.operators.nowhere import Operator\n")
+    text = (dags / "pattern_verify.py").read_text()
+    (dags / "pattern_verify.py").write_text(
+        text.replace("code_patterns.operators.qdrant_upsert", "code_patterns.operators.nowhere")
+    )
     text = (dags / "quality_backfill.py").read_text()
     (dags / "quality_backfill.py").write_text(text.replace('"owner": "data-engineering"', '"owner": ""'))
     text = (dags / "schema_migration.py").read_text()
