@@ -28,6 +28,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.unknown_params import refuse_unknown_params
 from pattern_learning.operators.analytics import PatternAnalyticsOperator, PatternTracePruneOperator
 from pattern_learning.operators.form import analytics_form
 
@@ -43,6 +44,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
+        "pre_execute": refuse_unknown_params,
         "retries": 2,
         "retry_delay": timedelta(minutes=2),
         "execution_timeout": timedelta(hours=2),

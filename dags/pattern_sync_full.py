@@ -46,6 +46,7 @@ from code_patterns.operators.qdrant_partition import QdrantPartitionOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retention import PatternPruneOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
+from code_patterns.operators.unknown_params import refuse_unknown_params
 
 with DAG(
     dag_id="pattern_sync_full",
@@ -59,6 +60,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
+        "pre_execute": refuse_unknown_params,
         **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
         "pool": os.environ.get("PATTERNS_POOL", "default_pool"),

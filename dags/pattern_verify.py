@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 from code_patterns.operators.dag_forms import sync_form
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
+from code_patterns.operators.unknown_params import refuse_unknown_params
 
 with DAG(
     dag_id="pattern_verify",
@@ -44,6 +45,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
+        "pre_execute": refuse_unknown_params,
         **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
     },

@@ -40,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 from code_patterns.operators.dag_forms import backfill_form
 from code_patterns.operators.quality_score import QualityScoreOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
+from code_patterns.operators.unknown_params import refuse_unknown_params
 
 with DAG(
     dag_id="quality_backfill",
@@ -53,6 +54,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
+        "pre_execute": refuse_unknown_params,
         **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=24),
     },

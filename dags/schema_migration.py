@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.dag_forms import migration_form
 from code_patterns.operators.migration import PatternMigrationOperator
+from code_patterns.operators.unknown_params import refuse_unknown_params
 
 with DAG(
     dag_id="schema_migration",
@@ -47,6 +48,7 @@ with DAG(
     render_template_as_native_obj=True,
     default_args={
         "owner": "data-engineering",
+        "pre_execute": refuse_unknown_params,
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "execution_timeout": timedelta(minutes=10),

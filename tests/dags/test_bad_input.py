@@ -257,3 +257,24 @@ def test_missing_permission_on_the_collection(
     for word in ("'patterns_qdrant'", "creating the collection", "403", "right to read and write"):
         assert word in outcome.message
     assert SECRET not in outcome.log
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id"),
+    [
+        ("schema_migration", "plan"),
+        ("pattern_sync_full", "partition"),
+        ("pattern_sync_incremental", "sync"),
+        ("pattern_verify", "verify"),
+        ("quality_backfill", "score"),
+        ("pattern_analytics", "compute"),
+    ],
+)
+def test_a_misspelt_param_does_nothing(
+    connected: TwoSides, run_dag: Callable[..., Outcome], dag_id: str, task_id: str
+) -> None:
+    connected.insert(rows(2))
+    outcome = run_dag(dag_id, task_id, dryrun=True)
+    assert outcome.state == "failed"
+    assert "The run was started with the unknown Param 'dryrun'. Nothing was done." in outcome.message
+    assert connected.execute("SELECT count(*) FROM pattern_sync_runs") == [(0,)]

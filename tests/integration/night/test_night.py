@@ -136,6 +136,13 @@ def test_nonsense_starts_no_run(night: Night, dag_id: str) -> None:
     assert night.airflow.runs(dag_id) == before
 
 
+def test_a_misspelt_param_migrates_nothing(night: Night) -> None:
+    run_id = night.airflow.trigger("schema_migration", dryrun=False)
+    assert night.airflow.finished("schema_migration", len(night.airflow.runs("schema_migration")))["state"] == "failed"
+    said = night.airflow.task_log("schema_migration", run_id, "plan", 1)
+    assert any("unknown Param 'dryrun'" in line for line in said), said
+
+
 def test_a_person_chooses_an_interval(night: Night) -> None:
     now = datetime.now(UTC)
     start, end = now - timedelta(days=30), now - timedelta(seconds=1)
