@@ -89,9 +89,8 @@ def test_dag_file_is_wiring(path: Path) -> None:
     assert all(len(node.body) <= 3 for node in functions)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_parsing_reads_and_connects_to_nothing(path: Path) -> None:
-    """Sockets, Variables and connections are forbidden in a new process that parses the file."""
+def test_parsing_reads_and_connects_to_nothing() -> None:
+    """Sockets, Variables and connections are forbidden in a new process that parses the files."""
     guard = f"""
 import socket, runpy, sys
 import airflow.sdk
@@ -103,7 +102,8 @@ Variable.get = refuse
 BaseHook.get_connection = refuse
 airflow.sdk.Connection.get = refuse
 sys.path.insert(0, {str(ROOT / "plugins")!r})
-names = runpy.run_path({str(path)!r})
+for path in {[str(path) for path in FILES]!r}:
+    runpy.run_path(path)
 """
     result = subprocess.run([sys.executable, "-c", guard], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr

@@ -42,7 +42,7 @@ def test_zero_or_nothing_keeps_for_ever(
 ) -> None:
     connected.insert(rows(5))
     connected.execute(OLD_RUN)
-    for value in ("0", "", " "):
+    for value in ("0", ""):
         monkeypatch.setenv("AIRFLOW_VAR_PATTERN_RUN_RETENTION_DAYS", value)
         outcome = run_dag("pattern_sync_full", "prune")
         assert outcome.xcom["runs"] == 0

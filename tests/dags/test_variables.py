@@ -14,26 +14,24 @@ from tests.dags.conftest import Outcome
 from tests.support.two_sides import TwoSides
 
 DAGS = {
-    SyncSettings: [
-        ("pattern_sync_incremental", "sync"),
-        ("pattern_sync_full", "partition"),
-        ("pattern_verify", "verify"),
-    ],
-    BackfillSettings: [("quality_backfill", "score")],
-    Retention: [("pattern_analytics", "prune_traces")],
+    SyncSettings: ("pattern_sync_incremental", "sync"),
+    BackfillSettings: ("quality_backfill", "score"),
+    Retention: ("pattern_analytics", "prune_traces"),
 }
 CASES = [
-    (choice.variable, dag_id, task_id)
-    for settings, tasks in DAGS.items()
+    (choice.variable, *first)
+    for settings, first in DAGS.items()
     for choice in choices_of(settings).values()
     if choice.variable
-    for dag_id, task_id in tasks
+]
+OTHERS = [
+    ("pattern_sync_max_delete_fraction", "pattern_sync_full", "partition"),
+    ("pattern_sync_batch_size", "pattern_verify", "verify"),
+    ("patterns_collection", "quality_backfill", "score"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("variable", "dag_id", "task_id"), [*CASES, ("patterns_collection", "quality_backfill", "score")]
-)
+@pytest.mark.parametrize(("variable", "dag_id", "task_id"), [*CASES, *OTHERS])
 def test_a_senseless_variable_is_the_first_thing_that_a_task_says(
     connected: TwoSides,
     run_dag: Callable[..., Outcome],
