@@ -168,8 +168,9 @@ def answer_of_the_button(night: Night, conn_type: str, **fields: Any) -> tuple[b
 def test_the_test_buttons(night: Night) -> None:
     postgres = night.sides.postgres
     database = {"host": postgres.host, "port": postgres.port, "schema": postgres.database, "login": postgres.user}
+    database["password"] = postgres.password or ""
     well, said = answer_of_the_button(night, "postgres", **database)
-    assert well
+    assert well, said
     assert "Logged in as" in said
     assert "The last migration is" in said
     well, said = answer_of_the_button(night, "postgres", **database | {"schema": "nowhere"})
