@@ -75,8 +75,9 @@ class DeadLetters:
             [
                 *lines,
                 "All of them, with when each is tried again; the Param retry_dead_letters tries all now:",
-                # For a person; it is not run.
-                f"  SELECT * FROM pattern_sync_dead_letters WHERE collection = '{self._key['collection']}';",  # noqa: S608
+                # For a person; it is not run. A lost collection of this name may have left some, too.
+                f"  SELECT * FROM pattern_sync_dead_letters WHERE collection = '{self._key['collection']}'",  # noqa: S608
+                f"    AND target_identity = '{self._key['target_identity']}';",
             ]
         )
 

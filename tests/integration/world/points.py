@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from qdrant_client import QdrantClient, models
 
+from code_patterns.sync.collection import METADATA_KEY
 from tests.support.faulty_embeddings import EmbeddingServer
 
 Stored = Mapping[Any, tuple[Any, Any]]
@@ -41,6 +42,14 @@ class Points:
         """The collection that the alias names."""
         aliases = self.client.get_aliases().aliases
         return next((item.collection_name for item in aliases if item.alias_name == self.alias), None)
+
+    @property
+    def identity(self) -> str | None:
+        """What that collection says it is; one that takes the place of a lost one says something else."""
+        if (physical := self.physical) is None:
+            return None
+        metadata = self.client.get_collection(physical).config.metadata or {}
+        return (metadata.get(METADATA_KEY) or {}).get("identity")
 
     def stored(self, name: str | None = None) -> Stored:
         """Everything in the collection that the alias names, or in another one."""
