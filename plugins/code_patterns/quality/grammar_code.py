@@ -39,6 +39,7 @@ MAX_SECONDS = 1.0
 """Processor time for all trials of one text."""
 
 _TYPED_PARAMETERS = frozenset({"required_parameter", "optional_parameter"})
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _PROPERTY_PARAMETER = re.compile(rb"\b(?:private|public|protected|readonly)\s")
 _NAMING = frozenset({"variable_declarator", "assignment_expression", "pair", "public_field_definition"})
 _MAX_HEAD = 2_000
@@ -88,6 +89,8 @@ def read(code: str, language: str) -> CodeAnalysis:
 
 
 def _parse(code: str, grammar: Grammar) -> Node:
+    if grammar.ascii_only:
+        code = _BEYOND_ASCII.sub("x", code)
     # Some grammars need the end of the last line.
     text = code.encode("utf-8", "replace") + b"\n"
     if len(text) > MAX_BYTES:

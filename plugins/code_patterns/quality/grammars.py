@@ -37,6 +37,8 @@ class Grammar:
     :param marks_async: whether the language marks asynchronous functions
     :param omits_empty_body: whether an empty body has no node, so that a missing body means a stub
     :param wrapping: text to put before and after a fragment that is valid only inside a type
+    :param ascii_only: whether its scanner asks C's ``isdigit()`` about any character: one beyond ASCII may end the
+        process, or let it hang
     """
 
     language: str
@@ -54,6 +56,7 @@ class Grammar:
     marks_async: bool = False
     omits_empty_body: bool = False
     wrapping: tuple[str, str] | None = None
+    ascii_only: bool = False
 
     @cache  # noqa: B019 - there are a dozen of them, for the life of the process
     def parser(self) -> Parser:

@@ -9,6 +9,8 @@ import io
 import keyword
 import math
 import os
+import subprocess
+import sys
 import textwrap
 import tokenize
 from functools import cache
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from code_patterns.quality import QualityScore, score_pattern
 from code_patterns.quality.dimensions import LEVELS, WEIGHTS, tier_of
 from code_patterns.quality.grammars import GRAMMARS
+from tests.conftest import ROOT
 from tests.support.real_functions import real_functions
 
 FUNCTIONS = int(os.environ.get("PATTERNS_PROPERTY_FUNCTIONS", "150"))
@@ -279,6 +282,18 @@ def test_any_payload_gives_sane_numbers_and_the_same_twice(payload: Any) -> None
     result = score_pattern(payload)
     assert_sane(result)
     assert score_pattern(payload) == result
+
+
+def test_characters_beyond_ascii_do_not_end_the_process() -> None:
+    """The scanner of Bash looks such a character up beyond the end of a table of C."""
+    code = (
+        "from code_patterns.quality.score import score_pattern\n"
+        "for number in range(0x100, 0x110000, 0x400):\n"
+        "    score_pattern({'code': '{' + chr(number), 'language': 'bash'})\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugins")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, (done.returncode, done.stderr)
 
 
 HOSTILE = {
