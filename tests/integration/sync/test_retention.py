@@ -199,11 +199,17 @@ def test_nothing_is_old_where_the_name_leads_nowhere(sides: TwoSides, caplog: py
 # --- tombstones, checkpoints, dead letters
 
 
-def test_a_tombstone_goes_when_every_collection_has_taken_it(sides: TwoSides) -> None:
+def synced_twice(sides: TwoSides) -> str:
+    """Sync 10 rows into two collections; return the name of the second."""
     second = f"{sides.collection}_2"
     sides.insert(rows(10))
     for name in (sides.collection, second):
         sides.sync("full", collection=name)
+    return second
+
+
+def test_a_tombstone_goes_when_every_collection_has_taken_it(sides: TwoSides) -> None:
+    second = synced_twice(sides)
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
     sides.sync()
     assert pruned(sides, tombstone_days=30).tombstones == 0
@@ -218,10 +224,7 @@ def test_a_tombstone_goes_when_every_collection_has_taken_it(sides: TwoSides) ->
 
 
 def test_what_a_late_collection_has_not_taken_goes_by_age_and_it_is_compared_as_a_whole(sides: TwoSides) -> None:
-    second = f"{sides.collection}_2"
-    sides.insert(rows(10))
-    for name in (sides.collection, second):
-        sides.sync("full", collection=name)
+    second = synced_twice(sides)
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
     sides.sync()
     sides.execute("UPDATE pattern_sync_tombstones SET deleted_at = now() - interval '400 days'")
@@ -235,10 +238,7 @@ def test_what_a_late_collection_has_not_taken_goes_by_age_and_it_is_compared_as_
 
 def test_deletions_that_were_forgotten_during_a_first_run_are_not_lost(sides: TwoSides) -> None:
     """Its checkpoint does not exist while it runs, so nothing holds the tombstones for it."""
-    second = f"{sides.collection}_2"
-    sides.insert(rows(10))
-    for name in (sides.collection, second):
-        sides.sync("full", collection=name)
+    second = synced_twice(sides)
     [(saved,)] = sides.execute(
         "DELETE FROM pattern_sync_checkpoints AS gone WHERE starts_with(collection, %s) RETURNING to_jsonb(gone)",
         [second],
