@@ -249,9 +249,12 @@ class Database:
         )
         return {row[0]: (*row[1:-1], round(float(row[-1]), 3)) for row in found}
 
-    def dead_letters(self, identity: str | None) -> set[UUID]:
-        """Ids that the runs have parked for a collection."""
-        found = self.execute("SELECT node_id FROM pattern_sync_dead_letters WHERE target_identity = %s", [identity])
+    def dead_letters(self, collection: str | None, identity: str | None) -> set[UUID]:
+        """Ids that the runs have parked for a collection; a copy of it under another name has its own."""
+        found = self.execute(
+            "SELECT node_id FROM pattern_sync_dead_letters WHERE collection = %s AND target_identity = %s",
+            [collection, identity],
+        )
         return {row[0] for row in found}
 
     def settle(self) -> None:

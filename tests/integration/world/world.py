@@ -105,7 +105,7 @@ class World:
 
     def dead_letters(self) -> set[UUID]:
         """Ids that the runs have parked."""
-        return self.database.dead_letters(self.points.identity)
+        return self.database.dead_letters(self.points.physical, self.points.identity)
 
     # Faults of servers
 
