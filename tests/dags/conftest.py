@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,21 +17,37 @@ from tests.support.two_sides import TwoSides
 
 
 @pytest.fixture(scope="session")
-def metadata_database() -> None:
-    """Airflow's own database, new and empty, on SQLite."""
-    airflow = [sys.executable, "-m", "airflow", "db", "migrate"]
-    subprocess.run(airflow, check=True, capture_output=True, env=dict(os.environ), timeout=240)
+def metadata_database() -> Iterator[None]:
+    """Airflow's own database on SQLite, with the bundle's DAGs and no runs."""
+    migrate = "from airflow.utils.db import upgradedb; upgradedb()"
+    subprocess.run([sys.executable, "-c", migrate], check=True, capture_output=True, env=dict(os.environ), timeout=240)
+
+    from airflow.dag_processing import dagbag
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    DagBundlesManager().sync_bundles_to_db()
+    bag = dagbag.DagBag(ROOT / "dags", bundle_path=ROOT / "dags")
+    assert bag.import_errors == {}
+    dagbag.sync_bag_to_db(bag, "dags-folder", None)
+    with pytest.MonkeyPatch.context() as patch:
+        # Each dag.test() would parse and store the whole bundle again, which takes longer than most runs.
+        patch.setattr(dagbag, "BundleDagBag", lambda **arguments: bag)
+        patch.setattr(dagbag, "sync_bag_to_db", lambda *arguments: None)
+        yield
+
+
+def parsed(dag_id: str) -> Any:
+    """The DAG, parsed anew from its file: a DAG object keeps the Params of its last run."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(ROOT / "dags" / f"{dag_id}.py").dags[dag_id]
 
 
 @pytest.fixture
 def hourly(metadata_database: None) -> Any:
     """The hourly DAG as the scheduler reads it from Airflow's database."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.serialized_dag import SerializedDagModel
 
-    DagBundlesManager().sync_bundles_to_db()
-    sync_bag_to_db(DagBag(ROOT / "dags", bundle_path=ROOT / "dags"), "dags-folder", None)
     model = SerializedDagModel.get("pattern_sync_incremental")
     assert model
     return model.dag
@@ -93,14 +109,12 @@ def run_dag(
     metadata_database: None, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
     """Run a DAG of the bundle to its end in this process, with Params."""
-    from airflow.dag_processing.dagbag import DagBag
 
     def run(dag_id: str, task_id: str = "sync", **params: Any) -> Outcome:
         caplog.clear()
         capfd.readouterr()
         with caplog.at_level("INFO"):
-            # A bag for each run: a DAG object keeps the Params of its last one.
-            dag = DagBag(ROOT / "dags").dags[dag_id]
+            dag = parsed(dag_id)
             for task in dag.tasks:
                 # A run that is to be tried again would wait for it, minutes each time.
                 task.retries = 0

@@ -3,11 +3,10 @@
 from typing import Any
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.openlineage.extractors import ExtractorManager, OperatorLineage
 from airflow.utils.state import TaskInstanceState
 
-from tests.conftest import ROOT
+from tests.dags.conftest import parsed
 from tests.support.two_sides import TwoSides, rows
 
 
@@ -16,7 +15,7 @@ def lineage_of(metadata_database: None) -> Any:
     """Run a task of a DAG, and extract its lineage afterwards."""
 
     def run(dag_id: str, task_id: str, **params: Any) -> OperatorLineage:
-        dag = DagBag(ROOT / "dags").dags[dag_id]
+        dag = parsed(dag_id)
         ran: dict[str, Any] = {}
         operator = type(dag.get_task(task_id))
         execute = operator.execute

@@ -11,8 +11,8 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, ParamValidationError
 
 from pattern_learning.operators.operation import PatternLearningOperator
-from tests.conftest import ROOT, config_of
-from tests.dags.conftest import Outcome
+from tests.conftest import config_of
+from tests.dags.conftest import Outcome, parsed
 from tests.support.connections import set_postgres
 from tests.support.learning_database import Layer, LearningDatabase, template
 
@@ -56,9 +56,7 @@ def analytics(learning: LearningDatabase) -> list[dict[str, Any]]:
 
 def run_day(day: datetime) -> Any:
     """Run the DAG as the scheduler or a backfill does for a day: its data interval is that day."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    return DagBag(ROOT / "dags").dags["pattern_analytics"].test(logical_date=day + timedelta(days=1))
+    return parsed("pattern_analytics").test(logical_date=day + timedelta(days=1))
 
 
 def test_each_day_of_a_backfill_is_what_the_node_computes(
