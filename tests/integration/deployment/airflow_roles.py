@@ -4,11 +4,22 @@ So do the DAG processor, for every file it parses, and the local executor, for e
 is a piece of work in JSON; its result is a line of standard output that begins with ``RESULT``.
 """
 
+import importlib
 import json
 import os
 import sys
 import traceback
 from typing import Any
+
+OF_AIRFLOW = (
+    "airflow.api_fastapi.execution_api.app",
+    "airflow.dag_processing.bundles.manager",
+    "airflow.dag_processing.dagbag",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.utils.db",
+)
+"""What its processes have imported before they fork; nothing of a bundle."""
 
 
 def parse(bundle_name: str) -> dict[str, Any]:
@@ -97,8 +108,8 @@ def work(order: dict[str, Any]) -> None:
 
 def main() -> None:
     """Do every piece of work in a child of its own."""
-    import airflow  # noqa: F401  what all of Airflow's processes have done before they fork
-
+    for module in OF_AIRFLOW:
+        importlib.import_module(module)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
