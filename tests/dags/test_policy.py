@@ -90,7 +90,7 @@ def test_dag_file_is_wiring(path: Path) -> None:
 
 
 def test_parsing_reads_and_connects_to_nothing() -> None:
-    """Sockets, Variables and connections are forbidden in a new process that parses the files."""
+    """Sockets, Variables, connections and ``include`` are forbidden in a new process that parses the files."""
     guard = f"""
 import socket, runpy, sys
 import airflow.sdk
@@ -101,6 +101,11 @@ socket.getaddrinfo = refuse
 Variable.get = refuse
 BaseHook.get_connection = refuse
 airflow.sdk.Connection.get = refuse
+def watch(event, arguments):
+    path = str(arguments[0]) if event == "open" else ""
+    if path.startswith({str(ROOT / "include")!r}):
+        raise AssertionError(f"opened while parsing: {{path}}")
+sys.addaudithook(watch)
 sys.path.insert(0, {str(ROOT / "plugins")!r})
 for path in {[str(path) for path in FILES]!r}:
     runpy.run_path(path)

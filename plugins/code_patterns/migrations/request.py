@@ -1,5 +1,6 @@
 """What a person may ask of a migration run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -8,6 +9,18 @@ from pydantic import Field
 from code_patterns.migrations.planning import Direction
 from code_patterns.params import choose
 from code_patterns.typed_fields import NOT_BOOLEAN, Flag
+
+VERSIONS: Mapping[int, str] = {
+    1: "001_pattern_learning_init",
+    13: "013_remove_pattern_quality_fk",
+    14: "014_add_pattern_quality_unique_constraint",
+    15: "015_pattern_sync",
+    16: "016_pattern_sync_index",
+    17: "017_quality",
+    18: "018_pattern_learning_traces",
+    19: "019_pattern_search_index",
+}
+"""The migrations of ``include/migrations``, for the form: nothing is read while a DAG file is parsed."""
 
 
 @dataclass(frozen=True)

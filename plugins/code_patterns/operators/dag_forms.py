@@ -2,8 +2,7 @@
 
 from airflow.sdk import Param
 
-from code_patterns.migrations.files import read_migrations
-from code_patterns.migrations.request import MigrationRequest
+from code_patterns.migrations.request import VERSIONS, MigrationRequest
 from code_patterns.operators.form import Field, form
 from code_patterns.quality.backfill_settings import ALL, COLLECTIONS, BackfillSettings
 from code_patterns.sync.interval_params import IntervalParams
@@ -66,11 +65,10 @@ def backfill_form() -> dict[str, Param]:
 
 def migration_form() -> dict[str, Param]:
     """The form of the DAG that migrates."""
-    names = {migration.version: migration.forward.name for migration in read_migrations()}
-    labels = {"null": "the newest", "0": "000: remove everything"} | {str(key): name for key, name in names.items()}
+    labels = {"null": "the newest", "0": "000: remove everything"} | {str(key): name for key, name in VERSIONS.items()}
     fields = {
         "dry_run": Field("Dry run", "Only show the plan and its SQL."),
         "direction": Field("Direction", "Forward or back.", labels={"up": "up: apply", "down": "down: roll back"}),
-        "target": Field("Target", "Version to end at. Direction down needs it.", values=[0, *names], labels=labels),
+        "target": Field("Target", "Version to end at. Direction down needs it.", values=[0, *VERSIONS], labels=labels),
     }
     return form([MigrationRequest], fields, direction="up", dry_run=True)

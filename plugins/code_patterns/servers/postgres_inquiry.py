@@ -17,8 +17,6 @@ _LOCKED = "55P03"
 _FORBIDDEN = "42501"
 """No right, or row-level security."""
 
-_INQUIRY = query("session_inquiry")
-
 
 @dataclass(frozen=True)
 class Circumstances:
@@ -45,7 +43,7 @@ async def inquire(connection: psycopg.AsyncConnection, error: psycopg.Error) -> 
     _keep_last_words(connection, error)
     if _explains(error) and connection.info.transaction_status is TransactionStatus.IDLE:
         try:
-            _keep(error, await (await connection.execute(_INQUIRY)).fetchone())
+            _keep(error, await (await connection.execute(query("session_inquiry"))).fetchone())
         except psycopg.Error as failure:
             _keep_failure(error, failure)
 
@@ -55,7 +53,7 @@ def inquire_blocking(connection: psycopg.Connection[Any], error: psycopg.Error) 
     _keep_last_words(connection, error)
     if _explains(error) and connection.info.transaction_status is TransactionStatus.IDLE:
         try:
-            _keep(error, connection.execute(_INQUIRY).fetchone())
+            _keep(error, connection.execute(query("session_inquiry")).fetchone())
         except psycopg.Error as failure:
             _keep_failure(error, failure)
 
@@ -66,7 +64,7 @@ async def inquire_asyncpg(connection: Any, error: BaseException) -> None:
         import asyncpg
 
         try:
-            _keep(error, await connection.fetchrow(_INQUIRY.decode()))
+            _keep(error, await connection.fetchrow(query("session_inquiry").decode()))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
             _keep_failure(error, failure)
 

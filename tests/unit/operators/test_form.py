@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.files import read_migrations
-from code_patterns.migrations.request import MigrationRequest
+from code_patterns.migrations.request import VERSIONS, MigrationRequest
 from code_patterns.operators.dag_forms import BACKFILL, SYNC, migration_form
 from code_patterns.operators.form import MOST_WITHOUT_SECTIONS, OPEN, Field, form
 from code_patterns.params import choices_of, choose
@@ -106,7 +106,8 @@ def test_form_and_task_take_the_same_words(settings: type, name: str, good: list
 
 
 def test_a_target_is_a_version_that_exists() -> None:
-    known = [migration.version for migration in read_migrations()]
+    known = {migration.version: migration.forward.name for migration in read_migrations()}
+    assert known == VERSIONS, "the form must list the files of include/migrations"
     shown = migration_form()["target"]
     assert shown.schema["enum"] == [None, 0, *known]
     assert set(shown.schema["values_display"]) == {"null", "0", *map(str, known)}
