@@ -94,14 +94,8 @@ async def probe_qdrant(config: QdrantConfig, collection: str) -> str:
 
 def _held(collection: str, info: models.CollectionInfo) -> str:
     stored = stored_of(collection, info)
-    if stored.unfit or stored.vectors is None:
-        raise ConfigurationError(
-            f"'{collection}' has {' and '.join(stored.unfit)}; the sync needs one unnamed float32 vector with cosine "
-            "distance. Set the Variable 'patterns_collection' to another name: the full sync then makes the collection."
-        )
-    return (
-        f"'{collection}' holds {info.points_count or 0:,} points, one vector of {stored.vectors.size} dimensions each."
-    )
+    size = stored.fit_vectors(f"'{collection}'").size
+    return f"'{collection}' holds {info.points_count or 0:,} points, one vector of {size} dimensions each."
 
 
 async def probe_embedding(config: EmbeddingConfig) -> str:

@@ -7,11 +7,14 @@ from enum import Enum
 from qdrant_client import models
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import recipe_of
 
 METADATA_KEY = "code_patterns"
+VARIABLE = "patterns_collection"
+"""The Airflow Variable that names the collection."""
 
 
 class Destination(Enum):
@@ -69,7 +72,7 @@ class StoredCollection:
     description: Description
 
     @property
-    def unfit(self) -> list[str]:
+    def _unfit(self) -> list[str]:
         """What makes its vectors unusable for the sync or for readers, in words."""
         if self.vectors is None:
             return ["only named vectors"]
@@ -81,6 +84,20 @@ class StoredCollection:
         if self.vectors.multivector_config:
             found.append("several vectors for each point (multivector)")
         return found
+
+    def fit_vectors(self, subject: str) -> models.VectorParams:
+        """Return the parameters of its vectors, which the sync and readers can use.
+
+        :param subject: what the message calls the collection
+        :raises ConfigurationError: its vectors are of another kind
+        """
+        unfit = self._unfit
+        if unfit or self.vectors is None:
+            raise ConfigurationError(
+                f"{subject} has {' and '.join(unfit)}; the sync needs one unnamed float32 vector with cosine distance. "
+                f"Set the Variable '{VARIABLE}' to another name: the full sync then makes the collection."
+            )
+        return self.vectors
 
 
 @dataclass(frozen=True)

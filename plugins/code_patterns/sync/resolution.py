@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
-from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
+from code_patterns.sync.collection import VARIABLE, Collection, Destination, StoredCollection, read_stored
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
 from code_patterns.sync.sync_settings import NEVER_WRITTEN
 
 log = logging.getLogger(__name__)
-
-VARIABLE = "patterns_collection"
 
 
 @dataclass(frozen=True)
@@ -62,12 +60,7 @@ class _Search:
                 "was not made by this sync. Remove the alias: the full sync then makes one of its own. If it is to "
                 f"write that very collection, set the Variable '{VARIABLE}' to '{physical}'."
             )
-        if stored.unfit:
-            raise ConfigurationError(
-                f"The Qdrant collection '{physical}' of {self.qdrant.config.address} has {' and '.join(stored.unfit)}; "
-                "the sync needs one unnamed float32 vector with cosine distance. Set the Variable "
-                f"'{VARIABLE}' to another name: the full sync then makes the collection."
-            )
+        stored.fit_vectors(f"The Qdrant collection '{physical}' of {self.qdrant.config.address}")
         owner = stored.description.database
         if owner and not owner.is_same(self.database):
             if not self.take_over:
