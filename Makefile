@@ -31,8 +31,8 @@ ui: install ## Open the demo's data in the Airflow UI; Ctrl-C stops all of it
 test: install ## Run every test and check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@# By file: the tests of a file share what takes long to start, such as a whole Airflow.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@# By file: the tests of a file share what takes long to start, such as a whole Airflow. conftest.py orders the files.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and storage beside their limits and peers; SIZE=large takes an hour
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
