@@ -34,6 +34,7 @@ for name in [key for key in os.environ if key.startswith(("AIRFLOW_CONN_", "AIRF
 
 import psycopg  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 from psycopg import sql  # noqa: E402
 from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: E402
 
@@ -43,6 +44,10 @@ from tests.support.faulty_embeddings import EmbeddingServer, running  # noqa: E4
 from tests.support.leaks import LEAKS  # noqa: E402
 
 pytest_plugins = ("tests.support.fixtures", "tests.support.leak_checks")
+
+# A busy machine takes its time for an example.
+settings.register_profile("without deadline", settings.default, deadline=None)
+settings.load_profile("without deadline")
 
 FEW_AND_LONG = ("test_night.py", "test_git_bundle.py", "test_world.py", "test_poison.py", "test_sync_races.py")
 """Files with few tests that take long."""

@@ -296,7 +296,7 @@ def test_any_names_and_values_either_work_or_are_refused(learning: LearningDatab
     opened = learning.open()
     layer: Layer = run(opened.__aenter__)
 
-    @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(name=names.filter(lambda name: name not in known), known_name=st.sampled_from(sorted(known)), value=values)
     def attack(name: str, known_name: str, value: Any) -> None:
         async def work() -> None:

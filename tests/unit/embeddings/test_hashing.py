@@ -22,7 +22,7 @@ any_text = st.text(st.characters(codec=None), max_size=300)
 
 
 @given(text=any_text, dimension=st.integers(1, 2000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_text_gives_a_unit_vector(text: str, dimension: int) -> None:
     vector = hash_text(text, dimension)
     assert vector.shape == (dimension,)
@@ -31,7 +31,7 @@ def test_every_text_gives_a_unit_vector(text: str, dimension: int) -> None:
 
 
 @given(text=any_text)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_same_text_gives_the_same_bits(text: str) -> None:
     assert hash_text(text, 96).tobytes() == hash_text(text, 96).tobytes()
 

@@ -276,7 +276,7 @@ def assert_sane(result: QualityScore) -> None:
     assert result.cyclomatic >= 1
 
 
-@settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=CASES, suppress_health_check=list(HealthCheck))
 @given(PAYLOADS)
 def test_any_payload_gives_sane_numbers_and_the_same_twice(payload: Any) -> None:
     result = score_pattern(payload)
