@@ -59,17 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path.name not in FEW_AND_LONG, -tests[item.path]))
 
 
-FEW_AND_LONG = ("test_night.py", "test_git_bundle.py", "test_world.py", "test_poison.py", "test_sync_races.py")
-"""Files with few tests that take long."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take long; one that begins last would leave the other workers without work."""
-    tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.name not in FEW_AND_LONG, -tests[item.path]))
-
-
-# In memory copying files takes half as long as writing them to the log; on a disk it waits for two checkpoints.
+# In memory copying files takes half as long as writing them to the log; where fsync is on it waits for two checkpoints.
 _STRATEGY = sql.SQL("wal_log" if "PATTERNS_TEST_POSTGRES_DSN" in os.environ else "file_copy")
 
 

@@ -1,8 +1,8 @@
 """The secrets that tests use, and the search for them in everything that runs have written.
 
-Every secret holds the marker of this session, so that one search finds any of them. Whatever a run writes comes to
-:meth:`Leaks.look`: log lines, XCom values, texts of errors, the rows of run tables. A find fails the test it
-belongs to.
+Every secret holds one marker, made anew at each start of the tests, so that one search finds any of them. Whatever a
+run writes comes to :meth:`Leaks.look`: log lines, XCom values, texts of errors, the rows of run tables. A find fails
+the test it belongs to.
 """
 
 import hashlib
@@ -16,10 +16,18 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 # Workers of pytest-xdist must name their tests alike, and secrets stand in the names of some.
-_SESSION = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
-MARKER = f"s3cr3t-{hashlib.sha256(_SESSION.encode()).hexdigest()[:12]}"
+_START = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+MARKER = f"s3cr3t-{hashlib.sha256(_START.encode()).hexdigest()[:12]}"
 SHORTEST_FOUND = 8
 """A real server's password shorter than this is not looked for: it would be found in words."""
+
+_TABLES = """
+SELECT schemaname, tablename FROM pg_tables
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+  AND tablename LIKE ANY ('{pattern_sync_%,pattern_quality_%,%migration%,pattern_learning_%,pattern_analytics}')
+ORDER BY 1, 2
+"""
+_ROWS = sql.SQL("SELECT {}, t::text FROM {} AS t")
 
 
 def secret(purpose: str) -> str:
@@ -56,14 +64,11 @@ class Leaks:
     def look_at_database(self, dsn: str) -> None:
         """Look through every row that runs have written: all tables of the database, whatever they are called."""
         with psycopg.connect(dsn, autocommit=True) as connection:
-            tables = connection.execute(
-                "SELECT schemaname, relname FROM pg_stat_user_tables WHERE relname LIKE ANY (%s) ORDER BY 1, 2",
-                [["pattern_sync_%", "pattern_quality_%", "%migration%", "pattern_learning_%", "pattern_analytics"]],
-            ).fetchall()
-            for schema, table in tables:
-                query = sql.SQL("SELECT t::text FROM {}.{} AS t").format(sql.Identifier(schema), sql.Identifier(table))
-                for (row,) in connection.execute(query):
-                    self.look(f"table {table}", row)
+            tables = connection.execute(_TABLES).fetchall()
+            # One statement, because every test pays for it.
+            rows = [_ROWS.format(sql.Literal(table), sql.Identifier(schema, table)) for schema, table in tables]
+            for table, row in connection.execute(sql.SQL(" UNION ALL ").join(rows)) if rows else ():
+                self.look(f"table {table}", row)
 
     def look_at_folder(self, folder: Path) -> None:
         """Look through every file: task logs, and Airflow's database with its XCom values and rendered templates."""

@@ -79,11 +79,13 @@ class TwoSides:
 
     def settle(self) -> None:
         """Wait until nothing older than this moment is open: on a shared server other tests hold transactions too."""
-        [(now,)] = self.execute("SELECT pg_current_xact_id()::text::bigint")
-        deadline = time.monotonic() + 60
-        while self.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")[0][0] <= now:
-            assert time.monotonic() < deadline, "a transaction of another test stays open"
-            time.sleep(0.02)
+        with psycopg.connect(self.postgres.conninfo, autocommit=True) as connection:
+            [(now,)] = connection.execute("SELECT pg_current_xact_id()::text::bigint")
+            oldest = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+            deadline = time.monotonic() + 60
+            while connection.execute(oldest).fetchall()[0][0] <= now:
+                assert time.monotonic() < deadline, "a transaction of another test stays open"
+                time.sleep(0.02)
 
     def sync(
         self,
