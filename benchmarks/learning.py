@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.learning`` fills a database with templates and usage events. It calls each operation in turns
 with the same statement in ``async with pool.acquire()`` on a plain asyncpg pool, as a user would write it, and with the
-bare statement on a connection that is held. All have the same settings. It prints a Markdown table and keeps it in
-``results.json``.
+bare statement on a connection that is held. All have the same settings. It does so twice: with the server on this
+machine, and behind a relay that puts it as far away as a database in the same data centre. It prints a Markdown table
+and keeps it in ``results.json``.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import psycopg
 
+from benchmarks.distance import ROUND_TRIP_SECONDS, at_a_distance
 from benchmarks.jobs import postgres_of
 from benchmarks.results import save
 from benchmarks.servers import Servers
@@ -298,8 +300,11 @@ async def a_day(config: PostgresConfig, events: int) -> Row:
     return Row(f"a day's analytics over {events:,} events", statistics.median(seconds), "s", "", note)
 
 
-async def compare(config: PostgresConfig, ids: list[UUID]) -> list[Row]:
-    """Measure each operation beside its statement, in rounds with fresh connections: some get better cores."""
+async def compare(config: PostgresConfig, ids: list[UUID], where: str) -> list[Row]:
+    """Measure each operation beside its statement, in rounds with fresh connections: some get better cores.
+
+    :param where: where the server is, for the names of the rows
+    """
     rounds: dict[str, list[list[list[float]]]] = {}
     published: dict[str, str] = {}
     for _ in range(ROUNDS):
@@ -313,7 +318,7 @@ async def compare(config: PostgresConfig, ids: list[UUID]) -> list[Row]:
                     published[operation.name] = operation.published
         finally:
             await manager.close()
-    return [_row(name, seen, published[name]) for name, seen in rounds.items()]
+    return [_row(f"{name}, {where}", seen, published[name]) for name, seen in rounds.items()]
 
 
 def _by_hand(statement: Statement, pool: Any, held: Any) -> tuple[Call, Call]:
@@ -330,7 +335,7 @@ def _row(name: str, rounds: list[list[list[float]]], published: str) -> Row:
     of_pool, of_bare = (statistics.median(each[0] / each[side] for each in medians) for side in (1, 2))
     ours, pool, bare = ([call for sides in rounds for call in sides[side]] for side in range(3))
     return Row(
-        f"{name}, of the statement with pool.acquire()",
+        f"{name}: of the statement with pool.acquire()",
         of_pool,
         "times",
         "≤ 0.8",
@@ -340,13 +345,17 @@ def _row(name: str, rounds: list[list[list[float]]], published: str) -> Row:
     )
 
 
-async def run(config: PostgresConfig, count: int, events: int) -> list[Row]:
-    """Fill the database and measure everything."""
+async def run(config: PostgresConfig, distant: PostgresConfig, count: int, events: int) -> list[Row]:
+    """Fill the database and measure everything.
+
+    :param distant: the same server at a distance
+    """
     lines: list[Row] = []
     async with _pool(config) as pool, pool.acquire() as connection:
         ids = await load(connection, count, events)
         lines.append(await a_day(config, events))
-        lines += await compare(config, ids)
+        lines += await compare(distant, ids, f"server {ROUND_TRIP_SECONDS * 1000:g} ms away")
+        lines += await compare(config, ids, "server on this machine")
         manager = PatternDatabaseManager(config=config)
         await manager.initialize()
         try:
@@ -377,7 +386,8 @@ def main() -> None:
     with Servers.running() as servers, servers.database(0) as workload:
         with psycopg.connect(workload.dsn) as connection:
             version = connection.info.server_version // 10_000
-        lines = asyncio.run(run(postgres_of(workload), templates, events))
+        with at_a_distance(postgres_of(workload)) as distant:
+            lines = asyncio.run(run(postgres_of(workload), distant, templates, events))
     save("learning", f"PostgreSQL {version}, {templates:,} templates, {events:,} usage events", lines)
 
 
