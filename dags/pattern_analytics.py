@@ -13,9 +13,9 @@ before. Then the run deletes old traces of the storage layer.
 - **Variables**: `pattern_trace_retention_days` (90): how long rows of `pattern_learning_traces` are kept, 0
   for ever.
 - **A re-run** replaces the rows of its day and adds none. If a run is killed, the day's rows stay as they were.
-- **When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
-  run that DAG with `dry_run` off. If a template is deleted while its row is written, the try fails and the next one
-  succeeds.
+- **When it fails**: the last lines of the task log say what is wrong and what to do. Airflow retries an outage for 50
+  minutes or more, not a configuration error. For "Run schema_migration first", run that DAG with `dry_run` off. If a
+  template is deleted while its row is written, the try fails and the next one succeeds.
 """
 
 import sys
@@ -28,6 +28,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
+from code_patterns.operators.retries import OUTAGE_RETRIES
 from code_patterns.operators.unknown_params import refuse_unknown_params
 from pattern_learning.operators.analytics import PatternAnalyticsOperator, PatternTracePruneOperator
 from pattern_learning.operators.form import analytics_form
@@ -45,8 +46,7 @@ with DAG(
     default_args={
         "owner": "data-engineering",
         "pre_execute": refuse_unknown_params,
-        "retries": 2,
-        "retry_delay": timedelta(minutes=2),
+        **OUTAGE_RETRIES,
         "execution_timeout": timedelta(hours=2),
     },
     params=analytics_form(),

@@ -28,9 +28,17 @@ class ConfigurationError(PatternsError):
 
 
 class OutageError(PatternsError):
-    """A server did not answer, or cannot serve now; trying again later may help."""
+    """A server did not answer, or cannot serve now; trying again later may help.
+
+    :param message: what is wrong, where, and what to do
+    :param tried: how often the same was tried already, in one sentence; empty if nobody counted
+    """
 
     retryable = True
+
+    def __init__(self, message: str, tried: str = "") -> None:
+        super().__init__(f"{message} {tried}" if tried else message)
+        self.tried = tried
 
 
 class ParityError(PatternsError):

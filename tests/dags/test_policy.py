@@ -4,11 +4,15 @@ import ast
 import itertools
 import subprocess
 import sys
+import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.taskinstance import TaskInstance
 from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
 
 from code_patterns.operators.form import MOST_WITHOUT_SECTIONS, OPEN
 from tests.conftest import ROOT
@@ -80,6 +84,22 @@ def test_runs_do_not_fill_the_workers_while_they_wait_for_each_other(bag: DagBag
     dag: DAG = bag.dags[dag_id]
     assert dag.max_active_runs == 1
     assert {task.max_active_tis_per_dag for task in dag.tasks if task.task_id != "shard"} == {1}
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS - {"schema_migration"}))
+def test_airflow_retries_an_outage_over_fifty_minutes(bag: DagBag, dag_id: str) -> None:
+    """As the scheduler reckons, whatever it adds at random. A person starts a migration, and starts it again."""
+    ended = datetime.now(UTC)
+    for task in DagSerialization.from_dict(DagSerialization.to_dict(bag.dags[dag_id])).tasks:
+        instance = TaskInstance(task, dag_version_id=uuid.uuid4(), run_id="any")
+        instance.end_date = ended
+        waits = []
+        for number in range(1, task.retries + 1):
+            instance.try_number = number
+            waits.append(instance.next_retry_datetime() - ended)
+        assert sum(waits, timedelta()) >= timedelta(minutes=50), (task.task_id, waits)
+        assert waits == sorted(waits)
+        assert waits[0] < timedelta(minutes=5), "a short outage costs little"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

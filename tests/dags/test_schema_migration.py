@@ -32,7 +32,7 @@ def test_untouched_params_show_the_plan_and_change_nothing(database: str, run_da
     planned = run_dag("schema_migration", "plan")
     assert planned.state == "success"
     assert planned.xcom == {"version": 0, "versions": VERSIONS}
-    assert f"is at version 000: apply {len(VERSIONS)}: 001_pattern_learning_init," in planned.log
+    assert f"is at version 000.\n{len(VERSIONS)} to apply:\n  001_pattern_learning_init\n" in planned.log
     assert "CREATE INDEX CONCURRENTLY" in planned.log
     assert run_dag("schema_migration", "apply").xcom is None  # skipped
     assert tables(database) == 0

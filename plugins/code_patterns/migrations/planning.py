@@ -53,14 +53,14 @@ class Plan:
 
     @property
     def summary(self) -> str:
-        """The plan in one sentence."""
+        """The plan, each migration on a line of its own: Airflow's log page does not wrap."""
         state = f"{self.address} is at version {self.version:03d}"
         if not self.steps:
             return f"{state}: nothing to do."
-        verb = "apply" if self.direction == "up" else "roll back"
+        to_do = "apply" if self.direction == "up" else "roll back"
         notes = {(True, False): " (repair)", (False, True): " (again)"}
-        names = ", ".join(step.migration.forward.name + notes.get((step.repair, step.again), "") for step in self.steps)
-        return f"{state}: {verb} {len(self.steps)}: {names}."
+        names = [f"  {step.migration.forward.name}{notes.get((step.repair, step.again), '')}" for step in self.steps]
+        return "\n".join([f"{state}.", f"{len(self.steps)} to {to_do}:", *names])
 
     @property
     def sql(self) -> str:

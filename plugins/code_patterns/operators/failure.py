@@ -4,7 +4,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from code_patterns.errors import PatternsError
+from code_patterns.errors import OutageError, PatternsError
 
 WIDTH = 84
 """Longest line, in characters: Airflow's log page does not wrap, and shows 87 of them in a window of 1,280 pixels."""
@@ -18,11 +18,13 @@ class Failure:
 
     :param wrong: what is wrong, and where
     :param remedy: what to do; empty if the error is one sentence that says both
-    :param tries: which try it was, and whether another follows
+    :param waited: how often the task itself tried; empty if that says nothing
+    :param tries: which try of the task it was, and whether another follows
     """
 
     wrong: str
     remedy: str
+    waited: str
     tries: str
 
     @classmethod
@@ -33,12 +35,14 @@ class Failure:
         :param try_number: number of the try, from 1
         :param max_tries: most tries after the first
         """
-        wrong, _, remedy = _FIRST_SENTENCE.sub("\n", " ".join(str(error).split()), count=1).partition("\n")
+        waited = error.tried if isinstance(error, OutageError) else ""
+        said = " ".join(str(error).removesuffix(waited).split())
+        wrong, _, remedy = _FIRST_SENTENCE.sub("\n", said, count=1).partition("\n")
         if not error.may_be_retried(try_number):
-            return cls(wrong, remedy, f"Try {try_number} failed for good: another one would end the same.")
+            return cls(wrong, remedy, waited, f"Try {try_number} failed for good: another one would end the same.")
         further = "another one follows" if try_number <= max_tries else "the last one"
         tries = max(try_number, min(max_tries + 1, error.most_tries or max_tries + 1))
-        return cls(wrong, remedy, f"Try {try_number} of {tries} failed, {further}.")
+        return cls(wrong, remedy, waited, f"Try {try_number} of {tries} failed, {further}.")
 
     def lines(self) -> list[str]:
         """The parts in short lines."""
@@ -52,5 +56,6 @@ class Failure:
 
     def text(self) -> str:
         """The parts, one on each line. A text, because the XCom page folds everything else."""
-        parts = [f"What is wrong: {self.wrong}", f"What to do: {self.remedy}" if self.remedy else "", self.tries]
+        remedy = f"What to do: {self.remedy}" if self.remedy else ""
+        parts = [f"What is wrong: {self.wrong}", remedy, self.waited, self.tries]
         return "\n".join(part for part in parts if part)

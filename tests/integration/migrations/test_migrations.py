@@ -534,7 +534,9 @@ def test_killed_twice_while_an_index_is_built(migrated_database: str) -> None:
                 verify(config_of(migrated_database))
         writer.commit()
     assert "(invalid)" in str(facts(migrated_database))
-    assert plan(config_of(migrated_database), "up", 16).summary.endswith("apply 1: 016_pattern_sync_index (repair).")
+    assert plan(config_of(migrated_database), "up", 16).summary.endswith(
+        "\n1 to apply:\n  016_pattern_sync_index (repair)"
+    )
 
     assert up(migrated_database, 16) == (16,)
     assert facts(migrated_database) == complete

@@ -8,7 +8,7 @@ still it is the scheduler that starts it.
 import importlib
 import json
 import sys
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 if {"scheduler", "dag-processor"}.intersection(sys.argv):
@@ -17,13 +17,16 @@ if {"scheduler", "dag-processor"}.intersection(sys.argv):
         importlib.import_module(name)
 
 CLOCK = Path(__file__).with_name("clock.json")
+FASTER = 120
+"""How many times faster the waits between the tries of a task are over."""
 
 
 def dag_policy(dag):  # type: ignore[no-untyped-def]  # the name and the signature are Airflow's
-    """Let the DAG's schedule begin and end as the clock says; retries follow at once."""
+    """Let the DAG's schedule begin and end as the clock says, and its waits between tries be short."""
     for task in dag.tasks:
-        task.retry_delay = timedelta(seconds=0)
-        task.max_retry_delay = timedelta(seconds=1)
+        task.retry_delay /= FASTER
+        if task.max_retry_delay:
+            task.max_retry_delay /= FASTER
     if ticks := json.loads(CLOCK.read_text()).get(dag.dag_id):
         dag.catchup = True
         dag.start_date, dag.end_date = map(datetime.fromisoformat, ticks)

@@ -48,6 +48,7 @@ def night(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         sides = TwoSides(config_of(dsn), target, f"test_{uuid.uuid4().hex[:12]}")
         environment = connections_of(sides) | {
             "AIRFLOW_VAR_QUALITY_BACKFILL_DELAY_SECONDS": "0",
+            "AIRFLOW_VAR_PATTERNS_PATIENCE_SECONDS": "1",
             "PATTERNS_HOURLY_DEADLINE_MINUTES": "50",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         }

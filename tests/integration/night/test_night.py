@@ -11,6 +11,7 @@ import pytest
 
 from code_patterns.quality.score import VERSION, score_pattern
 from tests.conftest import ROOT
+from tests.integration.night.airflow_local_settings import FASTER
 from tests.integration.night.conftest import DAGS, Night
 from tests.support.faulty_qdrant import Fault
 from tests.support.learning_database import Layer, template
@@ -251,6 +252,38 @@ def test_a_failed_run_says_why_and_can_be_cleared(night: Night) -> None:
     assert cleared.status_code == 200, cleared.text
     night.airflow.succeeded("pattern_sync_incremental", number)
     night.sides.assert_equal_sides()
+
+
+def test_an_outage_is_waited_for_in_the_task_and_then_by_airflow(night: Night) -> None:
+    """Qdrant is down when a run starts, and is back before its third try."""
+    night.sides.insert(rows(3, 240))
+    night.sides.settle()
+    night.qdrant.go_down()
+    run_id = night.airflow.trigger("pattern_sync_incremental")
+    where = ("pattern_sync_incremental", run_id, "sync")
+
+    def failed_twice() -> bool:
+        task = night.airflow.tasks(*where[:2])["sync"]
+        return bool(task["try_number"] > 2 or (task["try_number"] == 2 and task["state"] == "up_for_retry"))
+
+    night.airflow.wait("the end of the second try", failed_twice)
+    night.qdrant.go_up()
+    night.airflow.done(*where[:2])
+    night.sides.assert_equal_sides()
+    first, second, third, *_ = night.airflow.tries(*where)
+    for number, task in enumerate((first, second), 1):
+        assert task["state"] == "failed"
+        log = night.airflow.task_log(*where, number)
+        assert any("Try 2 follows in" in line for line in log), log
+        # Airflow's own lines follow.
+        ours = log[: log.index("Task failed with exception")]
+        assert ours[-1] == f"Try {number} of 6 failed, another one follows."
+        said = " ".join(ours[-6:])
+        for words in ("What is wrong:", "'patterns_qdrant'", "cannot connect", "Tried 2 times in"):
+            assert words in said
+    for minutes, before, after in ((2, first, second), (4, second, third)):
+        waited = datetime.fromisoformat(after["start_date"]) - datetime.fromisoformat(before["end_date"])
+        assert waited >= timedelta(minutes=minutes) / FASTER
 
 
 def test_a_stopped_task_goes_on_where_it_was(night: Night) -> None:

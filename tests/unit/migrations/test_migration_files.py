@@ -113,7 +113,7 @@ def test_an_unfinished_migration_is_cleaned_up_before_it_is_repeated() -> None:
 
 def test_the_plan_shows_every_file_in_full() -> None:
     plan = make_plan("db", MIGRATIONS, seen(1), "up", None)
-    assert plan.summary == "db is at version 001: apply 2: 013_a, 014_a."
+    assert plan.summary == "db is at version 001.\n2 to apply:\n  013_a\n  014_a"
     assert "013_a.sql" in plan.sql
     assert "-- 14" in plan.sql
 

@@ -42,6 +42,15 @@ def test_it_says_what_is_wrong_then_what_to_do_then_which_try(
     assert failure.text().splitlines()[1:] == ["What to do: Run schema_migration first.", tries]
 
 
+def test_how_often_the_task_itself_tried_is_no_remedy() -> None:
+    tried = "Tried 12 times in 300 s at the start of the run."
+    assert Failure.of(OutageError(LONG, tried), 6, 5).text().splitlines()[1:] == [
+        "What to do: Run schema_migration first.",
+        tried,
+        "Try 6 of 6 failed, the last one.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("error", "raised", "ending"),
     [
