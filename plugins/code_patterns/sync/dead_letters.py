@@ -68,7 +68,10 @@ class DeadLetters:
         """
         if not self._ids:
             return None
-        lines = [f"{len(self._ids):,} patterns are parked as dead letters: not, or not newly, in Qdrant. The first:"]
+        lines = [
+            f"{len(self._ids):,} patterns are parked as dead letters.",
+            "Qdrant has none of them, or an older version. The first:",
+        ]
         for node_id, stage, error in await self._session.fetch("sync_first_dead_letters", **self._key, count=count):
             lines += [f"  {node_id}, {stage}:", f"    {shorten(error, REASON_WIDTH)}"]
         return "\n".join(
