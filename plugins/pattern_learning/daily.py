@@ -6,14 +6,22 @@ from typing import Annotated, Any
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.params import ReadVariable, Variable, choose
-from code_patterns.typed_fields import Day, Days
+from code_patterns.servers.patience import PATIENCE_SECONDS
+from code_patterns.typed_fields import Day, Days, Seconds
 from pattern_learning.arguments import Period
 
 ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Retention:
+class Patience:
+    """How many seconds a task waits at its start for a server that is down."""
+
+    patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
+
+
+@dataclass(frozen=True)
+class Retention(Patience):
     """How many days traces are kept; 0 means for ever."""
 
     days: Annotated[Days, Variable("pattern_trace_retention_days")] = 90
@@ -49,10 +57,15 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
     return Period(today - ONE_DAY, today)
 
 
-def choose_retention(read_variable: ReadVariable) -> int:
-    """Choose how many days traces are kept; 0 means for ever.
+def choose_patience(read_variable: ReadVariable) -> float:
+    """Choose how many seconds a task waits at its start for a server that is down.
 
     :param read_variable: reads an Airflow Variable
     :raises ConfigurationError: the Variable's value makes no sense; the message names both
     """
-    return choose(Retention, {}, read_variable).days
+    return choose(Patience, {}, read_variable).patience_seconds
+
+
+def choose_retention(read_variable: ReadVariable) -> Retention:
+    """Choose how long traces are kept; parameter and error as in :func:`choose_patience`."""
+    return choose(Retention, {}, read_variable)

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_asyncpg import connect_asyncpg
 from code_patterns.servers.postgres_inquiry import inquire_asyncpg
@@ -60,15 +62,16 @@ class PeriodAnalytics:
         return dict(as_json(asdict(self)))
 
 
-async def compute_period(config: PostgresConfig, period: Period) -> PeriodAnalytics:
+async def compute_period(config: PostgresConfig, period: Period, patience: float = 0) -> PeriodAnalytics:
     """Compute the row over all templates and the row of every template used in a period, in one transaction.
 
     Computing a period again replaces its rows.
 
+    :param patience: seconds to wait at the start for a server that is down
     :raises ConfigurationError: the connection does not work, or the database lacks something
     :raises OutageError: the server is away, or a template was deleted meanwhile; the next try computes it again
     """
-    async with _connected(config) as connection, connection.transaction():
+    async with _connected(config, patience) as connection, connection.transaction():
         rows = await connection.fetchval(statement("learning_compute_used"), period.start, period.end)
         identity = await connection.fetchval(statement("learning_compute"), period.start, period.end, None)
         total = await connection.fetchrow(statement("learning_analytics_row"), identity)
@@ -83,17 +86,18 @@ async def compute_period(config: PostgresConfig, period: Period) -> PeriodAnalyt
     )
 
 
-async def prune_traces(config: PostgresConfig, keep_days: int) -> int:
+async def prune_traces(config: PostgresConfig, keep_days: int, patience: float = 0) -> int:
     """Delete old traces.
 
     :param keep_days: traces of up to this many days are kept; 0 keeps all
+    :param patience: as in :func:`compute_period`
     :return: how many were deleted
     :raises ConfigurationError: as in :func:`compute_period`
     :raises OutageError: the server is away
     """
     if not keep_days:
         return 0
-    async with _connected(config) as connection:
+    async with _connected(config, patience) as connection:
         pruned = await connection.fetchval(statement("learning_prune_traces"), keep_days, timeout=None)
     return int(pruned)
 
@@ -127,8 +131,8 @@ async def run_operation(config: PostgresConfig, contract: ModelContractEffect, a
 
 
 @asynccontextmanager
-async def _connected(config: PostgresConfig) -> AsyncIterator[Any]:
-    connection = await connect_asyncpg(config, SETTINGS)
+async def _connected(config: PostgresConfig, patience: float) -> AsyncIterator[Any]:
+    connection = await patiently(partial(connect_asyncpg, config, SETTINGS), patience)
     try:
         yield connection
     except Exception as error:

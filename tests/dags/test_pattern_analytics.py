@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,9 +12,12 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, ParamValidationError
 
+from code_patterns.errors import OutageError
+from pattern_learning.arguments import Period
 from pattern_learning.operators.operation import PatternLearningOperator
 from tests.conftest import config_of
 from tests.dags.conftest import Outcome, parsed
+from tests.support import postgres_proxy
 from tests.support.connections import set_postgres
 from tests.support.learning_database import Layer, LearningDatabase, template
 
@@ -251,8 +256,35 @@ def test_the_operator_fails_at_once_for_mistakes_and_tries_again_for_outages(
     assert not isinstance(caught.value, AirflowFailException)
 
 
+def test_a_server_that_is_down_at_first_is_waited_for(
+    learning: LearningDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from pattern_learning.jobs import compute_period, prune_traces
+
+    monkeypatch.setattr("code_patterns.servers.patience.FIRST_WAIT_SECONDS", 0.05)
+    fill(learning)
+    config = config_of(learning.dsn)
+    period = Period(DAY, DAY + timedelta(days=1))
+    with postgres_proxy.before(replace(config, host="127.0.0.1", port=1)) as proxy:
+        reached = replace(config, host="127.0.0.1", port=proxy.port)
+        for work in (partial(compute_period, reached, period), partial(prune_traces, reached, 90)):
+            caplog.clear()
+            proxy.server = replace(config, host="127.0.0.1", port=1)
+            with pytest.raises(OutageError, match="Tried once at the start of the run"):
+                asyncio.run(work(patience=0))
+
+            async def until_it_is_up(work: Callable[..., Any] = work) -> None:
+                waiting = asyncio.create_task(work(patience=60))
+                while "Try 2 follows" not in caplog.text:
+                    await asyncio.sleep(0.01)
+                proxy.server = config
+                await waiting
+
+            asyncio.run(until_it_is_up())
+    assert len(analytics(learning)) == 5
+
+
 def test_two_computations_of_one_day_at_the_same_moment(learning: LearningDatabase) -> None:
-    from pattern_learning.arguments import Period
     from pattern_learning.jobs import compute_period
 
     fill(learning)

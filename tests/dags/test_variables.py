@@ -28,6 +28,7 @@ OTHERS = [
     ("pattern_sync_max_delete_fraction", "pattern_sync_full", "partition"),
     ("pattern_sync_batch_size", "pattern_verify", "verify"),
     ("patterns_collection", "quality_backfill", "score"),
+    ("patterns_patience_seconds", "pattern_analytics", "compute"),
 ]
 
 

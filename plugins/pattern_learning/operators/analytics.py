@@ -10,7 +10,7 @@ from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
-from pattern_learning.daily import choose_day, choose_retention
+from pattern_learning.daily import choose_day, choose_patience, choose_retention
 from pattern_learning.jobs import compute_period, prune_traces
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class PatternAnalyticsOperator(StoppableOperator):
         run = context["dag_run"]
         with task_errors(context):
             period = choose_day(self.day, run.data_interval_start, run.data_interval_end)
-            done = self.run_work(compute_period(PatternsPostgresHook(self.postgres_conn_id).config, period))
+            patience = choose_patience(lambda name: Variable.get(name, default=None))
+            done = self.run_work(compute_period(PatternsPostgresHook(self.postgres_conn_id).config, period, patience))
         events, templates = done.total_usage_count, done.pattern_rows
         tell(context, f"{done.period_start:%Y-%m-%d}: {events:,} events, {templates:,} templates used")
         return done.as_xcom()
@@ -70,7 +71,8 @@ class PatternTracePruneOperator(StoppableOperator):
     def execute(self, context: "Context") -> int:
         """Delete old traces and return how many there were."""
         with task_errors(context):
-            days = choose_retention(lambda name: Variable.get(name, default=None))
-            pruned = self.run_work(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, days))
+            retention = choose_retention(lambda name: Variable.get(name, default=None))
+            config, days = PatternsPostgresHook(self.postgres_conn_id).config, retention.days
+            pruned = self.run_work(prune_traces(config, days, retention.patience_seconds))
         tell(context, f"{pruned:,} traces older than {days} days deleted" if days else "traces are kept for ever")
         return pruned
