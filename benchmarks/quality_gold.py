@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.servers import ROOT
 from code_patterns.quality import QualityScore, score_pattern
 
 GOLD = Path(__file__).parent / "gold"
-PAGE = ROOT / "docs" / "quality.md"
+PAGE = Path(__file__).parents[1] / "docs" / "quality.md"
 BEGIN, END = "<!-- gold: begin -->", "<!-- gold: end -->"
 SHARES = {"completeness": 0.40, "documentation": 0.35, "maintainability": 0.125, "complexity": 0.125}
 """How the four grades combine, from the rubric."""
@@ -29,7 +28,7 @@ LEAST = 0.75
 
 @dataclass(frozen=True)
 class Graded:
-    """A function with a person's grades and its score.
+    """A function with its grades and its score.
 
     :param id: ``g`` and a number; an odd one belongs to the half on which the scorer may be mended
     :param language: as stored in the file

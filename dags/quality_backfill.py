@@ -12,10 +12,11 @@ Reads patterns from Qdrant, scores them in five dimensions and stores one score 
     `execution_patterns` and the collection that `patterns_collection` names, as far as they exist.
   - `only_missing`: leave out patterns that have a score of this version for their content.
   - `min_confidence`, `limit`: which patterns are read.
+  - `onex_weight`: weight of ONEX compliance in the score, 0 to 1. Scores of two weights are not comparable.
   - `batch_size`, `delay_seconds`: how fast.
 - **Connections**: `patterns_postgres`, `patterns_qdrant`.
-- **Variables**: `quality_backfill_batch_size` (100), `quality_backfill_delay_seconds` (0.5), `patterns_collection`
-  (`code_patterns`), `patterns_patience_seconds` (300).
+- **Variables**: `quality_backfill_batch_size` (100), `quality_backfill_delay_seconds` (0.5), `quality_onex_weight`
+  (0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300).
 - **A re-run** scores again: it replaces the rows and adds none. If a run is killed, the next try starts over and ends
   with the same rows. Runs wait for each other.
 - **When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",
@@ -65,6 +66,7 @@ with DAG(
         collection="{{ params.collection }}",
         limit="{{ params.limit }}",
         min_confidence="{{ params.min_confidence }}",
+        onex_weight="{{ params.onex_weight }}",
         batch_size="{{ params.batch_size }}",
         delay_seconds="{{ params.delay_seconds }}",
         dry_run_only="{{ params.dry_run }}",

@@ -38,6 +38,7 @@ _VARIABLES = {
     "patterns_patience_seconds": ("300", "How long a run waits at its start for servers that are down"),
     "quality_backfill_batch_size": ("100", "Patterns that are scored together"),
     "quality_backfill_delay_seconds": ("0.5", "Pause between two batches of the quality backfill"),
+    "quality_onex_weight": ("0.2", "Weight of ONEX compliance in a quality score"),
     "pattern_trace_retention_days": ("90", "Days for which traces of the storage layer are kept"),
 }
 

@@ -44,6 +44,10 @@ BACKFILL = {
     ),
     "min_confidence": Field("Least confidence", "Leave out points below this confidence, 0 to 1. Empty: 0."),
     "limit": Field("Limit", "Most points to read. Empty: all."),
+    "onex_weight": Field(
+        "Weight of ONEX",
+        "Weight of ONEX compliance in the score, 0 to 1; the rest is shared. 0: it does not count.",
+    ),
     "batch_size": Field("Batch size", "Points scored and stored together.", SPEED),
     "delay_seconds": Field("Delay", "Seconds to pause between batches.", SPEED),
 }

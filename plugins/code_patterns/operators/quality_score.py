@@ -31,6 +31,7 @@ class QualityScoreOperator(StoppableOperator):
         asset triggered
     :param limit: most points to read; empty means all
     :param min_confidence: leave out points below this confidence, 0 to 1; default 0
+    :param onex_weight: weight of ONEX compliance in the score, 0 to 1; Variable ``quality_onex_weight``, default 0.2
     :param batch_size: points per batch; Variable ``quality_backfill_batch_size``, default 100
     :param delay_seconds: pause between batches; Variable ``quality_backfill_delay_seconds``, default 0.5
     :param dry_run_only: dry run: score, but store nothing
@@ -44,6 +45,7 @@ class QualityScoreOperator(StoppableOperator):
         "collection",
         "limit",
         "min_confidence",
+        "onex_weight",
         "batch_size",
         "delay_seconds",
         "dry_run_only",
@@ -58,6 +60,7 @@ class QualityScoreOperator(StoppableOperator):
         collection: str | None = None,
         limit: int | str | None = None,
         min_confidence: float | str | None = None,
+        onex_weight: float | str | None = None,
         batch_size: int | str | None = None,
         delay_seconds: float | str | None = None,
         dry_run_only: bool | str = False,
@@ -70,6 +73,7 @@ class QualityScoreOperator(StoppableOperator):
         self.collection = collection
         self.limit = limit
         self.min_confidence = min_confidence
+        self.onex_weight = onex_weight
         self.batch_size = batch_size
         self.delay_seconds = delay_seconds
         self.dry_run_only = dry_run_only

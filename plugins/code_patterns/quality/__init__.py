@@ -6,6 +6,6 @@ collections: it reads with ``points``, stores with ``store`` and counts with ``b
 defines every number.
 """
 
-from code_patterns.quality.score import VERSION, QualityScore, score_pattern
+from code_patterns.quality.score import VERSION, QualityScore, score_pattern, version_of
 
-__all__ = ["VERSION", "QualityScore", "score_pattern"]
+__all__ = ["VERSION", "QualityScore", "score_pattern", "version_of"]

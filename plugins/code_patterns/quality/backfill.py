@@ -12,7 +12,7 @@ from code_patterns.progress import ProgressLog
 from code_patterns.quality.backfill_result import BackfillResult, Tally
 from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.quality.points import Point, PointSource
-from code_patterns.quality.score import score_pattern
+from code_patterns.quality.score import score_pattern, version_of
 from code_patterns.quality.store import ScoredPoint, ScoreRefusedError, ScoreStore, content_hash_of
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.patience import patiently
@@ -39,7 +39,7 @@ async def backfill(
 
     async def opened() -> tuple[ScoreStore, PointSource, contextlib.AsyncExitStack]:
         async with contextlib.AsyncExitStack() as stack:
-            store = await stack.enter_async_context(ScoreStore.open(postgres))
+            store = await stack.enter_async_context(ScoreStore.open(postgres, version_of(settings.onex_weight)))
             source = PointSource.open(qdrant, settings.collections, only_existing=settings.only_existing)
             return store, await stack.enter_async_context(source), stack.pop_all()
 
@@ -105,7 +105,10 @@ class Backfill:
             known = await self._store.known({point.pattern_id: digest for point, digest in hashed})
             self._tally.skipped += sum(point.pattern_id in known for point, _ in hashed)
             hashed = [(point, digest) for point, digest in hashed if point.pattern_id not in known]
-        scored = [ScoredPoint(point, digest, score_pattern(point.payload)) for point, digest in hashed]
+        scored = [
+            ScoredPoint(point, digest, score_pattern(point.payload, self._settings.onex_weight))
+            for point, digest in hashed
+        ]
         for item in scored:
             self._tally.add(item.score)
         if scored and not self._settings.dry_run:
@@ -129,6 +132,7 @@ class Backfill:
     def _result(self) -> BackfillResult:
         return BackfillResult.of(
             self._tally,
+            version=version_of(self._settings.onex_weight),
             run_id=None if self._settings.dry_run else self._identity.id,
             dry_run=self._settings.dry_run,
             seconds=time.monotonic() - self._started,

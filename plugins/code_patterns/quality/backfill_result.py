@@ -8,7 +8,7 @@ from uuid import UUID
 
 from code_patterns import log_table
 from code_patterns.quality.dimensions import TIERS, WEIGHTS
-from code_patterns.quality.score import VERSION, QualityScore
+from code_patterns.quality.score import QualityScore
 
 MAX_REASONS = 10
 """Most reasons of failures that are counted separately."""
@@ -63,6 +63,7 @@ class BackfillResult:
     """The outcome of one run.
 
     :param run_id: its id in ``pattern_quality_runs``; ``None`` for a dry run, which is not recorded
+    :param version: version of the definitions, and the weight of ONEX if that is not the usual one
     :param dry_run: whether it stored nothing
     :param found: points read, by collection
     :param skipped: points that had a score of this version for this content
@@ -79,6 +80,7 @@ class BackfillResult:
     """
 
     run_id: UUID | None
+    version: str
     dry_run: bool
     found: Mapping[str, int]
     skipped: int
@@ -95,11 +97,12 @@ class BackfillResult:
 
     @classmethod
     def of(
-        cls, tally: Tally, *, run_id: UUID | None, dry_run: bool, seconds: float, note: str | None
+        cls, tally: Tally, *, version: str, run_id: UUID | None, dry_run: bool, seconds: float, note: str | None
     ) -> "BackfillResult":
         """Make a result of a tally."""
         return cls(
             run_id=run_id,
+            version=version,
             dry_run=dry_run,
             found=dict(tally.found),
             skipped=tally.skipped,
@@ -152,7 +155,7 @@ class BackfillResult:
         del row["details"]
         return {
             "run_id": str(self.run_id) if self.run_id else None,
-            "version": VERSION,
+            "version": self.version,
             "dry_run": self.dry_run,
             **row,
             **{f"found_in_{name}": count for name, count in self.found.items()},
@@ -176,7 +179,7 @@ class BackfillResult:
     def table(self) -> str:
         """The result for the task log."""
         verb = "found (dry run: nothing was stored)" if self.dry_run else "did"
-        lines = [f"What the quality backfill {verb}, by version {VERSION} of the definitions:"]
+        lines = [f"What the quality backfill {verb}, by version {self.version} of the definitions:"]
         lines += [log_table.row(f"found in {name}", count) for name, count in self.found.items()]
         lines += [log_table.row(name, getattr(self, name)) for name in ("skipped", "scored", "stored", "failed")]
         lines += [log_table.row("patterns per second", round(self.patterns_per_second, 1)), ""]

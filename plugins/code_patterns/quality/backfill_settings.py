@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from code_patterns import params as run_params
 from code_patterns.params import Param, ReadVariable, Variable
+from code_patterns.quality.dimensions import ONEX_WEIGHT
 from code_patterns.servers.patience import PATIENCE_SECONDS
 from code_patterns.typed_fields import (
     COLLECTION_NAME,
@@ -32,6 +33,11 @@ def _names(param: Any) -> tuple[str, ...]:
     return COLLECTIONS if name == ALL else (name,)
 
 
+def _four_decimals(weight: float) -> float:
+    # The version of a score names its weight.
+    return round(weight, 4) + 0.0
+
+
 @dataclass(frozen=True)
 class SyncedCollection:
     """The collection that the sync writes, if the Variable names one."""
@@ -50,7 +56,8 @@ class BackfillSettings:
     :param batch_size: points read, scored and stored together
     :param delay_seconds: pause between batches
     :param dry_run: score, but store nothing
-    :param only_missing: leave out patterns that have a score of this version for this content
+    :param only_missing: leave out patterns that have a score of this version and weight for this content
+    :param onex_weight: weight of ONEX compliance in the composite, 0 to 1; the other dimensions share the rest
     :param patience_seconds: how long the run waits at its start for servers that do not serve yet
     """
 
@@ -66,6 +73,9 @@ class BackfillSettings:
     delay_seconds: Annotated[Seconds, Variable("quality_backfill_delay_seconds")] = 0.5
     dry_run: Flag = False
     only_missing: Flag = False
+    onex_weight: Annotated[
+        float, Field(ge=0, le=1), AfterValidator(_four_decimals), NOT_BOOLEAN, Variable("quality_onex_weight")
+    ] = ONEX_WEIGHT
     patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
 
 

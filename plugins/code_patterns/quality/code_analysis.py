@@ -1,19 +1,12 @@
 """What a parser finds in a piece of code, in the same form for every language."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
 Parser = Literal["ast", "tree-sitter", "text", "none"]
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,2}|[^\W_]+")
-_DIRECTIVE = re.compile(
-    r"[#/*\s!-]*(?:noqa|nosec|type:|pragma|pylint|ruff:|fmt:|isort:|mypy:|flake8|-\*-|eslint|tslint|prettier|@ts-|nolint|"
-    r"rubocop|shellcheck|go:build|usr/bin|bin/)",
-    re.IGNORECASE,
-)
-MAX_WORDS_READ = 20_000
-"""Characters of a comment or docstring in which words are counted."""
+REAL, THIN, STUB = 1.0, 0.5, 0.0
+"""Substance of a function: real code; a constant, or a step to something else; nothing."""
 
 
 class NotParsedError(Exception):
@@ -39,8 +32,9 @@ class FunctionAnalysis:
     """One function or method, including the functions inside it.
 
     :param name: its name; empty if it has none
-    :param substance: 1 for real code, 0 for a stub, 0.5 for one that only returns a constant; ``None`` where the
-        language needs no body: abstract methods, members of protocols and interfaces
+    :param substance: 1 for real code, 0 for a stub, 0.5 for one that only returns a constant, stores its parameters or
+        hands over to one other; ``None`` where the language needs no body: abstract methods, members of protocols and
+        interfaces
     :param doc_words: words of its docstring or of the comment right before it
     :param cyclomatic: 1 plus its decisions
     :param is_async: whether it is asynchronous; ``None`` if the language does not mark that
@@ -94,19 +88,12 @@ class CodeAnalysis:
 
     @property
     def completeness(self) -> float:
-        """Share of the code that is more than a stub, 0 to 1."""
+        """Share of the code that is more than a stub, 0 to 1; a getter beside real code takes nothing from it."""
         units = [unit.substance for unit in self.functions] + [unit.substance for unit in self.classes]
         asked = [substance for substance in units if substance is not None]
+        if REAL in asked:
+            asked = [substance for substance in asked if substance != THIN]
         if asked:
             return sum(asked) / len(asked)
-        return 1.0 if self.functions else self.rest
-
-
-def count_words(text: str) -> int:
-    """Count the words; in a script without blanks, two characters count as a word."""
-    return len(_WORD.findall(text[:MAX_WORDS_READ]))
-
-
-def comment_words(comment: str) -> int:
-    """Count the words of a comment; a comment for a tool has none."""
-    return 0 if _DIRECTIVE.match(comment) else count_words(comment)
+        # An interface is whole without a body, one of its methods alone is not.
+        return (REAL if self.classes else STUB) if self.functions else self.rest

@@ -1,8 +1,10 @@
 """The five dimensions, each 0 to 1. ``docs/quality.md`` defines every number here."""
 
+import math
 import re
 
-from code_patterns.quality.code_analysis import ClassAnalysis, CodeAnalysis, FunctionAnalysis, count_words
+from code_patterns.quality.code_analysis import ClassAnalysis, CodeAnalysis, FunctionAnalysis
+from code_patterns.quality.comments import count_words
 from code_patterns.quality.payload import NODE_TYPES, PatternPayload
 
 WEIGHTS = {
@@ -12,14 +14,18 @@ WEIGHTS = {
     "metadata_richness": 0.15,
     "complexity": 0.10,
 }
+ONEX_WEIGHT = WEIGHTS["onex_compliance"]
+"""The weight of ONEX compliance if nobody chooses another."""
 TIERS = (("excellent", 0.9), ("good", 0.7), ("fair", 0.5), ("poor", 0.0))
 
-DOCSTRING, HINTS, COMMENTS, DESCRIPTION = 0.40, 0.30, 0.15, 0.15
-DOCSTRING_WORDS = 10
-"""Words of a docstring for the full mark."""
+DESCRIPTION = 0.15
+COMMENTS, HINTS = 0.50, 0.25
+"""What comments and type hints add, as a share of what the docstrings leave open."""
+DOCSTRING_WORDS = 40
+"""Words of a docstring for the full mark; a quarter of them, a sentence, earns half."""
 DESCRIPTION_WORDS = 8
 """Words of a description for the full mark."""
-COMMENT_WORDS_PER_STATEMENT = 1.0
+COMMENT_WORDS_PER_STATEMENT = 2.0
 """Words in comments, per statement, for the full mark."""
 
 NODE_TYPE_DECLARED, NODE_TYPE_IN_NAME, NODE_METHOD = 0.40, 0.25, 0.35
@@ -40,7 +46,8 @@ FULL_USE_CASES, FULL_EXAMPLES, FULL_FURTHER_FIELDS = 3, 2, 8
 LEVELS = ("low", "medium", "high")
 MOST_LOW, MOST_MEDIUM = 5, 10
 """Largest cyclomatic complexity that is low, and largest that is medium."""
-UNDECLARED = 0.5
+UNDECLARED = {"low": 0.7, "medium": 0.5, "high": 0.3}
+"""Complexity by the measured level, if none is declared: a wrong one is worse than none."""
 AGREEMENT = (1.0, 0.25, 0.0)
 """Complexity by how many levels the declared one is off."""
 
@@ -55,14 +62,10 @@ def completeness(facts: CodeAnalysis) -> float:
 def documentation(facts: CodeAnalysis, payload: PatternPayload) -> float:
     """Docstrings, type hints and comments of the code, and a description beside it.
 
-    A part that the language does not have is left out, and the other parts of the code's documentation weigh more.
+    Comments and hints fill a part of what the docstrings leave open: no code needs all three.
     """
-    parts = [
-        (DOCSTRING, _docstrings(facts)),
-        (COMMENTS, _comments(facts)),
-        *([(HINTS, facts.hints)] if facts.hints is not None else []),
-    ]
-    share = sum(weight * value for weight, value in parts) / sum(weight for weight, _ in parts)
+    open_part = (1 - _docstrings(facts)) * (1 - COMMENTS * _comments(facts)) * (1 - HINTS * (facts.hints or 0.0))
+    share = 1 - open_part
     description = min(1.0, count_words(payload.description) / DESCRIPTION_WORDS)
     return (1 - DESCRIPTION) * share + DESCRIPTION * description
 
@@ -95,9 +98,21 @@ def complexity(facts: CodeAnalysis, payload: PatternPayload) -> float:
     """Whether the declared level is the measured one; in a stub there is nothing to measure."""
     if facts.completeness == 0:
         return 0.0
+    measured = level_of(facts.cyclomatic)
     if payload.complexity is None:
-        return UNDECLARED
-    return AGREEMENT[abs(LEVELS.index(payload.complexity) - LEVELS.index(level_of(facts.cyclomatic)))]
+        return UNDECLARED[measured]
+    return AGREEMENT[abs(LEVELS.index(payload.complexity) - LEVELS.index(measured))]
+
+
+def weights_with(onex_weight: float) -> dict[str, float]:
+    """The weights of the five dimensions, if ONEX compliance has another one than usual.
+
+    :param onex_weight: its weight, 0 to 1; the other four share the rest in proportion
+    """
+    if onex_weight == ONEX_WEIGHT:
+        return WEIGHTS
+    share = (1 - onex_weight) / (1 - ONEX_WEIGHT)
+    return {name: weight * share for name, weight in WEIGHTS.items()} | {"onex_compliance": onex_weight}
 
 
 def level_of(cyclomatic: int) -> str:
@@ -120,7 +135,7 @@ def _docstrings(facts: CodeAnalysis) -> float:
     units: list[FunctionAnalysis | ClassAnalysis] = [*facts.functions, *facts.classes]
     ordinary = [unit for unit in units if not (unit.name.startswith("__") and unit.name.endswith("__"))]
     words = [unit.doc_words for unit in ordinary or units] or [facts.doc_words]
-    return sum(min(1.0, count / DOCSTRING_WORDS) for count in words) / len(words)
+    return sum(math.sqrt(min(1.0, count / DOCSTRING_WORDS)) for count in words) / len(words)
 
 
 def _comments(facts: CodeAnalysis) -> float:

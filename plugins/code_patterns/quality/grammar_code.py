@@ -7,17 +7,21 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from code_patterns.quality import thin
 from code_patterns.quality.code_analysis import (
+    REAL,
+    THIN,
     ClassAnalysis,
     CodeAnalysis,
     FunctionAnalysis,
     NotParsedError,
     Reading,
-    comment_words,
 )
+from code_patterns.quality.comments import comment_words
 from code_patterns.quality.grammars import (
     CATCH_ALL,
     COMMENTS,
+    CONSTRUCTING,
     GRAMMARS,
     OPERATOR_PARENTS,
     OPERATORS,
@@ -189,10 +193,13 @@ def _add_function(node: Node, doc_words: int, grammar: Grammar, found: _Found) -
     found.comment_words += comments
     found.statements += statements
     _count_hints(node, grammar, found)
+    substance = _substance(node, body, grammar)
+    if substance == REAL and decisions == 1 and thin.is_thin_node(node, grammar):
+        substance = THIN
     found.functions.append(
         FunctionAnalysis(
             name=_name(node),
-            substance=_substance(node, body, grammar),
+            substance=substance,
             doc_words=doc_words,
             cyclomatic=decisions,
             is_async=_is_async(node, grammar),
@@ -246,7 +253,7 @@ def _substance(node: Node, body: Node | None, grammar: Grammar) -> float | None:
 
 def _initialises(node: Node) -> bool:
     """Whether a constructor has work before its body: C++ initialisers, TypeScript's parameter properties."""
-    if any(child.type in ("field_initializer_list", "constructor_initializer") for child in node.children):
+    if any(child.type in CONSTRUCTING for child in node.children):
         return True
     parameters = node.child_by_field_name("parameters")
     return parameters is not None and bool(_PROPERTY_PARAMETER.search((parameters.text or b"")[:_MAX_HEAD]))

@@ -93,3 +93,19 @@ CATCH_ALL = _types("default default_case _ else")
 COMMENTS = _types("comment line_comment block_comment")
 TRANSPARENT = _types("attribute_item decorator annotation")
 """Nodes that may stand between a comment and what it describes."""
+OPERATIONS = _types(
+    """call_expression method_invocation object_creation_expression explicit_constructor_invocation new_expression call
+    command macro_invocation invocation_expression pipeline test_command binary_expression binary update_expression
+    augmented_assignment_expression compound_assignment_expr operator_assignment inc_statement dec_statement
+    postfix_unary_expression yield_expression"""
+)
+"""Calls and operators."""
+ASSIGNMENTS = _types("assignment_expression assignment_statement")
+"""Assignments that may hold an operator, such as ``+=``."""
+LITERALS = _types(
+    """string string_literal interpreted_string_literal raw_string_literal template_string number number_literal
+    integer integer_literal int_literal decimal_integer_literal float float_literal real_literal char_literal
+    character_literal rune_literal string_content heredoc_body"""
+)
+CONSTRUCTING = _types("field_initializer_list constructor_initializer")
+"""What a constructor does before its body."""

@@ -2,7 +2,8 @@
 
 import re
 
-from code_patterns.quality.code_analysis import ClassAnalysis, CodeAnalysis, FunctionAnalysis, Reading, comment_words
+from code_patterns.quality.code_analysis import ClassAnalysis, CodeAnalysis, FunctionAnalysis, Reading
+from code_patterns.quality.comments import comment_words
 from code_patterns.quality.stubs import statement_substance
 
 MAX_CHARACTERS = 256 * 1024
@@ -37,7 +38,8 @@ _TYPES = {"class", "struct", "interface", "module"}
 _ASYNC = re.compile(r"\basync\b")
 _DECORATOR = re.compile(r"^[ \t]*@[\w.]+", re.MULTILINE)
 _CODE = re.compile(r"[=(\[{<>+*/%|&!-]|\breturn\b|\.\w")
-_BRACKETS_ONLY = re.compile(r"[\s{}()\[\];,]*|(?:end|fi|done|esac|begin|else|try|do|then)\s*:?")
+_BRACKETS_ONLY = re.compile(r"[\s{}()\[\];,]*|(?:end|fi|done|esac|begin|else|try|do|then|return)\s*:?")
+"""What says nothing alone; a bare ``return`` may leave a real function early."""
 _DECISION = re.compile(r"\b(?:if|elif|elsif|unless|for|foreach|while|until|case|when|catch|except|rescue)\b|&&|\|\|")
 
 

@@ -6,15 +6,17 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from code_patterns.quality import thin
 from code_patterns.quality.code_analysis import (
+    REAL,
+    THIN,
     ClassAnalysis,
     CodeAnalysis,
     FunctionAnalysis,
     NotParsedError,
     Reading,
-    comment_words,
-    count_words,
 )
+from code_patterns.quality.comments import comment_words, count_words
 
 MAX_CHARACTERS = 256 * 1024
 """Longest code that is parsed: a syntax tree takes about a hundred times the memory of its text."""
@@ -145,6 +147,8 @@ def _add_function(node: AnyFunction, in_protocol: bool, found: _Found) -> None:
         substance = None
     _count_hints(node, found)
     cyclomatic = _measure([node], found)
+    if substance == REAL and cyclomatic == 1 and thin.is_thin_python(_without_docstring(node.body)):
+        substance = THIN
     facts = FunctionAnalysis(
         name=node.name,
         substance=substance,

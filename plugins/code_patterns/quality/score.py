@@ -5,12 +5,12 @@ from typing import Any
 
 from code_patterns.quality import dimensions
 from code_patterns.quality.code_analysis import Reading
-from code_patterns.quality.dimensions import WEIGHTS
+from code_patterns.quality.dimensions import ONEX_WEIGHT, WEIGHTS
 from code_patterns.quality.parsing import read_code
 from code_patterns.quality.payload import read_payload
 
-VERSION = "2.0.0"
-"""Version of the definitions; it changes with every change of one."""
+VERSION = "2.1.0"
+"""Version of the definitions; it changes with every change of one. See also :func:`version_of`."""
 
 DECIMALS = 4
 
@@ -30,7 +30,7 @@ class QualityScore:
     :param reading: how the code was read
     :param cyclomatic: measured cyclomatic complexity of the most complex function, 1 or more
     :param measured_complexity: its level, ``low``, ``medium`` or ``high``
-    :param version: version of the definitions
+    :param onex_weight: weight of ``onex_compliance`` in the composite
     """
 
     completeness: float
@@ -44,7 +44,12 @@ class QualityScore:
     reading: Reading
     cyclomatic: int
     measured_complexity: str
-    version: str = VERSION
+    onex_weight: float = ONEX_WEIGHT
+
+    @property
+    def version(self) -> str:
+        """Version of the definitions, with the weight if that is not the usual one."""
+        return version_of(self.onex_weight)
 
     @property
     def dimensions(self) -> dict[str, float]:
@@ -52,10 +57,19 @@ class QualityScore:
         return {name: getattr(self, name) for name in WEIGHTS}
 
 
-def score_pattern(payload: Any) -> QualityScore:
+def version_of(onex_weight: float) -> str:
+    """Name the definitions and the weight: ``2.1.0``, or ``2.1.0+onex0`` for another weight than the usual one.
+
+    Composites of two versions are not comparable.
+    """
+    return VERSION if onex_weight == ONEX_WEIGHT else f"{VERSION}+onex{onex_weight:g}"
+
+
+def score_pattern(payload: Any, onex_weight: float = ONEX_WEIGHT) -> QualityScore:
     """Score a pattern from its payload; never raises because of the payload.
 
     :param payload: a Qdrant payload; ``None`` and anything that is no mapping count as empty
+    :param onex_weight: weight of ``onex_compliance``, 0 to 1 with at most four decimals; the others share the rest
     """
     pattern = read_payload(payload)
     facts = read_code(pattern.code, pattern.language, pattern.file_path)
@@ -67,7 +81,8 @@ def score_pattern(payload: Any) -> QualityScore:
         "complexity": dimensions.complexity(facts, pattern),
     }
     rounded = {name: round(value, DECIMALS) for name, value in found.items()}
-    composite = round(sum(weight * rounded[name] for name, weight in WEIGHTS.items()), DECIMALS)
+    weights = dimensions.weights_with(onex_weight)
+    composite = round(sum(weight * rounded[name] for name, weight in weights.items()), DECIMALS)
     return QualityScore(
         completeness=rounded["completeness"],
         documentation=rounded["documentation"],
@@ -80,4 +95,5 @@ def score_pattern(payload: Any) -> QualityScore:
         reading=facts.reading,
         cyclomatic=facts.cyclomatic,
         measured_complexity=dimensions.level_of(facts.cyclomatic),
+        onex_weight=onex_weight,
     )

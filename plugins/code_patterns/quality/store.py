@@ -63,21 +63,23 @@ class ScoreStore:
 
     :param config: the database
     :param connection: an open connection in autocommit mode
+    :param version: version of the scores that are stored, from :func:`~code_patterns.quality.score.version_of`
     """
 
-    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection) -> None:
+    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection, version: str) -> None:
         self._config = config
         self._connection = connection
+        self._version = version
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: PostgresConfig) -> AsyncIterator["ScoreStore"]:
+    async def open(cls, config: PostgresConfig, version: str = VERSION) -> AsyncIterator["ScoreStore"]:
         """Connect, and check that scores can be stored.
 
         :raises ConfigurationError: the login fails, or a table or the unique constraint is missing
         """
         async with await connect(config, autocommit=True) as connection:
-            store = cls(config, connection)
+            store = cls(config, connection, version)
             missing = [row[0] for row in await store._fetch("quality_missing_objects")]
             if missing:
                 raise ConfigurationError(
@@ -97,7 +99,7 @@ class ScoreStore:
 
         :param hashes: content hash by pattern
         """
-        rows = await self._fetch("quality_known", ids=list(hashes), hashes=list(hashes.values()), version=VERSION)
+        rows = await self._fetch("quality_known", ids=list(hashes), hashes=list(hashes.values()), version=self._version)
         return frozenset(row[0] for row in rows)
 
     async def save(self, scored: Sequence[ScoredPoint]) -> None:
@@ -115,7 +117,7 @@ class ScoreStore:
                         "scores": [item.score.composite for item in latest.values()],
                         "confidences": [item.score.confidence for item in latest.values()],
                         "metadata": [metadata_of(item) for item in latest.values()],
-                        "version": VERSION,
+                        "version": self._version,
                     },
                 )
         except (psycopg.DataError, psycopg.IntegrityError, RaiseException) as error:
@@ -129,7 +131,7 @@ class ScoreStore:
                 query("quality_start_run"),
                 {
                     "id": run.id,
-                    "version": VERSION,
+                    "version": self._version,
                     "collections": list(collections),
                     "dag_id": run.dag_id,
                     "dag_run_id": run.dag_run_id,
@@ -160,6 +162,7 @@ def metadata_of(item: ScoredPoint) -> str:
     return orjson.dumps(
         {
             **{f"{dimension}_score": value for dimension, value in score.dimensions.items()},
+            "onex_weight": score.onex_weight,
             "tier": score.tier,
             "collection": item.point.collection,
             "pattern_name": _storable(name) if isinstance(name, str) and name.strip() else UNNAMED,

@@ -188,6 +188,7 @@ def test_the_variables_are_known_and_have_their_defaults() -> None:
         "patterns_patience_seconds": "300",
         "quality_backfill_batch_size": "100",
         "quality_backfill_delay_seconds": "0.5",
+        "quality_onex_weight": "0.2",
         "pattern_run_retention_days": "90",
         "pattern_tombstone_retention_days": "30",
         "pattern_collection_retention_days": "30",

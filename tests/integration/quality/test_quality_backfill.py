@@ -105,7 +105,7 @@ def test_ids() -> None:
 
 def test_the_same_integer_in_two_collections_of_one_batch_is_one_pattern(sides: TwoSides) -> None:
     one = put(sides, "archon_vectors", {7: {"code": "def f(): pass", "confidence": 0.1}})
-    two = put(sides, "quality_vectors", {7: {"code": "def f(x):\n    return x + 1", "confidence": 0.9}, 8: {}})
+    two = put(sides, "quality_vectors", {7: {"code": "def f(x):\n    return x * 2 + 1", "confidence": 0.9}, 8: {}})
     result = run(sides, one, two, batch_size=100)
     assert (result.found, result.scored, result.stored) == ({one: 1, two: 2}, 3, 2)
     _, confidence, _, metadata = stored(sides)[pattern_id_of(7)]
@@ -181,6 +181,24 @@ def test_only_missing_scores_what_changed(sides: TwoSides) -> None:
     result = run(sides, name, only_missing=True)
     assert (result.found, result.skipped, result.scored, result.stored) == ({name: 60}, 56, 4, 4)
     assert {stored(sides)[pattern_id_of(key)][1] for key in changed} == {0.95}
+
+
+def test_another_weight_of_onex_scores_everything_again_and_is_told(sides: TwoSides) -> None:
+    points = real_points(12)
+    name = put(sides, "archon_vectors", points)
+    assert run(sides, name, only_missing=True).stored == 12
+    changed = run(sides, name, only_missing=True, onex_weight=0.0)
+    assert (changed.skipped, changed.stored, changed.version) == (0, 12, f"{VERSION}+onex0")
+    for key, payload in points.items():
+        quality, _, version, metadata = stored(sides)[pattern_id_of(key)]
+        assert (quality, version) == (score_pattern(payload, 0.0).composite, f"{VERSION}+onex0")
+        assert metadata["onex_weight"] == 0.0
+    assert run(sides, name, only_missing=True, onex_weight=0.0).skipped == 12
+    assert run(sides, name, only_missing=True, limit=5).stored == 5
+    weights = "SELECT metadata -> 'onex_weight', count(*) FROM pattern_quality_metrics GROUP BY 1 ORDER BY 1"
+    assert sides.execute(weights) == [(0, 7), (0.2, 5)]
+    versions = sides.execute("SELECT version FROM pattern_quality_runs ORDER BY started_at")
+    assert versions == [(VERSION,), (f"{VERSION}+onex0",), (f"{VERSION}+onex0",), (VERSION,)]
 
 
 @pytest.mark.parametrize("least", [0.0, 0.3, 0.6, 1.0])

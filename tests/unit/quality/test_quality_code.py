@@ -15,14 +15,14 @@ def score(code: str, language: str | None = "python", **fields: object) -> Quali
     "code",
     [
         "def check(user):\n    return user.password == compass(user)",
-        "def last(items):\n    return items[...]",
-        "def last(items):\n    return items[..., 0]",
-        "def ellipsis(x):\n    return x is Ellipsis",
+        "def last(items):\n    return items[...] - items[0] + 1",
+        "def last(items):\n    return items[..., 0] / len(items)",
+        "def ellipsis(x):\n    return x is Ellipsis or x == 0",
         "from abc import ABC, abstractmethod\nclass Store(ABC):\n    @abstractmethod\n    def get(self, key): ...",
         "class Store(ABC):\n    @abc.abstractmethod\n    def get(self, key):\n        raise NotImplementedError",
         "class Reader(Protocol):\n    def read(self, size: int) -> bytes: ...",
         "class Reader(typing.Protocol[T]):\n    def read(self) -> T:\n        '''Read.'''",
-        "@overload\ndef f(x: int) -> int: ...\n@overload\ndef f(x: str) -> str: ...\ndef f(x):\n    return x * 2",
+        "@overload\ndef f(x: int) -> int: ...\n@overload\ndef f(x: str) -> str: ...\ndef f(x):\n    return x * 2 + 1",
         "class NotFound(LookupError):\n    pass",
         "class ParseError(Exception):\n    '''Says where.'''",
         "@dataclass\nclass Point:\n    x: int\n    y: int = 0",
@@ -57,7 +57,7 @@ def test_stubs_are_none(code: str) -> None:
 
 
 def test_half_a_class_is_half_complete() -> None:
-    assert score("class A:\n    def f(self): pass\n    def g(self): return self.x + 1").completeness == 0.5
+    assert score("class A:\n    def f(self): pass\n    def g(self): return self.x * 2 + 1").completeness == 0.5
 
 
 STUBS = {
@@ -222,10 +222,13 @@ def test_every_grammar_loads_and_is_tested() -> None:
 @pytest.mark.parametrize(
     ("code", "language"),
     [
-        ("get(key) { return this.map[key]; }\nasync put(key, value) { await this.map.set(key, value); }", "javascript"),
-        ("private int size() { return items.length; }", "java"),
-        ("    def method(self):\n        return self.x + 1\n", "python"),
-        ("public async Task<int> Get(int a) { return await db.Find(a); }", "csharp"),
+        (
+            "get(key) { return this.map[key] + 2 * this.x; }\nasync put(key, value) { await map.set(key, value); }",
+            "javascript",
+        ),
+        ("private int size() { return items.length * width + 1; }", "java"),
+        ("    def method(self):\n        return self.x * 2 + 1\n", "python"),
+        ("public async Task<int> Get(int a) { return await db.Find(a + 1); }", "csharp"),
     ],
 )
 def test_members_without_their_class_are_parsed(code: str, language: str) -> None:

@@ -4,19 +4,26 @@ from typing import Any
 
 import pytest
 
-from code_patterns.quality import VERSION, score_pattern
-from code_patterns.quality.dimensions import WEIGHTS, tier_of, words_of
+from code_patterns.quality import VERSION, score_pattern, version_of
+from code_patterns.quality.dimensions import WEIGHTS, tier_of, weights_with, words_of
 from code_patterns.quality.payload import confidence_of, read_payload
 
 CODE = 'def f(x: int) -> int:\n    """Add one to a number and give the sum back."""\n    return x + 1\n'
-NODE = (
-    "class NodeWriterEffect:\n"
-    '    """Writes rows to the store, one by one, in the order they came."""\n'
-    "    async def execute_effect(self, contract: Contract) -> Result:\n"
-    '        """Write the rows of a contract and say how many there were."""\n'
-    "        # Rows are written one by one, because order matters.\n"
-    "        return await self.store.write(contract.rows)\n"
-)
+NODE = '''class NodeWriterEffect:
+    """Writes rows to the store, one by one, in the order they came.
+
+    Two writers of one store wait for each other: the second sees all rows of the first, or none. A row that the store
+    refuses ends the write with its error.
+    """
+
+    async def execute_effect(self, contract: Contract) -> Result:
+        """Write the rows of a contract and say how many there were.
+
+        An empty contract writes nothing, and the result is zero. The contract is not changed. If the store is away, the
+        error goes to the caller, who may try again.
+        """
+        return Result(await self.store.write(sorted(contract.rows)))
+'''
 PERFECT = {
     "code": NODE,
     "language": "python",
@@ -37,7 +44,7 @@ def test_the_best_pattern_is_excellent() -> None:
     result = score_pattern(PERFECT)
     assert result.dimensions == dict.fromkeys(WEIGHTS, 1.0)
     assert (result.composite, result.tier, result.confidence, result.version) == (1.0, "excellent", 0.9, VERSION)
-    assert VERSION == "2.0.0"
+    assert VERSION == "2.1.0"
 
 
 @pytest.mark.parametrize("payload", [None, {}, [], "text", 7, {"code": None}, {"code": "", "metadata": None}])
@@ -53,6 +60,37 @@ def test_weights_and_tiers() -> None:
     assert result.composite == pytest.approx(sum(WEIGHTS[name] * value for name, value in result.dimensions.items()))
     tiers = [tier_of(value) for value in (1.0, 0.9, 0.8999, 0.7, 0.6999, 0.5, 0.4999, 0.0)]
     assert tiers == ["excellent", "excellent", "good", "good", "fair", "fair", "poor", "poor"]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.05, 0.2, 0.5, 1.0])
+def test_another_weight_of_onex_leaves_the_rest_to_the_other_four(weight: float) -> None:
+    weights = weights_with(weight)
+    assert list(weights) == list(WEIGHTS)
+    assert weights["onex_compliance"] == weight
+    assert sum(weights.values()) == pytest.approx(1.0)
+    others = [name for name in WEIGHTS if name != "onex_compliance"]
+    assert [weights[name] / (1 - weight) if weight < 1 else 0 for name in others] == [
+        pytest.approx(WEIGHTS[name] / 0.8 if weight < 1 else 0) for name in others
+    ]
+    result = score_pattern({"code": CODE, "language": "python"}, weight)
+    expected = sum(weights[name] * value for name, value in result.dimensions.items())
+    assert result.composite == pytest.approx(expected, abs=1e-4)
+    assert result.tier == tier_of(result.composite)
+    assert result.dimensions == score_pattern({"code": CODE, "language": "python"}).dimensions
+
+
+def test_the_version_names_another_weight() -> None:
+    named = {weight: version_of(weight) for weight in (0.2, 0.0, 1.0, 0.35, 0.0001)}
+    assert list(named.values()) == [VERSION, *(f"{VERSION}+onex{text}" for text in ("0", "1", "0.35", "0.0001"))]
+    assert score_pattern({}, 0.0).version == named[0.0]
+    assert score_pattern({}).version == VERSION
+
+
+def test_code_alone_can_be_good_without_onex() -> None:
+    plain = {key: value for key, value in PERFECT.items() if key != "node_type"}
+    plain |= {"code": NODE.replace("Effect", "").replace("execute_effect", "write"), "pattern_name": "NodeWriter"}
+    assert score_pattern(plain).tier == "good"
+    assert score_pattern(plain, 0.0).composite == 1.0
 
 
 def test_fallbacks() -> None:

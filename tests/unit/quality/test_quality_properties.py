@@ -26,6 +26,8 @@ from code_patterns.quality.grammars import GRAMMARS
 from tests.conftest import ROOT
 from tests.support.real_functions import real_functions
 
+FULL = 0.85
+"""Documentation without a description, if the code leaves nothing open."""
 FUNCTIONS = int(os.environ.get("PATTERNS_PROPERTY_FUNCTIONS", "150"))
 CASES = int(os.environ.get("PATTERNS_PROPERTY_CASES", "300"))
 BODIES = [
@@ -143,7 +145,8 @@ def test_comments_are_documentation_and_nothing_else() -> None:
         bare = score(unparsed(tree(code)))
         commented = score(with_comment(unparsed(tree(code))))
         assert others_equal(bare, commented), code
-        assert commented.documentation > bare.documentation or not bare.completeness, code
+        nothing_open = not bare.completeness or bare.documentation == FULL
+        assert commented.documentation > bare.documentation or nothing_open, code
 
 
 def test_type_hints_are_documentation_and_nothing_else() -> None:
@@ -153,7 +156,7 @@ def test_type_hints_are_documentation_and_nothing_else() -> None:
         node.returns = ast.Name("object", ast.Load())
         hinted = score(unparsed(node))
         assert others_equal(bare, hinted), code
-        assert hinted.documentation > bare.documentation, code
+        assert hinted.documentation > bare.documentation or bare.documentation == FULL, code
         assert hinted.cyclomatic == bare.cyclomatic
 
 

@@ -12,7 +12,7 @@ def test_defaults_of_a_run_by_hand() -> None:
     chosen = choose({}, "manual", {}.get)
     assert (chosen.collections, chosen.only_existing) == (("archon_vectors",), False)
     assert (chosen.limit, chosen.min_confidence, chosen.batch_size, chosen.delay_seconds) == (None, 0.0, 100, 0.5)
-    assert (chosen.dry_run, chosen.only_missing) == (False, False)
+    assert (chosen.dry_run, chosen.only_missing, chosen.onex_weight) == (False, False, 0.2)
 
 
 def test_a_run_woken_by_a_sync_takes_everything_that_has_no_score() -> None:
@@ -30,13 +30,24 @@ def test_all_includes_what_the_sync_writes() -> None:
 
 
 def test_param_beats_variable() -> None:
-    variables = {"quality_backfill_batch_size": "7", "quality_backfill_delay_seconds": "0"}
+    variables = {
+        "quality_backfill_batch_size": "7",
+        "quality_backfill_delay_seconds": "0",
+        "quality_onex_weight": "0.123456",
+    }
     from_variables = choose({"batch_size": "", "delay_seconds": None}, "manual", variables.get)
-    assert (from_variables.batch_size, from_variables.delay_seconds) == (7, 0.0)
-    params = {"batch_size": 9, "delay_seconds": 2, "limit": "5", "min_confidence": "0.4", "dry_run": True}
+    assert (from_variables.batch_size, from_variables.delay_seconds, from_variables.onex_weight) == (7, 0.0, 0.1235)
+    params = {
+        "batch_size": 9,
+        "delay_seconds": 2,
+        "limit": "5",
+        "min_confidence": "0.4",
+        "dry_run": True,
+        "onex_weight": 0,
+    }
     chosen = choose(params, "manual", variables.get)
     assert (chosen.batch_size, chosen.delay_seconds, chosen.limit) == (9, 2.0, 5)
-    assert (chosen.min_confidence, chosen.dry_run) == (0.4, True)
+    assert (chosen.min_confidence, chosen.dry_run, chosen.onex_weight) == (0.4, True, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +61,9 @@ def test_param_beats_variable() -> None:
         ({"collection": 7}, {}, "Param 'collection' is 7"),
         ({"collection": "a/b"}, {}, "Param 'collection' is 'a/b'"),
         ({"only_missing": "perhaps"}, {}, "Param 'only_missing' is 'perhaps'"),
+        ({"onex_weight": 1.1}, {}, "Param 'onex_weight' is 1.1; it must be a number from 0 to 1."),
+        ({"onex_weight": "nan"}, {}, "Param 'onex_weight' is 'nan'"),
+        ({}, {"quality_onex_weight": "-0.1"}, "Variable 'quality_onex_weight' is '-0.1'"),
         ({}, {"quality_backfill_batch_size": "many"}, "Variable 'quality_backfill_batch_size' is 'many'"),
         ({}, {"quality_backfill_delay_seconds": "-1"}, "Variable 'quality_backfill_delay_seconds' is '-1'"),
     ],

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from tests.unit.quality.test_quality_code import ABSTRACT, BRANCHES, CLAMP, DIFF, STUBS
 from tests.unit.quality.test_quality_payload import NODE, PERFECT
 
-SCORES_OF = {"2.0.0": "ea98a187c068a5af"}
+SCORES_OF = {"2.0.0": "ea98a187c068a5af", "2.1.0": "c23b7ed8560352db"}
 """For each version, a digest of the scores of fixed code. Another digest needs another version."""
 
 
