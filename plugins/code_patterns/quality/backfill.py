@@ -12,7 +12,8 @@ from code_patterns.progress import ProgressLog
 from code_patterns.quality.backfill_result import BackfillResult, Tally
 from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.quality.points import Point, PointSource
-from code_patterns.quality.score import score_pattern, version_of
+from code_patterns.quality.score import version_of
+from code_patterns.quality.scoring_process import ScoringProcess
 from code_patterns.quality.store import ScoredPoint, ScoreRefusedError, ScoreStore, content_hash_of
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.patience import patiently
@@ -44,18 +45,24 @@ async def backfill(
             return store, await stack.enter_async_context(source), stack.pop_all()
 
     store, source, stack = await patiently(opened, settings.patience_seconds)
-    async with stack:
-        return await Backfill(store, source, settings, identity).execute()
+    async with stack, ScoringProcess.open(settings.onex_weight) as scoring:
+        return await Backfill(store, source, scoring, settings, identity).execute()
 
 
 class Backfill:
     """One run; see :func:`backfill`, which opens what it needs."""
 
     def __init__(
-        self, store: ScoreStore, source: PointSource, settings: BackfillSettings, identity: RunIdentity
+        self,
+        store: ScoreStore,
+        source: PointSource,
+        scoring: ScoringProcess,
+        settings: BackfillSettings,
+        identity: RunIdentity,
     ) -> None:
         self._store = store
         self._source = source
+        self._scoring = scoring
         self._settings = settings
         self._identity = identity
         self._tally = Tally()
@@ -105,10 +112,8 @@ class Backfill:
             known = await self._store.known({point.pattern_id: digest for point, digest in hashed})
             self._tally.skipped += sum(point.pattern_id in known for point, _ in hashed)
             hashed = [(point, digest) for point, digest in hashed if point.pattern_id not in known]
-        scored = [
-            ScoredPoint(point, digest, score_pattern(point.payload, self._settings.onex_weight))
-            for point, digest in hashed
-        ]
+        scores = await self._scoring.score([point.payload for point, _ in hashed])
+        scored = [ScoredPoint(*pair, score) for pair, score in zip(hashed, scores, strict=True)]
         for item in scored:
             self._tally.add(item.score)
         if scored and not self._settings.dry_run:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from code_patterns.quality import dimensions
-from code_patterns.quality.code_analysis import Reading
+from code_patterns.quality import dimensions, plain_text
+from code_patterns.quality.code_analysis import CodeAnalysis, Reading
 from code_patterns.quality.dimensions import ONEX_WEIGHT, WEIGHTS
+from code_patterns.quality.languages import language_of
 from code_patterns.quality.parsing import read_code
-from code_patterns.quality.payload import read_payload
+from code_patterns.quality.payload import PatternPayload, read_payload
 
 VERSION = "2.1.0"
 """Version of the definitions; it changes with every change of one. See also :func:`version_of`."""
@@ -72,7 +73,20 @@ def score_pattern(payload: Any, onex_weight: float = ONEX_WEIGHT) -> QualityScor
     :param onex_weight: weight of ``onex_compliance``, 0 to 1 with at most four decimals; the others share the rest
     """
     pattern = read_payload(payload)
-    facts = read_code(pattern.code, pattern.language, pattern.file_path)
+    return _score(pattern, read_code(pattern.code, pattern.language, pattern.file_path), onex_weight)
+
+
+def score_as_text(payload: Any, reason: str, onex_weight: float = ONEX_WEIGHT) -> QualityScore:
+    """Score a pattern without a parser.
+
+    :param reason: why no parser can read its code
+    """
+    pattern = read_payload(payload)
+    facts = plain_text.read(pattern.code, language_of(pattern.language, pattern.file_path), reason)
+    return _score(pattern, facts, onex_weight)
+
+
+def _score(pattern: PatternPayload, facts: CodeAnalysis, onex_weight: float) -> QualityScore:
     found = {
         "completeness": dimensions.completeness(facts),
         "documentation": dimensions.documentation(facts, pattern),
