@@ -5,7 +5,6 @@ the composites with the grades of ``gold/grades.jsonl`` by Spearman's rank corre
 were graded. It writes the table into ``docs/quality.md``.
 """
 
-
 import json
 import math
 import re
