@@ -1,4 +1,4 @@
--- asyncpg: quality per day, week or month of UTC, of one template or of all; spans without use are rows of zero.
+-- asyncpg: quality of one template per day, week or month of UTC; spans without use are rows of zero.
 WITH bucket AS (
     SELECT
         generate_series(
@@ -17,7 +17,7 @@ WITH bucket AS (
         avg(event.success::int)::double precision AS success_rate
     FROM pattern_usage_events AS event
     WHERE
-        ($1::uuid IS NULL OR event.pattern_id = $1::uuid)
+        event.pattern_id = $1::uuid
         AND event.used_at >= $3::timestamptz
         AND event.used_at < $4::timestamptz
     GROUP BY 1

@@ -41,7 +41,7 @@ def pattern_id(contract: ModelContractEffect) -> UUID:
     :raises Refusal: it is missing or malformed
     """
     if contract.pattern_id is None:
-        raise Refusal(f"pattern_id is missing; {contract.operation} needs it.")
+        raise Refusal(f"pattern_id required: {contract.operation} needs the id of a template.")
     return values.identity("pattern_id", contract.pattern_id)
 
 

@@ -14,6 +14,7 @@ from code_patterns.servers.postgres_errors import Kind, diagnose, explain
 from pattern_learning import track2_integration, values
 from pattern_learning.contract import ModelContractEffect, ModelResult
 from pattern_learning.statements import statement
+from pattern_learning.trace_writer import Trace
 from pattern_learning.values import Refusal, refuse
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,11 @@ class PatternEffect:
         values.identity("correlation_id", contract.correlation_id)
         operation = self.operations.get(contract.operation) if isinstance(contract.operation, str) else None
         if operation is None:
-            refuse("operation", contract.operation, f"one of {', '.join(self.operations)} for the {self.name} node")
+            refuse(
+                "Unsupported operation: operation",
+                contract.operation,
+                f"one of {', '.join(self.operations)} for the {self.name} node",
+            )
         return operation
 
     def _log_failure(self, contract: ModelContractEffect, text: str, fault_of_ours: Exception | None) -> None:
@@ -155,7 +160,7 @@ class PatternEffect:
 
     def _trace(
         self,
-        tracer: track2_integration.PatternTracer,
+        tracer: track2_integration.PatternStorageTracer,
         contract: ModelContractEffect,
         result: ModelResult,
         duration_ms: float,
@@ -166,7 +171,7 @@ class PatternEffect:
             pattern_id = result.data.get("pattern_id") or result.data.get("source_pattern_id")
         tracer.record(
             self.pool,
-            track2_integration.Trace(
+            Trace(
                 datetime.now(UTC),
                 self.name,
                 contract.operation,

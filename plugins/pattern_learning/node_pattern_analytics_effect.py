@@ -1,6 +1,6 @@
 """Analytics of a period, trends, effectiveness, totals."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import dropwhile
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ import asyncpg
 from pattern_learning import arguments, statements
 from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
-from pattern_learning.refusals import unknown_template
+from pattern_learning.refusals import invalid_reference, unknown_template
 from pattern_learning.rows import as_rows, as_text
 from pattern_learning.values import Refusal
 
@@ -20,6 +20,9 @@ ANALYTICS_DAYS = 30
 
 TREND_DAYS = 90
 """How far trends reach back if no start is given."""
+
+MOST_QUALITY_ROWS = 10_000
+"""Most rows of quality trends over all templates, the newest ones."""
 
 _TOP = 10
 
@@ -45,7 +48,7 @@ class NodePatternAnalyticsEffect(PatternEffect):
         except asyncpg.ForeignKeyViolationError:
             if pattern_id is None:
                 raise
-            raise unknown_template(pattern_id) from None
+            raise invalid_reference("pattern_id", pattern_id) from None
         if row is None:
             raise Refusal("The row was deleted before it could be read, as with its template. Compute it again.")
         return as_text(row, id="analytics_id")
@@ -54,7 +57,13 @@ class NodePatternAnalyticsEffect(PatternEffect):
         return await self._trend("learning_usage_trends", contract)
 
     async def _get_quality_trends(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
-        return await self._trend("learning_quality_trends", contract)
+        if contract.pattern_id is not None:
+            return (await self._trend("learning_quality_trends", contract))[::-1]
+        period = arguments.period(contract, TREND_DAYS)
+        bucket = arguments.bucket(contract, period)
+        statement = statements.statement("learning_quality_trends_of_all")
+        async with self._connection() as connection:
+            return _points(await connection.fetch(statement, bucket, period.start, period.end, MOST_QUALITY_ROWS))
 
     async def _trend(self, name: str, contract: ModelContractEffect) -> list[dict[str, Any]]:
         pattern_id = arguments.optional_pattern_id(contract)
@@ -66,7 +75,7 @@ class NodePatternAnalyticsEffect(PatternEffect):
                 statements.statement("learning_stats"), pattern_id
             ):
                 raise unknown_template(pattern_id)
-        found = [{**row, "period": row["period"].isoformat()} for row in as_rows(rows)]
+        found = _points(rows)
         if contract.period_start is None:
             # Without a start, the trend begins with the first use.
             return list(dropwhile(lambda row: not row["usage_count"], found))
@@ -94,3 +103,8 @@ class NodePatternAnalyticsEffect(PatternEffect):
         "get_effectiveness": _get_effectiveness,
         "get_global_stats": _get_global_stats,
     }
+
+
+def _points(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a trend, their periods as ISO 8601 text."""
+    return [{**row, "period": row["period"].isoformat()} for row in as_rows(records)]

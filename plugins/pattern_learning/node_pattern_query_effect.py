@@ -1,6 +1,6 @@
 """Find templates by id, words, conditions, relationship, rank and type."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from pattern_learning import arguments, fields, statements, values
@@ -9,6 +9,7 @@ from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, Mo
 from pattern_learning.effect import Operation, PatternEffect
 from pattern_learning.refusals import unknown_template
 from pattern_learning.rows import as_row, as_rows
+from pattern_learning.similarity import similarity
 from pattern_learning.values import Refusal
 
 __all__ = ["ASYNCPG_AVAILABLE", "ModelContractEffect", "ModelResult", "NodePatternQueryEffect"]
@@ -38,7 +39,7 @@ class NodePatternQueryEffect(PatternEffect):
             # If names fill the page, the texts with the words elsewhere, which are many more, need not be ranked.
             found = await connection.fetch(exact, page.limit, page.offset, query, words, True, *parameters)
             if len(found) == page.limit:
-                return as_rows(found)
+                return _ranked(found, query)
             found = await connection.fetch(exact, page.limit, page.offset, query, words, False, *parameters)
             # Similar words are searched only if no text, on this page or an earlier one, has the words as typed.
             if not found and (
@@ -46,7 +47,7 @@ class NodePatternQueryEffect(PatternEffect):
             ):
                 similar, parameters = statements.filtered("learning_search_similar", conditions, 4)
                 found = await connection.fetch(similar, page.limit, page.offset, query, *parameters)
-        return as_rows(found)
+        return _ranked(found, query)
 
     async def _filter(self, contract: ModelContractEffect) -> list[dict[str, Any]]:
         if not contract.filters:
@@ -85,6 +86,11 @@ class NodePatternQueryEffect(PatternEffect):
         "get_top": _get_top,
         "get_by_type": _get_by_type,
     }
+
+
+def _ranked(records: Iterable[Mapping[str, Any]], query: str) -> list[dict[str, Any]]:
+    """Return found templates, each with the similarity of its name to the query."""
+    return [{**row, "name_similarity": similarity(row["pattern_name"], query)} for row in as_rows(records)]
 
 
 def _conditions(contract: ModelContractEffect) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import asyncpg
 from pattern_learning import arguments, fields, statements
 from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
-from pattern_learning.refusals import unknown_template, violated_key
+from pattern_learning.refusals import invalid_reference, unknown_template, violated_key
 from pattern_learning.rows import as_text
 from pattern_learning.values import Refusal
 
@@ -49,9 +49,9 @@ class NodePatternStorageEffect(PatternEffect):
 
     async def _update(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.pattern_id(contract)
+        if contract.data is None or contract.data == {}:
+            raise Refusal("No updates: data is missing or empty; name the columns to change and their new values.")
         data = fields.read_object("data", contract.data, fields.CHANGEABLE)
-        if not data:
-            raise Refusal("data is empty; name the columns to change and their new values.")
         statement = statements.update(tuple(fields.TEMPLATE[name] for name in data))
 
         async def change(_: bool) -> Any:
@@ -86,7 +86,7 @@ class NodePatternStorageEffect(PatternEffect):
 
     async def _batch_insert(self, contract: ModelContractEffect) -> dict[str, Any]:
         if not isinstance(contract.patterns, Sequence) or isinstance(contract.patterns, str) or not contract.patterns:
-            raise Refusal("patterns is missing or empty; batch_insert needs a list of templates.")
+            raise Refusal("No patterns provided: patterns is missing or empty; batch_insert needs a list of templates.")
         rows = [_template(f"patterns[{number}]", given) for number, given in enumerate(contract.patterns)]
         _refuse_duplicates(rows)
         ids = [row.setdefault("id", uuid4()) for row in rows]
@@ -133,7 +133,7 @@ def _explained(name: str, data: Mapping[str, Any], error: asyncpg.IntegrityConst
             return Refusal(f"{name}.pattern_name: a template {_title(data)} already exists.")
         return Refusal(f"{name}: a template with ({columns}) = ({key}) already exists.")
     if isinstance(error, asyncpg.ForeignKeyViolationError):
-        return Refusal(f"{name}.{columns} is {key}, but there is no template with this id.")
+        return invalid_reference(f"{name}.{columns}", key)
     if isinstance(error, asyncpg.NotNullViolationError):
         return Refusal(f"{name} lacks {getattr(error, 'column_name', None)}, which this database requires.")
     return Refusal(f"{name} was refused by PostgreSQL: {error}.")

@@ -9,7 +9,7 @@ import asyncpg
 from pattern_learning import arguments, fields, statements, values
 from pattern_learning.contract import ASYNCPG_AVAILABLE, ModelContractEffect, ModelResult
 from pattern_learning.effect import Operation, PatternEffect
-from pattern_learning.refusals import unknown_template, violated_key
+from pattern_learning.refusals import invalid_reference, unknown_template, violated_key
 from pattern_learning.rows import as_text
 from pattern_learning.values import Refusal
 
@@ -34,7 +34,7 @@ class NodePatternUpdateEffect(PatternEffect):
         try:
             row = await self._fetch_repeatably(statement, event_id, pattern_id, request, success, *usage.values())
         except asyncpg.ForeignKeyViolationError:
-            raise unknown_template(pattern_id) from None
+            raise invalid_reference("pattern_id", pattern_id) from None
         except asyncpg.NotNullViolationError as error:
             raise Refusal(f"usage_data lacks {error.column_name}, which this database requires.") from None
         if row is None:
@@ -76,7 +76,7 @@ class NodePatternUpdateEffect(PatternEffect):
             row = await self._fetch_repeatably(create, *parameters, uuid4())
         except asyncpg.ForeignKeyViolationError as error:
             column, key = violated_key(error)
-            raise Refusal(f"relationship_data.{column} is {key}, but there is no template with this id.") from None
+            raise invalid_reference(f"relationship_data.{column}", key) from None
         return as_text(row, id="relationship_id")
 
     async def _update_relationship(self, contract: ModelContractEffect) -> dict[str, Any]:
@@ -85,12 +85,14 @@ class NodePatternUpdateEffect(PatternEffect):
             fields.require("relationship_data", given, _ENDS)
         changed = [name for name in given if name in _CHANGEABLE and given[name] is not None]
         if not changed:
-            raise Refusal(f"relationship_data changes nothing; give {', '.join(_CHANGEABLE)}, or some of them.")
+            raise Refusal(
+                f"No updates: relationship_data changes nothing; give {', '.join(_CHANGEABLE)}, or some of them."
+            )
         parameters = [given.get(name) for name in ("relationship_id", *_ENDS, *_CHANGEABLE)]
         row = await self._fetch_repeatably(statements.statement("learning_update_relationship"), *parameters)
         if row is None:
             named = ", ".join(f"{name} {given[name]}" for name in ("relationship_id", *_ENDS) if given.get(name))
-            raise Refusal(f"relationship_data names no relationship: there is none with {named}.")
+            raise Refusal(f"relationship_data names no relationship: one with {named} was not found.")
         return {**as_text(row, id="relationship_id"), "fields_updated": changed}
 
     operations: ClassVar[Mapping[str, Operation]] = {

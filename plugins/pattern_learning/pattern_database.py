@@ -5,14 +5,13 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.runner import apply
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.postgres_asyncpg import Borrowed, connect_asyncpg, open_pool
-from pattern_learning import track2_integration
+from code_patterns.servers.postgres_asyncpg import Borrowed, open_pool
+from pattern_learning import trace_writer
 from pattern_learning.database_choice import choose_database
 from pattern_learning.effect import ACQUIRE_TIMEOUT_SECONDS, reason_of
 
@@ -81,7 +80,7 @@ class PatternDatabaseManager:
                     command_timeout=self._command_timeout,
                     settings=SETTINGS,
                 )
-                track2_integration.attach(self.pool, partial(_connect_for_traces, config))
+                trace_writer.attach(self.pool, config)
                 log.info("Opened a pool of %d to %d connections", self.min_pool_size, self.max_pool_size)
         return True
 
@@ -94,7 +93,7 @@ class PatternDatabaseManager:
             pool, self.pool = self.pool, None
             if pool is None:
                 return
-            await track2_integration.detach(pool)
+            await trace_writer.detach(pool)
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                     await pool.close()
@@ -151,12 +150,6 @@ class PatternDatabaseManager:
         if self._config is None:
             self._config = await choose_database(self._connection_url)
         return self._config
-
-
-async def _connect_for_traces(config: PostgresConfig) -> Any:
-    # Traces do not wait for the disk, on which the operations themselves wait. In return a crash of the server may
-    # lose the traces of its last second.
-    return await connect_asyncpg(config, {**SETTINGS, "synchronous_commit": "off"})
 
 
 _managers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str | None, PatternDatabaseManager]] = (

@@ -4,73 +4,30 @@ An operation only puts its trace into a queue. A separate task writes the queue 
 broken trace table loses traces, but no operation fails.
 """
 
-import asyncio
+import functools
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from datetime import datetime
-from itertools import groupby, islice
-from operator import itemgetter
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from opentelemetry import trace as telemetry
 
-from pattern_learning import values
-from pattern_learning.values import Refusal
+from pattern_learning import trace_writer, values
+from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.trace_writer import Trace, storable
 
 log = logging.getLogger(__name__)
 
-QUEUE_LENGTH = 10_000
-"""Most traces that wait to be written; more are dropped and counted."""
-
-LINGER_SECONDS = 0.2
-BATCH = 1000
-WRITE_TIMEOUT_SECONDS = 10.0
-_WARN_SECONDS = 60.0
-_LONGEST_ERROR = 2000
-
-Connect = Callable[[], Awaitable[Any]]
+CALLER = "caller"
+"""Node of a trace that a caller makes itself."""
 
 
-class Trace(NamedTuple):
-    """One operation; the fields are columns of ``pattern_learning_traces``, the values as the caller gave them.
+class PatternStorageTracer:
+    """Traces operations: those of the nodes by itself, others by its methods ``trace_...``.
 
-    :param recorded_at: end of the operation
-    :param node: name of the node
-    :param operation: name of the operation
-    :param pattern_id: its template, if it has one
-    :param correlation_id: id of the request
-    :param success: whether it succeeded
-    :param duration_ms: how long it took
-    :param error: why it failed
-    :param quality_before: of a recorded use
-    :param quality_after: of a recorded use
-    """
-
-    recorded_at: datetime
-    node: str
-    operation: Any
-    pattern_id: Any
-    correlation_id: str
-    success: bool
-    duration_ms: float
-    error: str | None
-    quality_before: Any
-    quality_after: Any
-
-
-class _Beside(NamedTuple):
-    """How to connect to a pool's database without the pool. It holds the pool, so that no other gets its id."""
-
-    pool: Any
-    loop: asyncio.AbstractEventLoop
-    connect: Connect
-
-
-class PatternTracer:
-    """Traces the operations of all nodes of this process, each into the database of its pool.
+    Traces of a node go into the database of its pool. Traces of the methods go into that of the pool which a manager
+    opened last in this event loop, or else into the one that a new manager would take. None of the methods raises.
 
     :ivar enabled: whether operations are traced
     :ivar actor: name in the traces; ``None`` means the database role
@@ -79,7 +36,10 @@ class PatternTracer:
     def __init__(self, actor: str | None = None) -> None:
         self.enabled = True
         self.actor = actor
-        self._writers: dict[int, _Writer] = {}
+
+    async def initialize(self) -> bool:
+        """Return whether operations are traced; the connection is opened with the first trace."""
+        return self.enabled
 
     def record(self, pool: Any, trace: Trace) -> None:
         """Queue a trace; returns at once and raises nothing.
@@ -89,151 +49,175 @@ class PatternTracer:
         """
         try:
             if pool is not None:
-                self._writer(pool).put(self.actor, trace)
-            _emit_span(trace, self.actor)
+                trace_writer.writer_of(pool).put(self.actor, trace)
+            _emit_span(trace, self.actor, {})
         except Exception as error:
             log.warning("An operation was not traced in full: %s", error)
 
     async def flush(self) -> None:
         """Wait until every queued trace is written or given up."""
-        loop = asyncio.get_running_loop()
-        for writer in list(self._writers.values()):
-            if writer.loop is loop:
-                await writer.flush()
+        await trace_writer.flush()
 
-    async def detach(self, pool: Any) -> None:
-        """Write the traces that wait for a pool's database, and forget the pool."""
-        writer = self._writers.pop(id(pool), None)
-        if writer and writer.loop is asyncio.get_running_loop():
-            await writer.close()
+    async def trace_pattern_operation(
+        self,
+        operation: str,
+        pattern_id: Any,
+        correlation_id: Any,
+        success: bool,
+        duration_ms: float,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Trace an operation of the caller's own, and wait until the trace is written.
 
-    def _writer(self, pool: Any) -> "_Writer":
-        loop = asyncio.get_running_loop()
-        writer = self._writers.get(id(pool))
-        if writer is None or writer.pool is not pool or writer.loop is not loop:
-            # Otherwise pools of ended event loops would stay here for ever.
-            self._writers = {key: kept for key, kept in self._writers.items() if not kept.loop.is_closed()}
-            writer = self._writers[id(pool)] = _Writer(loop, pool)
-        return writer
-
-
-class _Writer:
-    """Writes the traces of one database."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Any) -> None:
-        self.loop = loop
-        self.pool = pool
-        self._queue: deque[tuple[str | None, Trace]] = deque()
-        self._connection: Any = None
-        self._dropped = 0
-        self._next_warning = 0.0
-        self._writing = asyncio.Lock()
-        self._waiting = asyncio.Event()
-        self._task = loop.create_task(self._run(), name="pattern_learning traces")
-
-    def put(self, actor: str | None, trace: Trace) -> None:
-        if len(self._queue) >= QUEUE_LENGTH:
-            self._drop(1, "they come faster than they can be written")
-            return
-        self._queue.append((actor, trace))
-        self._waiting.set()
-
-    async def flush(self) -> None:
-        async with self._writing:
-            await self._write_queue()
-
-    async def close(self) -> None:
-        """Write the waiting traces and stop."""
-        await self.flush()
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-
-    async def _run(self) -> None:
+        :param operation: its name
+        :param pattern_id: its template, if it has one
+        :param correlation_id: id of the request
+        :param success: whether it succeeded
+        :param duration_ms: how long it took
+        :param metadata: ``error``, ``quality_before`` and ``quality_after`` go into their columns, everything into the
+            span
+        :return: the correlation id, by which the trace is found, as a UUID; ``None`` if nothing was written
+        """
+        if not self.enabled:
+            return None
         try:
-            while True:
-                await self._waiting.wait()
-                await asyncio.sleep(LINGER_SECONDS)
-                self._waiting.clear()
-                await self.flush()
-        finally:
-            # This also runs when the event loop ends, which waits for the tasks that it cancels.
-            await self.flush()
-            if self._connection is not None:
-                self._connection.terminate()
-
-    async def _write_queue(self) -> None:
-        while self._queue:
-            actor, same = next(groupby(islice(self._queue, BATCH), key=itemgetter(0)))
-            batch = [trace for _, trace in same]
-            try:
-                async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
-                    await self._write(actor, batch)
-            except Exception as error:
-                if self._connection is not None:
-                    self._connection.terminate()
-                    self._connection = None
-                self._drop(len(batch), str(error) or type(error).__name__)
-            # Not before: a write that is cancelled halfway is repeated by the last flush.
-            for _ in batch:
-                self._queue.popleft()
-
-    async def _write(self, actor: str | None, batch: list[Trace]) -> None:
-        beside = _beside.get(id(self.pool))
-        if beside is None:
-            async with self.pool.acquire() as connection:
-                await _copy(connection, actor, batch)
-            return
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await beside.connect()
-        await _copy(self._connection, actor, batch)
-
-    def _drop(self, count: int, reason: str) -> None:
-        self._dropped += count
-        if time.monotonic() >= self._next_warning:
-            self._next_warning = time.monotonic() + _WARN_SECONDS
-            log.warning(
-                "%d traces were not written: %s. The operations themselves are not affected; where the table "
-                "pattern_learning_traces is missing, run schema_migration.",
-                self._dropped,
-                reason,
+            further = dict(metadata or {})
+            error = further.get("error")
+            trace = Trace(
+                datetime.now(UTC),
+                CALLER,
+                operation,
+                pattern_id,
+                str(correlation_id),
+                bool(success),
+                float(duration_ms),
+                None if error is None or success else str(error),
+                further.get("quality_before"),
+                further.get("quality_after"),
             )
-            self._dropped = 0
+            _emit_span(trace, self.actor, further)
+            writer = trace_writer.writer_of(trace_writer.newest_pool())
+            lost = writer.lost
+            writer.put(self.actor, trace)
+            await writer.flush()
+            return values.identity("correlation_id", correlation_id) if writer.lost == lost else None
+        except Exception as error:
+            log.warning("An operation was not traced in full: %s", error)
+            return None
+
+    async def trace_pattern_usage(
+        self,
+        pattern_id: Any,
+        file_path: str | None,
+        correlation_id: Any,
+        quality_before: float | None,
+        quality_after: float | None,
+        success: bool,
+        execution_time_ms: float,
+    ) -> Any:
+        """Trace the use of a template; see :meth:`trace_pattern_operation`.
+
+        This is a trace only. The operation ``record_usage`` stores the use itself.
+
+        :param file_path: where it was used
+        :param quality_before: quality of the code before
+        :param quality_after: quality of the code after
+        :param execution_time_ms: how long it took
+        """
+        further = {"file_path": file_path, "quality_before": quality_before, "quality_after": quality_after}
+        return await self.trace_pattern_operation(
+            "pattern_usage", pattern_id, correlation_id, success, execution_time_ms, further
+        )
+
+    async def trace_analytics_computation(
+        self,
+        period_start: Any,
+        period_end: Any,
+        pattern_id: Any,
+        correlation_id: Any,
+        result_count: int,
+        computation_time_ms: float,
+    ) -> Any:
+        """Trace a computation over a period; see :meth:`trace_pattern_operation`.
+
+        :param period_start: begin of the period
+        :param period_end: its end
+        :param pattern_id: template, or ``None`` for all
+        :param result_count: number of results
+        :param computation_time_ms: how long it took
+        """
+        further = {"period_start": period_start, "period_end": period_end, "result_count": result_count}
+        return await self.trace_pattern_operation(
+            "analytics_computation", pattern_id, correlation_id, True, computation_time_ms, further
+        )
 
 
-async def _copy(connection: Any, actor: str | None, batch: list[Trace]) -> None:
-    columns = list(Trace._fields)
-    records: list[Any] = [_storable(trace) for trace in batch]
-    if actor is not None:
-        columns.append("actor")
-        records = [(*record, actor) for record in records]
-    await connection.copy_records_to_table("pattern_learning_traces", records=records, columns=columns)
+class trace_operation:  # noqa: N801 -- a published name, used as a function and as a decorator
+    """Trace an operation with the tracer of this process.
+
+    ``await trace_operation("insert", pattern_id, correlation_id, success, duration_ms)`` traces what is done already.
+    ``@trace_operation("insert")`` before an ``async def`` traces each of its calls: how long it took, and whether it
+    raised or returned a failed :class:`ModelResult`. Template and request are taken from an argument that is a
+    :class:`ModelContractEffect`, or from the arguments ``pattern_id`` and ``correlation_id``.
+
+    :param operation: name of the operation
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        pattern_id: Any = None,
+        correlation_id: Any = None,
+        success: bool = True,
+        duration_ms: float = 0.0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._operation = operation
+        self._done = (pattern_id, correlation_id, success, duration_ms, metadata)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Trace what is done already."""
+        return self._trace(*self._done).__await__()
+
+    def __call__(self, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Trace each call of a function."""
+
+        @functools.wraps(function)
+        async def traced(*arguments: Any, **named: Any) -> Any:
+            begun = time.perf_counter()
+            given = (*arguments, *named.values())
+            contract = next((each for each in given if isinstance(each, ModelContractEffect)), None)
+            pattern_id = contract.pattern_id if contract else named.get("pattern_id")
+            correlation_id = contract.correlation_id if contract else named.get("correlation_id")
+
+            async def trace(failure: Any) -> None:
+                took = (time.perf_counter() - begun) * 1000
+                await self._trace(pattern_id, correlation_id, failure is None, took, {"error": failure})
+
+            try:
+                result = await function(*arguments, **named)
+            except Exception as error:
+                await trace(str(error) or type(error).__name__)
+                raise
+            failed = isinstance(result, ModelResult) and not result.success
+            await trace(result.error or "failed" if failed else None)
+            return result
+
+        return traced
+
+    async def _trace(self, pattern_id: Any, correlation_id: Any, *further: Any) -> Any:
+        tracer = await get_pattern_tracer()
+        request = ModelContractEffect(self._operation).correlation_id if correlation_id is None else correlation_id
+        return await tracer.trace_pattern_operation(self._operation, pattern_id, request, *further)
 
 
-def _storable(trace: Trace) -> Trace:
-    """Return a trace in a form that the table can hold: callers may give anything."""
-    return trace._replace(
-        operation=str(trace.operation),
-        pattern_id=_or_none(values.identity, trace.pattern_id),
-        error=trace.error and trace.error[:_LONGEST_ERROR],
-        quality_before=_or_none(values.number, trace.quality_before),
-        quality_after=_or_none(values.number, trace.quality_after),
-    )
-
-
-def _or_none(parse: Callable[[str, Any], Any], value: Any) -> Any:
-    try:
-        return None if value is None else parse("", value)
-    except Refusal:
-        return None
-
-
-def _emit_span(trace: Trace, actor: str | None) -> None:
+def _emit_span(trace: Trace, actor: str | None, further: Mapping[str, Any]) -> None:
     if isinstance(telemetry.get_tracer_provider(), telemetry.ProxyTracerProvider):
         return
     end = int(trace.recorded_at.timestamp() * 1e9)
-    trace = _storable(trace)
+    trace = storable(trace)
     attributes: dict[str, Any] = {
+        **{f"pattern_learning.{name}": None if value is None else str(value) for name, value in further.items()},
         "db.system.name": "postgresql",
         "pattern_learning.node": trace.node,
         "pattern_learning.correlation_id": trace.correlation_id,
@@ -253,42 +237,22 @@ def _emit_span(trace: Trace, actor: str | None) -> None:
     span.end(end)
 
 
-_tracer: PatternTracer | None = None
-_beside: dict[int, _Beside] = {}
+_tracer: PatternStorageTracer | None = None
 
 
-async def get_pattern_tracer(actor: str | None = None) -> PatternTracer:
+async def get_pattern_tracer(actor: str | None = None) -> PatternStorageTracer:
     """Return the tracer of this process; the first call starts tracing.
 
     :param actor: name in the traces from now on; ``None`` keeps the present one
     """
     global _tracer
     if _tracer is None:
-        _tracer = PatternTracer()
+        _tracer = PatternStorageTracer()
     if actor is not None:
         _tracer.actor = actor
     return _tracer
 
 
-def active_tracer() -> PatternTracer | None:
+def active_tracer() -> PatternStorageTracer | None:
     """Return the tracer if it is enabled."""
     return _tracer if _tracer is not None and _tracer.enabled else None
-
-
-def attach(pool: Any, connect: Connect) -> None:
-    """Register how to connect to a pool's database without the pool.
-
-    :param pool: an asyncpg pool
-    :param connect: opens a connection
-    """
-    for key, beside in list(_beside.items()):
-        if beside.loop.is_closed():
-            del _beside[key]
-    _beside[id(pool)] = _Beside(pool, asyncio.get_running_loop(), connect)
-
-
-async def detach(pool: Any) -> None:
-    """Write the traces that wait for a pool's database, before the pool is closed."""
-    if _tracer is not None:
-        await _tracer.detach(pool)
-    _beside.pop(id(pool), None)

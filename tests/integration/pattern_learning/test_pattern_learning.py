@@ -484,9 +484,20 @@ def test_trends_by_day_week_and_month_of_utc(learning: LearningDatabase) -> None
         ]
 
         quality = await trend("get_quality_trends")
-        assert [row["avg_quality_improvement"] for row in quality] == [0.125, None, None, 0.5, None]
-        assert (quality[0]["avg_quality_before"], quality[0]["avg_quality_after"]) == (0.5, 0.625)
-        assert (quality[0]["usage_date"], quality[0]["pattern_name"]) == (date(2026, 3, 2), "retry")
+        assert [row["avg_quality_improvement"] for row in quality] == [None, 0.5, None, None, 0.125]
+        assert (quality[4]["avg_quality_before"], quality[4]["avg_quality_after"]) == (0.5, 0.625)
+        assert (quality[4]["usage_date"], quality[4]["pattern_name"]) == (date(2026, 3, 2), "retry")
+        assert await trend("get_quality_trends", period_start=None) == quality
+        # Over all, a row for each template and period with use.
+        of_all = await trend("get_quality_trends", pattern_id=None)
+        assert [(row["usage_date"].day, row["id"], row["pattern_type"], row["usage_count"]) for row in of_all] == [
+            (5, UUID(pattern), "code", 1),
+            (2, UUID(pattern), "code", 2),
+            (2, UUID(other), "code", 1),
+        ]
+        assert [row["avg_quality_improvement"] for row in of_all] == [0.5, 0.125, None]
+        months = await trend("get_quality_trends", pattern_id=None, aggregate_by="month")
+        assert [(row["period"][:10], row["usage_count"]) for row in months] == [("2026-03-01", 3), ("2026-03-01", 1)]
         # Without a start, the plot begins with the first use.
         assert [row["usage_count"] for row in await trend("get_usage_trends", period_start=None)] == [2, 0, 0, 1, 0]
         assert await trend("get_usage_trends", period_start=None, period_end=DAY) == []

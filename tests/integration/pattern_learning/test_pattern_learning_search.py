@@ -121,6 +121,10 @@ def test_misspelt_words_are_found_where_pg_trgm_is(learning: LearningDatabase) -
         assert (await found(layer, "retry_wiht_backof"))[0] == "retry_with_backoff"
         assert await found(layer, "retry_wiht_backof", filters={"language": "go"}) == []
         assert await found(layer, "completely unrelated") == []
+        for row in await layer.do("search", search_query="databse", limit=50):
+            async with layer.manager.acquire() as connection:
+                measured = await connection.fetchval("SELECT apart.similarity($1, $2)", row["pattern_name"], "databse")
+            assert row["name_similarity"] == pytest.approx(measured, abs=1e-6)
         # Where the words are there as they are, nothing merely alike is added.
         assert "retry" not in await found(layer, "entryretrypoint")
         first = await found(layer, "databse", limit=1)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from pattern_learning import ModelContractEffect, NodePatternQueryEffect, track2_integration
+from pattern_learning import ModelContractEffect, NodePatternQueryEffect, trace_writer, track2_integration
 from pattern_learning.track2_integration import get_pattern_tracer
 from tests.conftest import config_of
 from tests.support.learning_database import Layer, LearningDatabase, template
@@ -147,8 +147,8 @@ def test_a_missing_trace_table_costs_only_the_traces(
 def test_a_trace_table_that_does_not_answer_holds_nothing_up(
     learning: LearningDatabase, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(track2_integration, "WRITE_TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setattr(track2_integration, "QUEUE_LENGTH", 50)
+    monkeypatch.setattr(trace_writer, "WRITE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(trace_writer, "QUEUE_LENGTH", 50)
 
     async def work(layer: Layer) -> None:
         tracer = await get_pattern_tracer()
