@@ -163,6 +163,10 @@ class Local:
                 return self._client.create_collection(name, vectors_config=chosen.vectors, metadata=chosen.metadata)
             case "PATCH", ["collections", name]:
                 return self._client.update_collection(name, metadata=sent["metadata"])
+            case "PUT", ["collections", name, "index"]:
+                # The local mode has no indexes; it answers as a server does.
+                self._client.get_collection(name)
+                return {"operation_id": 0, "status": "completed"}
             case "DELETE", ["collections", name]:
                 return self._client.delete_collection(name)
             case _, ["collections", name, "points", *rest]:
@@ -181,14 +185,14 @@ class Local:
                 points = insert.batch if isinstance(insert, models.PointsBatch) else insert.points
                 return _plain(self._client.upsert(name, points=points, update_mode=insert.update_mode))
             case "POST", []:
-                ids, payload, vector = sent["ids"], sent.get("with_payload", True), sent.get("with_vector", False)
+                ids, payload, vector = sent["ids"], _selector(sent), sent.get("with_vector", False)
                 return _plain(self._client.retrieve(name, ids=ids, with_payload=payload, with_vectors=vector))
             case "POST", ["scroll"]:
                 records, following = self._client.scroll(
                     name,
                     limit=sent.get("limit", 10),
                     offset=sent.get("offset"),
-                    with_payload=sent.get("with_payload", True),
+                    with_payload=_selector(sent),
                     with_vectors=sent.get("with_vector", False),
                 )
                 return {"points": _plain(records), "next_page_offset": following}
@@ -205,6 +209,12 @@ class Local:
                 asked = models.QueryRequest.model_validate(sent)
                 return _plain(self._client.query_points(name, query=asked.query, limit=asked.limit or 10))
         raise ValueError(f"Wrong input: {method} points/{'/'.join(rest)}")
+
+
+def _selector(sent: dict[str, Any]) -> Any:
+    """Which payload keys are asked for."""
+    wanted = sent.get("with_payload", True)
+    return models.PayloadSelectorExclude.model_validate(wanted) if isinstance(wanted, dict) else wanted
 
 
 def _plain(value: Any) -> Any:

@@ -172,8 +172,8 @@ class TwoSides:
             value = json.loads(value) if isinstance(value, str) else value
             assert point["code"] == (value.get("code") or "")
             assert point["text"].endswith("\n\nCode:\n" + point["code"])
-            assert (point["pattern_name"], point["file_path"]) == (name, file_path)
-            assert (point["pattern_id"], point["language"]) == (pattern_id, language)
+            assert (point["pattern_name"], point["file_path"]) == (name, file_path or "")
+            assert (point["pattern_id"], point["language"]) == (pattern_id, language or "unknown")
             assert point["metadata"] == (metadata or {})
             assert len(point["vector"]) == self.embedding.dimension
             assert {EMBEDDING_HASH, CONTENT_HASH, SYNC_TIMESTAMP, "created_at", "pattern_type"} <= point.keys()

@@ -1,7 +1,7 @@
 """Read a Qdrant payload of any writer: a field that is null or has a wrong type counts as missing."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,9 +60,12 @@ def read_payload(payload: Any) -> PatternPayload:
     inner = top.get("metadata")
     metadata: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
 
-    def text(*names: str) -> str:
+    def texts(*names: str) -> Iterator[str]:
         found = (source.get(name) for name in names for source in (top, metadata))
-        return next((value for value in found if isinstance(value, str) and value.strip()), "")
+        return (value for value in found if isinstance(value, str) and value.strip())
+
+    def text(*names: str) -> str:
+        return next(texts(*names), "")
 
     def items(name: str) -> int:
         return max(_count_items(top.get(name)), _count_items(metadata.get(name)))
@@ -72,7 +75,7 @@ def read_payload(payload: Any) -> PatternPayload:
         name=text("pattern_name") or UNNAMED,
         code=code,
         description=_more_than_code(text("text"), code) or text("description"),
-        language=text("language") or None,
+        language=next(filter(_says_something, texts("language")), None),
         file_path=text("file_path") or None,
         confidence=confidence_of(top),
         node_type=_node_type(top, metadata),

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +154,24 @@ class Qdrant:
             collection,
             wait=True,
             point_insert_operations=body,  # type: ignore[arg-type]
+        )
+        if answer.result is None:
+            raise ResponseHandlingException(ValueError("an answer without a result"))
+        return answer.result
+
+    async def update_points(self, collection: str, body: bytes) -> Sequence[models.UpdateResult]:
+        """Do encoded operations on points one after the other, and wait until they are done.
+
+        :param collection: the real collection
+        :param body: JSON of ``UpdateOperations``, see https://api.qdrant.tech/api-reference/points/batch-update
+        """
+        if self.config.path or self.config.prefer_grpc:
+            operations = models.UpdateOperations.model_validate_json(body).operations
+            return await self.client.batch_update_points(collection, update_operations=operations, wait=True)
+        answer = await self.client.http.points_api.batch_update(
+            collection,
+            wait=True,
+            update_operations=body,  # type: ignore[arg-type]
         )
         if answer.result is None:
             raise ResponseHandlingException(ValueError("an answer without a result"))

@@ -65,11 +65,13 @@ class StoredCollection:
     :param physical: its real name
     :param vectors: parameters of its unnamed vector; ``None`` if its vectors have names
     :param description: its description
+    :param indexed: payload keys with an index
     """
 
     physical: str
     vectors: models.VectorParams | None
     description: Description
+    indexed: frozenset[str] = frozenset()
 
     @property
     def _unfit(self) -> list[str]:
@@ -164,4 +166,5 @@ def stored_of(physical: str, info: models.CollectionInfo) -> StoredCollection:
             **{field.name: stored.get(field.name) for field in fields(Description) if field.name != "database"},
             database=DatabaseIdentity.read(stored.get("database")),
         ),
+        frozenset(info.payload_schema),
     )

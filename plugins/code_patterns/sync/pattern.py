@@ -26,6 +26,17 @@ TRUNCATED = "truncated"
 unchanged row must not be embedded again when the server's limit is found or changes."""
 SYNC_TIMESTAMP = "sync_timestamp"
 
+PAYLOAD_KEYS = (
+    *("text", "code", "pattern_id", "pattern_name", "pattern_type", "pattern_version", "file_path", "language"),
+    *("metadata", "created_at", EMBEDDING_HASH, CONTENT_HASH, TRUNCATED, SYNC_TIMESTAMP),
+)
+"""All payload keys that the sync writes. Keys of others are left alone."""
+
+NO_LANGUAGE = "unknown"
+"""Language of a pattern without one, in payloads: readers filter by it."""
+NO_FILE_PATH = ""
+"""File path of a pattern without one, in payloads: readers filter by it."""
+
 
 class UnreadableRowError(PatternsError):
     """No pattern can be made of a row's JSON; the text says why."""
@@ -137,8 +148,8 @@ def pattern_of(row: SourceRow, recipe: str) -> Pattern:
         "pattern_name": row.pattern_name,
         "pattern_type": row.pattern_type,
         "pattern_version": row.pattern_version,
-        "file_path": file_path,
-        "language": language,
+        "file_path": file_path or NO_FILE_PATH,
+        "language": language or NO_LANGUAGE,
         "metadata": {} if row.metadata is None else _json(row.metadata, "metadata"),
         "created_at": row.created_at.isoformat() if row.created_at else None,
     }

@@ -175,15 +175,22 @@ class Pipeline:
         if batch.writes:
             await self._before_write()
 
-        async def upsert(some: Sequence[Pattern]) -> None:
-            await self._target.upsert(some, np.stack([vectors[pattern.id] for pattern in some]))
+        def with_vectors(
+            write: Callable[[Sequence[Pattern], Vectors], Awaitable[None]],
+        ) -> Callable[[Sequence[Pattern]], Awaitable[None]]:
+            return lambda some: write(some, np.stack([vectors[pattern.id] for pattern in some]))
 
+        known = {change.id for change in batch.of({Action.CHANGED})}
         started = time.monotonic()
         # Deletions first: a point that was written last shows that the collection is the same, a deleted one does not.
         await self._target.delete([change.id for change in batch.of({Action.DELETE})])
-        dead_letters += await self._write(embeddable, upsert)
+        for write, patterns in (
+            (self._target.upsert, [pattern for pattern in embeddable if pattern.id not in known]),
+            (self._target.update, [pattern for pattern in embeddable if pattern.id in known]),
+        ):
+            dead_letters += await self._write(patterns, with_vectors(write))
         payloads = [change.pattern for change in batch.of({Action.PAYLOAD_ONLY}) if change.pattern]
-        dead_letters += await self._write(payloads, self._target.overwrite_payloads)
+        dead_letters += await self._write(payloads, self._target.set_payloads)
         self._waits.upsert += time.monotonic() - started
         return dead_letters
 

@@ -15,6 +15,9 @@ from code_patterns.sync.identity import DatabaseIdentity
 
 log = logging.getLogger(__name__)
 
+FILTERED_KEYS = frozenset({"language", "pattern_type", "metadata.project_id"})
+"""Payload keys that readers filter by. Qdrant may refuse a filter without an index (strict mode), or take long."""
+
 
 async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity) -> Collection:
     """Create the collection if it does not exist, and its alias if the name is free; describe an existing one.
@@ -41,6 +44,7 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
             )
         _assert_same(qdrant, collection, stored)
         collection = replace(collection, stored=stored)
+    await _index(qdrant, collection)
     return collection if collection.outdated else await publish(qdrant, collection)
 
 
@@ -168,6 +172,23 @@ async def _create(qdrant: Qdrant, collection: Collection, description: Descripti
                 raise
 
     await qdrant.call(f"creating the collection '{physical}'", create)
+
+
+async def _index(qdrant: Qdrant, collection: Collection) -> None:
+    """Make the payload indexes that a collection behind the alias lacks; those of a user's own are the user's choice.
+
+    The embedded storage has none.
+    """
+    physical = collection.physical
+    if qdrant.config.path or physical == collection.name or collection.stored is None:
+        return
+    for field in sorted(FILTERED_KEYS - collection.stored.indexed):
+        await qdrant.call(
+            f"making the payload index '{field}' of '{physical}'",
+            lambda field=field: qdrant.client.create_payload_index(  # type: ignore[misc]
+                physical, field_name=field, field_schema=models.PayloadSchemaType.KEYWORD, wait=True
+            ),
+        )
 
 
 async def _redescribed(qdrant: Qdrant, collection: Collection, description: Description) -> Collection:

@@ -15,7 +15,7 @@ from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import FIRST_ID, PointId
 from code_patterns.sync.identity import Witness
-from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern
+from code_patterns.sync.pattern import SYNC_TIMESTAMP, TRUNCATED, Pattern
 
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
 """Largest request body, unless a single point is larger; Qdrant's default limit is 32 MiB."""
@@ -45,7 +45,7 @@ class PatternTarget:
         return self._last_write
 
     async def upsert(self, patterns: Sequence[Pattern], vectors: Vectors) -> None:
-        """Write whole points.
+        """Write whole points, which the collection does not have yet: an upsert replaces the payload.
 
         :param patterns: what to store
         :param vectors: their vectors, shape (len(patterns), dimension)
@@ -60,36 +60,50 @@ class PatternTarget:
             )
             for pattern, vector in zip(patterns, vectors, strict=True)
         ]
-        for part in _parts([len(point) for point in points]):
+        for part in request_parts([len(point) for point in points]):
             body = b'{"points":[%b]}' % b",".join(points[part])
             await self._write_points("upserting points", lambda body=body: self._put(body))  # type: ignore[misc]
-        if patterns:
-            self._last_write = Witness(patterns[-1].id, now)
-            self._survivor = patterns[-1].id
+        self._wrote(patterns, now)
 
-    async def overwrite_payloads(self, patterns: Sequence[Pattern]) -> None:
-        """Replace payloads and keep the vectors.
+    async def update(self, patterns: Sequence[Pattern], vectors: Vectors) -> None:
+        """Write vectors and payloads of points that the collection has; payload keys of others stay.
+
+        Qdrant merges the keys itself, so that nothing is lost which somebody writes at the same moment. The payload is
+        written last: a run that is killed in between leaves the old hash, and the next one writes the point again.
+
+        :param patterns: what to store
+        :param vectors: their vectors, shape (len(patterns), dimension)
+        :raises PointRejectedError: Qdrant refuses these points
+        """
+        now = datetime.now(UTC)
+        points = [
+            orjson.dumps({"id": str(pattern.id), "vector": vector}, option=orjson.OPT_SERIALIZE_NUMPY)
+            for pattern, vector in zip(patterns, vectors, strict=True)
+        ]
+        payloads = _payload_operations(patterns, now)
+        for part in request_parts([len(point) + len(payload) for point, payload in zip(points, payloads, strict=True)]):
+            whole = [str(pattern.id) for pattern in patterns[part] if TRUNCATED not in pattern.payload]
+            unmark = {"delete_payload": {"keys": [TRUNCATED], "points": whole}}
+            await self._operate(
+                "updating points",
+                [
+                    b'{"update_vectors":{"points":[%b]}}' % b",".join(points[part]),
+                    *([orjson.dumps(unmark)] if whole else []),
+                    *payloads[part],
+                ],
+            )
+        self._wrote(patterns, now)
+
+    async def set_payloads(self, patterns: Sequence[Pattern]) -> None:
+        """Write payloads and keep the vectors; payload keys of others stay.
 
         :raises PointRejectedError: Qdrant refuses these payloads
         """
         now = datetime.now(UTC)
-        stamp = {SYNC_TIMESTAMP: now.isoformat()}
-        for part in _parts([len(orjson.dumps(pattern.payload)) for pattern in patterns]):
-            operations = [
-                models.OverwritePayloadOperation(
-                    overwrite_payload=models.SetPayload(payload=pattern.payload | stamp, points=[str(pattern.id)])
-                )
-                for pattern in patterns[part]
-            ]
-            await self._write_points(
-                "writing payloads",
-                lambda operations=operations: self._client.batch_update_points(  # type: ignore[misc]
-                    self.collection.physical, update_operations=operations, wait=True
-                ),
-            )
-        if patterns:
-            self._last_write = Witness(patterns[-1].id, now)
-            self._survivor = patterns[-1].id
+        payloads = _payload_operations(patterns, now)
+        for part in request_parts([len(payload) for payload in payloads]):
+            await self._operate("writing payloads", payloads[part])
+        self._wrote(patterns, now)
 
     async def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points by id."""
@@ -115,6 +129,15 @@ class PatternTarget:
             now = datetime.now(UTC)
             await self._write("marking a point", lambda: self._stamp(node_id, now))
             self._last_write = Witness(node_id, now)
+
+    def _wrote(self, patterns: Sequence[Pattern], now: datetime) -> None:
+        if patterns:
+            self._last_write = Witness(patterns[-1].id, now)
+            self._survivor = patterns[-1].id
+
+    async def _operate(self, doing: str, operations: Sequence[bytes]) -> None:
+        body = b'{"operations":[%b]}' % b",".join(operations)
+        await self._write_points(doing, lambda: self.qdrant.update_points(self.collection.physical, body))
 
     async def _any_point(self) -> UUID | None:
         records, _ = await self.qdrant.call(
@@ -183,7 +206,16 @@ class PatternTarget:
             ) from None
 
 
-def _parts(sizes: Sequence[int]) -> Iterator[slice]:
+def _payload_operations(patterns: Sequence[Pattern], now: datetime) -> list[bytes]:
+    """Encode one operation for each payload."""
+    stamp = {SYNC_TIMESTAMP: now.isoformat()}
+    return [
+        orjson.dumps({"set_payload": {"payload": pattern.payload | stamp, "points": [str(pattern.id)]}})
+        for pattern in patterns
+    ]
+
+
+def request_parts(sizes: Sequence[int]) -> Iterator[slice]:
     """Cut a batch so that no request is larger than :data:`MAX_REQUEST_BYTES`; a single point is never cut.
 
     :param sizes: bytes of each point's JSON

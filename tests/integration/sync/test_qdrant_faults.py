@@ -241,11 +241,13 @@ def test_strict_mode_that_refuses_every_write_is_one_error_and_no_row_is_blamed(
         "(SELECT id FROM pattern_lineage_nodes LIMIT %s)",
         [changed],
     )
-    qdrant_server.always["upsert"] = faults.STRICT
-    before = qdrant_server.requests["upsert"]
+    qdrant_server.always.update(upsert=faults.STRICT, payload=faults.STRICT)
+    before = qdrant_server.requests.copy()
     with pytest.raises(ConfigurationError, match=r"Max points count limit.*refuses a harmless point too"):
         sides.sync()
-    assert qdrant_server.requests["upsert"] == before + 2
+    # The changed points, and the harmless one.
+    assert qdrant_server.requests["payload"] == before["payload"] + 1
+    assert qdrant_server.requests["upsert"] == before["upsert"] + 1
     qdrant_server.heal()
     assert_nothing_recorded_beyond_the_points(sides)
     assert_the_next_run_repairs(sides, qdrant_server)

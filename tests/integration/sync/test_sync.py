@@ -490,14 +490,14 @@ def test_after_a_broken_parity_the_hourly_run_compares_everything(
     sides.sync("full")
     [(victim,)] = sides.execute("SELECT min(id::text)::uuid FROM pattern_lineage_nodes")
     sides.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another' WHERE id <> %s", [victim])
-    original = PatternTarget.overwrite_payloads
+    original = PatternTarget.set_payloads
 
-    async def overwrite_and_disturb(self: PatternTarget, patterns: list[Any]) -> None:
+    async def set_and_disturb(self: PatternTarget, patterns: list[Any]) -> None:
         await original(self, patterns)
         await self._client.delete(self.collection.physical, points_selector=[str(victim)], wait=True)
 
     with monkeypatch.context() as disturbed:
-        disturbed.setattr(PatternTarget, "overwrite_payloads", overwrite_and_disturb)
+        disturbed.setattr(PatternTarget, "set_payloads", set_and_disturb)
         with pytest.raises(ParityError, match=f"1 patterns still differ .*{victim}"):
             sides.sync("full")
     result = sides.sync()

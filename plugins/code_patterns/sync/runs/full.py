@@ -5,6 +5,7 @@ from uuid import UUID
 
 from code_patterns.errors import ParityError
 from code_patterns.sync.collection import Destination, read_stored
+from code_patterns.sync.curated import carry_over
 from code_patterns.sync.diff import Fingerprint
 from code_patterns.sync.orphans import Points, refuse_lost_table, refuse_mass_delete
 from code_patterns.sync.proof import Proof
@@ -146,6 +147,8 @@ async def _publish(run: RunContext) -> None:
     outdated = run.collection.outdated
     if outdated is None:
         return
+    if outdated != run.collection.physical:
+        await carry_over(run.qdrant, outdated, run.collection.physical)
     run.collection = await publish(run.qdrant, run.collection, rollback=run.settings.rollback)
     if outdated != run.collection.physical:
         run.replaced = outdated
