@@ -57,6 +57,11 @@ FORBIDDEN = {
     "embeddings use quality": ("rooms", "code_patterns/embeddings/base.py", "import code_patterns.quality.score"),
     "quality uses the sync": ("rooms", "code_patterns/quality/score.py", "import code_patterns.sync.pattern"),
     "the sync uses quality": ("rooms", "code_patterns/sync/pattern.py", "import code_patterns.quality.score"),
+    "the sync uses the look at an old installation": (
+        "rooms",
+        "code_patterns/sync/pattern.py",
+        "import code_patterns.adopt.inspection",
+    ),
     "a module without a place": ("rooms", "code_patterns/helpers.py", '"""Odds and ends."""'),
     "the nodes use pattern_learning's operators": (
         "operators",
