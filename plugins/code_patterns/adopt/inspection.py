@@ -23,7 +23,6 @@ from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sql import query
 from code_patterns.sync.capture import refuse_other_than_table
 from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
-from code_patterns.sync.curated import OTHERS
 from code_patterns.sync.diff import EMBEDS, Action, Fingerprint, PointId, decide
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.orphans import Points, refuse_mass_delete
@@ -31,7 +30,7 @@ from code_patterns.sync.pattern import SourceRow
 from code_patterns.sync.publication import read_aliases
 from code_patterns.sync.resolution import resolve
 from code_patterns.sync.source import PatternSource
-from code_patterns.sync.stored_points import StoredPoints
+from code_patterns.sync.stored_points import OTHERS, StoredPoints
 from code_patterns.sync.streams import joined, prefetched
 from code_patterns.sync.sync_settings import SyncSettings
 

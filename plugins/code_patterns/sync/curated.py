@@ -5,30 +5,23 @@ begins without them.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from qdrant_client import models
 
 from code_patterns.servers.qdrant import Qdrant
-from code_patterns.sync.pattern import PAYLOAD_KEYS
-from code_patterns.sync.stored_points import SCROLL_POINTS
+from code_patterns.sync.stored_points import OTHERS, SCROLL_POINTS, KeysOfOthers, keys_of_others
 from code_patterns.sync.target import request_parts
 
 log = logging.getLogger(__name__)
-
-OTHERS = models.PayloadSelectorExclude(exclude=[*PAYLOAD_KEYS])
-"""Selects what the sync does not write."""
-
-Keys = Mapping[Any, Mapping[str, Any]]
-"""Payload keys of others, by id of the point."""
 
 
 async def carry_over(qdrant: Qdrant, old: str, new: str) -> int:
     """Give the points of a collection the payload keys of others that the same points of another one have.
 
-    It can be repeated: keys that are gone from the old points are removed from the new ones.
+    It can be repeated: keys that are gone from the old points are removed from the new ones. A key that is null is left
+    behind, because merging removes such keys.
 
     :param old: the real collection that readers see
     :param new: the real collection that they are about to see
@@ -43,9 +36,9 @@ async def carry_over(qdrant: Qdrant, old: str, new: str) -> int:
                 old, limit=SCROLL_POINTS, offset=start, with_payload=OTHERS, with_vectors=False
             ),
         )
-        wanted = {record.id: record.payload or {} for record in records}
-        found = await _keys_of_others(qdrant, new, list(wanted))
-        differing = {node_id: wanted[node_id] for node_id, keys in found.items() if keys != wanted[node_id]}
+        wanted = {record.id: _filled(record.payload or {}) for record in records}
+        found = await keys_of_others(qdrant, new, list(wanted))
+        differing = {node_id: wanted[node_id] for node_id, keys in found.items() if _filled(keys) != wanted[node_id]}
         if differing:
             changed += len(differing)
             await _write(qdrant, new, differing, found)
@@ -56,18 +49,11 @@ async def carry_over(qdrant: Qdrant, old: str, new: str) -> int:
     return changed
 
 
-async def _keys_of_others(qdrant: Qdrant, collection: str, ids: Sequence[Any]) -> Keys:
-    """Payload keys of others; points that the collection does not have are absent."""
-    if not ids:
-        return {}
-    records = await qdrant.call(
-        f"reading payloads of '{collection}'",
-        lambda: qdrant.client.retrieve(collection, ids=ids, with_payload=OTHERS, with_vectors=False),
-    )
-    return {record.id: record.payload or {} for record in records}
+def _filled(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in keys.items() if value is not None}
 
 
-async def _write(qdrant: Qdrant, collection: str, wanted: Keys, found: Keys) -> None:
+async def _write(qdrant: Qdrant, collection: str, wanted: KeysOfOthers, found: KeysOfOthers) -> None:
     operations: list[bytes] = []
     for node_id, keys in wanted.items():
         if gone := [key for key in found[node_id] if key not in keys]:

@@ -13,10 +13,15 @@ from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
 from code_patterns.sync.identity import Witness
-from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, TRUNCATED
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, PAYLOAD_KEYS, SYNC_TIMESTAMP, TRUNCATED
 
 SCROLL_POINTS = 1000
 _HASHES = [EMBEDDING_HASH, CONTENT_HASH, TRUNCATED]
+
+OTHERS = models.PayloadSelectorExclude(exclude=[*PAYLOAD_KEYS])
+"""Selects the payload keys that the sync does not write."""
+KeysOfOthers = Mapping[Any, Mapping[str, Any]]
+"""Payload keys that the sync does not write, by id of the point as Qdrant gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,21 @@ class StoredPoints:
             lambda: self._qdrant.client.count(self._collection.physical, exact=True),
         )
         return int(result.count)
+
+
+async def keys_of_others(qdrant: Qdrant, collection: str, ids: Sequence[Any]) -> KeysOfOthers:
+    """Payload keys that the sync does not write; points that the collection does not have are absent.
+
+    :param collection: the real collection
+    :param ids: ids as Qdrant takes them
+    """
+    if not ids:
+        return {}
+    records = await qdrant.call(
+        f"reading payloads of '{collection}'",
+        lambda: qdrant.client.retrieve(collection, ids=ids, with_payload=OTHERS, with_vectors=False),
+    )
+    return {record.id: record.payload or {} for record in records}
 
 
 def fingerprint_of(record: models.Record) -> Fingerprint:

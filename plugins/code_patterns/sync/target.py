@@ -16,6 +16,7 @@ from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import FIRST_ID, PointId
 from code_patterns.sync.identity import Witness
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, TRUNCATED, Pattern
+from code_patterns.sync.stored_points import keys_of_others
 
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
 """Largest request body, unless a single point is larger; Qdrant's default limit is 32 MiB."""
@@ -68,7 +69,7 @@ class PatternTarget:
     async def update(self, patterns: Sequence[Pattern], vectors: Vectors) -> None:
         """Write vectors and payloads of points that the collection has; payload keys of others stay.
 
-        Qdrant merges the keys itself, so that nothing is lost which somebody writes at the same moment. The payload is
+        Qdrant merges the keys itself, so that nothing is lost that somebody writes at the same moment. The payload is
         written last: a run that is killed in between leaves the old hash, and the next one writes the point again.
 
         :param patterns: what to store
@@ -80,7 +81,7 @@ class PatternTarget:
             orjson.dumps({"id": str(pattern.id), "vector": vector}, option=orjson.OPT_SERIALIZE_NUMPY)
             for pattern, vector in zip(patterns, vectors, strict=True)
         ]
-        payloads = _payload_operations(patterns, now)
+        payloads = await self._payload_operations(patterns, now)
         for part in request_parts([len(point) + len(payload) for point, payload in zip(points, payloads, strict=True)]):
             whole = [str(pattern.id) for pattern in patterns[part] if TRUNCATED not in pattern.payload]
             unmark = {"delete_payload": {"keys": [TRUNCATED], "points": whole}}
@@ -100,7 +101,7 @@ class PatternTarget:
         :raises PointRejectedError: Qdrant refuses these payloads
         """
         now = datetime.now(UTC)
-        payloads = _payload_operations(patterns, now)
+        payloads = await self._payload_operations(patterns, now)
         for part in request_parts([len(payload) for payload in payloads]):
             await self._operate("writing payloads", payloads[part])
         self._wrote(patterns, now)
@@ -134,6 +135,27 @@ class PatternTarget:
         if patterns:
             self._last_write = Witness(patterns[-1].id, now)
             self._survivor = patterns[-1].id
+
+    async def _payload_operations(self, patterns: Sequence[Pattern], now: datetime) -> list[bytes]:
+        """Encode one operation for each payload.
+
+        Merging removes a key whose new value is null, and readers rely on the key. Such a payload replaces the present
+        one, together with the keys of others that were read just before.
+        """
+        stamp = {SYNC_TIMESTAMP: now.isoformat()}
+        with_nulls = [str(pattern.id) for pattern in patterns if None in pattern.payload.values()]
+        others = await keys_of_others(self.qdrant, self.collection.physical, with_nulls)
+        return [
+            orjson.dumps(
+                {
+                    "overwrite_payload" if str(pattern.id) in others else "set_payload": {
+                        "payload": {**others.get(str(pattern.id), {}), **pattern.payload, **stamp},
+                        "points": [str(pattern.id)],
+                    }
+                }
+            )
+            for pattern in patterns
+        ]
 
     async def _operate(self, doing: str, operations: Sequence[bytes]) -> None:
         body = b'{"operations":[%b]}' % b",".join(operations)
@@ -204,15 +226,6 @@ class PatternTarget:
                 f"{refusal} It refuses a harmless point too, so no pattern is at fault. Raise the collection's limits "
                 f"(strict mode), or see what its configuration has against points of {dimension} dimensions."
             ) from None
-
-
-def _payload_operations(patterns: Sequence[Pattern], now: datetime) -> list[bytes]:
-    """Encode one operation for each payload."""
-    stamp = {SYNC_TIMESTAMP: now.isoformat()}
-    return [
-        orjson.dumps({"set_payload": {"payload": pattern.payload | stamp, "points": [str(pattern.id)]}})
-        for pattern in patterns
-    ]
 
 
 def request_parts(sizes: Sequence[int]) -> Iterator[slice]:

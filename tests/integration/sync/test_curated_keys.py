@@ -98,6 +98,23 @@ def test_every_kind_of_run_keeps_them(sides: TwoSides, own: bool) -> None:
     sides.assert_equal_sides()
 
 
+def test_keys_with_null_stay_for_readers(sides: TwoSides) -> None:
+    """Merging would remove them."""
+    new = rows(3, pattern_name=None, metadata="null")
+    sides.insert(new)
+    sides.execute("UPDATE pattern_lineage_nodes SET created_at = NULL")
+    sides.sync("full")
+    curate(sides, [row["id"] for row in new])
+    nulls = ("pattern_name", "created_at", "metadata")
+    for column, value in (("pattern_version", "2.0.0"), ("pattern_data", json.dumps({"code": "def new(): ..."}))):
+        sides.execute(f"UPDATE pattern_lineage_nodes SET {column} = %s WHERE id <> %s", [value, new[0]["id"]])
+        assert sides.sync().counts["examined"] == 2
+        for point in sides.points().values():
+            assert [point[key] for key in nulls] == [None] * 3
+        assert keys_of_others(sides) == {row["id"]: CURATED for row in new}
+        assert sides.sync("verify").parity == "proven"
+
+
 def test_a_dead_letter_that_is_tried_again_keeps_them(sides: TwoSides) -> None:
     [row] = rows(1)
     sides.insert([row])
@@ -156,6 +173,7 @@ def test_another_model_in_a_new_collection_takes_them_along(sides: TwoSides) -> 
 
     # And back: what was changed, added and removed meanwhile comes along too.
     curate(other, ids[3:4], {"stars": 1})
+    curate(other, ids[4:], {"nothing": None})
     other.with_client(
         lambda client: client.delete_payload(other.collection, keys=["labels", "confidence"], points=[str(ids[0])])
     )
