@@ -1,5 +1,6 @@
 """What a person sees before coming over from the earlier scripts, and that nothing is written by looking."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,14 @@ from psycopg import sql
 from qdrant_client import AsyncQdrantClient, models
 
 from code_patterns.adopt.__main__ import main
+from code_patterns.adopt.commands import commands
+from code_patterns.adopt.old_environment import read_old_environment
+from code_patterns.embeddings.connection import embedding_config
+from code_patterns.servers.connection_models import ConnectionFields
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_connection import postgres_config
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.qdrant_connection import qdrant_config
 from tests.conftest import ROOT, config_of
 from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.faulty_qdrant import QdrantServer
@@ -284,3 +291,58 @@ def test_urls_with_secrets_are_named_by_their_variable(tmp_path: Path, capsys: p
     assert "OLLAMA_BASE_URL does not" in said
     assert '--conn-password "$EMBEDDING_API_KEY"' in said
     assert SECRET not in said
+
+
+AIRFLOW = """#!{python}
+import json, sys
+with open({path!r}, "a") as taken:
+    taken.write(json.dumps(sys.argv[1:]) + "\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        {"DATABASE_URL": "postgresql://me:p%40ss%2Fw%24rd@db.example:5436/patterns?sslmode=require"},
+        {"DATABASE_URL": "host=/run/pg dbname=patterns user=me"},
+        {
+            "POSTGRES_HOST": "db.example",
+            "POSTGRES_DB": "my patterns",
+            "POSTGRES_USER": "me",
+            "POSTGRES_PASSWORD": "p@ss w$rd",
+        },
+    ],
+)
+def test_the_commands_make_the_connections_that_were_looked_at(database: dict[str, str], tmp_path: Path) -> None:
+    """The shell runs them, with an ``airflow`` that only takes down its arguments; Airflow reads what has a URL."""
+    from airflow.models.connection import Connection
+
+    taken = tmp_path / "taken"
+    fake = tmp_path / "airflow"
+    fake.write_text(AIRFLOW.format(python=sys.executable, path=str(taken)))
+    fake.chmod(0o755)
+    rest = {"QDRANT_HOST": "q.example", "QDRANT_API_KEY": "k$ey", "EMBEDDING_MODEL_URL": "http://v:8002/v1"}
+    values = {**database, **rest, "EMBEDDING_MODEL": "a model", "EMBEDDING_API_KEY": "another$key"}
+    old = read_old_environment(write(tmp_path / ".env", values))
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-e", "-c", "\n".join(commands(old, "my patterns"))], env=environment, check=True)
+    *adds, variable = map(json.loads, taken.read_text().splitlines())
+    assert variable == ["variables", "set", "patterns_collection", "my patterns"]
+
+    made = {}
+    for _, _, conn_id, *pairs in adds:
+        given = {name.removeprefix("--conn-"): value for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        if uri := given.get("uri"):
+            read = Connection(conn_id=conn_id, uri=uri)
+            assert read.conn_type == "postgres"
+            given = {"host": read.host, "port": read.port, "schema": read.schema, "login": read.login}
+            given |= {"password": read.password, "extra": read.extra}
+        port = int(given["port"]) if given.get("port") else None
+        texts = {name: given.get(name) or "" for name in ("host", "schema", "login")}
+        made[conn_id] = ConnectionFields(
+            conn_id, port=port, password=given.get("password"), extra=given.get("extra"), **texts
+        )
+    assert postgres_config(made["patterns_postgres"]) == postgres_config(old.postgres.fields)
+    assert qdrant_config(made["patterns_qdrant"]) == qdrant_config(old.qdrant.fields)
+    assert embedding_config(made["patterns_embeddings"]) == embedding_config(old.embeddings.fields)
+    assert qdrant_config(made["patterns_qdrant"]).url == "http://q.example:6333"

@@ -104,6 +104,13 @@ def test_fallbacks() -> None:
     assert read_payload({"metadata": {"complexity": "High"}}).complexity == "high"
 
 
+def test_an_unknown_language_hides_no_known_one() -> None:
+    assert read_payload({"language": "unknown", "metadata": {"language": "go"}}).language == "go"
+    assert read_payload({"language": "unknown", "file_path": ""}).language is None
+    known, unknown = ({"code": CODE, "file_path": "a.py", "language": name} for name in (None, "unknown"))
+    assert score_pattern(known) == score_pattern(unknown)
+
+
 def test_the_embedded_text_is_no_description() -> None:
     text = f"File: a.py\nLanguage: python\nPath: x/a.py\n\nCode:\n{CODE}"
     plain = score_pattern({"code": CODE, "language": "python"})

@@ -15,6 +15,8 @@ from code_patterns.sync.pattern import (
     CONTENT_HASH,
     EMBEDDING_HASH,
     MAX_DEPTH,
+    PAYLOAD_KEYS,
+    SYNC_TIMESTAMP,
     SourceRow,
     UnreadableRowError,
     document_text,
@@ -149,3 +151,9 @@ def test_the_server_and_its_load_are_no_part_of_the_recipe() -> None:
 def test_text_names_what_is_known() -> None:
     assert document_text("f", None, None, "") == "File: f\nLanguage: unknown\nPath: unknown\n\nCode:\n"
     assert document_text(None, None, None, "").startswith("File: unknown\n")
+
+
+def test_all_keys_of_a_payload_are_known_as_the_syncs_own() -> None:
+    """Others' keys are told from ours by this list: one that it lacks would count as somebody else's."""
+    written = pattern_of(row(), RECIPE).marked_truncated().payload.keys() | {SYNC_TIMESTAMP}
+    assert written == set(PAYLOAD_KEYS)
