@@ -53,7 +53,7 @@ class Database:
 
     :ivar tables: names of those of :data:`TABLES` that are there
     :ivar types: number of patterns by type
-    :ivar plan: what ``schema_migration`` would do, in one sentence
+    :ivar plan: what ``schema_migration`` would do, in words
     """
 
     tables: Sequence[str] = ()

@@ -1,6 +1,7 @@
 """Say in words what an inspection found."""
 
 from collections.abc import Iterator, Sequence
+from textwrap import indent
 
 from code_patterns.adopt.inspection import SAMPLED_POINTS, Inspection
 from code_patterns.sync.collection import StoredCollection
@@ -23,7 +24,7 @@ def _database(found: Inspection) -> Iterator[str]:
         told = ", ".join(f"{count:,} {kind}" for kind, count in side.types)
         yield f"  patterns: {told}; only those of the type 'code' are synced"
     if side.plan:
-        yield f"  schema_migration: {side.plan}"
+        yield indent(f"schema_migration: {side.plan}", "  ")
 
 
 def _target(found: Inspection, collection: str) -> Iterator[str]:
