@@ -1,19 +1,65 @@
--- 001 back: removes the views, functions and triggers of migration 001 and those of its tables that hold nothing.
+-- 001 back (in parts): removes the views, functions and triggers of migration 001 and those of its tables that hold nothing.
 --
 -- No row is lost: a table stays when it holds a row, when it existed before migration 001 (its comment does not say
--- "Created by migration 001."), or when a table that stays refers to it. Each one that stays is named in a notice,
+-- "Created by migration 001."), or when a table or view that stays refers to it. Each one that stays is named in a notice,
 -- keeps its columns and constraints, and is adopted again by the next run of 001. The counters of pattern_template_usage
--- go; that run fills them from the events again.
+-- go; that run fills them from the events again. Tables and views of others stay as they are, pattern_relationships of
+-- somebody else among them.
 
-DROP VIEW IF EXISTS v_top_patterns;
-DROP VIEW IF EXISTS v_pattern_quality_trends;
+-- part (each row a statement): what of others depends on the views and functions
+WITH own (classid, oid, name) AS (
+    SELECT 'pg_class'::regclass, oid, 'view ' || relname
+    FROM pg_class
+    WHERE
+        oid IN (
+            to_regclass('v_top_patterns'), to_regclass('v_pattern_quality_trends'),
+            to_regclass('pattern_template_relationships')
+        )
+        AND relkind = 'v'
+        AND obj_description(oid, 'pg_class') LIKE '%Created by migration 001.'
+    UNION ALL
+    SELECT 'pg_proc'::regclass, oid, 'function ' || oid::regprocedure
+    FROM pg_proc
+    WHERE oid IN (
+        to_regprocedure('update_pattern_stats(uuid)'),
+        to_regprocedure('compute_pattern_analytics(timestamptz, timestamptz, uuid)')
+    )
+)
+
+SELECT
+    'refuse' AS word,
+    format('%s depends on %s, which goes. Drop it first.',
+        CASE WHEN rule.oid IS NULL THEN pg_describe_object(found.classid, found.objid, found.objsubid)
+            ELSE 'View ' || rule.ev_class::regclass END, own.name) AS text
+FROM own
+JOIN pg_depend AS found ON found.refclassid = own.classid AND found.refobjid = own.oid AND found.deptype = 'n'
+LEFT JOIN pg_rewrite AS rule ON found.classid = 'pg_rewrite'::regclass AND rule.oid = found.objid
+WHERE rule.oid IS NULL OR rule.ev_class <> own.oid
+UNION ALL
+SELECT 'short', 'DROP VIEW ' || oid::regclass
+FROM own
+WHERE classid = 'pg_class'::regclass;
+
+-- part: triggers of usage events
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats ON pattern_usage_events;
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats_of_changed ON pattern_usage_events;
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats_of_deleted ON pattern_usage_events;
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats_of_truncated ON pattern_usage_events;
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_set_improvement ON pattern_usage_events;
+
+-- part: the trigger of templates
 DROP TRIGGER IF EXISTS zz_pattern_templates_touch ON pattern_templates;
-DROP TRIGGER IF EXISTS zz_pattern_relationships_touch ON pattern_relationships;
+
+-- part (each row a statement): the trigger of relationships
+SELECT
+    'short' AS word,
+    format('DROP TRIGGER zz_pattern_relationships_touch ON %s', tgrelid::regclass) AS text
+FROM pg_trigger
+WHERE
+    tgname = 'zz_pattern_relationships_touch'
+    AND tgrelid IN (to_regclass('pattern_relationships'), to_regclass('pattern_template_relationships'));
+
+-- part: functions
 DROP FUNCTION IF EXISTS pattern_usage_events_update_stats();
 DROP FUNCTION IF EXISTS pattern_usage_events_set_improvement();
 DROP FUNCTION IF EXISTS pattern_learning_touch();
@@ -22,6 +68,7 @@ DROP FUNCTION IF EXISTS update_pattern_stats(uuid);
 DROP FUNCTION IF EXISTS pattern_usage_recount(uuid);
 DROP TABLE IF EXISTS pattern_template_usage;
 
+-- part: empty tables
 DO $drop$
 DECLARE
     candidate text;
@@ -29,8 +76,8 @@ DECLARE
     has_rows boolean;
 BEGIN
     -- Referring tables before the ones they refer to.
-    FOREACH candidate IN ARRAY ARRAY['pattern_analytics', 'pattern_relationships', 'pattern_usage_events',
-        'pattern_templates', 'pattern_quality_metrics', 'pattern_lineage_nodes']
+    FOREACH candidate IN ARRAY ARRAY['pattern_analytics', 'pattern_relationships', 'pattern_template_relationships',
+        'pattern_usage_events', 'pattern_templates', 'pattern_quality_metrics', 'pattern_lineage_nodes']
     LOOP
         CONTINUE WHEN to_regclass(candidate) IS NULL;
         IF obj_description(to_regclass(candidate), 'pg_class') IS NULL
@@ -38,8 +85,12 @@ BEGIN
             RAISE NOTICE 'Table % stays: it existed before migration 001', candidate;
             CONTINUE;
         END IF;
-        EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', candidate);
+        -- Without a lock first, so that nobody waits for a table that stays.
         EXECUTE format('SELECT EXISTS (SELECT FROM %I)', candidate) INTO has_rows;
+        IF NOT has_rows THEN
+            EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', candidate);
+            EXECUTE format('SELECT EXISTS (SELECT FROM %I)', candidate) INTO has_rows;
+        END IF;
         IF has_rows THEN
             RAISE NOTICE 'Table % stays: it holds rows', candidate;
             CONTINUE;
@@ -49,6 +100,16 @@ BEGIN
         LIMIT 1;
         IF FOUND THEN
             RAISE NOTICE 'Table % stays: table % refers to it', candidate, referring;
+            CONTINUE;
+        END IF;
+        SELECT rule.ev_class::regclass INTO referring
+        FROM pg_depend AS found
+        JOIN pg_rewrite AS rule ON found.classid = 'pg_rewrite'::regclass AND rule.oid = found.objid
+        WHERE found.refclassid = 'pg_class'::regclass AND found.refobjid = to_regclass(candidate)
+            AND rule.ev_class <> found.refobjid
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE NOTICE 'Table % stays: view % reads it', candidate, referring;
             CONTINUE;
         END IF;
         EXECUTE format('DROP TABLE %I', candidate);

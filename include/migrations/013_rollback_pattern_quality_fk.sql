@@ -1,35 +1,43 @@
--- 013 back: restores the foreign key from quality scores to lineage.
+-- 013 back (in parts): restores the foreign key from quality scores to lineage.
 --
--- Stops while scores without lineage exist, says how many and how to find them, and changes nothing: whether to
+-- Refused while scores without lineage exist; it says how many and how to find them, and changes nothing: whether to
 -- delete them or to record their lineage is not for a migration to decide.
 
-LOCK TABLE pattern_lineage_nodes, pattern_quality_metrics IN SHARE ROW EXCLUSIVE MODE;
+-- part (each row a statement): the key
+WITH tables AS (
+    SELECT
+        scores.oid,
+        lineage.relkind AS kind,
+        present.convalidated AS is_validated
+    FROM pg_class AS scores
+    JOIN pg_class AS lineage ON lineage.oid = to_regclass('pattern_lineage_nodes')
+    LEFT JOIN pg_constraint AS present
+        ON present.conrelid = scores.oid AND present.conname = 'pattern_quality_metrics_pattern_id_fkey'
+    WHERE scores.oid = to_regclass('pattern_quality_metrics')
+)
 
-DO $restore$
-DECLARE
-    orphans bigint;
-    patterns bigint;
-BEGIN
-    SELECT count(*), count(DISTINCT score.pattern_id) INTO orphans, patterns
+SELECT
+    'check' AS word,
+    $check$SELECT format('%s quality scores of %s patterns have no row in pattern_lineage_nodes, so the foreign key '
+        'pattern_quality_metrics_pattern_id_fkey cannot be restored. Record their lineage, or back them up and delete them. '
+        'They are: SELECT score.* FROM pattern_quality_metrics AS score WHERE NOT EXISTS '
+        '(SELECT FROM pattern_lineage_nodes AS node WHERE node.id = score.pattern_id);', count(*), count(DISTINCT score.pattern_id))
     FROM pattern_quality_metrics AS score
-    WHERE NOT EXISTS (SELECT FROM pattern_lineage_nodes AS node WHERE node.id = score.pattern_id);
-    IF orphans > 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
-            MESSAGE = format('%s quality scores of %s patterns have no row in pattern_lineage_nodes, so the foreign key '
-                'pattern_quality_metrics_pattern_id_fkey cannot be restored.', orphans, patterns),
-            HINT = 'Record their lineage, or back them up and delete them, then roll back again. They are: '
-                'SELECT score.* FROM pattern_quality_metrics AS score WHERE NOT EXISTS '
-                '(SELECT FROM pattern_lineage_nodes AS node WHERE node.id = score.pattern_id);';
-    END IF;
-    IF 'pattern_lineage_nodes'::regclass IN (SELECT partrelid FROM pg_partitioned_table) THEN
-        RAISE NOTICE 'The foreign key is not restored: pattern_lineage_nodes is partitioned';
-    ELSIF NOT EXISTS (
-        SELECT FROM pg_constraint
-        WHERE conrelid = 'pattern_quality_metrics'::regclass AND conname = 'pattern_quality_metrics_pattern_id_fkey'
-    ) THEN
-        ALTER TABLE pattern_quality_metrics
-            ADD CONSTRAINT pattern_quality_metrics_pattern_id_fkey
-            FOREIGN KEY (pattern_id) REFERENCES pattern_lineage_nodes (id) ON DELETE CASCADE;
-    END IF;
-END
-$restore$;
+    WHERE NOT EXISTS (SELECT FROM pattern_lineage_nodes AS node WHERE node.id = score.pattern_id)
+    HAVING count(*) > 0$check$ AS text
+FROM tables
+WHERE is_validated IS NOT TRUE
+UNION ALL
+SELECT 'note', 'The foreign key is not restored: pattern_lineage_nodes is partitioned.'
+FROM tables
+WHERE kind = 'p'
+UNION ALL
+-- New rows are checked from then on; those that exist are looked through afterwards.
+SELECT 'short', 'ALTER TABLE pattern_quality_metrics ADD CONSTRAINT pattern_quality_metrics_pattern_id_fkey '
+    'FOREIGN KEY (pattern_id) REFERENCES pattern_lineage_nodes (id) ON DELETE CASCADE NOT VALID'
+FROM tables
+WHERE kind <> 'p' AND is_validated IS NULL
+UNION ALL
+SELECT 'long', 'ALTER TABLE pattern_quality_metrics VALIDATE CONSTRAINT pattern_quality_metrics_pattern_id_fkey'
+FROM tables
+WHERE kind <> 'p' AND is_validated IS NOT TRUE;

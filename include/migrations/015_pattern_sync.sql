@@ -1,41 +1,27 @@
--- 015: what the sync to Qdrant needs: which rows changed and when, what was deleted, how far it came, what failed.
+-- 015 (in parts): what the sync to Qdrant needs: which rows changed and when, what was deleted, how far it came, what failed.
 --
 -- pattern_lineage_nodes gets two columns without default, so the table is not rewritten. Rows from before have NULL
 -- in them and are found by the full sync only. An existing updated_at column is adopted and survives the rollback.
 -- The writing transaction's id decides what is new: a timestamp or a sequence would miss rows that commit late.
 
-DO $columns$
-DECLARE
-    existing text;
-BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_attribute
-        WHERE attrelid = 'pattern_lineage_nodes'::regclass AND attname = 'sync_xid' AND NOT attisdropped
-    ) THEN
-        ALTER TABLE pattern_lineage_nodes ADD COLUMN sync_xid xid8;
-    END IF;
-    COMMENT ON COLUMN pattern_lineage_nodes.sync_xid IS
-        'Transaction that last changed something the sync reads; NULL before the sync was installed.';
+-- part (each row a statement): whether an existing column updated_at can be used
+SELECT
+    CASE format_type(atttypid, atttypmod) WHEN 'timestamp with time zone' THEN 'note' ELSE 'refuse' END AS word,
+    CASE format_type(atttypid, atttypmod)
+        WHEN 'timestamp with time zone' THEN 'Column pattern_lineage_nodes.updated_at exists and is adopted.'
+        ELSE format('Column pattern_lineage_nodes.updated_at has type %s where timestamp with time zone is needed. Convert it '
+            'first, naming the time zone its values were written in: ALTER TABLE pattern_lineage_nodes '
+            'ALTER COLUMN updated_at TYPE timestamptz USING updated_at AT TIME ZONE ''UTC'';',
+            format_type(atttypid, atttypmod))
+    END AS text
+FROM pg_attribute
+WHERE
+    attrelid = to_regclass('pattern_lineage_nodes')
+    AND attname = 'updated_at'
+    AND NOT attisdropped
+    AND col_description(attrelid, attnum) NOT LIKE '%Created by migration 015.' IS NOT FALSE;
 
-    SELECT format_type(atttypid, atttypmod) INTO existing
-    FROM pg_attribute
-    WHERE attrelid = 'pattern_lineage_nodes'::regclass AND attname = 'updated_at' AND NOT attisdropped;
-    IF NOT FOUND THEN
-        ALTER TABLE pattern_lineage_nodes ADD COLUMN updated_at timestamptz;
-        COMMENT ON COLUMN pattern_lineage_nodes.updated_at IS
-            'When something the sync reads last changed; NULL before the sync was installed. Created by migration 015.';
-    ELSIF existing <> 'timestamp with time zone' THEN
-        RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch',
-            MESSAGE = format('Column pattern_lineage_nodes.updated_at has type %s where timestamp with time zone is needed.',
-                existing),
-            HINT = 'Convert it first, naming the time zone its values were written in: ALTER TABLE pattern_lineage_nodes '
-                'ALTER COLUMN updated_at TYPE timestamptz USING updated_at AT TIME ZONE ''UTC'';';
-    ELSE
-        RAISE NOTICE 'Column pattern_lineage_nodes.updated_at exists and is adopted';
-    END IF;
-END
-$columns$;
-
+-- part: tables and functions
 CREATE TABLE IF NOT EXISTS pattern_sync_tombstones (
     node_id uuid NOT NULL,
     sync_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -222,6 +208,23 @@ BEGIN
     END LOOP;
 END
 $pin$;
+
+-- part: columns and triggers of pattern_lineage_nodes
+DO $columns$
+BEGIN
+    ALTER TABLE pattern_lineage_nodes ADD COLUMN IF NOT EXISTS sync_xid xid8;
+    COMMENT ON COLUMN pattern_lineage_nodes.sync_xid IS
+        'Transaction that last changed something the sync reads; NULL before the sync was installed.';
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'pattern_lineage_nodes'::regclass AND attname = 'updated_at' AND NOT attisdropped
+    ) THEN
+        ALTER TABLE pattern_lineage_nodes ADD COLUMN updated_at timestamptz;
+        COMMENT ON COLUMN pattern_lineage_nodes.updated_at IS
+            'When something the sync reads last changed; NULL before the sync was installed. Created by migration 015.';
+    END IF;
+END
+$columns$;
 
 -- Row triggers fire in the order of their names; these see what a user's own BEFORE triggers made of the row.
 CREATE OR REPLACE TRIGGER zz_pattern_sync_stamp_inserted

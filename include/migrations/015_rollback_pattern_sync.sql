@@ -1,9 +1,37 @@
--- 015 back: removes the sync's triggers, columns and tables.
+-- 015 back (in parts): removes the sync's triggers, columns and tables.
 --
 -- Lost with it: the checkpoints, the run history, the dead letters, and which database this is. After going up again
 -- it counts as another database: run pattern_sync_full once with take_over, which compares everything. A column
 -- updated_at that existed before migration 015 stays. Patterns and Qdrant are not touched.
 
+-- part (each row a statement): whatever depends on the columns
+SELECT
+    'refuse' AS word,
+    format('%s depends on pattern_lineage_nodes.%s, which goes. Drop it first.',
+        CASE WHEN viewing.oid IS NULL THEN pg_describe_object(found.classid, found.objid, found.objsubid)
+            ELSE CASE viewing.relkind WHEN 'v' THEN 'View ' WHEN 'm' THEN 'Materialized view ' ELSE 'A rule on table ' END
+                || viewing.oid::regclass
+        END, attname) AS text
+FROM pg_attribute
+JOIN pg_depend AS found
+    ON found.refclassid = 'pg_class'::regclass AND found.refobjid = attrelid AND found.refobjsubid = attnum
+LEFT JOIN pg_rewrite AS rule ON found.classid = 'pg_rewrite'::regclass AND rule.oid = found.objid
+LEFT JOIN pg_class AS viewing ON viewing.oid = rule.ev_class
+WHERE
+    attrelid = to_regclass('pattern_lineage_nodes')
+    AND NOT attisdropped
+    AND (
+        attname = 'sync_xid'
+        OR attname = 'updated_at' AND col_description(attrelid, attnum) LIKE '%Created by migration 015.'
+    )
+    -- Indexes go with the column, and the triggers of the sync before it.
+    AND NOT (found.classid = 'pg_class'::regclass AND found.deptype = 'a')
+    AND NOT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE found.classid = 'pg_trigger'::regclass AND pg_trigger.oid = found.objid AND starts_with(tgname, 'zz_pattern_sync_')
+    );
+
+-- part: triggers, columns and tables
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_inserted ON pattern_lineage_nodes;
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_copied ON pattern_lineage_nodes;
 DROP TRIGGER IF EXISTS zz_pattern_sync_stamp_updated ON pattern_lineage_nodes;

@@ -1,8 +1,9 @@
--- 016 (not transactional, each row a statement): the index by which the incremental sync finds changed rows.
+-- 016 (in parts): the index by which the incremental sync finds changed rows.
 --
 -- Built without blocking writers. PostgreSQL does not do that for a partitioned table as a whole: there the index is
 -- declared on the table, built on each partition, and attached.
 
+-- part (each row a statement): the index of the table and of each partition
 WITH tables AS (
     SELECT
         oid::regclass AS name,
@@ -11,7 +12,7 @@ WITH tables AS (
         'pattern_lineage_nodes_sync_xid_idx' AS index_name,
         NULL::name AS parent_index
     FROM pg_class
-    WHERE oid = 'pattern_lineage_nodes'::regclass
+    WHERE oid = to_regclass('pattern_lineage_nodes')
     UNION ALL
     SELECT
         partition.relid,
@@ -19,29 +20,38 @@ WITH tables AS (
         pg_class.relkind,
         'pattern_sync_xid_' || partition.relid::oid || '_idx',
         CASE
-            WHEN partition.parentrelid = 'pattern_lineage_nodes'::regclass THEN 'pattern_lineage_nodes_sync_xid_idx'
+            WHEN partition.parentrelid = to_regclass('pattern_lineage_nodes') THEN 'pattern_lineage_nodes_sync_xid_idx'
             ELSE 'pattern_sync_xid_' || partition.parentrelid::oid || '_idx'
         END
-    FROM pg_partition_tree('pattern_lineage_nodes') AS partition
+    FROM pg_partition_tree(to_regclass('pattern_lineage_nodes')) AS partition
     JOIN pg_class ON pg_class.oid = partition.relid
     WHERE partition.level > 0
 )
 
 -- A table that was renamed still has the name for its index.
-SELECT format('ALTER INDEX %s RENAME TO %I', taken.oid::regclass, 'pattern_sync_xid_' || pg_index.indrelid || '_idx')
+SELECT
+    'short' AS word,
+    format('ALTER INDEX %s RENAME TO %I', taken.oid::regclass, 'pattern_sync_xid_' || pg_index.indrelid || '_idx') AS text
 FROM pg_class AS taken
 JOIN pg_index ON pg_index.indexrelid = taken.oid
 WHERE
     taken.oid = to_regclass('pattern_lineage_nodes_sync_xid_idx')
-    AND pg_index.indrelid <> 'pattern_lineage_nodes'::regclass
+    AND pg_index.indrelid <> to_regclass('pattern_lineage_nodes')
 UNION ALL
-SELECT format(
+-- What a broken build has left.
+SELECT 'long', format('DROP INDEX CONCURRENTLY %s', pg_index.indexrelid::regclass)
+FROM pg_index
+JOIN tables ON tables.oid = pg_index.indrelid AND tables.relkind <> 'p'
+JOIN pg_class ON pg_class.oid = pg_index.indexrelid AND pg_class.relname = tables.index_name
+WHERE NOT pg_index.indisvalid
+UNION ALL
+SELECT CASE WHEN relkind = 'p' THEN 'short' ELSE 'long' END, format(
     'CREATE INDEX %s IF NOT EXISTS %I ON %s %s (sync_xid, id) WHERE sync_xid IS NOT NULL',
     CASE WHEN relkind = 'p' THEN '' ELSE 'CONCURRENTLY' END, index_name,
     CASE WHEN relkind = 'p' THEN 'ONLY' ELSE '' END, name)
 FROM tables
 UNION ALL
-SELECT format(
+SELECT 'short', format(
     'ALTER INDEX %I.%I ATTACH PARTITION %I.%I',
     current_schema(), parent_index, (SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE pg_class.oid = tables.oid), index_name)

@@ -71,7 +71,7 @@ LEFT JOIN pattern_quality_metrics AS score
     ON score.quality_score >= tiers.least AND score.quality_score < tiers.below
 GROUP BY tiers.tier, tiers.least
 ORDER BY tiers.least DESC;
-COMMENT ON VIEW v_quality_distribution IS 'Current scores by tier, best first; every tier has a row.';
+COMMENT ON VIEW v_quality_distribution IS 'Current scores by tier, best first; every tier has a row. Created by migration 017.';
 
 CREATE OR REPLACE VIEW v_quality_worst_patterns AS
 SELECT
@@ -107,4 +107,4 @@ SELECT
 FROM pattern_quality_metrics AS score
 LEFT JOIN pattern_lineage_nodes AS node ON node.id = score.pattern_id
 ORDER BY score.quality_score, score.pattern_id;
-COMMENT ON VIEW v_quality_worst_patterns IS 'Current scores with their dimensions, worst first; use it with LIMIT.';
+COMMENT ON VIEW v_quality_worst_patterns IS 'Current scores with their dimensions, worst first; use it with LIMIT. Created by migration 017.';

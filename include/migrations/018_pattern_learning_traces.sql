@@ -1,9 +1,10 @@
--- 018: what the pattern learning storage layer adds: a trace of every operation, and texts to search templates by.
+-- 018 (in parts): what the pattern learning storage layer adds: a trace of every operation, and texts to search templates by.
 --
 -- Existing templates stay as they are and become searchable. The search texts stand in a table of their own, because
 -- every usage event updates counters of its template: if the words were indexed beside the counters, every event would
 -- write them into the index again. Where pg_trgm is installed, an index for misspelt words is made too.
 
+-- part: traces
 CREATE TABLE IF NOT EXISTS pattern_learning_traces (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     recorded_at timestamptz NOT NULL DEFAULT now(),
@@ -35,6 +36,7 @@ COMMENT ON COLUMN pattern_learning_traces.quality_before IS 'Quality before the 
 COMMENT ON COLUMN pattern_learning_traces.quality_after IS 'Quality after the use that was recorded.';
 COMMENT ON COLUMN pattern_learning_traces.actor IS 'Who: the name the tracer was given, else the database role.';
 
+-- part: the table of search texts
 CREATE TABLE IF NOT EXISTS pattern_template_search (
     pattern_id uuid PRIMARY KEY REFERENCES pattern_templates (id) ON UPDATE CASCADE ON DELETE CASCADE,
     content text NOT NULL,
@@ -47,6 +49,7 @@ COMMENT ON COLUMN pattern_template_search.content IS
 COMMENT ON COLUMN pattern_template_search.document IS
     'Words of name and description, also those joined as in AsyncWriter, and the name''s groups of three characters behind ~.';
 
+-- part: functions
 CREATE OR REPLACE FUNCTION pattern_search_apart(joined text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
     SELECT regexp_replace(joined, '([[:lower:][:digit:]])([[:upper:]])', '\1 \2', 'g')
@@ -172,10 +175,13 @@ COMMENT ON FUNCTION pattern_template_search_add() IS 'Make new templates searcha
 CREATE OR REPLACE FUNCTION pattern_template_search_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $function$
 BEGIN
-    UPDATE pattern_template_search
-    SET content = pattern_search_content(NEW.pattern_name, NEW.description),
-        document = pattern_search_document(NEW.pattern_name, NEW.description)
-    WHERE pattern_id = NEW.id;
+    INSERT INTO pattern_template_search (pattern_id, content, document)
+    VALUES (
+        NEW.id,
+        pattern_search_content(NEW.pattern_name, NEW.description),
+        pattern_search_document(NEW.pattern_name, NEW.description)
+    )
+    ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content, document = excluded.document;
     RETURN NULL;
 END
 $function$;
@@ -199,6 +205,7 @@ BEGIN
 END
 $pin$;
 
+-- part: triggers of pattern_templates
 CREATE OR REPLACE TRIGGER zz_pattern_templates_search_add
     AFTER INSERT ON pattern_templates
     REFERENCING NEW TABLE AS inserted
@@ -212,21 +219,37 @@ CREATE OR REPLACE TRIGGER zz_pattern_templates_search_change
     )
     EXECUTE FUNCTION pattern_template_search_change();
 
-INSERT INTO pattern_template_search (pattern_id, content, document)
-SELECT id, pattern_search_content(pattern_name, description), pattern_search_document(pattern_name, description)
-FROM pattern_templates
-ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content, document = excluded.document;
-
-DO $trigram$
+-- part (long): the search texts of the templates that exist
+DO $texts$
 DECLARE
-    extension_schema text;
+    last uuid := '00000000-0000-0000-0000-000000000000';
+    page uuid[];
 BEGIN
-    SELECT extnamespace::regnamespace::text INTO extension_schema FROM pg_extension WHERE extname = 'pg_trgm';
-    IF NOT FOUND THEN
-        RAISE NOTICE 'pg_trgm is not installed: searching templates finds no misspelt words';
-        RETURN;
-    END IF;
-    EXECUTE format('CREATE INDEX IF NOT EXISTS pattern_template_search_similar_idx ON pattern_template_search '
-        'USING gin (content %s.gin_trgm_ops)', extension_schema);
+    LOOP
+        -- Locked against changes, so that no older text replaces a newer one; few at a time, so that nobody waits for long.
+        page := ARRAY(SELECT id FROM pattern_templates WHERE id > last ORDER BY id LIMIT 100 FOR SHARE);
+        EXIT WHEN page = '{}';
+        INSERT INTO pattern_template_search (pattern_id, content, document)
+        SELECT id, pattern_search_content(pattern_name, description), pattern_search_document(pattern_name, description)
+        FROM pattern_templates
+        WHERE id = ANY (page)
+        ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content, document = excluded.document
+        WHERE pattern_template_search.content <> excluded.content;
+        COMMIT;
+        last := page[cardinality(page)];
+    END LOOP;
 END
-$trigram$;
+$texts$;
+
+-- part (each row a statement): the index for misspelt words
+SELECT 'note' AS word, 'pg_trgm is not installed: searching templates finds no misspelt words.' AS text
+WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')
+UNION ALL
+SELECT 'long', 'DROP INDEX CONCURRENTLY ' || indexrelid::regclass
+FROM pg_index
+WHERE indexrelid = to_regclass('pattern_template_search_similar_idx') AND NOT indisvalid
+UNION ALL
+SELECT 'long', format('CREATE INDEX CONCURRENTLY IF NOT EXISTS pattern_template_search_similar_idx ON pattern_template_search '
+    'USING gin (content %s.gin_trgm_ops)', extnamespace::regnamespace)
+FROM pg_extension
+WHERE extname = 'pg_trgm';

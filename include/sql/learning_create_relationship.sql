@@ -1,19 +1,19 @@
 -- asyncpg: relate two templates under an id that the caller made, or change what is given of a relationship that
 -- exists. Sent again because the answer was lost, it finds its own one.
-INSERT INTO pattern_relationships AS existing (
+INSERT INTO pattern_template_relationships AS existing (
     id, source_pattern_id, target_pattern_id, relationship_type, strength, description, context
 )
 VALUES ($7::uuid, $1::uuid, $2::uuid, $3::text, coalesce($4::double precision, 0.5), $5::text, $6::text::jsonb)
 ON CONFLICT (source_pattern_id, target_pattern_id, relationship_type) DO UPDATE SET
     strength = coalesce($4::double precision, existing.strength),
     description = coalesce($5::text, existing.description),
-    context = coalesce($6::text::jsonb, existing.context)
+    context = coalesce($6::text::jsonb, existing.context::jsonb)
 RETURNING
     id,
     source_pattern_id,
     target_pattern_id,
     relationship_type,
-    strength,
+    strength::double precision AS strength,
     description,
     discovered_at,
     updated_at,

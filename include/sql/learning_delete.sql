@@ -7,7 +7,7 @@ RETURNING
     (SELECT count(*) FROM pattern_usage_events AS event WHERE event.pattern_id = template.id) AS usage_events,
     (
         SELECT count(*)
-        FROM pattern_relationships AS relationship
+        FROM pattern_template_relationships AS relationship
         WHERE template.id IN (relationship.source_pattern_id, relationship.target_pattern_id)
     ) AS relationships,
     (SELECT count(*) FROM pattern_analytics AS analytics WHERE analytics.pattern_id = template.id) AS analytics,

@@ -12,8 +12,8 @@ FROM (
     SELECT
         count(*) AS total_patterns,
         count(*) FILTER (WHERE is_deprecated IS NOT TRUE) AS active_patterns,
-        avg(confidence_score) AS avg_confidence,
-        avg(success_rate) AS avg_success_rate
+        avg(confidence_score)::double precision AS avg_confidence,
+        avg(success_rate)::double precision AS avg_success_rate
     FROM pattern_templates
 ) AS templates
 CROSS JOIN (
@@ -30,7 +30,7 @@ CROSS JOIN (
             count(success) AS known,
             count(*) FILTER (WHERE success) AS successes,
             count(quality_improvement) AS measured,
-            sum(quality_improvement) AS improvement
+            sum(quality_improvement)::double precision AS improvement
         FROM pattern_usage_events
         GROUP BY pattern_id
     ) AS of_one

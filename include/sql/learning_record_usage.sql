@@ -4,12 +4,12 @@ WITH recorded AS (
     INSERT INTO pattern_usage_events (id, pattern_id, correlation_id, success /* columns */)
     VALUES ($1::uuid, $2::uuid, $3::uuid, $4::boolean /* values */)
     ON CONFLICT (id) DO NOTHING
-    RETURNING id, pattern_id, used_at, quality_improvement
+    RETURNING id, pattern_id, used_at, quality_improvement::double precision AS quality_improvement
 )
 
 SELECT id, pattern_id, used_at, quality_improvement
 FROM recorded
 UNION ALL
-SELECT id, pattern_id, used_at, quality_improvement
+SELECT id, pattern_id, used_at, quality_improvement::double precision
 FROM pattern_usage_events
 WHERE id = $1::uuid AND pattern_id = $2::uuid AND NOT EXISTS (SELECT FROM recorded);

@@ -4,9 +4,9 @@ SELECT
     template.id /* template columns */,
     relationship.id AS relationship_id,
     relationship.relationship_type,
-    relationship.strength,
+    relationship.strength::double precision AS strength,
     relationship.description AS relationship_description
-FROM pattern_relationships AS relationship
+FROM pattern_template_relationships AS relationship
 JOIN pattern_templates AS template ON template.id = relationship.target_pattern_id
 WHERE relationship.source_pattern_id = $3::uuid AND /* conditions */ true
 ORDER BY

@@ -7,8 +7,8 @@ WITH chosen AS (
         template.pattern_type,
         template.language,
         template.usage_count,
-        template.success_rate,
-        template.confidence_score,
+        template.success_rate::double precision AS success_rate,
+        template.confidence_score::double precision AS confidence_score,
         template.last_used_at
     FROM pattern_templates AS template
     WHERE /* conditions */ true
@@ -33,7 +33,7 @@ SELECT
 FROM chosen
 CROSS JOIN LATERAL (
     SELECT
-        avg(event.quality_improvement) AS avg_quality_improvement,
+        avg(event.quality_improvement)::double precision AS avg_quality_improvement,
         count(*) FILTER (WHERE event.used_at >= now() - interval '30 days') AS recent_usage_count
     FROM pattern_usage_events AS event
     WHERE event.pattern_id = chosen.id

@@ -1,9 +1,9 @@
 -- asyncpg: change what is given of a relationship, named by its id or by its two ends and its type.
-UPDATE pattern_relationships
+UPDATE pattern_template_relationships
 SET
     strength = coalesce($5::double precision, strength),
     description = coalesce($6::text, description),
-    context = coalesce($7::text::jsonb, context)
+    context = coalesce($7::text::jsonb, context::jsonb)
 WHERE
     ($1::uuid IS NULL OR id = $1::uuid)
     AND ($2::uuid IS NULL OR source_pattern_id = $2::uuid)
@@ -14,7 +14,7 @@ RETURNING
     source_pattern_id,
     target_pattern_id,
     relationship_type,
-    strength,
+    strength::double precision AS strength,
     description,
     discovered_at,
     updated_at;

@@ -7,8 +7,10 @@ CREATE TABLE IF NOT EXISTS pattern_schema_migrations (
     state text NOT NULL CHECK (state IN ('applied', 'applying', 'rolling back')),
     run_id text NOT NULL,
     recorded_by text NOT NULL DEFAULT current_user,
-    recorded_at timestamptz NOT NULL DEFAULT now()
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    notes text[] NOT NULL DEFAULT '{}'
 );
+ALTER TABLE pattern_schema_migrations ADD COLUMN IF NOT EXISTS notes text[] NOT NULL DEFAULT '{}';
 COMMENT ON TABLE pattern_schema_migrations IS
     'Migrations this database has seen. Written by the DAG schema_migration only.';
 COMMENT ON COLUMN pattern_schema_migrations.version IS 'Number of the migration.';
@@ -20,3 +22,4 @@ COMMENT ON COLUMN pattern_schema_migrations.state IS
 COMMENT ON COLUMN pattern_schema_migrations.run_id IS 'The run that did it.';
 COMMENT ON COLUMN pattern_schema_migrations.recorded_by IS 'Role that did it.';
 COMMENT ON COLUMN pattern_schema_migrations.recorded_at IS 'When.';
+COMMENT ON COLUMN pattern_schema_migrations.notes IS 'What the run found and decided, such as a table of others that it left alone.';

@@ -14,9 +14,11 @@ from pattern_learning.fields import COLUMNS, FILTERS, TEMPLATE, Field
 _CAST = {"jsonb": "text::jsonb"}
 # unnest() would take an array of arrays apart, so lists and documents are sent as text.
 _ARRAY = {"jsonb": "text", "text[]": "text"}
-# Documents are read as text too, so that they are the same on a pool that decodes them. Times that Python does not have
-# (infinite, before year 1, after year 9999) are null, as in the payloads of the sync.
+# Adopted tables keep their types: numeric for double precision, varchar[] for text[], json for jsonb. Documents are
+# read as text too, so that they are the same on a pool that decodes them. Times that Python does not have (infinite,
+# before year 1, after year 9999) are null, as in the payloads of the sync.
 _READ = {
+    "double precision": "{0}::double precision",
     "jsonb": "{0}::text",
     "timestamptz": "CASE WHEN {0} >= '0001-01-01 00:00+00' AND {0} < '10000-01-01 00:00+00' THEN {0} END",
 }
@@ -96,12 +98,13 @@ def _filtered(name: str, null: tuple[str, ...], valued: tuple[str, ...], first: 
 
 def _condition(field: Field, number: int) -> str:
     if field.name == "tags":
-        return f"template.tags @> {_parameter(field, number)}"
+        return f"template.tags::text[] @> {_parameter(field, number)}"
     if field.name == "is_deprecated":
         return f"coalesce(template.is_deprecated, false) = {_parameter(field, number)}"
     if field.name.startswith("min_"):
         return f"template.{TEMPLATE[field.name.removeprefix('min_')].name} >= {_parameter(field, number)}"
-    return f"template.{field.name} = {_parameter(field, number)}"
+    column = f"template.{field.name}" + ("::jsonb" if field.sql_type == "jsonb" else "")
+    return f"{column} = {_parameter(field, number)}"
 
 
 def _parameter(field: Field, number: int) -> str:

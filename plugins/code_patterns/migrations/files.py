@@ -3,6 +3,8 @@
 import hashlib
 import re
 from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
 from pathlib import Path
 
 from code_patterns.errors import ConfigurationError
@@ -10,8 +12,35 @@ from code_patterns.migrations.statements import first_words
 from code_patterns.sql import MIGRATIONS
 
 _FILE_NAME = re.compile(r"(?P<version>\d{3})_(?P<rollback>rollback_)?[a-z0-9_]+\.sql")
-_NOT_TRANSACTIONAL = re.compile(r"-- \d{3}[^\n:]*\(not transactional(?P<generating>, each row a statement)?\)")
+_IN_PARTS = re.compile(r"-- \d{3}[^\n:]*\(in parts\)")
+_NOT_TRANSACTIONAL = re.compile(r"-- \d{3}[^\n:]*\(not transactional\)")
+_PART = re.compile(r"^-- part(?: \((?P<kind>[a-z ]+)\))?: (?P<title>.*)$", re.MULTILINE)
 _TRANSACTION_CONTROL = {"ABORT", "BEGIN", "COMMIT", "END", "PREPARE", "RELEASE", "ROLLBACK", "SAVEPOINT", "START"}
+
+
+class Kind(Enum):
+    """How a part of a file is run; the values are the words for it in a file."""
+
+    SHORT = "short"
+    """In one transaction, which waits for a table only for a moment and then tries again."""
+    LONG = "long"
+    """One statement outside a transaction, which takes no lock that readers or writers wait for."""
+    STATEMENTS = "each row a statement"
+    """A query that changes nothing. Its rows are statements and findings: see :mod:`.findings`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a file.
+
+    :param title: what it is about; empty if it is the whole file
+    :param kind: how it is run
+    :param sql: its text
+    """
+
+    title: str
+    kind: Kind
+    sql: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -32,14 +61,40 @@ class Script:
 
     @property
     def transactional(self) -> bool:
-        """Whether it runs in a transaction; a first line ``-- NNN (not transactional): ...`` says that it cannot."""
-        return not _NOT_TRANSACTIONAL.match(self.sql)
+        """Whether it runs in one transaction; its first line says otherwise."""
+        return not _NOT_TRANSACTIONAL.match(self.sql) and not self.in_parts
 
     @property
-    def generating(self) -> bool:
-        """Whether it is a query whose rows are the statements to run; its first line says ``each row a statement``."""
-        match = _NOT_TRANSACTIONAL.match(self.sql)
-        return match is not None and match["generating"] is not None
+    def in_parts(self) -> bool:
+        """Whether it has parts that are run one after the other; its first line says ``(in parts)``.
+
+        Such a file does what is left to do. After an interruption it is run again from its first part.
+        """
+        return bool(_IN_PARTS.match(self.sql))
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts in their order; one if the file is not in parts.
+
+        :raises ConfigurationError: a part has a kind that does not exist
+        """
+        if not self.in_parts:
+            return (Part("", Kind.SHORT if self.transactional else Kind.LONG, self.sql),)
+        marks = list(_PART.finditer(self.sql))
+        ends = [mark.start() for mark in marks[1:]] + [len(self.sql)]
+        return tuple(
+            Part(mark["title"], self._kind(mark["kind"] or Kind.SHORT.value), self.sql[mark.end() : end])
+            for mark, end in zip(marks, ends, strict=True)
+        )
+
+    def _kind(self, word: str) -> Kind:
+        try:
+            return Kind(word)
+        except ValueError:
+            raise ConfigurationError(
+                f"Migration file {self.name}.sql has a part of the unknown kind '{word}'. Use one of: "
+                f"{', '.join(kind.value for kind in Kind)}."
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -87,14 +142,16 @@ def read_migrations(folder: Path = MIGRATIONS) -> tuple[Migration, ...]:
 
 def _read(path: Path) -> Script:
     script = Script(path.stem, path.read_text("utf-8"))
-    words = first_words(script.sql)
-    if own := _TRANSACTION_CONTROL.intersection(words):
-        raise ConfigurationError(
-            f"Migration file {path.name} uses {min(own)}. It runs in the runner's transaction and must not end it."
-        )
-    if not script.transactional and len(words) != 1:
-        raise ConfigurationError(
-            f"Migration file {path.name} is not transactional and holds {len(words)} statements. Give each its own "
-            "file: PostgreSQL would run several in one transaction."
-        )
+    for part in script.parts:
+        words = first_words(part.sql)
+        if own := _TRANSACTION_CONTROL.intersection(words):
+            raise ConfigurationError(
+                f"Migration file {path.name} uses {min(own)}. It runs in the runner's transaction and must not end it."
+            )
+        if part.kind is not Kind.SHORT and len(words) != 1:
+            what = f"Part '{part.title}' of migration file {path.name}" if part.title else f"Migration file {path.name}"
+            raise ConfigurationError(
+                f"{what} is not transactional and holds {len(words)} statements. Give each its own part or file: "
+                "PostgreSQL would run several in one transaction."
+            )
     return script

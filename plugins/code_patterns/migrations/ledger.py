@@ -1,5 +1,6 @@
 """The table ``pattern_schema_migrations``: which migrations a database has seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ class Entry:
     :param checksum: SHA-256 of the forward file as it was run
     :param rollback_checksum: SHA-256 of the rollback file at that time
     :param state: ``applied``, or what a run was doing when it died; only files without a transaction leave that
+    :param notes: what its run found and decided, such as a table that it left alone
     """
 
     version: int
@@ -28,6 +30,7 @@ class Entry:
     checksum: str
     rollback_checksum: str
     state: State
+    notes: Sequence[str] = ()
 
     @property
     def dirty(self) -> bool:
@@ -48,10 +51,13 @@ def read(connection: psycopg.Connection[Any]) -> tuple[Entry, ...]:
         return tuple(cursor.execute(query("migration_ledger_read")))
 
 
-def record(connection: psycopg.Connection[Any], migration: Migration, state: State, run_id: str) -> None:
+def record(
+    connection: psycopg.Connection[Any], migration: Migration, state: State, run_id: str, notes: Sequence[str] = ()
+) -> None:
     """Write or overwrite the entry of a migration.
 
     :param run_id: the caller's name of the run
+    :param notes: what the run found and decided
     """
     connection.execute(
         query("migration_ledger_record"),
@@ -62,6 +68,7 @@ def record(connection: psycopg.Connection[Any], migration: Migration, state: Sta
             "rollback_checksum": migration.rollback.checksum,
             "state": state,
             "run_id": run_id,
+            "notes": list(notes),
         },
     )
 

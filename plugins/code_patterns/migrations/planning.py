@@ -1,11 +1,12 @@
 """Which migrations to run, given what a database has seen."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.files import Migration, Script
+from code_patterns.migrations.findings import Findings
 from code_patterns.migrations.ledger import Entry
 
 Direction = Literal["up", "down"]
@@ -31,8 +32,10 @@ class Step:
         """The files to run, in order."""
         if self.direction == "down":
             return (self.migration.rollback,)
-        # Forward files keep what exists. Without a transaction that may be an invalid index.
-        clean_up = self.repair or (self.again and not self.migration.forward.transactional)
+        # Forward files keep what exists. Without a transaction that may be an invalid index. A file in parts sees to
+        # that itself, and does what is left to do.
+        forward = self.migration.forward
+        clean_up = not forward.in_parts and (self.repair or (self.again and not forward.transactional))
         return (self.migration.rollback, self.migration.forward) if clean_up else (self.migration.forward,)
 
 
@@ -44,12 +47,16 @@ class Plan:
     :param version: the newest version the database has now; 0 is none
     :param direction: ``up`` or ``down``
     :param steps: in the order in which they run
+    :param notes: what a person should know: what is left as it is and why, what was decided by earlier runs
+    :param obstacles: why the run would be refused before it changes anything, each with what to do
     """
 
     address: str
     version: int
     direction: Direction
     steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -60,7 +67,28 @@ class Plan:
         to_do = "apply" if self.direction == "up" else "roll back"
         notes = {(True, False): " (repair)", (False, True): " (again)"}
         names = [f"  {step.migration.forward.name}{notes.get((step.repair, step.again), '')}" for step in self.steps]
-        return "\n".join([f"{state}.", f"{len(self.steps)} to {to_do}:", *names])
+        refused = ["It would be refused:", *(f"  {obstacle}" for obstacle in self.obstacles)] if self.obstacles else []
+        return "\n".join([f"{state}.", f"{len(self.steps)} to {to_do}:", *names, *refused])
+
+    @property
+    def refusal(self) -> str:
+        """Why the run is refused, for the error."""
+        return f"{self.address} cannot be migrated as it is, and nothing was changed: {self._reasons}"
+
+    @property
+    def _reasons(self) -> str:
+        if len(self.obstacles) == 1:
+            return self.obstacles[0]
+        return " ".join(f"({number}) {reason}" for number, reason in enumerate(self.obstacles, 1))
+
+    def informed(self, findings: Findings, entries: Sequence[Entry]) -> "Plan":
+        """Return the plan with what was found in the database.
+
+        :param findings: what the files of the plan say about the database
+        :param entries: the ledger, with the notes of earlier runs
+        """
+        earlier = (note for entry in entries for note in entry.notes)
+        return replace(self, notes=tuple(dict.fromkeys((*findings.notes, *earlier))), obstacles=findings.obstacles)
 
     @property
     def sql(self) -> str:

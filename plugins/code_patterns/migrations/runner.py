@@ -12,16 +12,15 @@ import psycopg
 from code_patterns import schema
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations import ledger
-from code_patterns.migrations.files import Migration, Script, read_migrations
+from code_patterns.migrations.execution import patiently, run_part
+from code_patterns.migrations.files import Migration, read_migrations
+from code_patterns.migrations.findings import find
 from code_patterns.migrations.planning import Direction, Plan, Step, check_unchanged, make_plan
 from code_patterns.migrations.session import LOCK_WAIT_SECONDS, check, check_lock, explained, migrating, reading
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.sql import MIGRATIONS
 
 log = logging.getLogger(__name__)
-
-LOCK_TIMEOUT_SECONDS = 10
-"""How long a file may wait for a table: meanwhile everyone else queues up behind it."""
 
 _SHOWN_DIFFERENCES = 20
 
@@ -77,12 +76,13 @@ def apply(
     folder: Path = MIGRATIONS,
     wait_seconds: float = LOCK_WAIT_SECONDS,
 ) -> MigrationResult:
-    """Run the migrations that are due, one after the other.
+    """Run the migrations that are due, one after the other, so that nobody waits for long.
 
-    Each file runs whole in its own transaction, together with its entry in the ledger. If it fails, nothing of it
-    remains, and the files before it stay. A file marked as not transactional is recorded before and after. If a run
-    dies in between, the next one runs the file's rollback and then the file again. A second run at the same time waits,
-    and then finds nothing to do. On the way up, an applied migration that has lost something is run again.
+    Whatever forbids one of them is found before anything is changed. A file runs whole in one transaction, together
+    with its entry in the ledger; if it fails, nothing of it remains. A file in parts, or one outside a transaction, is
+    recorded before and after; if a run dies in between, the next one goes on with it. The files before it stay. A
+    second run at the same time waits, and then finds nothing to do. On the way up, an applied migration that has lost
+    something is run again.
 
     :param config: the database, reached directly and not through a pooler
     :param direction: ``up`` or ``down``
@@ -97,9 +97,13 @@ def apply(
     done: list[int] = []
     with migrating(config, wait_seconds) as connection:
         with explained(config, connection, "Preparing the migration failed"):
-            ledger.create(connection)
             todo = _make_plan(connection, config, migrations, direction, target, folder)
+            if todo.obstacles:
+                raise ConfigurationError(todo.refusal)
+            ledger.create(connection)
         log.info("%s", todo.summary)
+        for note in todo.notes:
+            log.info("Note: %s", note)
         for step in todo.steps:
             started = time.monotonic()
             _run(connection, config, step, run_id, done)
@@ -152,42 +156,45 @@ def _make_plan(
     entries = ledger.read(connection)
     version = max((entry.version for entry in entries), default=0)
     damaged = schema.missing_facts(version, schema.actual_facts(connection), folder) if direction == "up" else {}
-    return make_plan(config.address, migrations, entries, direction, target, set(damaged.values()))
+    todo = make_plan(config.address, migrations, entries, direction, target, set(damaged.values()))
+    return todo.informed(find(connection, (script for step in todo.steps for script in step.scripts)), entries)
 
 
 def _run(connection: psycopg.Connection[Any], config: PostgresConfig, step: Step, run_id: str, done: list[int]) -> None:
     before = f"Done before it in this run: {', '.join(f'{version:03d}' for version in done) or 'nothing'}."
     script = step.scripts[-1]
+    failed = f"Migration file {script.name}.sql failed"
     if script.transactional and not step.repair:
-        aftermath = f"Nothing of this file remains. {before} Remove the cause and run schema_migration again."
-        failed = f"Migration file {script.name}.sql failed"
-        with explained(config, connection, failed, aftermath), connection.transaction():
+
+        def whole() -> None:
             check_lock(connection, config)
-            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'".encode())
-            _execute(connection, script)
+            for part in script.parts:
+                connection.execute(part.sql.encode())
             _finish(connection, step, run_id)
+
+        log.info("Running %s.sql", script.name)
+        aftermath = f"Nothing of this file remains. {before} Remove the cause and run schema_migration again."
+        with explained(config, connection, failed, aftermath):
+            patiently(connection, whole)
         return
-    aftermath = f"It is recorded as unfinished: the next run of schema_migration cleans up and repeats it. {before}"
-    with explained(config, connection, f"Migration file {script.name}.sql failed", aftermath):
+    aftermath = f"It is recorded as unfinished: the next run of schema_migration goes on with it. {before}"
+    with explained(config, connection, failed, aftermath):
         check_lock(connection, config)
-        ledger.record(connection, step.migration, "applying" if step.direction == "up" else "rolling back", run_id)
+        found = find(connection, step.scripts)
+        if found.obstacles:
+            raise ConfigurationError(f"{failed} at {config.address}: {' '.join(found.obstacles)} {before}")
+        doing: ledger.State = "applying" if step.direction == "up" else "rolling back"
+        ledger.record(connection, step.migration, doing, run_id, found.notes)
         for each in step.scripts:
-            _execute(connection, each)
-        _finish(connection, step, run_id)
+            log.info("Running %s.sql", each.name)
+            for part in each.parts:
+                check_lock(connection, config)
+                run_part(connection, each, part)
+        _finish(connection, step, run_id, found.notes)
 
 
-def _execute(connection: psycopg.Connection[Any], script: Script) -> None:
-    log.info("Running %s.sql", script.name)
-    # Without parameters psycopg sends the text unchanged: several statements, and % is only a character.
-    made = connection.execute(script.sql.encode())
-    if script.generating:
-        for (statement,) in made.fetchall():
-            log.info("%s", statement)
-            connection.execute(statement.encode())
-
-
-def _finish(connection: psycopg.Connection[Any], step: Step, run_id: str) -> None:
+def _finish(connection: psycopg.Connection[Any], step: Step, run_id: str, notes: Sequence[str] = ()) -> None:
     if step.direction == "up":
-        ledger.record(connection, step.migration, "applied", run_id)
+        ledger.record(connection, step.migration, "applied", run_id, notes)
     else:
         ledger.forget(connection, step.migration)

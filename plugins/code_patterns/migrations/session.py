@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 
 from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.schema import expected_names
 from code_patterns.servers.locks import Lock, holds_blocking, take_blocking
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.postgres_errors import Kind, diagnose, explain
+from code_patterns.servers.postgres_errors import Kind, diagnose, explain, quoted
 from code_patterns.servers.postgres_inquiry import inquire_blocking
 from code_patterns.servers.postgres_psycopg import connect_blocking
 from code_patterns.sql import query
@@ -104,12 +105,18 @@ def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> N
 def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
     """Make sure that migrations can run here.
 
-    :raises ConfigurationError: read-only server, no schema, or no right to create tables in it
+    :raises ConfigurationError: a pooler, a read-only server, no schema, or rights that the login lacks in it
     """
     row = connection.execute(query("migration_session")).fetchone()
     if row is None:
         raise ConfigurationError(f"{config.address} gave no answer about itself. Does a proxy stand in between?")
-    read_only, schema, may_create, ledger_schema = row
+    read_only, schema, may_create, ledger_schema, process = row
+    if process != connection.info.backend_pid:
+        raise ConfigurationError(
+            f"{config.address} is behind a pooler such as PgBouncer, which may cut off long statements and share the "
+            f"lock of the run. Migrations need a direct connection: name the host and port of PostgreSQL itself in "
+            f"'{config.conn_id}' for this DAG."
+        )
     if read_only:
         raise ConfigurationError(
             f"PostgreSQL at {config.address} takes no changes: it is a standby or set to read-only. Point "
@@ -130,6 +137,32 @@ def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
             f"{config.address} was migrated in schema {ledger_schema}, but login '{config.user}' creates tables in "
             f"schema {schema}. Put {ledger_schema} first on its search_path."
         )
+    _check_owner(connection, config)
+
+
+def _check_owner(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
+    relations, functions = expected_names()
+    owned = connection.execute(
+        query("migration_owners"), {"relations": list(relations), "functions": list(functions)}
+    ).fetchall()
+    if not owned:
+        return
+    login = quoted(config.user)
+    # To make somebody a member of a superuser would be too much.
+    grants = [
+        f"GRANT {quoted(owner)} TO {login};" for owner in sorted({who for _, who, is_super in owned if not is_super})
+    ]
+    changes = [f"ALTER {_in_sql(name)} OWNER TO {login};" for name, _, _ in owned]
+    raise ConfigurationError(
+        f"Login '{config.user}' does not own what migrations change in {config.address}: "
+        f"{', '.join(f'{name} (of {owner})' for name, owner, _ in owned)}. Use the login of the owner, or let a "
+        f"superuser run {' '.join(grants) + ' or ' if grants else ''}{' '.join(changes)}"
+    )
+
+
+def _in_sql(name: str) -> str:
+    kind, _, rest = name.partition(" ")
+    return f"{kind.upper()} {rest}"
 
 
 def _lock(config: PostgresConfig) -> Lock:

@@ -78,5 +78,9 @@ class PatternMigrationOperator(StoppableOperator):
         plan = self.run_blocking(lambda: runner.plan(config, request.direction, request.target))
         for script in (script for step in plan.steps for script in step.scripts):
             log.info("%s.sql:\n%s", script.name, script.sql)
+        for note in plan.notes:
+            log.info("Note: %s", note)
+        for obstacle in plan.obstacles:
+            log.warning("Refused: %s", obstacle)
         tell(context, plan.summary)
         return {"version": plan.version, "versions": [step.migration.version for step in plan.steps]}

@@ -30,8 +30,8 @@ def test_the_projects_own_migrations_keep_the_rules() -> None:
         "019_pattern_search_index",
     ]
     assert migrations[1].rollback.name == "013_rollback_pattern_quality_fk"
-    assert [migration.version for migration in migrations if not migration.forward.transactional] == [16, 19]
-    assert [migration.version for migration in migrations if not migration.rollback.transactional] == [16, 19]
+    assert [migration.version for migration in migrations if migration.forward.transactional] == [17]
+    assert [migration.version for migration in migrations if migration.forward.in_parts] == [1, 13, 14, 15, 16, 18]
 
 
 @pytest.mark.parametrize(
