@@ -208,6 +208,9 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
             WHERE attrelid = to_regclass('pattern_relationships') AND attname = 'strength' AND NOT attisdropped
         )
         OR EXISTS (
+            SELECT FROM pg_class WHERE oid = to_regclass('pattern_relationships') AND relkind NOT IN ('r', 'p')
+        )
+        OR EXISTS (
             SELECT FROM pg_constraint
             WHERE
                 contype = 'f'
