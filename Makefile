@@ -38,6 +38,7 @@ bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and sto
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.triggers
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.verification --size $(or $(SIZE),small)
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.migrations --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning --size $(or $(SIZE),small)
 

@@ -21,6 +21,7 @@ DOCUMENTS = {
     "sync": "README.md",
     "triggers": "docs/sync.md",
     "verification": "docs/sync.md",
+    "migrations": "docs/adopt.md",
     "quality": "docs/quality.md",
     "learning": "docs/pattern_learning.md",
 }

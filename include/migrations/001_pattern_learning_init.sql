@@ -13,10 +13,10 @@
 -- pattern_template_relationships. Everywhere else that name is a view of pattern_relationships, so that code has one name
 -- for both.
 --
--- Replaced: a foreign key between the tables below that has another rule for deletions; a plain view v_top_patterns or
--- v_pattern_quality_trends that lacks documented columns and that nothing depends on; a function
--- update_pattern_stats(uuid) or compute_pattern_analytics(timestamptz, timestamptz, uuid) of other parameters or result.
--- Other views, materialised views, and functions of these names with other arguments stay as they are.
+-- Replaced: a foreign key between the tables below that has another rule for deletions. Renamed to ..._of_before until a
+-- rollback: a plain view v_top_patterns or v_pattern_quality_trends that lacks documented columns and that nothing depends
+-- on; a function update_pattern_stats(uuid) or compute_pattern_analytics(timestamptz, timestamptz, uuid) of other
+-- parameters or result. Other views, materialized views, and functions of these names with other arguments stay.
 --
 -- Two repairs of derived data in adopted tables: pattern_analytics keeps only the newest row of a period, and
 -- quality_improvement is recomputed where it disagrees with quality_after - quality_before.
@@ -438,6 +438,7 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
 ), functions AS (
     SELECT
         routine.oid,
+        wanted.name,
         (
             SELECT string_agg(DISTINCT CASE
                 WHEN found.classid = 'pg_rewrite'::regclass
@@ -576,18 +577,19 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
     FROM views
     WHERE is_ours IS NOT TRUE AND (lacks = '{}' OR relkind <> 'v' OR read_by IS NOT NULL)
     UNION ALL
-    SELECT 3, 0, 'note', format('View %s is replaced: it has no %s, and nothing depends on it.', name, array_to_string(lacks, ', '))
+    SELECT 3, 0, 'note', format('View %s has no %s, and nothing depends on it: it becomes %s, and a rollback gives it its '
+        'name again.', name, array_to_string(lacks, ', '), name || '_of_before')
     FROM views
     WHERE is_ours IS NOT TRUE AND lacks <> '{}' AND relkind = 'v' AND read_by IS NULL
     UNION ALL
     SELECT 3, 0, 'refuse', format('Function %s has other parameters or another result than the one that is needed under this '
         'name, and these depend on it: %s. Give it another name, under which they go on using it: '
         'ALTER FUNCTION %s RENAME TO %I;', oid::regprocedure, used_by, oid::regprocedure,
-        split_part(oid::regproc::text, '.', 1) || '_of_before')
+        name || '_of_before')
     FROM functions
     WHERE used_by IS NOT NULL
     UNION ALL
-    SELECT 3, 0, 'note', format('Function %s is replaced by the one of this project.', oid::regprocedure)
+    SELECT 3, 0, 'note', format('Function %s becomes %s, and a rollback gives it its name again.', oid::regprocedure, name || '_of_before')
     FROM functions
     WHERE used_by IS NULL
 
@@ -729,11 +731,11 @@ COMMENT ON VIEW pattern_template_relationships IS
     FROM relationships
     WHERE NOT are_apart
     UNION ALL
-    SELECT 41, 0, 'short', format('DROP VIEW %I', name)
+    SELECT 41, 0, 'short', format('ALTER VIEW %I RENAME TO %I', name, name || '_of_before')
     FROM views
     WHERE is_ours IS NOT TRUE AND lacks <> '{}' AND relkind = 'v' AND read_by IS NULL
     UNION ALL
-    SELECT 42, 0, 'short', format('DROP FUNCTION %s', oid::regprocedure)
+    SELECT 42, 0, 'short', format('ALTER FUNCTION %s RENAME TO %I', oid::regprocedure, name || '_of_before')
     FROM functions
 )
 
@@ -1082,7 +1084,21 @@ DECLARE
 BEGIN
     -- What is derived from the events can be derived again: no commit waits for the disk.
     SET synchronous_commit = off;
-    FOR counted IN SELECT DISTINCT pattern_id FROM pattern_usage_events
+    -- Both are seen as of one moment, and the triggers change both in one transaction: what differs was written before
+    -- there were triggers.
+    FOR counted IN
+        SELECT coalesce(event.pattern_id, usage.pattern_id)
+        FROM (
+            SELECT
+                pattern_id,
+                count(*) AS events,
+                count(success) AS known,
+                count(*) FILTER (WHERE success) AS successes
+            FROM pattern_usage_events
+            GROUP BY pattern_id
+        ) AS event
+        FULL JOIN pattern_template_usage AS usage ON usage.pattern_id = event.pattern_id
+        WHERE (event.events, event.known, event.successes) IS DISTINCT FROM (usage.events, usage.known, usage.successes)
     LOOP
         -- The lock of the triggers: whoever holds it has counted all events of the template that others can see.
         PERFORM FROM pattern_templates AS template WHERE template.id = counted FOR NO KEY UPDATE;

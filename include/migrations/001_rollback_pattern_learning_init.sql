@@ -40,6 +40,14 @@ SELECT 'short', 'DROP VIEW ' || oid::regclass
 FROM own
 WHERE classid = 'pg_class'::regclass;
 
+-- part (each row a statement): the views that had these names before
+SELECT 'short' AS word, format('ALTER VIEW %s RENAME TO %I', oid::regclass, replace(relname, '_of_before', '')) AS text
+FROM pg_class
+WHERE
+    oid IN (to_regclass('v_top_patterns_of_before'), to_regclass('v_pattern_quality_trends_of_before'))
+    AND relkind = 'v'
+    AND to_regclass(replace(relname, '_of_before', '')) IS NULL;
+
 -- part: triggers of usage events
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats ON pattern_usage_events;
 DROP TRIGGER IF EXISTS zz_pattern_usage_events_update_stats_of_changed ON pattern_usage_events;
@@ -67,6 +75,14 @@ DROP FUNCTION IF EXISTS compute_pattern_analytics(timestamptz, timestamptz, uuid
 DROP FUNCTION IF EXISTS update_pattern_stats(uuid);
 DROP FUNCTION IF EXISTS pattern_usage_recount(uuid);
 DROP TABLE IF EXISTS pattern_template_usage;
+
+-- part (each row a statement): the functions that had these names before
+SELECT 'short' AS word, format('ALTER FUNCTION %s RENAME TO %I', oid::regprocedure, replace(proname, '_of_before', '')) AS text
+FROM pg_proc
+WHERE oid IN (
+    to_regprocedure('update_pattern_stats_of_before(uuid)'),
+    to_regprocedure('compute_pattern_analytics_of_before(timestamptz, timestamptz, uuid)')
+);
 
 -- part: empty tables
 DO $drop$

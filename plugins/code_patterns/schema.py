@@ -52,8 +52,8 @@ def missing_facts(version: int, actual: Collection[str], folder: Path = MIGRATIO
     """Return what must be true at a version and is not, and which migration made it so.
 
     Not compared are keys of partitioned tables, which must hold the partition key, and what was adopted: the default
-    that a column already had, integers in place of numbers, and views of others. Where the relationships of templates
-    have a table of their own, it counts as the documented one.
+    that a column already had, integers in place of numbers, views of others, and what a later migration takes back.
+    Where the relationships of templates have a table of their own, it counts as the documented one.
 
     :param actual: from :func:`actual_facts`
     """
@@ -68,10 +68,14 @@ def missing_facts(version: int, actual: Collection[str], folder: Path = MIGRATIO
     for view in others:
         left += (f"view {view}", f"column {view}.")
     references = [f"REFERENCES {table}(" for table in tables]
+    lasting = expected_facts(sys.maxsize, folder)
     return {
         fact: since
         for fact, since in expected_facts(version, folder).items()
-        if fact not in actual and not fact.startswith(left) and not any(reference in fact for reference in references)
+        if fact in lasting
+        and fact not in actual
+        and not fact.startswith(left)
+        and not any(reference in fact for reference in references)
     }
 
 

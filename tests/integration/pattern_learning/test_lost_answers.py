@@ -54,7 +54,7 @@ WRITES: dict[str, tuple[bytes, Callable[[list[str]], dict[str, Any]], dict[str, 
     ),
     "update_stats": (b"COMMIT", lambda ids: {"pattern_id": ids[0]}, {}, {"usage_count": 0}),
     "create_relationship": (
-        b"INSERT INTO pattern_relationships",
+        b"INSERT INTO pattern_template_relationships",
         related,
         {"pattern_relationships": 1},
         {"created": True, "strength": 0.25},
