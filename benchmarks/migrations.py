@@ -70,14 +70,14 @@ _ANY = "(SELECT md5((1 + random() * 400)::int::text)::uuid)"
 WRITES = {
     "pattern_lineage_nodes": (
         "INSERT INTO pattern_lineage_nodes (pattern_id, pattern_data) VALUES (gen_random_uuid()::text, '{}')",
-        "UPDATE pattern_lineage_nodes SET usage_count = usage_count + 1 WHERE id = " + _ANY,
+        "UPDATE pattern_lineage_nodes SET usage_count = usage_count + 1 WHERE id = " + _ANY,  # noqa: S608
     ),
     "pattern_quality_metrics": (
         "INSERT INTO pattern_quality_metrics (pattern_id, quality_score) VALUES (gen_random_uuid(), 0.5)",
     ),
     "pattern_templates": (
         "INSERT INTO pattern_templates (pattern_name, pattern_type) VALUES (gen_random_uuid()::text, 'code')",
-        "UPDATE pattern_templates SET description = 'other' WHERE id = " + _ANY,
+        "UPDATE pattern_templates SET description = 'other' WHERE id = " + _ANY,  # noqa: S608
     ),
     "pattern_usage_events": ("INSERT INTO pattern_usage_events (success, pattern_id) SELECT true, " + _ANY,),
 }

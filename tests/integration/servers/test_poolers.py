@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.migrations.runner import verify
+from code_patterns.migrations.runner import apply, plan, verify
 from code_patterns.servers.postgres import PostgresConfig
 from tests.integration.servers.test_postgres_session import assert_sessions_are_settled, failures
 from tests.support import postgres_proxy
@@ -99,6 +99,15 @@ def test_session_mode_works(sides: TwoSides, kind: str, tmp_path: Path) -> None:
         assert learning.use(store, min_pool_size=2)
     sides.postgres = server
     sides.assert_equal_sides()
+
+
+@pytest.mark.parametrize("kind", ["imitated", "pgbouncer", "ignoring"])
+def test_migrations_are_refused_in_session_mode_too(sides: TwoSides, kind: str, tmp_path: Path) -> None:
+    with pooler(sides.postgres, kind, "session", tmp_path) as config:
+        for attempt in (lambda: plan(config, "up", None), lambda: apply(config, "down", 0, "run")):
+            with pytest.raises(ConfigurationError, match=r"behind a pooler such as PgBouncer.*direct connection"):
+                attempt()
+    assert verify(sides.postgres).version
 
 
 @pytest.mark.parametrize("kind", ["imitated", "pgbouncer", "ignoring"])
