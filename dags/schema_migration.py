@@ -1,8 +1,8 @@
 """### Schema of the patterns database
 
 Migrates the PostgreSQL tables of this bundle to a version, forward or back. `plan` shows what would run, with its
-SQL. `apply` runs it. `verify` compares the database with the files and the expected schema. Existing tables are adopted
-with their rows; the head of each file in `include/migrations` says what it leaves alone.
+SQL, what is left as it is, and what forbids it. `apply` runs it. `verify` compares the database with the files and the
+expected schema. Existing tables are adopted as they are, and others may use them meanwhile (`docs/adopt.md`).
 
 - **Schedule**: none. Run it before the first sync, and after a deployment with new migrations.
 - **Params**:
@@ -10,15 +10,15 @@ with their rows; the head of each file in `include/migrations` says what it leav
   - `direction`: `up` or `down`.
   - `target`: the version to end at; empty means the newest. `down` needs it. 0 removes everything: empty tables that
     migrations made are dropped, tables with rows stay.
-- **Connections**: `patterns_postgres`, with the owner of the tables as login. Connect to the server itself: behind a
-  pooler in transaction mode, such as PgBouncer, the lock that keeps two runs apart is lost.
+- **Connections**: `patterns_postgres`, with the owner of the tables as login. Connect to the server itself: a pooler
+  such as PgBouncer is refused.
 - **Variables**: none.
 - **A re-run** reads in the table `pattern_schema_migrations` what is applied, and does the rest. A migration that has
   lost something since, such as a trigger or an index, is applied again; the plan marks it with "(again)". Two runs at
-  the same time wait for each other. If a run is killed or told to stop in the middle of a file, nothing of that file
-  remains. Files that build an index without blocking writers cannot run in a transaction: the next run cleans them up
-  and repeats them.
-- **When it fails**: the last lines of the task log name the file, the cause and what to do. Files before the failed one
+  the same time wait for each other. If a run is killed or told to stop in the middle of a file, the next run goes on
+  with it.
+- **When it fails**: the last lines of the task log name the file, the cause and what to do. "Cannot be migrated as it
+  is" means that nothing was changed; the message says what to mend. Otherwise files before the failed one
   stay applied. Remove the cause and trigger the DAG again; Airflow never retries `apply`. For "Edited since they ran",
   restore the files that were applied. A rollback of 013 changes nothing while scores without lineage exist; it says how
   many there are.

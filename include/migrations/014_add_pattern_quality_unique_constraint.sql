@@ -66,6 +66,7 @@ DO $duplicates$
 DECLARE
     last uuid := '00000000-0000-0000-0000-000000000000';
     next uuid;
+    doubled uuid[];
     looked bigint;
     gone bigint;
     removed bigint := 0;
@@ -81,7 +82,12 @@ BEGIN
     END IF;
     LOOP
         -- A page begins with the last pattern of the page before it, whose first row is the one that stays.
-        WITH page AS (
+        SELECT
+            count(*),
+            array_agg(id) FILTER (WHERE position > 1),
+            (array_agg(pattern_id ORDER BY pattern_id DESC))[1]
+        INTO looked, doubled, next
+        FROM (
             SELECT id, pattern_id, row_number() OVER (
                 PARTITION BY pattern_id ORDER BY measurement_timestamp DESC NULLS LAST, id DESC
             ) AS position
@@ -92,17 +98,10 @@ BEGIN
                 ORDER BY pattern_id, measurement_timestamp DESC NULLS LAST, id DESC
                 LIMIT 5000
             ) AS rows
-        ), deleted AS (
-            DELETE FROM pattern_quality_metrics AS score
-            USING page
-            WHERE score.id = page.id AND page.position > 1
-            RETURNING score.id
-        )
-        SELECT
-            (SELECT count(*) FROM page),
-            (SELECT count(*) FROM deleted),
-            (SELECT pattern_id FROM page ORDER BY pattern_id DESC LIMIT 1)
-        INTO looked, gone, next;
+        ) AS page;
+        -- A statement of its own: in a WITH, PostgreSQL refuses it where somebody's rule does something beside.
+        DELETE FROM pattern_quality_metrics WHERE id = ANY (doubled);
+        GET DIAGNOSTICS gone = ROW_COUNT;
         COMMIT;
         removed := removed + gone;
         IF gone > 0 AND removed / 500000 > (removed - gone) / 500000 THEN

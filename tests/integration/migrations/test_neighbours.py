@@ -401,6 +401,14 @@ def test_a_duplicate_that_somebody_refers_to_is_not_deleted(empty_database: str)
     assert rows(empty_database, "SELECT right(metric::text, 1) FROM reviews") == [("2",)]
 
 
+def test_a_rule_that_does_something_beside_deleting_is_no_obstacle(empty_database: str) -> None:
+    audit = "CREATE TABLE audit (id uuid); CREATE RULE audited AS ON DELETE TO pattern_quality_metrics "
+    scores(empty_database, f"{audit} DO ALSO INSERT INTO audit VALUES (OLD.id);")
+    up(empty_database)
+    assert rows(empty_database, "SELECT right(id::text, 1) FROM audit") == [("1",)]
+    assert rows(empty_database, "SELECT quality_score FROM pattern_quality_metrics") == [(0.2,)]
+
+
 def test_a_rule_that_keeps_rows_from_being_deleted_is_named(empty_database: str) -> None:
     scores(empty_database, "CREATE RULE keep AS ON DELETE TO pattern_quality_metrics DO INSTEAD NOTHING;")
     with pytest.raises(ConfigurationError, match=r"Rule keep of table .*DISABLE RULE keep;"):
