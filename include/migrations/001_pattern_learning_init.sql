@@ -644,7 +644,9 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
         (0, 'short', CASE WHEN EXISTS (SELECT FROM pg_constraint WHERE conrelid = oid AND conname = proof)
             THEN 'SELECT' ELSE format('ALTER TABLE %I ADD CONSTRAINT %I CHECK (%I IS NOT NULL) NOT VALID', table_name, proof, name) END),
         (1, 'long', format('ALTER TABLE %I VALIDATE CONSTRAINT %I', table_name, proof)),
-        (2, 'short', format('ALTER TABLE %I ALTER COLUMN %I SET NOT NULL, DROP CONSTRAINT %I', table_name, name, proof))
+        -- Not in one statement: that would drop the proof first, and look through the table after all.
+        (2, 'short', format('ALTER TABLE %I ALTER COLUMN %I SET NOT NULL; ALTER TABLE %I DROP CONSTRAINT %I',
+            table_name, name, table_name, proof))
     ) AS steps (step, word, text)
     WHERE NOT is_new AND is_filled AND NOT is_missing AND required AND NOT is_required
     UNION ALL
