@@ -54,6 +54,29 @@ def test_up_again_and_down(database: str, run_dag: Callable[..., Outcome]) -> No
     assert tables(database) == 1
 
 
+def test_the_dry_run_shows_what_is_decided_and_what_forbids_it(database: str, run_dag: Callable[..., Outcome]) -> None:
+    tables = (ROOT / "tests" / "support" / "databases" / "lineage_neighbour.sql").read_bytes()
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(tables)
+        connection.execute("CREATE TABLE pattern_templates (id text PRIMARY KEY)")
+    planned = run_dag("schema_migration", "plan")
+    assert planned.state == "success"
+    assert "Note: pattern_relationships is not the table of this project" in planned.log
+    assert "Refused: Column pattern_templates.id has type text where uuid is needed." in planned.log
+    refused = run_dag("schema_migration", "apply", dry_run=False)
+    assert refused.state == "failed"
+    assert "cannot be migrated as it is, and nothing was changed: Column pattern_templates.id" in refused.message
+    assert tables_with(database, "pattern_schema_migrations") == 0
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP TABLE pattern_templates")
+    assert run_dag("schema_migration", "verify", dry_run=False).state == "success"
+
+
+def tables_with(dsn: str, name: str) -> int:
+    with psycopg.connect(dsn) as connection:
+        return len(connection.execute("SELECT FROM pg_tables WHERE tablename = %s", [name]).fetchall())
+
+
 def test_a_way_down_without_a_target_is_one_clear_message(database: str, run_dag: Callable[..., Outcome]) -> None:
     failed = run_dag("schema_migration", "plan", dry_run=False, direction="down")
     assert failed.state == "failed"

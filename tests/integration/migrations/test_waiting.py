@@ -154,6 +154,21 @@ def test_a_trigger_that_keeps_duplicates_is_named(empty_database: str) -> None:
         up(empty_database)
 
 
+def test_a_column_becomes_required_without_a_look_at_every_row(empty_database: str) -> None:
+    rows(
+        empty_database,
+        "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb);"
+        "INSERT INTO pattern_lineage_nodes VALUES (gen_random_uuid(), '{}')",
+    )
+    script = read_migrations()[0].forward
+    heard: list[str] = []
+    with psycopg.connect(empty_database, autocommit=True, options="-c client_min_messages=debug1") as connection:
+        connection.add_notice_handler(lambda notice: heard.append(notice.message_primary or ""))
+        run_part(connection, script, script.parts[0])
+    needed = 'existing constraints on column "pattern_lineage_nodes.pattern_data" are sufficient to prove'
+    assert any(message.startswith(needed) for message in heard)
+
+
 def test_keys_of_tables_with_rows_are_built_beside_their_users(old_database: str) -> None:
     """No statement that takes long runs in a transaction, where its lock would stay."""
     long = {"CREATE INDEX", "VALIDATE CONSTRAINT", "CREATE UNIQUE INDEX"}
