@@ -381,7 +381,7 @@ def test_what_cannot_be_adopted_is_named_and_left_alone(empty_database: str, set
     assert facts(empty_database) == before
     planned = plan(config_of(empty_database), "up", None)
     assert re.search(message, " ".join(planned.obstacles))
-    assert "It would be refused: " in planned.summary
+    assert "It would be refused:" in planned.summary
 
 
 def test_a_trigram_index_only_where_the_extension_is(empty_database: str, migrated_database: str) -> None:
