@@ -183,6 +183,8 @@ def test_existing_tables_with_data_end_at_the_same_schema(old_database: str, fre
         "trigger CREATE TRIGGER old_improvement BEFORE INSERT ON pattern_usage_events "
         "FOR EACH ROW EXECUTE FUNCTION old_improvement()",
         *(fact for fact in facts(old_database) if fact.startswith("function old_improvement()")),
+        *(fact for fact in facts(old_database) if "v_top_patterns_of_before" in fact),
+        *(fact for fact in facts(old_database) if fact.startswith("function update_pattern_stats_of_before(")),
     }
     assert verify(config_of(old_database)).facts == len(fresh_facts)
 
