@@ -149,6 +149,7 @@ async def _plan(postgres: PostgresConfig, found: Inspection) -> None:
     try:
         plan = await asyncio.to_thread(runner.plan, postgres, "up", None)
         found.database.plan = plan.summary
+        found.blockers.extend(plan.obstacles)
     except ConfigurationError as error:
         found.blockers.append(str(error))
 
