@@ -18,9 +18,9 @@ FROM (
         date_trunc($1::text, event.used_at AT TIME ZONE 'UTC') AS period,
         count(*) AS usage_count,
         count(event.quality_improvement) AS measured_count,
-        avg(event.quality_before) AS avg_quality_before,
-        avg(event.quality_after) AS avg_quality_after,
-        avg(event.quality_improvement) AS avg_quality_improvement,
+        avg(event.quality_before)::double precision AS avg_quality_before,
+        avg(event.quality_after)::double precision AS avg_quality_after,
+        avg(event.quality_improvement)::double precision AS avg_quality_improvement,
         avg(event.success::int)::double precision AS success_rate
     FROM pattern_usage_events AS event
     WHERE event.used_at >= $2::timestamptz AND event.used_at < $3::timestamptz

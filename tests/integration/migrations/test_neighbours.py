@@ -268,6 +268,9 @@ def test_the_storage_layer_works_on_the_learning_tables_of_before(empty_database
         assert recorded["quality_improvement"] == 0.5
         await layer.do("update", pattern_id=pattern, data={"context": {"b": 2}, "tags": ["z"]})
         assert (await layer.do("get_effectiveness", pattern_id=pattern))["avg_quality_improvement"] == 0.5
+        for which in ({"pattern_id": pattern}, {}):
+            for row in await layer.do("get_quality_trends", **which):
+                assert all(isinstance(row[name], float | None) for name in row if name.startswith("avg_"))
         assert {type(value) for row in await layer.do("get_top") for value in row.values()}.isdisjoint({Jsonb})
         await layer.do("get_global_stats")
         await layer.do("batch_insert", patterns=[template("other", template_code="x", tags=["t"], context={"c": 3})])
