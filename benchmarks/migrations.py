@@ -113,9 +113,12 @@ def main() -> None:
     size = parser.parse_args().size
     with Servers.running() as servers, _adoptable(servers, SIZES[size]) as dsn:
         lines = list(_rows(servers, dsn, SIZES[size]))
+        with psycopg.connect(dsn) as connection:
+            version, fsync = connection.info.server_version // 10_000, connection.execute("SHOW fsync").fetchone()
     conditions = (
-        f"{SIZES[size]:,} rows in each of three tables and {SIZES[size] // EVENTS:,} templates; a writer every "
-        f"{WRITER_SECONDS * 1000:.0f} ms and a reader every {READER_SECONDS * 1000:.0f} ms in each of the four"
+        f"PostgreSQL {version}, fsync {fsync[0] if fsync else ''}; {SIZES[size]:,} rows in each of three tables and "
+        f"{SIZES[size] // EVENTS:,} templates; a writer every {WRITER_SECONDS * 1000:.0f} ms and a reader every "
+        f"{READER_SECONDS * 1000:.0f} ms in each of the four"
     )
     save("migrations", conditions, lines, size=size)
 
