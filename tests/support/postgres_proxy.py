@@ -181,7 +181,8 @@ def before(server: PostgresConfig, **behaviour: bool | bytes | str) -> Iterator[
     proxy.port = listener.getsockname()[1]
 
     def handle(client: socket.socket) -> None:
-        with client, suppress(OSError):
+        # A socket that another thread has closed is a ValueError for select.
+        with client, suppress(OSError, ValueError):
             _serve(proxy, client)
 
     def accept() -> None:

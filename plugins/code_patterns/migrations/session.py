@@ -24,6 +24,9 @@ LOCK_SPACE = "code_patterns migration"
 LOCK_WAIT_SECONDS = 900.0
 """How long a run waits for another one to finish."""
 
+_SHOWN = 10
+"""Most objects that an error names."""
+
 
 @contextmanager
 def explained(
@@ -153,10 +156,14 @@ def _check_owner(connection: psycopg.Connection[Any], config: PostgresConfig) ->
         f"GRANT {quoted(owner)} TO {login};" for owner in sorted({who for _, who, is_super in owned if not is_super})
     ]
     changes = [f"ALTER {_in_sql(name)} OWNER TO {login};" for name, _, _ in owned]
+    shown = ", ".join(f"{name} (of {owner})" for name, owner, _ in owned[:_SHOWN])
+    remedy = " ".join(changes)
+    if len(owned) > _SHOWN:
+        shown, remedy = f"{len(owned)} objects, such as {shown}", f"the {len(owned)} statements that the log lists"
+        log.warning("To make '%s' the owner of each:\n%s", config.user, "\n".join(changes))
     raise ConfigurationError(
-        f"Login '{config.user}' does not own what migrations change in {config.address}: "
-        f"{', '.join(f'{name} (of {owner})' for name, owner, _ in owned)}. Use the login of the owner, or let a "
-        f"superuser run {' '.join(grants) + ' or ' if grants else ''}{' '.join(changes)}"
+        f"Login '{config.user}' does not own what migrations change in {config.address}: {shown}. Use the login of the "
+        f"owner, or let a superuser run {' '.join(grants) + ' or ' if grants else ''}{remedy}"
     )
 
 

@@ -736,6 +736,21 @@ def test_the_owner_of_the_database_needs_no_superuser(postgres_server: str, empt
     rows(empty_database, f"DROP OWNED BY {role} CASCADE")
 
 
+def test_many_objects_of_others_are_listed_in_the_log(
+    empty_database: str, role: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    up(empty_database)
+    rows(empty_database, f"GRANT USAGE, CREATE ON SCHEMA public TO {role}")
+    with pytest.raises(
+        ConfigurationError, match=r"not own .*: \d\d objects, such as .* \d\d statements .*log"
+    ) as caught:
+        plan(as_role(empty_database, role), "up", None)
+    assert len(str(caught.value)) < 1000
+    for kind in ("TABLE pattern_lineage_nodes", "VIEW v_top_patterns", "FUNCTION update_pattern_stats(uuid)"):
+        assert f'ALTER {kind} OWNER TO "{role}";' in caplog.text.splitlines()
+    rows(empty_database, f"DROP OWNED BY {role} CASCADE")
+
+
 def test_missing_rights_are_named(old_database: str, role: str) -> None:
     rows(old_database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     with pytest.raises(
