@@ -7,13 +7,13 @@ were graded. It writes the table into ``docs/quality.md``.
 
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import put
 from code_patterns.quality import QualityScore, score_pattern
 
 GOLD = Path(__file__).parent / "gold"
@@ -105,11 +105,7 @@ def main() -> None:
     """Score, print and write the table; fail if the composite agrees too little."""
     some = graded()
     text = table(some)
-    page = PAGE.read_text("utf-8")
-    pattern = re.compile(re.escape(BEGIN) + r".*" + re.escape(END), re.DOTALL)
-    if not pattern.search(page):
-        sys.exit(f"{PAGE.name} has no place for the table: {BEGIN} ... {END}")
-    PAGE.write_text(pattern.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page), "utf-8")
+    put(PAGE, BEGIN, END, text)
     print(text)
     if (found := _agreement(some, lambda one: one.grade)) < LEAST:
         sys.exit(f"The composite agrees with the grades by {found:.2f}, less than {LEAST}.")

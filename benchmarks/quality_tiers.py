@@ -7,8 +7,6 @@ minified, reduced to stubs, cut at 500 characters, and with good fields beside t
 
 import ast
 import copy
-import re
-import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import put
 from benchmarks.patterns import functions
 from benchmarks.servers import ROOT
 from code_patterns.quality import QualityScore, score_pattern
@@ -204,11 +203,7 @@ def main() -> None:
     """Score, and write table and plot."""
     found = groups()
     text = table(found)
-    page = PAGE.read_text("utf-8")
-    pattern = re.compile(re.escape(BEGIN) + r".*" + re.escape(END), re.DOTALL)
-    if not pattern.search(page):
-        sys.exit(f"{PAGE.name} has no place for the table: {BEGIN} ... {END}")
-    PAGE.write_text(pattern.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page), "utf-8")
+    put(PAGE, BEGIN, END, text)
     PLOT.write_text(plot(found), "utf-8")
     print(text)
 

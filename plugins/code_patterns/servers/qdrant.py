@@ -155,9 +155,7 @@ class Qdrant:
             wait=True,
             point_insert_operations=body,  # type: ignore[arg-type]
         )
-        if answer.result is None:
-            raise ResponseHandlingException(ValueError("an answer without a result"))
-        return answer.result
+        return _present(answer.result)
 
     async def update_points(self, collection: str, body: bytes) -> Sequence[models.UpdateResult]:
         """Do encoded operations on points one after the other, and wait until they are done.
@@ -173,9 +171,13 @@ class Qdrant:
             wait=True,
             update_operations=body,  # type: ignore[arg-type]
         )
-        if answer.result is None:
-            raise ResponseHandlingException(ValueError("an answer without a result"))
-        return answer.result
+        return _present(answer.result)
+
+
+def _present(result: Result | None) -> Result:
+    if result is None:
+        raise ResponseHandlingException(ValueError("an answer without a result"))
+    return result
 
 
 async def refuse_old_qdrant(qdrant: Qdrant) -> str:

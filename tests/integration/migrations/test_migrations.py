@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from code_patterns.errors import ConfigurationError, OutageError
@@ -705,16 +703,6 @@ def test_damage_to_the_schema_is_found(migrated_database: str, damage: str, fact
 
 
 # --- other roles
-
-
-@pytest.fixture
-def role(postgres_server: str) -> Iterator[str]:
-    """A login without any privilege, and with the password "secret"."""
-    name = f"role_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(name)))
-        yield name
-        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
 def as_role(dsn: str, role: str) -> PostgresConfig:

@@ -2,13 +2,11 @@
 
 import re
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
@@ -422,16 +420,6 @@ def test_a_rule_that_keeps_rows_from_being_deleted_is_named(empty_database: str)
 
 
 # --- other schemas and roles
-
-
-@pytest.fixture
-def role(postgres_server: str) -> Iterator[str]:
-    """A login without any privilege, and with the password "secret"."""
-    name = f"role_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(sql.Identifier(name)))
-        yield name
-        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
 def as_role(dsn: str, role: str) -> str:
