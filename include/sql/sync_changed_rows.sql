@@ -1,11 +1,14 @@
--- For sync_rows: one page of rows changed after the watermark by transactions older than the horizon, in watermark order.
+-- For sync_rows: one page of the rows changed after the watermark that one snapshot shows and the other does not, in
+-- watermark order.
 SELECT
     *,
     row_number() OVER (ORDER BY sync_xid, id) AS sync_position
 FROM pattern_lineage_nodes
 WHERE
     sync_xid >= %(after_xid)s::text::xid8
-    AND sync_xid < %(horizon)s::text::xid8
+    AND sync_xid < pg_snapshot_xmax(%(until)s::pg_snapshot)
     AND (sync_xid, id) > (%(after_xid)s::text::xid8, %(after_id)s::uuid)
+    AND pg_visible_in_snapshot(sync_xid, %(until)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(sync_xid, %(seen)s::pg_snapshot)
 ORDER BY sync_xid, id
 LIMIT %(page)s

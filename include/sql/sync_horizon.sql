@@ -1,7 +1,6 @@
--- The oldest transaction still open: every change by an older one is committed and visible, or never will be. And the
--- running server with the files of this database: any way to restore it changes one of these.
+-- Which transactions are over: what they did is visible, or never will be. And the running server with the files of this database: any way to restore it changes one of these.
 SELECT
-    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
+    pg_current_snapshot()::text AS snapshot,
     (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
     concat_ws(
         ' ',

@@ -1,4 +1,6 @@
--- Age of the oldest change that lies beyond the horizon; 0 when there is none.
+-- Age of the oldest change that a snapshot did not show; 0 when there is none.
 SELECT coalesce(extract(EPOCH FROM now() - min(updated_at)), 0)::float8
 FROM pattern_lineage_nodes
-WHERE sync_xid >= %(horizon)s::text::xid8;
+WHERE
+    sync_xid >= pg_snapshot_xmin(%(seen)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(sync_xid, %(seen)s::pg_snapshot);

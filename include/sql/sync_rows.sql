@@ -15,7 +15,10 @@ SELECT
     END AS created_at,
     file_path,
     language,
-    sync_xid::text::bigint
+    sync_xid::text::bigint,
+    CASE
+        WHEN updated_at >= '0001-01-01 00:00+00' AND updated_at < '10000-01-01 00:00+00' THEN updated_at
+    END AS updated_at
 FROM (
     SELECT
         *,

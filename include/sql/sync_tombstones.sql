@@ -1,11 +1,15 @@
--- One page of rows deleted after the watermark by transactions older than the horizon, in watermark order.
+-- One page of the rows deleted after the watermark whose deletion one snapshot shows and the other does not, in watermark
+-- order.
 SELECT
     node_id,
-    sync_xid::text::bigint
+    sync_xid::text::bigint,
+    deleted_at
 FROM pattern_sync_tombstones
 WHERE
     sync_xid >= %(after_xid)s::text::xid8
-    AND sync_xid < %(horizon)s::text::xid8
+    AND sync_xid < pg_snapshot_xmax(%(until)s::pg_snapshot)
     AND (sync_xid, node_id) > (%(after_xid)s::text::xid8, %(after_id)s::uuid)
+    AND pg_visible_in_snapshot(sync_xid, %(until)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(sync_xid, %(seen)s::pg_snapshot)
 ORDER BY pattern_sync_tombstones.sync_xid, node_id
 LIMIT %(page)s;

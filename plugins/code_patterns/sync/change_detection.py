@@ -8,7 +8,8 @@ from uuid import UUID
 from code_patterns.sync.diff import ALL_IDS, Action, Change, Fingerprint, IdRange, Watermark, decide
 from code_patterns.sync.orphans import Points
 from code_patterns.sync.pattern import SourceRow
-from code_patterns.sync.source import LOOKUP_ROWS, PAGE_ROWS, Horizon, PatternSource
+from code_patterns.sync.snapshot import Span
+from code_patterns.sync.source import LOOKUP_ROWS, PAGE_ROWS, PatternSource
 from code_patterns.sync.stored_points import StoredPoints
 from code_patterns.sync.streams import joined, prefetched
 from code_patterns.sync.sync_settings import Interval
@@ -28,32 +29,34 @@ class ChangeDetector:
         self._recipe = recipe
 
     async def since(
-        self, watermark: Watermark, horizon: Horizon, dead_letters: Collection[UUID], limit: int | None
+        self, span: Span, *, dead_letters: Collection[UUID] = (), limit: int | None = None, moves: bool = True
     ) -> AsyncGenerator[Change]:
-        """What changed after the watermark and before the horizon.
+        """What changed in a span.
 
         Dead letters come first, then deletions, then rows. Only rows move the watermark, so it never passes a deletion
         that is not done.
 
         :param dead_letters: rows that earlier runs parked, to be tried again
         :param limit: most changed rows
+        :param moves: whether the changes move the watermark
         """
         parked = sorted(dead_letters)
         for start in range(0, len(parked), PAGE_ROWS):
-            async for change in self._looked_up(parked[start : start + PAGE_ROWS], watermark, horizon):
+            async for change in self._looked_up(parked[start : start + PAGE_ROWS], span):
                 yield change
-        async for ids in self._source.tombstone_pages(watermark, horizon):
-            async for change in self._looked_up([*dict.fromkeys(ids)], watermark, horizon):
-                yield change
-        pages = self._source.changed_pages(watermark, horizon)
-        async with aclosing(self._compared(pages, limit, moves=True)) as changes:
+        async for tombstones in self._source.tombstone_pages(span):
+            deleted_at = {tombstone.id: tombstone.deleted_at for tombstone in tombstones}
+            async for change in self._looked_up(list(deleted_at), span):
+                yield replace(change, changed_at=deleted_at[change.id])
+        pages = self._source.changed_pages(span)
+        async with aclosing(self._compared(pages, limit, span if moves else None)) as changes:
             async for change in changes:
                 yield change
 
     async def within(self, interval: Interval, limit: int | None) -> AsyncGenerator[Change]:
         """The rows created or updated in a span of time."""
         pages = self._source.interval_pages(interval.start, interval.end)
-        async with aclosing(self._compared(pages, limit, moves=False)) as changes:
+        async with aclosing(self._compared(pages, limit)) as changes:
             async for change in changes:
                 yield change
 
@@ -106,16 +109,6 @@ class ChangeDetector:
             found += [replace(change, pattern=None) for change in changes]
         return found
 
-    async def meanwhile(self, after: Horizon, horizon: Horizon) -> AsyncGenerator[Change]:
-        """What transactions between two horizons did, deletions first; it moves no watermark."""
-        async for ids in self._source.tombstone_pages(after.watermark, horizon):
-            async for change in self._looked_up([*dict.fromkeys(ids)], after.watermark, horizon):
-                yield change
-        pages = self._source.changed_pages(after.watermark, horizon)
-        async with aclosing(self._compared(pages, None, moves=False)) as changes:
-            async for change in changes:
-                yield change
-
     async def mends(self, ids: Iterable[Sequence[UUID]], *, present: bool) -> AsyncGenerator[Change]:
         """Whole writes for points that a proof found wrong, whatever their hashes are.
 
@@ -129,26 +122,25 @@ class ChangeDetector:
                 rewrites = present and change.action is Action.NEW
                 yield replace(change, action=Action.CHANGED) if rewrites else change
 
-    async def _looked_up(self, ids: Sequence[UUID], watermark: Watermark, horizon: Horizon) -> AsyncIterator[Change]:
-        """Compare single ids as they are now; leave out rows that come with the changed rows."""
+    async def _looked_up(self, ids: Sequence[UUID], span: Span) -> AsyncIterator[Change]:
+        """Compare single ids as they are now; leave out rows that come with the changed rows of the span."""
         points = await self._stored.fingerprints(ids)
         for start in range(0, len(ids), LOOKUP_ROWS):
             part = ids[start : start + LOOKUP_ROWS]
             rows = await self._source.rows_by_id(part)
             for node_id in part:
                 row = rows.get(node_id)
-                comes_later = (
-                    row is not None
-                    and row.sync_xid is not None
-                    and row.sync_xid < horizon.xid
-                    and Watermark(row.sync_xid, row.id) > watermark
-                )
-                if not comes_later:
+                if row is None or row.sync_xid is None or not span.holds(Watermark(row.sync_xid, row.id)):
                     yield decide(node_id, row, points.get(node_id), self._recipe)
 
     async def _compared(
-        self, pages: AsyncIterator[list[SourceRow]], limit: int | None, *, moves: bool
+        self, pages: AsyncIterator[list[SourceRow]], limit: int | None, moves: Span | None = None
     ) -> AsyncGenerator[Change]:
+        """Compare rows in pages.
+
+        :param limit: most rows
+        :param moves: the span that they are read from in watermark order, if they move the watermark
+        """
         given = 0
         async with aclosing(prefetched(pages)) as fetched:
             async for rows in fetched:
@@ -157,5 +149,5 @@ class ChangeDetector:
                     if given == limit:
                         return
                     given += 1
-                    mark = Watermark(row.sync_xid, row.id) if moves and row.sync_xid is not None else None
+                    mark = moves.moves_to(Watermark(row.sync_xid, row.id)) if moves and row.sync_xid else None
                     yield decide(row.id, row, points.get(row.id), self._recipe, mark)

@@ -1,6 +1,7 @@
 """Decide what a pattern needs, by comparing its row with its point in Qdrant."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
@@ -72,6 +73,7 @@ class Change:
     :param pattern: what Qdrant should hold, if there is something to write
     :param error: why the row cannot be read, if it cannot
     :param watermark: how far the watermark may move after this step is recorded; ``None`` moves nothing
+    :param changed_at: start of the transaction that made the change, where it is known
     """
 
     id: UUID
@@ -79,6 +81,7 @@ class Change:
     pattern: Pattern | None = None
     error: str | None = None
     watermark: Watermark | None = None
+    changed_at: datetime | None = None
 
 
 def decide(
@@ -98,10 +101,11 @@ def decide(
     """
     if row is None or row.pattern_type != "code":
         return Change(node_id, Action.DELETE if point else Action.ABSENT, watermark=watermark)
+    changed_at = row.updated_at
     try:
         pattern = pattern_of(row, recipe)
     except UnreadableRowError as error:
-        return Change(node_id, Action.UNREADABLE, error=str(error), watermark=watermark)
+        return Change(node_id, Action.UNREADABLE, error=str(error), watermark=watermark, changed_at=changed_at)
     if point is None:
         action = Action.NEW
     elif point.embedding_hash != pattern.embedding_hash:
@@ -113,5 +117,5 @@ def decide(
             pattern = pattern.marked_truncated()
     else:
         # Nothing to write, so the pattern, which may be large, is left out.
-        return Change(node_id, Action.UNCHANGED, watermark=watermark)
-    return Change(node_id, action, pattern, watermark=watermark)
+        return Change(node_id, Action.UNCHANGED, watermark=watermark, changed_at=changed_at)
+    return Change(node_id, action, pattern, watermark=watermark, changed_at=changed_at)

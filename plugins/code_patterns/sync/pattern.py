@@ -47,6 +47,7 @@ class SourceRow:
     """One row of ``pattern_lineage_nodes``, with JSON columns as text.
 
     :param sync_xid: the last transaction that changed what the sync reads; ``None`` for rows older than the trigger
+    :param updated_at: start of that transaction, where it was read
     """
 
     id: UUID
@@ -60,6 +61,7 @@ class SourceRow:
     file_path: str | None
     language: str | None
     sync_xid: int | None
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

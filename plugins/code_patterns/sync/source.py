@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from code_patterns.sync.capture import Capture, judge, refuse_other_than_table
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import SourceRow
+from code_patterns.sync.snapshot import Snapshot, Span
 
 PAGE_ROWS = 500
 """Most rows of a page."""
@@ -32,19 +33,54 @@ LOOKUP_ROWS = 50
 class Horizon:
     """Where a run stops reading.
 
-    :param xid: changes by transactions before this one are all visible; later ones are left to the next run
-    :param system_identifier: the PostgreSQL cluster of the transaction id
+    :param snapshot: which transactions are over
+    :param system_identifier: the PostgreSQL cluster of the transaction ids
     :param incarnation: the running server and the files of its database; any way to restore it changes this
     """
 
-    xid: int
+    snapshot: Snapshot
     system_identifier: str
     incarnation: str = ""
 
     @property
+    def xid(self) -> int:
+        """Changes by transactions before this one are all visible; those of later ones may be left to the next run."""
+        return self.snapshot.horizon
+
+    @property
     def watermark(self) -> Watermark:
         """The watermark of a run that has read everything below the horizon."""
-        return Watermark(self.xid - 1, LAST_ID)
+        return self.snapshot.watermark
+
+    def since(self, after: Watermark) -> Span:
+        """What changed after a watermark and before the horizon."""
+        return Span(after, Snapshot.before(self.xid))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the database says about changes.
+
+    :param snapshot: which transactions are over now
+    :param at: the database's time
+    :param changed: whether it shows changes that the earlier snapshot did not
+    """
+
+    snapshot: Snapshot
+    at: datetime
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A row that was deleted.
+
+    :param id: the id that it had
+    :param deleted_at: start of the transaction that deleted it
+    """
+
+    id: UUID
+    deleted_at: datetime
 
 
 @dataclass(frozen=True)
@@ -112,8 +148,13 @@ class PatternSource:
 
     async def horizon(self) -> Horizon:
         """Take the horizon: where this run stops reading."""
-        [row] = await self._fetch("sync_horizon")
-        return Horizon(*row)
+        [(snapshot, system_identifier, incarnation)] = await self._fetch("sync_horizon")
+        return Horizon(Snapshot(snapshot), system_identifier, incarnation)
+
+    async def look(self, seen: Snapshot) -> Look:
+        """Look for changes that a snapshot did not show, those of open older transactions' juniors too."""
+        [(snapshot, at, changed)] = await self._fetch("sync_look", seen=seen.text)
+        return Look(Snapshot(snapshot), at, changed)
 
     async def tombstones_pruned_beyond(self, watermark: Watermark) -> bool:
         """Whether deletions after a watermark are forgotten."""
@@ -125,33 +166,24 @@ class PatternSource:
         rows = await self._fetch("sync_oldest_transaction")
         return OpenTransaction(*rows[0]) if rows else None
 
-    async def changed_pages(self, after: Watermark, horizon: Horizon) -> AsyncIterator[list[SourceRow]]:
-        """Rows of any type that changed after the watermark and before the horizon, in watermark order."""
+    async def changed_pages(self, span: Span) -> AsyncIterator[list[SourceRow]]:
+        """Rows of any type that changed in a span, in watermark order."""
         while True:
-            rows = await self._rows(
-                "sync_changed_rows",
-                after_xid=after.xid,
-                after_id=after.id,
-                horizon=horizon.xid,
-                page=PAGE_ROWS,
-                page_bytes=PAGE_BYTES,
-            )
+            rows = await self._rows("sync_changed_rows", **span.parameters, page=PAGE_ROWS, page_bytes=PAGE_BYTES)
             if not rows:
                 return
             yield rows
-            after = Watermark(rows[-1].sync_xid or 0, rows[-1].id)
+            span = replace(span, after=Watermark(rows[-1].sync_xid or 0, rows[-1].id))
 
-    async def tombstone_pages(self, after: Watermark, horizon: Horizon) -> AsyncIterator[list[UUID]]:
-        """Ids of rows deleted after the watermark and before the horizon."""
+    async def tombstone_pages(self, span: Span) -> AsyncIterator[list[Tombstone]]:
+        """Rows deleted in a span, in watermark order."""
         while True:
-            rows = await self._fetch(
-                "sync_tombstones", after_xid=after.xid, after_id=after.id, horizon=horizon.xid, page=PAGE_ROWS
-            )
+            rows = await self._fetch("sync_tombstones", **span.parameters, page=PAGE_ROWS)
             if rows:
-                yield [row[0] for row in rows]
+                yield [Tombstone(node_id, deleted_at) for node_id, _, deleted_at in rows]
             if len(rows) < PAGE_ROWS:
                 return
-            after = Watermark(rows[-1][1], rows[-1][0])
+            span = replace(span, after=Watermark(rows[-1][1], rows[-1][0]))
 
     async def code_pages(self, within: IdRange = ALL_IDS) -> AsyncIterator[list[SourceRow]]:
         """The code patterns of an id range, by default all, in id order."""
@@ -167,14 +199,14 @@ class PatternSource:
         """The rows with these ids as they are now."""
         return {row.id: row for row in await self._rows("sync_rows_by_id", ids=list(ids), page_bytes=None)}
 
-    async def lag_seconds(self, horizon: Horizon) -> float:
-        """Age of the oldest change at or after the horizon, which waits for the next run; 0 if there is none."""
-        [(seconds,)] = await self._fetch("sync_lag", horizon=horizon.xid)
+    async def lag_seconds(self, seen: Snapshot) -> float:
+        """Age of the oldest change that a snapshot did not show, and that is visible now; 0 if there is none."""
+        [(seconds,)] = await self._fetch("sync_lag", seen=seen.text)
         return float(seconds)
 
-    async def count_changed(self, after: Watermark, horizon: Horizon) -> int:
+    async def count_changed(self, span: Span) -> int:
         """How many rows :meth:`changed_pages` returns."""
-        return await self._count("sync_changed_count", after_xid=after.xid, after_id=after.id, horizon=horizon.xid)
+        return await self._count("sync_changed_count", **span.parameters)
 
     async def count_code(self, within: IdRange = ALL_IDS) -> int:
         """How many code patterns there are in an id range, by default in all."""

@@ -65,7 +65,7 @@ def test_pages_of_changes_stay_small_and_miss_nothing(sides: TwoSides) -> None:
     sides.settle()
 
     async def changed(source: PatternSource) -> AsyncIterator[list[SourceRow]]:
-        async for page in source.changed_pages(Watermark(0, FIRST_ID), await source.horizon()):
+        async for page in source.changed_pages((await source.horizon()).since(Watermark(0, FIRST_ID))):
             yield page
 
     pages = pages_of(sides, changed)

@@ -11,11 +11,12 @@ from code_patterns.sync.collection import Collection, Description, StoredCollect
 from code_patterns.sync.diff import Watermark
 from code_patterns.sync.identity import DatabaseIdentity, next_token, token_number
 from code_patterns.sync.judgement import Judgement, judge
+from code_patterns.sync.snapshot import Snapshot
 from code_patterns.sync.source import Horizon
 from tests.support.two_sides import HASHING
 
 OURS = DatabaseIdentity("id", "patterns", "7", "db:5432")
-HORIZON = Horizon(100, "7", "7 as started today")
+HORIZON = Horizon(Snapshot.before(100), "7", "7 as started today")
 MARK = Watermark(50, UUID(int=1))
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KNOWN = Checkpoint("7", MARK, progress="3-a")

@@ -154,6 +154,6 @@ class RunContext:
             upsert_seconds=self.waits.upsert,
             parity=self.parity,
             dead_letters=len(self.record.dead_letters.ids),
-            lag_seconds=await self.source.lag_seconds(self.horizon),
+            lag_seconds=await self.source.lag_seconds(self.horizon.snapshot),
             watermark_xid=self.moved_to.xid if self.moved_to else None,
         )

@@ -14,7 +14,8 @@ from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.publication import publish, remember_points
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.kind import RunKind
-from code_patterns.sync.source import PAGE_ROWS, Horizon
+from code_patterns.sync.snapshot import Snapshot, Span
+from code_patterns.sync.source import PAGE_ROWS
 
 log = logging.getLogger(__name__)
 
@@ -106,11 +107,11 @@ async def _prove(run: RunContext) -> tuple[int, int]:
     :raises ParityError: both sides disagree
     """
     async with ProofSession.open(run.source.config, run.horizon.system_identifier) as session:
-        caught_up = Horizon(session.horizon, run.horizon.system_identifier)
-        if total := await run.source.count_changed(run.horizon.watermark, caught_up):
+        meanwhile = Span(run.horizon.watermark, Snapshot.before(session.horizon))
+        if total := await run.source.count_changed(meanwhile):
             log.info("Catching up with about %s rows that changed during this run.", f"{total:,}")
-        await run.pipeline.run(run.detector.meanwhile(run.horizon, caught_up), total)
-        found = await _proof(run, session).findings(caught_up.xid)
+        await run.pipeline.run(run.detector.since(meanwhile, moves=False), total)
+        found = await _proof(run, session).findings(session.horizon)
     if found.wrong:
         run.parity = "broken"
         await run.record.owe_comparison()

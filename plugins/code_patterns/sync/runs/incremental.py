@@ -23,11 +23,12 @@ class IncrementalRun(RunKind):
     async def execute(self, run: RunContext) -> None:
         """Sync the changes."""
         await _name_old_transaction(run)
-        total = await run.source.count_changed(run.start, run.horizon)
+        span = run.horizon.since(run.start)
+        total = await run.source.count_changed(span)
         limit = run.settings.limit
         parked = run.record.dead_letters
         retried = parked.ids if run.settings.retry_dead_letters else parked.due
-        changes = run.detector.since(run.start, run.horizon, retried, limit)
+        changes = run.detector.since(span, dead_letters=retried, limit=limit)
         await run.pipeline.run(changes, min(total, limit or total))
         if not run.settings.dry_run and await run.source.tombstones_pruned_beyond(run.start):
             # They were there when the run was opened. Its rows may have moved the watermark beyond them.
