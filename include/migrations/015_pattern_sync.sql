@@ -114,7 +114,7 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,
     collection text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval', 'verify', 'shard')),
+    kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval', 'verify', 'shard', 'stream')),
     status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'succeeded', 'failed', 'abandoned')),
     dag_id text,
     dag_run_id text,
@@ -133,6 +133,8 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     embedded_texts bigint NOT NULL DEFAULT 0,
     parity text CHECK (parity IN ('proven', 'not proven', 'broken')),
     replaced text,
+    latency_p50 double precision,
+    latency_p99 double precision,
     error text,
     first_id uuid,
     last_id uuid
@@ -143,7 +145,7 @@ COMMENT ON COLUMN pattern_sync_runs.id IS 'Identity of the run.';
 COMMENT ON COLUMN pattern_sync_runs.name IS 'The collection as readers name it: an alias, or the collection itself.';
 COMMENT ON COLUMN pattern_sync_runs.collection IS 'The collection in Qdrant that was written.';
 COMMENT ON COLUMN pattern_sync_runs.kind IS
-    'incremental, full, interval (a backfill of past hours), verify, or shard (one id range of a full sync).';
+    'incremental, full, interval (a backfill of past hours), verify, shard (one id range of a full sync), or stream.';
 COMMENT ON COLUMN pattern_sync_runs.status IS 'running, succeeded, failed, or abandoned (its process died).';
 COMMENT ON COLUMN pattern_sync_runs.dag_id IS 'Airflow DAG.';
 COMMENT ON COLUMN pattern_sync_runs.dag_run_id IS 'Airflow DAG run.';
@@ -162,6 +164,8 @@ COMMENT ON COLUMN pattern_sync_runs.parked IS 'Rows parked as dead letters.';
 COMMENT ON COLUMN pattern_sync_runs.embedded_texts IS 'Different texts sent to the embedding server.';
 COMMENT ON COLUMN pattern_sync_runs.parity IS 'Whether both sides were proven equal: proven, not proven or broken; NULL where it was not asked.';
 COMMENT ON COLUMN pattern_sync_runs.replaced IS 'The collection whose place behind the name this run took; NULL where it took none.';
+COMMENT ON COLUMN pattern_sync_runs.latency_p50 IS 'Half of the changes could be found so many seconds after their commit; NULL where no stream measured it.';
+COMMENT ON COLUMN pattern_sync_runs.latency_p99 IS '99 of 100 changes could be found so many seconds after their commit.';
 COMMENT ON COLUMN pattern_sync_runs.error IS 'Why the run failed.';
 COMMENT ON COLUMN pattern_sync_runs.first_id IS 'First id of the range of a shard; NULL for any other run.';
 COMMENT ON COLUMN pattern_sync_runs.last_id IS 'Last id of that range, included.';

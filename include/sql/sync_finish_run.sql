@@ -15,5 +15,7 @@ SET
     embedded_texts = %(embedded_texts)s,
     parity = %(parity)s,
     replaced = %(replaced)s,
+    latency_p50 = %(latency_p50)s,
+    latency_p99 = %(latency_p99)s,
     error = %(error)s
 WHERE id = %(id)s;

@@ -8,4 +8,5 @@ SELECT
         (SELECT oid FROM pg_database WHERE datname = current_database()),
         pg_relation_filenode('pattern_sync_checkpoints'),
         pg_postmaster_start_time()
-    ) AS incarnation;
+    ) AS incarnation,
+    clock_timestamp() AS at;

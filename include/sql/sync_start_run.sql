@@ -1,6 +1,6 @@
 -- Open a run in the history, and close those that were killed. Whoever has the collection for itself knows that none of
 -- them is alive; a shard knows it of those that would want the collection for themselves, and of earlier tries of its own
--- range.
+-- range. A stream has the collection only now and then, so only the next stream knows that it is dead.
 WITH abandoned AS (
     UPDATE pattern_sync_runs
     SET
@@ -10,6 +10,7 @@ WITH abandoned AS (
     WHERE
         collection = %(collection)s
         AND status = 'running'
+        AND (kind <> 'stream' OR %(kind)s = 'stream')
         AND (
             %(first_id)s::uuid IS NULL
             OR kind <> 'shard'

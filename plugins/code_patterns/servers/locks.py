@@ -70,7 +70,7 @@ class LockedSession:
 
     async def take(self, *locks: Lock) -> None:
         """Take locks one after the other; wait as long as others hold them."""
-        self._locks = locks
+        self._locks = (*self._locks, *locks)
         async with database_errors(self._config, self._connection):
             for lock in locks:
                 await take(self._connection, lock)
@@ -81,6 +81,16 @@ class LockedSession:
         if taken:
             self._locks = (*self._locks, lock)
         return bool(taken)
+
+    async def release(self, lock: Lock) -> None:
+        """Give a lock back; the session goes on."""
+        self._locks = tuple(held for held in self._locks if held != lock)
+        await self.execute("lock_release", **asdict(lock))
+
+    async def is_wanted(self, lock: Lock) -> bool:
+        """Whether another session waits for a lock."""
+        [(wanted,)] = await self.fetch("lock_wanted", **asdict(lock))
+        return bool(wanted)
 
     async def assert_held(self) -> None:
         """Check that the session still holds its locks; called before every write to Qdrant.
@@ -152,17 +162,23 @@ def holds_blocking(connection: psycopg.Connection[Any], lock: Lock) -> bool:
 def _taking(lock: Lock, patience: float) -> Steps:
     # It polls. A blocking call would keep a snapshot open, and the CREATE INDEX CONCURRENTLY of the run that holds
     # the lock would wait for that snapshot.
-    started, next_notice = time.monotonic(), 0.0
+    started, next_notice, announced = time.monotonic(), 0.0, False
     while True:
         rows = yield "lock_try_shared" if lock.shared else "lock_try"
         if rows and rows[0][0]:
+            if announced:
+                yield "lock_want_no_more"
             return
+        if not announced:
+            yield "lock_want"
+            announced = True
         waited = time.monotonic() - started
         if waited >= min(next_notice, patience):
             holders = yield "lock_holders"
             if holders:
                 text = _held_by(lock, holders)
                 if waited >= patience:
+                    yield "lock_want_no_more"
                     raise OutageError(
                         f"{text}. Waited {patience:.0f} s. Wait for it, or end it: "
                         f"SELECT pg_terminate_backend({holders[0][0]});"

@@ -19,13 +19,17 @@ LONGEST_WAIT_SECONDS = 60.0
 Opened = TypeVar("Opened")
 
 
-async def patiently(attempt: Callable[[], Awaitable[Opened]], patience: float) -> Opened:
+async def patiently(
+    attempt: Callable[[], Awaitable[Opened]], patience: float, first_wait: float = FIRST_WAIT_SECONDS
+) -> Opened:
     """Try to open what a run needs; try again after an outage, and fail at once after any other error.
 
-    The waits are about 5, 10, 20, 40 and then 60 seconds. Each is logged in one line.
+    Each wait is twice as long as the one before, by default about 5, 10, 20, 40 and then 60 seconds. Each is logged in
+    one line.
 
     :param attempt: opens everything, or nothing
     :param patience: seconds after which no new attempt starts; 0 tries once
+    :param first_wait: seconds before the second attempt
     :raises OutageError: a server was down all that time; the text says how often it was tried and why the last try
         failed
     """
@@ -36,7 +40,7 @@ async def patiently(attempt: Callable[[], Awaitable[Opened]], patience: float) -
             return await attempt()
         except OutageError as error:
             waited = time.monotonic() - started
-            wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (tries - 1))
+            wait = min(LONGEST_WAIT_SECONDS, first_wait * 2.0 ** (tries - 1))
             # Tasks that wait for the same server must not all come back at once.
             wait = min(wait * random.uniform(0.8, 1.2), patience - waited)  # noqa: S311 (spreads requests, guards no secret)
             if wait <= 0:

@@ -45,6 +45,13 @@ class RunHistory:
             last_id=last_id,
         )
 
+    async def note(self, run: RunIdentity, progress: Mapping[str, Any]) -> None:
+        """Store what a run that is still working has done so far.
+
+        :param progress: the other parameters of ``sync_note_progress.sql``
+        """
+        await self._session.execute("sync_note_progress", id=run.id, **progress)
+
     async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
         """Complete the row of a run.
 

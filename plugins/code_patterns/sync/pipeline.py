@@ -109,11 +109,14 @@ class Pipeline:
         self._counts = counts
         self._waits = waits
 
-    async def run(self, changes: AsyncGenerator[Change], total: int) -> None:
+    async def run(
+        self, changes: AsyncGenerator[Change], total: int, recorded: Callable[[Sequence[Change]], None] | None = None
+    ) -> None:
         """Apply all changes.
 
         :param changes: from :class:`~code_patterns.sync.change_detection.ChangeDetector`
         :param total: most changes, for the progress in the log
+        :param recorded: called with what is done of each batch, after it was recorded
         :raises PatternsError: the run failed; what was recorded until then stays
         """
         progress = ProgressLog("patterns", total)
@@ -121,7 +124,9 @@ class Pipeline:
 
         async def record_oldest() -> None:
             batch, task = window.popleft()
-            await self._finish(batch, await task)
+            done = await self._finish(batch, await task)
+            if recorded:
+                recorded(done)
             progress.show(self._counts.examined, written=self._counts.written, parked=self._counts.parked)
 
         try:
@@ -204,8 +209,8 @@ class Pipeline:
             )
         return [DeadLetter(pattern.id, "write", str(reason)) for pattern, reason in rejected]
 
-    async def _finish(self, batch: Batch, dead_letters: Sequence[DeadLetter]) -> None:
-        """Count and record a batch that is done."""
+    async def _finish(self, batch: Batch, dead_letters: Sequence[DeadLetter]) -> list[Change]:
+        """Count and record a batch that is done; return it without what was parked."""
         parked = {dead_letter.id for dead_letter in dead_letters}
         done = [change for change in batch.changes if change.id not in parked]
         outcomes = Counter(change.action for change in done)
@@ -229,3 +234,4 @@ class Pipeline:
                 batch.watermark,
                 self._target.last_write,
             )
+        return done

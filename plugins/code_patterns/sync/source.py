@@ -36,11 +36,13 @@ class Horizon:
     :param snapshot: which transactions are over
     :param system_identifier: the PostgreSQL cluster of the transaction ids
     :param incarnation: the running server and the files of its database; any way to restore it changes this
+    :param at: when it was taken, by the database's clock
     """
 
     snapshot: Snapshot
     system_identifier: str
     incarnation: str = ""
+    at: datetime = datetime.min
 
     @property
     def xid(self) -> int:
@@ -148,8 +150,8 @@ class PatternSource:
 
     async def horizon(self) -> Horizon:
         """Take the horizon: where this run stops reading."""
-        [(snapshot, system_identifier, incarnation)] = await self._fetch("sync_horizon")
-        return Horizon(Snapshot(snapshot), system_identifier, incarnation)
+        [(snapshot, *rest)] = await self._fetch("sync_horizon")
+        return Horizon(Snapshot(snapshot), *rest)
 
     async def look(self, seen: Snapshot) -> Look:
         """Look for changes that a snapshot did not show, those of open older transactions' juniors too."""

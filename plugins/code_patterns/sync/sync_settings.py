@@ -54,7 +54,8 @@ class SyncSettings:
     """The settings of one run.
 
     :param mode: which kind of run, unless ``interval`` or ``id_range`` is set: ``incremental`` takes what changed since
-        the last run, ``full`` compares everything by its hashes, ``verify`` reads both sides whole
+        the last run, ``full`` compares everything by its hashes, ``verify`` reads both sides whole, ``stream`` takes
+        changes as they come
     :param collection: alias or collection in Qdrant
     :param batch_size: patterns embedded and written together
     :param delay_seconds: pause between batches
@@ -71,6 +72,9 @@ class SyncSettings:
     :param shards: number of id ranges of a full sync; ``None`` decides by the work
     :param points_before: number of points before shards; ``None`` without shards
     :param patience_seconds: seconds that the run waits at its start for servers that are down
+    :param linger_seconds: the stream ends when nothing has changed for so long
+    :param max_minutes: the stream ends after that time, and the next one goes on
+    :param poll_milliseconds: how often the stream looks for changes
     """
 
     mode: str
@@ -92,6 +96,13 @@ class SyncSettings:
     shards: Annotated[int, Field(ge=1, le=100), NOT_BOOLEAN] | None = None
     points_before: int | None = None
     patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
+    linger_seconds: Annotated[Seconds, Variable("pattern_stream_linger_seconds")] = 600.0
+    max_minutes: Annotated[
+        float, Field(gt=0, le=1_440, allow_inf_nan=False), NOT_BOOLEAN, Variable("pattern_stream_max_minutes")
+    ] = 60.0
+    poll_milliseconds: Annotated[
+        int, Field(ge=50, le=60_000), NOT_BOOLEAN, Variable("pattern_stream_poll_milliseconds")
+    ] = 250
 
 
 @dataclass(frozen=True)

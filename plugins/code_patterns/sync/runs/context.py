@@ -102,13 +102,16 @@ class RunContext:
     def collection(self, collection: Collection) -> None:
         self.target.collection = collection
 
-    async def move_watermark(self) -> None:
-        """Move the watermark to the horizon: everything below has arrived."""
+    async def move_watermark(self, to: Watermark | None = None) -> None:
+        """Move the watermark: everything below has arrived.
+
+        :param to: where to; by default to the horizon
+        """
         if self.settings.dry_run:
             return
         await self.pairing.settle()
-        self.moved_to = self.horizon.watermark
-        await self.record.move_watermark(self.horizon.watermark)
+        self.moved_to = to or self.horizon.watermark
+        await self.record.move_watermark(self.moved_to)
 
     async def before_write(self) -> None:
         """Check that this run may write to Qdrant, announce it to both sides, and store what it found out."""
@@ -137,6 +140,8 @@ class RunContext:
             **self.counts.as_dict(),
             "parity": self.parity,
             "replaced": self.replaced,
+            "latency_p50": None,
+            "latency_p99": None,
         }
         with contextlib.suppress(PatternsError) if error else contextlib.nullcontext():
             await self.record.finish(self._identity, outcome, f"{error}" if error else None)

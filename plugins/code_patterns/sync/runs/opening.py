@@ -40,8 +40,34 @@ Find = Callable[..., Awaitable[Collection]]
 """Finds the collection, from the open Qdrant and the database."""
 
 
+class ComparisonNeededError(ConfigurationError):
+    """Only a run that compares everything can go on.
+
+    :param collection: the collection
+    :param kind: the kind of run that cannot
+    :param reason: why
+    """
+
+    def __init__(self, collection: Collection, kind: str, reason: str) -> None:
+        super().__init__(
+            f"'{collection.name}' gives a {kind} run nothing to start from: {reason}. Run pattern_sync_full first."
+        )
+        self.collection = collection
+        self.reason = reason
+
+
 @dataclass(frozen=True)
-class _Servers:
+class Servers:
+    """Everything that runs on one collection need, open.
+
+    :param source: the rows
+    :param database: the identity of their database
+    :param qdrant: the open Qdrant
+    :param collection: the collection as it was found at first
+    :param embedder: makes vectors by that collection's recipe
+    :param session: takes the locks, and records what was done
+    """
+
     source: PatternSource
     database: DatabaseIdentity
     qdrant: Qdrant
@@ -65,17 +91,11 @@ async def open_run(
     :raises ConfigurationError: a person must change something first
     :raises OutageError: a server was down longer than the settings' patience, or went away later
     """
-    find = partial(
-        resolve,
-        name=settings.collection,
-        embedding=embedding,
-        destination=Destination.PREVIOUS if settings.rollback else kind.destination,
-        take_over=settings.take_over and kind.reconciles,
-    )
+    find = finder(type(kind), embedding, settings)
     while True:
         async with AsyncExitStack() as stack:
             servers, held = await patiently(
-                partial(_connect, postgres, qdrant, embedding, find), settings.patience_seconds
+                partial(connect_all, postgres, qdrant, embedding, find), settings.patience_seconds
             )
             await stack.enter_async_context(held)
             collection = servers.collection
@@ -85,17 +105,32 @@ async def open_run(
                 if collection.physical != servers.collection.physical:
                     log.info("'%s' names another collection now; starting again.", settings.collection)
                     continue
-            yield await _begun(kind, servers, collection, settings, identity)
+            yield await begin(kind, servers, collection, settings, identity)
             return
 
 
-async def _connect(
+def finder(kind: type[RunKind], embedding: EmbeddingConfig, settings: SyncSettings) -> Find:
+    """Return what finds the collection of a run."""
+    return partial(
+        resolve,
+        name=settings.collection,
+        embedding=embedding,
+        destination=Destination.PREVIOUS if settings.rollback else kind.destination,
+        take_over=settings.take_over and kind.reconciles,
+    )
+
+
+async def connect_all(
     postgres: PostgresConfig,
     qdrant: QdrantConfig,
     embedding: EmbeddingConfig,
     find: Find,
-) -> tuple[_Servers, AsyncExitStack]:
-    """Open everything, or nothing; the second value closes it."""
+) -> tuple[Servers, AsyncExitStack]:
+    """Open everything, or nothing; the second value closes it.
+
+    :raises ConfigurationError: a person must change something first
+    :raises OutageError: a server is down
+    """
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(PatternSource.open(postgres))
         database = await source.identity()
@@ -106,13 +141,16 @@ async def _connect(
         stack.push_async_callback(embedder.aclose)
         await _check(embedder, collection, embedding)
         session = await stack.enter_async_context(LockedSession.open(postgres))
-        return _Servers(source, database, opened, collection, embedder, session), stack.pop_all()
+        return Servers(source, database, opened, collection, embedder, session), stack.pop_all()
 
 
-async def _begun(
-    kind: RunKind, servers: _Servers, collection: Collection, settings: SyncSettings, identity: RunIdentity
+async def begin(
+    kind: RunKind, servers: Servers, collection: Collection, settings: SyncSettings, identity: RunIdentity
 ) -> tuple[RunKind, RunContext]:
-    """Decide where the run starts, and make it. It holds its locks, unless it is a dry run."""
+    """Decide where the run starts, and make it. It holds its locks, unless it is a dry run.
+
+    :raises ComparisonNeededError: there is nothing to start from, and the kind has no fallback
+    """
     source = servers.source
     # After the locks: everything that the previous run read is below this horizon. Before the horizon: the next run
     # notices what happens to the triggers later.
@@ -148,7 +186,7 @@ async def _begun(
 
 
 async def _judge(
-    kind: RunKind, servers: _Servers, collection: Collection, checkpoint: Checkpoint | None, horizon: Horizon
+    kind: RunKind, servers: Servers, collection: Collection, checkpoint: Checkpoint | None, horizon: Horizon
 ) -> Judgement:
     """Check whether both sides are those that were synced last; nothing is written."""
     lost_write = False
@@ -176,10 +214,7 @@ async def _start(
             reason = await _missed(source, judgement.start, checkpoint, capture)
     if reason:
         if kind.fallback is None:
-            raise ConfigurationError(
-                f"'{collection.name}' gives a {kind.name} run nothing to start from: {reason}. Run pattern_sync_full "
-                "first."
-            )
+            raise ComparisonNeededError(collection, kind.name, reason)
         log.info("There is no watermark to start from: %s. Comparing everything.", reason)
         kind, start = kind.fallback(), BEGINNING
     if judgement.surprising and not kind.reconciles:

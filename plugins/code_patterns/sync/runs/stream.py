@@ -1,0 +1,310 @@
+"""The stream: stays up, looks for changes several times a second, and drains them.
+
+It holds the lock of the collection only while it drains, and stands back when another run waits for it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, nullcontext, suppress
+from functools import partial
+
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.errors import NothingToDoError, OutageError, PatternsError
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.locks import POLL_SECONDS, Lock, LockedSession
+from code_patterns.servers.patience import patiently
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.sync.history import RunHistory
+from code_patterns.sync.publication import confirm
+from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.drain import Drain, Seen
+from code_patterns.sync.runs.kind import collection_lock
+from code_patterns.sync.runs.opening import ComparisonNeededError, Find, Servers, begin, connect_all, finder
+from code_patterns.sync.snapshot import Snapshot
+from code_patterns.sync.stream_result import Progress, StreamResult
+from code_patterns.sync.sync_settings import SyncSettings
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT_SECONDS = 0.5
+"""Wait before the second try to reach servers that are away: a restart of a server takes a second or two."""
+OWN_DEATH_SECONDS = 30.0
+"""How long a stream waits for the server to notice that its own last connection is dead."""
+TELL_SECONDS = 10.0
+"""How often a stream that works tells what it has done."""
+LOG_SECONDS = 300.0
+"""How often it says so in the log."""
+
+Tell = Callable[[StreamResult], None]
+"""Gets what a stream did since it told last."""
+Connect = Callable[[], Awaitable[tuple[Servers, AsyncExitStack]]]
+
+
+async def stream(
+    postgres: PostgresConfig,
+    qdrant: QdrantConfig,
+    embedding: EmbeddingConfig,
+    settings: SyncSettings,
+    identity: RunIdentity,
+    tell: Tell = lambda _: None,
+) -> StreamResult:
+    """Sync changes as they come, until nothing has changed for long or the time is over.
+
+    It ends early, with the reason in the result, when only a run that compares everything can go on.
+
+    :param tell: called every few seconds while it works, and at the end
+    :raises ConfigurationError: a person must change something first
+    :raises NothingToDoError: another stream works for this collection
+    :raises OutageError: a server was away longer than the settings' patience
+    """
+    find = finder(Drain, embedding, settings)
+    work = _Stream(partial(connect_all, postgres, qdrant, embedding, find), find, settings, identity, tell)
+    while not work.ended:
+        try:
+            session, held = await patiently(partial(_connect, postgres), settings.patience_seconds, FIRST_WAIT_SECONDS)
+            async with held:
+                await work.serve(session)
+        except OutageError as error:
+            await work.outlast(error)
+    return work.result()
+
+
+def stream_lock(collection: str) -> Lock:
+    """The lock that a stream holds as long as it is up.
+
+    :param collection: the collection, as users write it
+    """
+    return Lock("code_patterns stream", collection, holder="stream", subject=f"the stream of '{collection}'")
+
+
+async def _connect(postgres: PostgresConfig) -> tuple[LockedSession, AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        return await stack.enter_async_context(LockedSession.open(postgres)), stack.pop_all()
+
+
+class _Stream:
+    """One stream, over all its connections.
+
+    One session looks, holds the stream's lock and writes the history. What else a drain needs stays open after it,
+    except an embedded storage: that one belongs to one process at a time, and others want it too.
+
+    :param connect: opens what a drain needs
+    :param find: finds the collection
+    :param settings: the settings
+    :param identity: the run's identity, for the history
+    :param tell: see :func:`stream`
+    """
+
+    def __init__(self, connect: Connect, find: Find, settings: SyncSettings, identity: RunIdentity, tell: Tell) -> None:
+        self.ended = ""
+        self._connect = connect
+        self._find = find
+        self._settings = settings
+        self._identity = identity
+        self._tell = tell
+        self._drain = Drain(settings.poll_milliseconds / 1_000, self._should_stop)
+        self._run: RunContext | None = None
+        self._servers: Servers | None = None
+        self._held = AsyncExitStack()
+        self._total, self._part = Progress(), Progress()
+        self._ends_at = time.monotonic() + settings.max_minutes * 60
+        self._well_at = self._logged_at = time.monotonic()
+        self._lag = 0.0
+        self._comparison_needed = False
+
+    async def serve(self, session: LockedSession) -> None:
+        """Look and drain until it ends.
+
+        :param session: looks, holds the stream's lock, and writes the history
+        :raises NothingToDoError: another stream works
+        :raises OutageError: a server is away
+        """
+        # The database may have been restored while the connection was gone.
+        self._drain.seen = Seen()
+        try:
+            await self._take_place(session)
+            await self._work(session)
+            await self._report(session)
+            await self._close_history(session, None)
+        except OutageError as error:
+            if self._is_out_of_patience(error):
+                await self._close_history(session, error)
+            raise
+        except BaseException as error:
+            await self._close_history(session, error)
+            raise
+        finally:
+            await self._close_servers()
+
+    async def outlast(self, error: OutageError) -> None:
+        """Wait a moment before servers are opened again.
+
+        :raises OutageError: they were away longer than the settings' patience, or the time of the stream is over
+        """
+        if self._is_out_of_patience(error):
+            raise error
+        log.warning("%s The stream opens its connections again.", error)
+        await asyncio.sleep(FIRST_WAIT_SECONDS)
+
+    def result(self) -> StreamResult:
+        """What the whole stream did."""
+        result = self._result_of(self._total)
+        log.info(result.table())
+        return result
+
+    def _is_out_of_patience(self, error: OutageError) -> bool:
+        now = time.monotonic()
+        return bool(error.tried) or now - self._well_at > self._settings.patience_seconds or now >= self._ends_at
+
+    async def _take_place(self, session: LockedSession) -> None:
+        give_up_at = time.monotonic() + (OWN_DEATH_SECONDS if self._run else 0.0)
+        while not await session.take_at_once(stream_lock(self._settings.collection)):
+            if time.monotonic() >= give_up_at:
+                raise NothingToDoError(f"Another stream works for '{self._settings.collection}'; one is enough.")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _work(self, session: LockedSession) -> None:
+        try:
+            changed, quiet_since = True, time.monotonic()
+            while not self.ended:
+                started = time.monotonic()
+                if changed:
+                    await self._drain_patiently()
+                    quiet_since = time.monotonic()
+                elif started - quiet_since >= self._settings.linger_seconds:
+                    self.ended = f"nothing has changed for {self._settings.linger_seconds:,.0f} s"
+                if time.monotonic() >= self._ends_at:
+                    self.ended = f"its {self._settings.max_minutes:,.0f} minutes are over"
+                if self._part.counts.examined and time.monotonic() - self._part.started >= TELL_SECONDS:
+                    await self._report(session)
+                if not self.ended:
+                    await asyncio.sleep(max(0.0, started + self._settings.poll_milliseconds / 1_000 - time.monotonic()))
+                    changed = await self._look(session)
+        except ComparisonNeededError as error:
+            self.ended, self._comparison_needed = error.reason, True
+            log.warning("The stream of '%s' ends: %s.", error.collection.name, error.reason)
+            # Until everything was compared, no stream starts.
+            await session.execute(
+                "sync_owe_comparison", collection=error.collection.physical, target_identity=error.collection.identity
+            )
+
+    async def _look(self, session: LockedSession) -> bool:
+        """Whether something has changed."""
+        [(snapshot, at, changed)] = await session.fetch("sync_look", seen=self._drain.seen.snapshot.text)
+        if not changed:
+            self._drain.seen = Seen(Snapshot(snapshot), at)
+            self._well_at = time.monotonic()
+        return bool(changed)
+
+    async def _drain_patiently(self) -> None:
+        """Drain once; open the servers again if they are away, or if another model stands behind the name now."""
+        drained = False
+        while not drained:
+            try:
+                servers = self._servers or await self._open_servers()
+                drained = await self._drain_once(servers)
+                if not drained or servers.qdrant.config.path:
+                    await self._close_servers()
+            except OutageError as error:
+                await self._close_servers()
+                await self.outlast(error)
+        self._well_at = time.monotonic()
+
+    async def _drain_once(self, servers: Servers) -> bool:
+        """Drain under the collection's lock; return whether these servers fit the collection."""
+        collection = self._run.collection if self._run else servers.collection
+        while True:
+            lock = collection_lock(collection.physical)
+            if await servers.session.is_wanted(lock):
+                # Whoever waits asks every POLL_SECONDS, so it comes first.
+                await asyncio.sleep(2 * POLL_SECONDS)
+            await servers.session.take(lock)
+            found = await self._find(servers.qdrant, database=servers.database)
+            if found.embedding != servers.embedder.config:
+                return False
+            if found.physical == collection.physical:
+                break
+            await servers.session.release(lock)
+            collection = found
+        first = self._run is None
+        _, self._run = await begin(self._drain, servers, found, self._settings, self._identity)
+        if first:
+            await self._run.open_history()
+        try:
+            await self._drain.execute(self._run)
+            await confirm(self._run.qdrant, self._run.collection)
+            await self._run.pairing.end()
+        finally:
+            self._total.add(self._run.counts, self._run.waits)
+            self._part.add(self._run.counts, self._run.waits)
+        await servers.session.release(lock)
+        return True
+
+    async def _open_servers(self) -> Servers:
+        servers, self._held = await patiently(self._connect, self._settings.patience_seconds, FIRST_WAIT_SECONDS)
+        self._servers = servers
+        return servers
+
+    async def _close_servers(self) -> None:
+        self._servers = None
+        await self._held.aclose()
+
+    async def _should_stop(self) -> bool:
+        """Whether a drain must leave the rest to the next one."""
+        if time.monotonic() >= self._ends_at or self._servers is None or self._run is None:
+            return True
+        return await self._servers.session.is_wanted(collection_lock(self._run.collection.physical))
+
+    async def _report(self, session: LockedSession) -> None:
+        """Tell what was done since the last time, and store what was done in all."""
+        [(lag,)] = await session.fetch("sync_lag", seen=self._drain.seen.snapshot.text)
+        self._lag = float(lag)
+        self._tell(self._result_of(self._part))
+        self._part = Progress()
+        if self._run:
+            total = self._result_of(self._total)
+            await RunHistory(session, self._run.collection.physical).note(self._identity, total.recorded())
+            if time.monotonic() - self._logged_at >= LOG_SECONDS:
+                self._logged_at = time.monotonic()
+                log.info("So far: %s", total.summary())
+
+    async def _close_history(self, session: LockedSession, error: BaseException | None) -> None:
+        """Record the end; an error of the stream is never replaced by one of recording it."""
+        if self._run is None:
+            return
+        total = self._result_of(self._total)
+        outcome = {
+            **total.recorded(),
+            "status": "failed" if error else "succeeded",
+            "kind": total.kind,
+            "watermark_to": total.watermark_xid,
+            "parity": total.parity,
+            "replaced": None,
+        }
+        with suppress(PatternsError) if error else nullcontext():
+            history = RunHistory(session, self._run.collection.physical)
+            await history.finish(self._identity, outcome, f"{error}" if error else None)
+
+    def _result_of(self, progress: Progress) -> StreamResult:
+        latencies, run = self._drain.latencies, self._run
+        return StreamResult(
+            run_id=self._identity.id if run else None,
+            kind=Drain.name,
+            collection=self._settings.collection,
+            dry_run=False,
+            counts=progress.counts.as_dict(),
+            seconds=time.monotonic() - progress.started,
+            embed_seconds=progress.waits.embed,
+            upsert_seconds=progress.waits.upsert,
+            parity="not proven",
+            dead_letters=len(run.record.dead_letters.ids) if run else 0,
+            lag_seconds=self._lag,
+            watermark_xid=run.moved_to.xid if run and run.moved_to else None,
+            latency_p50=latencies.quantile(0.5) if latencies else None,
+            latency_p99=latencies.quantile(0.99) if latencies else None,
+            ended=self.ended,
+            comparison_needed=self._comparison_needed,
+        )

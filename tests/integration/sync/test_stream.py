@@ -1,0 +1,233 @@
+"""The stream: changes are found as they come, behind old transactions too, beside other runs, and nothing is lost."""
+
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from code_patterns.errors import NothingToDoError
+from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.sync.runs.stream import stream_lock
+from tests.support.faulty_qdrant import QdrantServer
+from tests.support.running_stream import eventually, running_stream
+from tests.support.two_sides import INSERT, TwoSides, rows
+
+
+@pytest.fixture
+def served(sides: TwoSides, qdrant_server: QdrantServer) -> TwoSides:
+    """Both sides with a Qdrant that several runs and a test reach at the same time."""
+    if not sides.qdrant.url:
+        sides.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
+    return sides
+
+
+def holds(sides: TwoSides, row: dict[str, Any]) -> bool:
+    return row["id"] in sides.points()
+
+
+def history(sides: TwoSides) -> list[tuple[Any, ...]]:
+    return sides.execute(
+        "SELECT status, created, changed, deleted, latency_p50 IS NOT NULL, error FROM pattern_sync_runs "
+        "WHERE kind = 'stream' ORDER BY started_at"
+    )
+
+
+def test_changes_are_found_as_they_come_and_counted_at_the_end(served: TwoSides) -> None:
+    first, second, third = rows(3)
+    served.insert([first])
+    served.sync("full")
+    with running_stream(served, linger_seconds=2.0) as up:
+        served.insert([second])
+        eventually(lambda: holds(served, second))
+        served.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'renamed' WHERE id = %s", [second["id"]])
+        eventually(lambda: served.points()[second["id"]]["pattern_name"] == "renamed")
+        served.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [first["id"]])
+        eventually(lambda: not holds(served, first))
+        served.insert([third])
+        result = up.join()
+    done = {"examined": 4, "new": 2, "payload_only": 1, "deleted": 1, "embedded_texts": 2}
+    assert {name: count for name, count in result.counts.items() if count} == done
+    assert result.latency_p50 is not None
+    assert result.latency_p99 is not None
+    assert 0 < result.latency_p50 <= result.latency_p99
+    assert result.ended == "nothing has changed for 2 s"
+    assert not result.comparison_needed
+    assert result.lag_seconds == 0
+    assert result.summary().startswith("2 new, 1 with a new payload only, 1 deleted; lag 0 s; found after ")
+    assert history(served) == [("succeeded", 2, 0, 1, True, None)]
+    served.assert_equal_sides()
+    # The hourly run finds nothing to do.
+    assert served.sync().counts["examined"] == 0
+
+
+def test_the_embedded_storage_is_free_between_two_changes(sides: TwoSides) -> None:
+    first, second = rows(2)
+    sides.insert([first])
+    sides.sync("full")
+    with running_stream(sides):
+        sides.insert([second])
+        eventually(lambda: sides.execute("SELECT watermark_xid FROM pattern_sync_checkpoints")[0][0] is not None)
+        time.sleep(1)
+        eventually(lambda: sides.sync(patience_seconds=20.0).counts["unchanged"] == 0)
+        assert holds(sides, second)
+    sides.assert_equal_sides()
+
+
+def test_rows_behind_an_old_transaction_are_written_and_the_watermark_waits(served: TwoSides) -> None:
+    old, new, newer = rows(3)
+    served.sync("full", allow_mass_delete=True)
+    with psycopg.connect(served.postgres.conninfo) as holder, running_stream(served):
+        holder.execute(INSERT, old)
+        [(held,)] = holder.execute("SELECT pg_current_xact_id()::text::bigint").fetchall()
+        served.insert([new])
+        eventually(lambda: holds(served, new))
+        served.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [new["id"]])
+        served.insert([newer])
+        eventually(lambda: holds(served, newer) and not holds(served, new))
+        [(watermark,)] = served.execute("SELECT watermark_xid::text::bigint FROM pattern_sync_checkpoints")
+        assert watermark < held
+        assert not holds(served, old)
+        holder.commit()
+        eventually(lambda: holds(served, old))
+    served.assert_equal_sides()
+    assert served.sync().counts["new"] == 0
+
+
+def test_a_transaction_of_another_database_holds_nothing_back(served: TwoSides) -> None:
+    served.sync("full", allow_mass_delete=True)
+    elsewhere = psycopg.connect(served.postgres.conninfo, dbname="postgres")
+    with elsewhere, running_stream(served):
+        elsewhere.execute("SELECT pg_current_xact_id()")
+        [row] = rows(1)
+        served.insert([row])
+        eventually(lambda: holds(served, row))
+        elsewhere.rollback()
+    served.assert_equal_sides()
+
+
+def test_the_few_go_before_the_rest_of_a_burst(served: TwoSides) -> None:
+    served.sync("full", allow_mass_delete=True)
+    # Slow enough that the burst is not over before the single row comes.
+    with running_stream(served, batch_size=5, delay_seconds=0.05, poll_milliseconds=50):
+        burst, [single] = rows(600), rows(1, 700)
+        served.insert(burst)
+        eventually(lambda: len(served.points()) > 20)
+        served.insert([single])
+        eventually(lambda: holds(served, single))
+        assert len(served.points()) < 600
+        eventually(lambda: len(served.points()) == 601)
+    served.assert_equal_sides()
+    assert served.sync().counts["new"] == 0
+
+
+def test_other_runs_come_first_and_the_stream_goes_on(served: TwoSides) -> None:
+    served.sync("full", allow_mass_delete=True)
+    with running_stream(served, batch_size=5, delay_seconds=0.1, poll_milliseconds=50) as up:
+        burst = rows(600)
+        served.insert(burst)
+        eventually(lambda: len(served.points()) > 10)
+        # The burst needs 12 s at least; the hourly run takes all that is left of it, at once.
+        hourly = served.sync(patience_seconds=30.0)
+        assert hourly.kind == "incremental"
+        assert hourly.counts["new"] > 100
+        served.insert(rows(1, 700))
+        eventually(lambda: len(served.points()) == 601)
+        assert up.is_up
+    served.assert_equal_sides()
+
+
+def test_one_stream_is_enough(served: TwoSides) -> None:
+    served.insert(rows(1))
+    served.sync("full")
+    with running_stream(served):
+        eventually(lambda: history(served))
+        with running_stream(served) as second, pytest.raises(NothingToDoError, match="Another stream works"):
+            second.join()
+
+
+@pytest.mark.parametrize("state", ["never synced", "restored collection", "lost triggers"])
+def test_what_only_a_comparison_can_mend_ends_the_stream(served: TwoSides, state: str) -> None:
+    served.insert(rows(3))
+    if state != "never synced":
+        served.sync("full")
+    if state == "lost triggers":
+        served.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER zz_pattern_sync_stamp_updated")
+    if state == "restored collection":
+        served.execute("UPDATE pattern_sync_checkpoints SET progress = '999-x', pending_progress = '999-x'")
+    with running_stream(served) as up:
+        result = up.join()
+    assert result.comparison_needed
+    assert {
+        "never synced": "never synced from this database",
+        "restored collection": "the Qdrant collection is older",
+        "lost triggers": "not every change of pattern_lineage_nodes is recorded",
+    }[state] in result.ended
+    assert served.execute("SELECT count(*) FROM pattern_sync_checkpoints WHERE watermark_xid IS NOT NULL") == [(0,)]
+    assert served.sync("full").parity == "proven"
+    served.assert_equal_sides()
+
+
+def test_a_surprise_in_the_middle_ends_it_before_it_writes(served: TwoSides) -> None:
+    served.insert(rows(3))
+    served.sync("full")
+    with running_stream(served) as up:
+        eventually(lambda: history(served))
+        served.execute("UPDATE pattern_sync_checkpoints SET progress = '999-x', pending_progress = '999-x'")
+        served.insert(rows(1, 10))
+        result = up.join()
+    assert result.comparison_needed
+    assert len(served.points()) == 3
+
+
+def test_it_goes_on_after_its_connections_were_cut(served: TwoSides) -> None:
+    served.insert(rows(1))
+    served.sync("full")
+    with running_stream(served) as up:
+        eventually(lambda: history(served))
+        for number in range(3):
+            served.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            [row] = rows(1, 10 + number)
+            served.insert([row])
+            eventually(lambda row=row: holds(served, row))
+        assert up.is_up
+    served.assert_equal_sides()
+
+
+def test_its_time_is_limited(served: TwoSides) -> None:
+    served.insert(rows(1))
+    served.sync("full")
+    with running_stream(served, max_minutes=0.02) as up:
+        assert up.join().ended == "its 0 minutes are over"
+
+
+def test_a_stream_that_is_stopped_says_so_and_leaves_no_lock(served: TwoSides) -> None:
+    served.insert(rows(1))
+    served.sync("full")
+    with running_stream(served) as up:
+        eventually(lambda: history(served))
+        up.cancel()
+    assert [status for status, *_ in history(served)] == ["failed"]
+    lock = stream_lock(served.collection)
+    assert served.execute("SELECT pg_try_advisory_lock(hashtext(%s), hashtext(%s))", [lock.space, lock.key]) == [
+        (True,)
+    ]
+
+
+def test_it_lasts_out_a_qdrant_that_is_away(served: TwoSides, qdrant_server: QdrantServer) -> None:
+    served.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
+    served.insert(rows(1))
+    served.sync("full")
+    with running_stream(served) as up:
+        eventually(lambda: history(served))
+        qdrant_server.go_down()
+        [row] = rows(1, 10)
+        served.insert([row])
+        time.sleep(2)
+        qdrant_server.heal()
+        eventually(lambda: holds(served, row))
+        assert up.is_up
+    served.assert_equal_sides()
