@@ -213,7 +213,7 @@ def main() -> None:
     if first:
         airflow.unpause(INCREMENTAL_SYNC)
         airflow.note_start()
-        print("Parity is proven. All DAGs are unpaused.", flush=True)
+        print("Parity is proven. All DAGs but pattern_sync_stream are unpaused.", flush=True)
     else:
         print("Parity is proven. DAGs that are paused stay paused.", flush=True)
 

@@ -7,7 +7,7 @@ import pytest
 
 from code_patterns.params import choices_of
 from code_patterns.quality.backfill_settings import BackfillSettings
-from code_patterns.sync.sync_settings import RetentionSettings, SyncSettings
+from code_patterns.sync.sync_settings import RetentionSettings, StreamSettings, SyncSettings
 from pattern_learning.daily import Retention
 from tests.conftest import ROOT
 from tests.dags.conftest import Outcome
@@ -15,6 +15,7 @@ from tests.support.two_sides import TwoSides
 
 DAGS = {
     SyncSettings: ("pattern_sync_incremental", "sync"),
+    StreamSettings: ("pattern_sync_stream", "stream"),
     BackfillSettings: ("quality_backfill", "score"),
     Retention: ("pattern_analytics", "prune_traces"),
 }

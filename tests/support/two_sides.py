@@ -21,7 +21,7 @@ from code_patterns.sync.partition import Partition, partition
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, recipe_of
 from code_patterns.sync.runs import sync
 from code_patterns.sync.sync_result import SyncResult
-from code_patterns.sync.sync_settings import Interval, SyncSettings
+from code_patterns.sync.sync_settings import Interval, StreamSettings, SyncSettings
 from tests.support.real_functions import some_functions
 
 INSERT = """
@@ -109,7 +109,7 @@ class TwoSides:
 
     def chosen(self, mode: str, **settings: Any) -> SyncSettings:
         """What the runs of this sides choose, with exceptions."""
-        return SyncSettings(
+        return (StreamSettings if mode == "stream" else SyncSettings)(
             **{
                 "mode": mode,
                 "collection": self.collection,

@@ -6,7 +6,7 @@ from code_patterns.migrations.request import VERSIONS, MigrationRequest
 from code_patterns.operators.form import Field, form
 from code_patterns.quality.backfill_settings import ALL, COLLECTIONS, BackfillSettings
 from code_patterns.sync.interval_params import IntervalParams
-from code_patterns.sync.sync_settings import SyncSettings
+from code_patterns.sync.sync_settings import StreamSettings, SyncSettings
 
 INTERVAL = "Interval of the past"
 COLLECTION = "Collection"
@@ -29,6 +29,9 @@ SYNC = {
     "rollback": Field("Rollback", "Go back to the collection that was in use before a change of model.", COLLECTION),
     "batch_size": Field("Batch size", "Patterns embedded and written together.", SPEED),
     "delay_seconds": Field("Delay", "Seconds to pause between batches.", SPEED),
+    "linger_seconds": Field("Linger", "Seconds without a change after which the stream ends."),
+    "max_minutes": Field("Longest time", "Minutes after which the stream ends; the next one goes on."),
+    "poll_milliseconds": Field("Poll", "Milliseconds between two looks for changes.", SPEED),
     "shards": Field("Shards", "Tasks that share the writing. 1: none. Empty: as many as the work needs.", SPEED),
 }
 
@@ -59,6 +62,12 @@ def sync_form(*names: str) -> dict[str, Param]:
     :param names: its Params, in order
     """
     return form([SyncSettings, IntervalParams], {name: SYNC[name] for name in names})
+
+
+def stream_form() -> dict[str, Param]:
+    """The form of the DAG that streams."""
+    names = ("linger_seconds", "max_minutes", "collection", "poll_milliseconds", "batch_size")
+    return form([StreamSettings], {name: SYNC[name] for name in names})
 
 
 def backfill_form() -> dict[str, Param]:

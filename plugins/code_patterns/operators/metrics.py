@@ -2,6 +2,7 @@
 
 from airflow.sdk.observability import stats
 
+from code_patterns.sync.stream_result import StreamResult
 from code_patterns.sync.sync_result import Counts, SyncResult
 
 OUTCOMES = tuple(name for name in Counts().as_dict() if name not in ("examined", "embedded_texts"))
@@ -25,3 +26,15 @@ def emit(result: SyncResult) -> None:
     stats.timing("code_patterns.sync.upsert", result.upsert_seconds * 1000, tags=tags)
     stats.gauge("code_patterns.sync.dead_letters", result.dead_letters, tags=tags)
     stats.gauge("code_patterns.sync.lag_seconds", result.lag_seconds, tags=tags)
+
+
+def emit_stream(result: StreamResult) -> None:
+    """Send the metrics of some seconds of a stream: those of a run, and its latency.
+
+    ``code_patterns.stream.latency_p50`` and ``code_patterns.stream.latency_p99`` (gauges, seconds from a commit until
+    the change could be found) carry the tag ``collection``.
+    """
+    emit(result)
+    for name in ("latency_p50", "latency_p99"):
+        if (seconds := getattr(result, name)) is not None:
+            stats.gauge(f"code_patterns.stream.{name}", seconds, tags={"collection": result.collection})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from code_patterns.operators.sync_operator import SyncOperator
 from code_patterns.operators.task_errors import task_errors
 from code_patterns.sync.partition import partition
+from code_patterns.sync.sync_settings import SyncSettings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,7 +33,7 @@ class QdrantPartitionOperator(SyncOperator):
     def execute(self, context: "Context") -> list[dict[str, str]]:
         """Look at both sides and return the id ranges."""
         with task_errors(context):
-            choices = self.choices("full")
+            choices = self.choices(SyncSettings, "full")
             found = self.run_work(partition(*self.servers(), choices))
         context["ti"].xcom_push("points", found.points)
         return [{"first": str(ids.first), "last": str(ids.last)} for ids in found.ranges]

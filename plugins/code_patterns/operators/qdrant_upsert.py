@@ -12,7 +12,7 @@ from code_patterns.operators.sync_operator import SyncOperator
 from code_patterns.operators.task_errors import task_errors
 from code_patterns.sync.interval_params import choose_interval
 from code_patterns.sync.runs import sync
-from code_patterns.sync.sync_settings import Interval, interval_of
+from code_patterns.sync.sync_settings import Interval, SyncSettings, interval_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -86,7 +86,7 @@ class QdrantUpsertOperator(SyncOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the sync and return its counts."""
         with task_errors(context):
-            choices = self.choices(self.mode, self._interval(context))
+            choices = self.choices(SyncSettings, self.mode, self._interval(context))
             postgres, qdrant, embedding = self.servers()
             result = self.run_work(sync(postgres, qdrant, embedding, choices, identity_of(context)))
         tell(context, result.summary())

@@ -12,7 +12,7 @@ from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.sync.sync_settings import Interval, SyncSettings, choose
+from code_patterns.sync.sync_settings import Interval, Settings, choose
 
 
 class SyncOperator(StoppableOperator):
@@ -63,7 +63,7 @@ class SyncOperator(StoppableOperator):
             EmbeddingHook(self.embedding_conn_id).config,
         )
 
-    def choices(self, mode: str, interval: Interval | None = None) -> SyncSettings:
+    def choices(self, settings: type[Settings], mode: str, interval: Interval | None = None) -> Settings:
         """The settings of this run."""
         params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
-        return choose(mode, params, interval, lambda name: Variable.get(name, default=None))
+        return choose(settings, mode, params, interval, lambda name: Variable.get(name, default=None))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -72,9 +72,6 @@ class SyncSettings:
     :param shards: number of id ranges of a full sync; ``None`` decides by the work
     :param points_before: number of points before shards; ``None`` without shards
     :param patience_seconds: seconds that the run waits at its start for servers that are down
-    :param linger_seconds: the stream ends when nothing has changed for so long
-    :param max_minutes: the stream ends after that time, and the next one goes on
-    :param poll_milliseconds: how often the stream looks for changes
     """
 
     mode: str
@@ -96,6 +93,17 @@ class SyncSettings:
     shards: Annotated[int, Field(ge=1, le=100), NOT_BOOLEAN] | None = None
     points_before: int | None = None
     patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
+
+
+@dataclass(frozen=True)
+class StreamSettings(SyncSettings):
+    """The settings of a stream: those of a run, and these.
+
+    :param linger_seconds: it ends when nothing has changed for so long
+    :param max_minutes: it ends after that time, and the next one goes on
+    :param poll_milliseconds: how often it looks for changes
+    """
+
     linger_seconds: Annotated[Seconds, Variable("pattern_stream_linger_seconds")] = 600.0
     max_minutes: Annotated[
         float, Field(gt=0, le=1_440, allow_inf_nan=False), NOT_BOOLEAN, Variable("pattern_stream_max_minutes")
@@ -124,15 +132,23 @@ class RetentionSettings:
     patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
 
 
+Settings = TypeVar("Settings", bound=SyncSettings)
+
+
 def choose(
-    mode: str, params: Mapping[str, Any], interval: Interval | None, read_variable: ReadVariable
-) -> SyncSettings:
+    settings: type[Settings],
+    mode: str,
+    params: Mapping[str, Any],
+    interval: Interval | None,
+    read_variable: ReadVariable,
+) -> Settings:
     """Make the settings of one run; see :func:`code_patterns.params.choose`.
 
-    :param mode: one of :data:`code_patterns.sync.runs.MODES`
+    :param settings: of a run, or of a stream
+    :param mode: one of :data:`code_patterns.sync.runs.MODES`, or ``stream``
     :param interval: from :func:`interval_of`
     """
-    return run_params.choose(SyncSettings, params, read_variable, given={"mode": mode, "interval": interval})
+    return run_params.choose(settings, params, read_variable, given={"mode": mode, "interval": interval})
 
 
 def interval_of(

@@ -22,6 +22,7 @@ DAGS = {
     "schema_migration",
     "pattern_sync_full",
     "pattern_sync_incremental",
+    "pattern_sync_stream",
     "pattern_verify",
     "quality_backfill",
     "pattern_analytics",

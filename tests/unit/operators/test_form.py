@@ -155,7 +155,7 @@ def every_field() -> Iterator[tuple[str, Field]]:
 
 @pytest.mark.parametrize(("name", "shown"), every_field())
 def test_texts_are_sentences(name: str, shown: Field) -> None:
-    assert name in choices_of(SyncSettings) | choices_of(BackfillSettings) | choices_of(IntervalParams)
+    assert name in choices_of(StreamSettings) | choices_of(BackfillSettings) | choices_of(IntervalParams)
     assert shown.title[0].isupper()
     assert shown.title != name
     assert shown.description.endswith(".")

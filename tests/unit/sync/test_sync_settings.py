@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.sync.diff import IdRange
-from code_patterns.sync.sync_settings import Interval, choose, interval_of
+from code_patterns.sync.sync_settings import Interval, SyncSettings, choose, interval_of
 
 HOUR = timedelta(hours=1)
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 def test_defaults() -> None:
-    chosen = choose("full", {}, None, {}.get)
+    chosen = choose(SyncSettings, "full", {}, None, {}.get)
     assert (chosen.batch_size, chosen.delay_seconds, chosen.limit, chosen.dry_run) == (100, 0.0, None, False)
     assert (chosen.collection, chosen.max_delete_fraction, chosen.allow_mass_delete) == ("code_patterns", 0.2, False)
 
@@ -25,11 +25,11 @@ def test_defaults() -> None:
 def test_param_beats_variable_beats_default() -> None:
     variables = {"pattern_sync_batch_size": "50", "pattern_sync_delay_seconds": "1.5", "patterns_collection": "other"}
     from_variables = choose(
-        "full", {"batch_size": None, "delay_seconds": "", "collection": "None"}, None, variables.get
+        SyncSettings, "full", {"batch_size": None, "delay_seconds": "", "collection": "None"}, None, variables.get
     )
     assert (from_variables.batch_size, from_variables.delay_seconds, from_variables.collection) == (50, 1.5, "other")
     params = {"batch_size": 7, "delay_seconds": 0, "collection": "mine", "limit": "3", "dry_run": "True"}
-    chosen = choose("full", params, None, variables.get)
+    chosen = choose(SyncSettings, "full", params, None, variables.get)
     assert (chosen.batch_size, chosen.delay_seconds, chosen.collection) == (7, 0.0, "mine")
     assert (chosen.limit, chosen.dry_run) == (3, True)
 
@@ -44,11 +44,11 @@ def test_param_beats_variable_beats_default() -> None:
 @pytest.mark.parametrize("value", ["-1", "many", "nan", "inf", "0x10", "1,5", True])
 def test_nonsense_names_its_place_and_value(name: str, variable: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as by_param:
-        choose("full", {name: value}, None, {}.get)
+        choose(SyncSettings, "full", {name: value}, None, {}.get)
     assert f"Param '{name}'" in str(by_param.value)
     assert repr(value) in str(by_param.value)
     with pytest.raises(ConfigurationError) as by_variable:
-        choose("full", {}, None, {variable: value}.get)
+        choose(SyncSettings, "full", {}, None, {variable: value}.get)
     assert f"Variable '{variable}'" in str(by_variable.value)
 
 
@@ -73,7 +73,7 @@ def test_nonsense_names_its_place_and_value(name: str, variable: str, value: Any
 )
 def test_one_sentence_says_what_is_allowed(params: dict[str, Any], variables: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        choose("full", params, None, variables.get)
+        choose(SyncSettings, "full", params, None, variables.get)
     assert str(caught.value) == said
     assert caught.value.__context__ is None
 
@@ -81,14 +81,14 @@ def test_one_sentence_says_what_is_allowed(params: dict[str, Any], variables: di
 def test_a_shard_comes_as_json() -> None:
     first, last = UUID(int=1), UUID(int=9)
     params = {"id_range": {"first": str(first), "last": str(last)}, "points_before": "7", "mode": "verify"}
-    chosen = choose("full", params, None, {}.get)
+    chosen = choose(SyncSettings, "full", params, None, {}.get)
     assert (chosen.id_range, chosen.points_before, chosen.mode) == (IdRange(first, last), 7, "full")
 
 
 @given(st.text())
 def test_any_text_is_a_number_or_refused(value: str) -> None:
     try:
-        chosen = choose("full", {}, None, {"pattern_sync_batch_size": value}.get)
+        chosen = choose(SyncSettings, "full", {}, None, {"pattern_sync_batch_size": value}.get)
     except ConfigurationError:
         return
     assert chosen.batch_size >= 1
@@ -97,7 +97,7 @@ def test_any_text_is_a_number_or_refused(value: str) -> None:
 @pytest.mark.parametrize("name", ["execution_patterns", "archon_vectors", "quality_vectors", " ", "a/b"])
 def test_collections_of_others_are_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="patterns_collection"):
-        choose("full", {}, None, {"patterns_collection": name}.get)
+        choose(SyncSettings, "full", {}, None, {"patterns_collection": name}.get)
 
 
 @pytest.mark.parametrize(

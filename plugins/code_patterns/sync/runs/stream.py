@@ -25,7 +25,7 @@ from code_patterns.sync.runs.kind import collection_lock
 from code_patterns.sync.runs.opening import ComparisonNeededError, Find, Servers, begin, connect_all, finder
 from code_patterns.sync.snapshot import Snapshot
 from code_patterns.sync.stream_result import Progress, StreamResult
-from code_patterns.sync.sync_settings import SyncSettings
+from code_patterns.sync.sync_settings import StreamSettings
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ async def stream(
     postgres: PostgresConfig,
     qdrant: QdrantConfig,
     embedding: EmbeddingConfig,
-    settings: SyncSettings,
+    settings: StreamSettings,
     identity: RunIdentity,
     tell: Tell = lambda _: None,
 ) -> StreamResult:
@@ -98,7 +98,9 @@ class _Stream:
     :param tell: see :func:`stream`
     """
 
-    def __init__(self, connect: Connect, find: Find, settings: SyncSettings, identity: RunIdentity, tell: Tell) -> None:
+    def __init__(
+        self, connect: Connect, find: Find, settings: StreamSettings, identity: RunIdentity, tell: Tell
+    ) -> None:
         self.ended = ""
         self._connect = connect
         self._find = find

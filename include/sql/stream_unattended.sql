@@ -1,0 +1,46 @@
+-- Whether changes wait that no stream takes: how far the collection behind a name has been synced, whether rows or
+-- tombstones lie beyond, and whether a stream is up. No row where only a comparison of everything can go on.
+WITH checkpoint AS (
+    SELECT
+        found.watermark_xid,
+        found.watermark_id,
+        found.capture_identity
+    FROM pattern_sync_runs AS run
+    INNER JOIN pattern_sync_checkpoints AS found ON run.collection = found.collection
+    WHERE
+        run.name = %(collection)s
+        AND run.status = 'succeeded'
+    ORDER BY run.started_at DESC, found.updated_at DESC
+    LIMIT 1
+)
+
+SELECT
+    watermark_xid::text::bigint AS watermark,
+    EXISTS (
+        SELECT FROM pattern_lineage_nodes
+        WHERE
+            sync_xid >= watermark_xid
+            AND sync_xid < pg_snapshot_xmax(pg_current_snapshot())
+            AND (sync_xid, id) > (watermark_xid, watermark_id)
+    )
+    OR EXISTS (
+        SELECT FROM pattern_sync_tombstones
+        WHERE
+            sync_xid >= watermark_xid
+            AND sync_xid < pg_snapshot_xmax(pg_current_snapshot())
+            AND (sync_xid, node_id) > (watermark_xid, watermark_id)
+    ) AS changed,
+    EXISTS (
+        SELECT FROM pg_locks
+        WHERE
+            locktype = 'advisory'
+            AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND classid = ((hashtext(%(space)s)::bigint + 4294967296) %% 4294967296)::oid
+            AND objid = ((hashtext(%(key)s)::bigint + 4294967296) %% 4294967296)::oid
+            AND objsubid = 2
+    ) AS attended
+FROM checkpoint
+WHERE
+    watermark_xid IS NOT NULL
+    AND capture_identity IS NOT NULL;

@@ -1,0 +1,93 @@
+"""Notice changes that no stream takes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
+
+import psycopg
+
+from code_patterns.errors import PatternsError
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_errors import database_errors
+from code_patterns.servers.postgres_psycopg import connect
+from code_patterns.sql import query
+from code_patterns.sync.runs.stream import stream_lock
+
+log = logging.getLogger(__name__)
+
+ASK_SECONDS = 0.5
+"""How often it asks while no stream is up."""
+ASK_ATTENDED_SECONDS = 2.0
+"""How often it asks while one is up: only its death would be news."""
+SHORTEST_PAUSE_SECONDS = 20.0
+"""A stream takes some seconds to start. It is called again only after that time."""
+LONGEST_PAUSE_SECONDS = 600.0
+"""The pause doubles up to this while calls change nothing."""
+LONGEST_RETRY_SECONDS = 60.0
+
+Read = Callable[[], Awaitable[tuple[PostgresConfig, str]]]
+"""Reads which database is watched, and for which collection."""
+
+
+async def unattended(read: Read) -> AsyncIterator[None]:
+    """Yield whenever a stream should start: changes wait, and none is up.
+
+    It depends on levels, not on events: nothing is missed while it does not run. It never ends and never fails. What
+    keeps it from asking is logged once, and tried again with growing waits.
+
+    :param read: read again for each connection, so that corrected connections are used
+    """
+    pauses, told, wait = _Pauses(), "", ASK_SECONDS
+    while True:
+        try:
+            config, collection = await read()
+            async with await connect(config, autocommit=True) as connection:
+                if told:
+                    log.info("The database of %s answers again.", config.address)
+                told, wait = "", ASK_SECONDS
+                while True:
+                    attended, watermark = await _ask(config, connection, collection)
+                    if watermark is not None and pauses.may_call(watermark):
+                        yield
+                    await asyncio.sleep(ASK_ATTENDED_SECONDS if attended else ASK_SECONDS)
+        except PatternsError as error:
+            if f"{error}" != told:
+                log.warning("No stream is started at the moment. %s", error)
+                told = f"{error}"
+        await asyncio.sleep(wait)
+        wait = min(LONGEST_RETRY_SECONDS, wait * 2)
+
+
+async def _ask(config: PostgresConfig, connection: psycopg.AsyncConnection, collection: str) -> tuple[bool, int | None]:
+    """Return whether a stream is up, and the watermark beyond which changes wait for one, if any do."""
+    parameters = {"collection": collection, **asdict(stream_lock(collection))}
+    async with database_errors(config, connection):
+        row = await (await connection.execute(query("stream_unattended"), parameters)).fetchone()
+    if row is None:
+        return False, None
+    watermark, changed, attended = row
+    return attended, watermark if changed and not attended else None
+
+
+class _Pauses:
+    """Decides when to call again: a call that changed nothing doubles the pause."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._called_at = 0.0
+        self._watermark: int | None = None
+
+    def may_call(self, watermark: int) -> bool:
+        """Whether enough time has passed; remembers the call.
+
+        :param watermark: what the last call should have moved
+        """
+        now = time.monotonic()
+        if now - self._called_at < self._seconds:
+            return False
+        stuck = watermark == self._watermark
+        self._seconds = min(LONGEST_PAUSE_SECONDS, self._seconds * 2) if stuck else SHORTEST_PAUSE_SECONDS
+        self._called_at, self._watermark = now, watermark
+        return True
