@@ -19,7 +19,7 @@ from code_patterns.operators.form import MOST_WITHOUT_SECTIONS, OPEN, Field, for
 from code_patterns.params import choices_of, choose
 from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.sync.interval_params import IntervalParams
-from code_patterns.sync.sync_settings import NEVER_WRITTEN, SyncSettings
+from code_patterns.sync.sync_settings import NEVER_WRITTEN, StreamSettings, SyncSettings
 from pattern_learning.daily import DayParam
 
 GIVEN: dict[type, dict[str, Any]] = {
