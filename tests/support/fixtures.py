@@ -11,6 +11,8 @@ import pytest
 from code_patterns.servers.qdrant import open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from tests.conftest import config_of
+from tests.support import brokers
+from tests.support.brokers import Broker
 from tests.support.faulty_qdrant import QdrantServer, running
 from tests.support.learning_database import LearningDatabase
 from tests.support.two_sides import TwoSides
@@ -42,6 +44,13 @@ def qdrant_server() -> Iterator[QdrantServer]:
     """A Qdrant over HTTP that several processes reach, and that misbehaves on demand."""
     with running() as server:
         yield server
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    """A Kafka cluster with topics and a group of this test's own."""
+    with brokers.running() as running_broker:
+        yield running_broker
 
 
 @pytest.fixture

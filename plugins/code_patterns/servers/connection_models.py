@@ -53,7 +53,7 @@ class ConnectionExtra(BaseModel):
 
         :raises ConfigurationError: the extra is not a JSON object, or an extra is unknown or makes no sense
         """
-        conn_id, values = connection.conn_id, _decoded(connection)
+        conn_id, values = connection.conn_id, decoded_extra(connection)
         for name in sorted(values.keys() - cls.known()):
             raise ConfigurationError(cls._unknown(conn_id, name))
         try:
@@ -88,7 +88,12 @@ def api_key_of(connection: ConnectionFields) -> str | None:
     return key or None
 
 
-def _decoded(connection: ConnectionFields) -> dict[str, Any]:
+def decoded_extra(connection: ConnectionFields, example: str = '{"timeout": 30}') -> dict[str, Any]:
+    """Decode the extra of a connection, without what is not set.
+
+    :param example: an extra, for the message
+    :raises ConfigurationError: the extra is not a JSON object
+    """
     text = (connection.extra or "").strip()
     try:
         values = json.loads(text or "{}")
@@ -96,8 +101,7 @@ def _decoded(connection: ConnectionFields) -> dict[str, Any]:
         values = None
     if not isinstance(values, dict):
         raise ConfigurationError(
-            f"The extra of connection '{connection.conn_id}' is not a JSON object. Correct it, for example: "
-            '{"timeout": 30}.'
+            f"The extra of connection '{connection.conn_id}' is not a JSON object. Correct it, for example: {example}."
         )
     return {name: value for name, value in values.items() if value not in (None, "")}
 
