@@ -19,6 +19,7 @@ VERSIONS: Mapping[int, str] = {
     17: "017_quality",
     18: "018_pattern_learning_traces",
     19: "019_pattern_search_index",
+    20: "020_pattern_sync_outbox",
 }
 """The migrations of ``include/migrations``, for the form: nothing is read while a DAG file is parsed."""
 

@@ -99,7 +99,10 @@ class ChangeDetector:
 
         :param count: how many
         """
-        ids = await self._source.sample_ids(count)
+        return await self.compared(await self._source.sample_ids(count))
+
+    async def compared(self, ids: Sequence[UUID]) -> list[Change]:
+        """What these patterns need, in the order of the ids; without the patterns themselves."""
         found: list[Change] = []
         for start in range(0, len(ids), LOOKUP_ROWS):
             part = ids[start : start + LOOKUP_ROWS]

@@ -73,6 +73,7 @@ class Change:
     :param pattern: what Qdrant should hold, if there is something to write
     :param error: why the row cannot be read, if it cannot
     :param watermark: how far the watermark may move after this step is recorded; ``None`` moves nothing
+    :param content_hash: of the point, where it is as it should be
     :param changed_at: start of the transaction that made the change, where it is known
     """
 
@@ -81,6 +82,7 @@ class Change:
     pattern: Pattern | None = None
     error: str | None = None
     watermark: Watermark | None = None
+    content_hash: str | None = None
     changed_at: datetime | None = None
 
 
@@ -117,5 +119,11 @@ def decide(
             pattern = pattern.marked_truncated()
     else:
         # Nothing to write, so the pattern, which may be large, is left out.
-        return Change(node_id, Action.UNCHANGED, watermark=watermark, changed_at=changed_at)
+        return Change(
+            node_id,
+            Action.UNCHANGED,
+            watermark=watermark,
+            content_hash=pattern.content_hash,
+            changed_at=changed_at,
+        )
     return Change(node_id, action, pattern, watermark=watermark, changed_at=changed_at)

@@ -179,6 +179,8 @@ class Pipeline:
 
         if batch.writes:
             await self._before_write()
+            refused = {dead_letter.id for dead_letter in dead_letters}
+            await self._record.intend([change for change in batch.changes if change.id not in refused])
 
         def with_vectors(
             write: Callable[[Sequence[Pattern], Vectors], Awaitable[None]],
@@ -229,8 +231,9 @@ class Pipeline:
         if not self._settings.dry_run:
             changed = {change.id for change in batch.changes if change.watermark}
             await self._record.save_batch(
-                [change.id for change in done],
+                done,
                 [replace(dead_letter, changed=dead_letter.id in changed) for dead_letter in dead_letters],
+                [change for change in batch.changes if change.id in parked],
                 batch.watermark,
                 self._target.last_write,
             )

@@ -1,17 +1,18 @@
 """What a run records in PostgreSQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
 from code_patterns.sync.capture import Capture
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.dead_letters import DeadLetter, DeadLetters
-from code_patterns.sync.diff import Watermark
+from code_patterns.sync.diff import Change, Watermark
 from code_patterns.sync.history import RunHistory
 from code_patterns.sync.identity import Witness
+from code_patterns.sync.outbox import Outbox
 
 
 class RunRecord:
@@ -25,6 +26,7 @@ class RunRecord:
     :param system_identifier: the PostgreSQL cluster
     :param capture: whether every change of the rows is recorded
     :param dead_letters: those of the collection
+    :param outbox: where events about points are kept, if Kafka is to be told
     """
 
     def __init__(
@@ -34,42 +36,66 @@ class RunRecord:
         system_identifier: str,
         capture: Capture,
         dead_letters: DeadLetters,
+        outbox: Outbox | None = None,
     ) -> None:
         self._session = session
         self._key = {"collection": collection.physical, "target_identity": collection.identity}
         self._system_identifier = system_identifier
         self._capture_identity = capture.identity if capture.complete else None
         self.dead_letters = dead_letters
+        self.outbox = outbox
+        # Batches share the connection: a statement of one must not become part of the transaction of another.
+        self._turn = asyncio.Lock()
         self.history = RunHistory(session, collection.physical)
 
     async def assert_locked(self) -> None:
         """Check that this run still holds its locks; see :meth:`LockedSession.assert_held`."""
         await self._session.assert_held()
 
+    async def intend(self, changes: Sequence[Change]) -> None:
+        """Note in the outbox what is about to be written, if Kafka is to be told."""
+        if self.outbox:
+            async with self._turn:
+                await self.outbox.intend(changes)
+
     async def save_batch(
         self,
-        done: Iterable[UUID],
+        done: Sequence[Change],
         parked: Sequence[DeadLetter],
+        failed: Sequence[Change],
         watermark: Watermark | None,
         witness: Witness | None = None,
     ) -> None:
         """Record one acknowledged batch, in one transaction.
 
-        :param done: rows that are synced
+        :param done: what is synced
         :param parked: rows that become dead letters
+        :param failed: the changes that these rows were part of
         :param watermark: how far the batch reached; ``None`` leaves the checkpoint alone
         :param witness: what was written last, if anything was
         """
-        recovered = self.dead_letters.ids.intersection(done)
-        if not (recovered or parked or watermark):
+        ids = [change.id for change in done]
+        known = self.dead_letters.ids
+        recovered = known.intersection(ids)
+        told = self.outbox is not None and self.outbox.concerns(ids)
+        if not (recovered or parked or watermark or told):
             return
-        async with self._session.transaction():
+        async with self._turn, self._session.transaction():
+            if self.outbox:
+                await self.outbox.settle(done)
+                await self.outbox.park(parked, known, failed)
             await self.dead_letters.clear(recovered)
             await self.dead_letters.park(parked)
             if watermark:
                 await self.move_watermark(watermark)
                 if witness:
                     await self.save_witness(witness)
+
+    async def settle(self, done: Sequence[Change]) -> None:
+        """Note in the outbox what is done apart from batches, if Kafka is to be told."""
+        if self.outbox:
+            async with self._turn:
+                await self.outbox.settle(done)
 
     async def move_watermark(self, watermark: Watermark) -> None:
         """Move the watermark of the checkpoint."""
@@ -93,24 +119,27 @@ class RunRecord:
 
         :param owed: remove the watermark: only a complete comparison of everything sets one again
         """
-        await self._session.execute(
-            "sync_announce_progress",
-            **self._key,
-            system_identifier=self._system_identifier,
-            pending=token,
-            owed=owed,
-        )
+        async with self._turn:
+            await self._session.execute(
+                "sync_announce_progress",
+                **self._key,
+                system_identifier=self._system_identifier,
+                pending=token,
+                owed=owed,
+            )
 
     async def arrive(self, token: str) -> None:
         """Store that the collection has this token."""
-        await self._session.execute("sync_arrive_progress", **self._key, progress=token)
+        async with self._turn:
+            await self._session.execute("sync_arrive_progress", **self._key, progress=token)
 
     async def mark_unfinished(self, incarnation: str) -> None:
         """Store that a run writes, until the next token has arrived.
 
         :param incarnation: of the database, see :class:`~code_patterns.sync.source.Horizon`
         """
-        await self._session.execute("sync_mark_unfinished", **self._key, incarnation=incarnation)
+        async with self._turn:
+            await self._session.execute("sync_mark_unfinished", **self._key, incarnation=incarnation)
 
     async def owe_comparison(self) -> None:
         """Let the next run compare everything, whatever its kind."""
@@ -133,11 +162,11 @@ class RunRecord:
 
 
 async def forget(session: LockedSession, physical: str, identity: str) -> None:
-    """Delete the checkpoint and the dead letters of a collection.
+    """Delete the checkpoint, the dead letters and the events of a collection.
 
     :param physical: its real name
     :param identity: its identity
     """
     async with session.transaction():
-        for name in ("sync_forget_checkpoint", "sync_forget_dead_letters"):
+        for name in ("sync_forget_checkpoint", "sync_forget_dead_letters", "outbox_forget"):
             await session.execute(name, collection=physical, target_identity=identity)

@@ -28,9 +28,10 @@ def test_the_projects_own_migrations_keep_the_rules() -> None:
         "017_quality",
         "018_pattern_learning_traces",
         "019_pattern_search_index",
+        "020_pattern_sync_outbox",
     ]
     assert migrations[1].rollback.name == "013_rollback_pattern_quality_fk"
-    assert [migration.version for migration in migrations if migration.forward.transactional] == [17]
+    assert [migration.version for migration in migrations if migration.forward.transactional] == [17, 20]
     assert [migration.version for migration in migrations if migration.forward.in_parts] == [1, 13, 14, 15, 16, 18]
 
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError, NothingToDoError
+from code_patterns.events.topics import Events
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.publication import confirm
+from code_patterns.sync.relay import relay_once
 from code_patterns.sync.runs.full import FullRun
 from code_patterns.sync.runs.incremental import IncrementalRun
 from code_patterns.sync.runs.interval import IntervalRun
@@ -31,6 +33,7 @@ async def sync(
     embedding: EmbeddingConfig,
     settings: SyncSettings,
     identity: RunIdentity,
+    events: Events | None = None,
 ) -> SyncResult:
     """Sync Qdrant with PostgreSQL.
 
@@ -42,18 +45,22 @@ async def sync(
     :param embedding: how texts become vectors
     :param settings: the settings
     :param identity: the run's identity, for the history
+    :param events: where Kafka is told what was done, if it is
     :raises ConfigurationError: a person must change something first
     :raises NothingToDoError: the settings leave nothing to do
     :raises OutageError: a server is away; the next try goes on where this one stopped
     :raises ParityError: both sides disagree at the end of a full sync
     """
-    async with open_run(postgres, qdrant, embedding, settings, identity, kind_of(settings)) as (kind, run):
+    announces = events is not None and bool(events.topics.indexed)
+    opened = open_run(postgres, qdrant, embedding, settings, identity, kind_of(settings), announces=announces)
+    async with opened as (kind, run):
         if settings.dry_run:
             await kind.execute(run)
         else:
             await run.open_history()
             try:
                 await kind.execute(run)
+                await run.settle_outbox()
                 await confirm(run.qdrant, run.collection)
                 await run.pairing.end()
             except BaseException as error:
@@ -62,6 +69,9 @@ async def sync(
             await run.close_history(None)
         result = await run.result()
         parked = await run.record.dead_letters.told(kind.named_dead_letters)
+    if not settings.dry_run:
+        # After the collection's lock: Kafka may be slow.
+        await relay_once(postgres, events)
     log.info(result.table())
     if parked:
         log.warning("%s", parked)

@@ -11,11 +11,12 @@ from code_patterns.sync.change_detection import ChangeDetector
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import FIRST_ID, Watermark
 from code_patterns.sync.embed import DistinctEmbedder
+from code_patterns.sync.outbox import AGREEING
 from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
 from code_patterns.sync.publication import remember_token_limit
 from code_patterns.sync.record import RunRecord
-from code_patterns.sync.source import Horizon, PatternSource
+from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
 from code_patterns.sync.stored_points import StoredPoints
 from code_patterns.sync.sync_result import Counts, Parity, SyncResult, Waits
 from code_patterns.sync.sync_settings import SyncSettings
@@ -112,6 +113,15 @@ class RunContext:
         await self.pairing.settle()
         self.moved_to = to or self.horizon.watermark
         await self.record.move_watermark(self.moved_to)
+
+    async def settle_outbox(self) -> None:
+        """Find out which writes a killed run has done without recording them, so that Kafka is told about them too."""
+        outbox = self.record.outbox
+        left = sorted(outbox.intended) if outbox else []
+        for start in range(0, len(left), PAGE_ROWS):
+            changes = await self.detector.compared(left[start : start + PAGE_ROWS])
+            # The others are not done: who writes them settles them.
+            await self.record.settle([change for change in changes if change.action in AGREEING])
 
     async def before_write(self) -> None:
         """Check that this run may write to Qdrant, announce it to both sides, and store what it found out."""

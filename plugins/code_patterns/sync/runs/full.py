@@ -6,7 +6,7 @@ from uuid import UUID
 from code_patterns.errors import ParityError
 from code_patterns.sync.collection import Destination, read_stored
 from code_patterns.sync.curated import carry_over
-from code_patterns.sync.diff import Fingerprint
+from code_patterns.sync.diff import Action, Change, Fingerprint
 from code_patterns.sync.orphans import Points, refuse_lost_table, refuse_mass_delete
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.proof_levels import HashLevel
@@ -82,7 +82,10 @@ async def _delete(run: RunContext, ids: list[UUID] | list[int]) -> None:
     run.counts.deleted += len(ids)
     if ids and not run.settings.dry_run:
         await run.before_write()
+        deletions = [Change(node_id, Action.DELETE) for node_id in ids if isinstance(node_id, UUID)]
+        await run.record.intend(deletions)
         await run.target.delete(ids)
+        await run.record.settle(deletions)
 
 
 async def _clear_vanished(run: RunContext) -> None:

@@ -22,6 +22,7 @@ from code_patterns.sync.dead_letters import DeadLetters
 from code_patterns.sync.diff import Watermark
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.judgement import Judgement, judge
+from code_patterns.sync.outbox import open_outbox
 from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pattern import same_recipe
 from code_patterns.sync.publication import prepare, refuse_unnamed
@@ -84,10 +85,13 @@ async def open_run(
     settings: SyncSettings,
     identity: RunIdentity,
     kind: RunKind,
+    *,
+    announces: bool = False,
 ) -> AsyncIterator[tuple[RunKind, RunContext]]:
     """Connect to everything a run needs, wait for its locks, and create the collection; no point is written yet.
 
     :param kind: the kind that is wanted; without a place to start from, its fallback is yielded instead
+    :param announces: whether Kafka is to be told
     :raises ConfigurationError: a person must change something first
     :raises OutageError: a server was down longer than the settings' patience, or went away later
     """
@@ -105,7 +109,7 @@ async def open_run(
                 if collection.physical != servers.collection.physical:
                     log.info("'%s' names another collection now; starting again.", settings.collection)
                     continue
-            yield await begin(kind, servers, collection, settings, identity)
+            yield await begin(kind, servers, collection, settings, identity, announces=announces)
             return
 
 
@@ -145,10 +149,17 @@ async def connect_all(
 
 
 async def begin(
-    kind: RunKind, servers: Servers, collection: Collection, settings: SyncSettings, identity: RunIdentity
+    kind: RunKind,
+    servers: Servers,
+    collection: Collection,
+    settings: SyncSettings,
+    identity: RunIdentity,
+    *,
+    announces: bool = False,
 ) -> tuple[RunKind, RunContext]:
     """Decide where the run starts, and make it. It holds its locks, unless it is a dry run.
 
+    :param announces: whether Kafka is to be told what it does
     :raises ComparisonNeededError: there is nothing to start from, and the kind has no fallback
     """
     source = servers.source
@@ -167,7 +178,8 @@ async def begin(
     kind, start = await _start(kind, source, collection, judgement, checkpoint, capture)
     dead_letters = DeadLetters(servers.session, collection)
     await dead_letters.read()
-    record = RunRecord(servers.session, collection, servers.database.system_identifier, capture, dead_letters)
+    outbox = await open_outbox(servers.session, collection) if announces and not settings.dry_run else None
+    record = RunRecord(servers.session, collection, servers.database.system_identifier, capture, dead_letters, outbox)
     target = PatternTarget(servers.qdrant, collection)
     pairing = Pairing(
         target,

@@ -1,0 +1,141 @@
+"""Send the events of the outbox to Kafka, and forget those that it has."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from code_patterns.errors import PatternsError
+from code_patterns.events.indexed import IndexedEvent
+from code_patterns.events.publisher import EventPublisher
+from code_patterns.events.topics import Events
+from code_patterns.servers.locks import POLL_SECONDS, Lock, LockedSession
+from code_patterns.servers.postgres import PostgresConfig
+
+log = logging.getLogger(__name__)
+
+MOST_EVENTS = 1_000
+"""Events that are sent together."""
+TURN_SECONDS = 60.0
+"""How long a relay waits for another one, which sends the same events."""
+AGAIN_SECONDS = 5.0
+"""How long a relay of a stream waits after a failure."""
+
+LOCK = Lock("code_patterns relay", "outbox", holder="relay of events", subject="the outbox")
+"""One relay at a time: two could send events about one point in the wrong order."""
+
+
+class Relay:
+    """Sends what is in the outbox, whichever run put it there.
+
+    :param postgres: where the outbox is
+    :param events: where events go
+    """
+
+    def __init__(self, postgres: PostgresConfig, events: Events) -> None:
+        self._postgres = postgres
+        self._events = events
+        self._publisher = EventPublisher(events.kafka, events.topics.indexed)
+        self._held = AsyncExitStack()
+        self._session: LockedSession | None = None
+        self._failing = False
+
+    async def run(self) -> bool:
+        """Send everything; return whether nothing is left. An outage leaves the rest, and says so once.
+
+        Nothing is raised: the points are written, and a later run sends the events.
+        """
+        try:
+            sent, reason, left = await self._send()
+        except PatternsError as error:
+            await self.close()
+            sent, reason, left = 0, str(error), -1
+        if sent:
+            log.info("Told Kafka about %s points.", f"{sent:,}")
+        if reason and not self._failing:
+            log.warning(
+                "%s is not told about %s: %s. Nothing is lost: the next run sends the events.",
+                f"Kafka at {self._events.kafka.address}",
+                f"{left:,} points" if left >= 0 else "the points",
+                reason,
+            )
+        self._failing = bool(reason)
+        return not reason
+
+    async def close(self) -> None:
+        """Close what is open."""
+        self._session = None
+        self._publisher.close()
+        await self._held.aclose()
+
+    async def _send(self) -> tuple[int, str, int]:
+        """Return how many events were sent, why the rest was not, and how many are left."""
+        session = self._session or await self._open()
+        if not await _take_turn(session):
+            return 0, "", 0
+        sent = 0
+        while rows := await session.fetch("outbox_events", most=MOST_EVENTS):
+            events = [IndexedEvent(*row) for row in rows]
+            arrived, reason = await self._publisher.publish([event.encoded() for event in events])
+            await session.execute("outbox_sent", ids=[events[position].id for position in arrived])
+            sent += len(arrived)
+            if len(arrived) < len(events):
+                [(left,)] = await session.fetch("outbox_waiting")
+                await session.release(LOCK)
+                return sent, reason, left
+        await session.release(LOCK)
+        return sent, "", 0
+
+    async def _open(self) -> LockedSession:
+        self._session = await self._held.enter_async_context(LockedSession.open(self._postgres))
+        return self._session
+
+
+async def relay_once(postgres: PostgresConfig, events: Events | None) -> None:
+    """Send what is in the outbox, at the end of a run."""
+    if events and events.topics.indexed:
+        relay = Relay(postgres, events)
+        try:
+            await relay.run()
+        finally:
+            await relay.close()
+
+
+@asynccontextmanager
+async def relaying(postgres: PostgresConfig, events: Events | None) -> AsyncIterator[asyncio.Event]:
+    """Send beside other work: whenever the event that this yields is set, and once more at the end."""
+    wake = asyncio.Event()
+    if events is None or not events.topics.indexed:
+        yield wake
+        return
+    relay = Relay(postgres, events)
+
+    async def work() -> None:
+        while True:
+            await wake.wait()
+            wake.clear()
+            if not await relay.run():
+                await asyncio.sleep(AGAIN_SECONDS)
+                wake.set()
+
+    wake.set()
+    task = asyncio.create_task(work())
+    try:
+        yield wake
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await relay.close()
+    await relay_once(postgres, events)
+
+
+async def _take_turn(session: LockedSession) -> bool:
+    """Take the lock; give up after a while, because whoever holds it sends the same events."""
+    until = time.monotonic() + TURN_SECONDS
+    while not await session.take_at_once(LOCK):
+        if time.monotonic() >= until:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
