@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from code_patterns.events.client import KafkaConfig
 from code_patterns.events.connection import kafka_config
+from code_patterns.events.topics import Events, Topics
 from code_patterns.servers.connection_models import ConnectionFields
 from tests.support.kafka_proxy import KafkaProxy, before
 
@@ -47,6 +48,10 @@ class Broker:
 
     def config(self, **settings: Any) -> KafkaConfig:
         return kafka_config(ConnectionFields("patterns_kafka", extra=json.dumps(self.extra(**settings))))
+
+    def both_ways(self, **settings: Any) -> Events:
+        """Events in and out."""
+        return Events(self.config(**settings), Topics(created=self.topic, indexed=self.indexed))
 
     def send(self, *values: Any, key: bytes | None = None, topic: str | None = None) -> None:
         """Put messages on the topic of created patterns: bytes as they are, anything else as JSON."""

@@ -32,7 +32,15 @@ class RunningStream:
     def _run(self) -> None:
         sides, identity = self._sides, RunIdentity(self.id, "pattern_sync_stream", "run", 1)
         self._task = self._loop.create_task(
-            stream(sides.postgres, sides.qdrant, sides.embedding, self._settings, identity, self.told.append)
+            stream(
+                sides.postgres,
+                sides.qdrant,
+                sides.embedding,
+                self._settings,
+                identity,
+                self.told.append,
+                sides.events,
+            )
         )
         try:
             self._result = self._loop.run_until_complete(self._task)

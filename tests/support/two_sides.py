@@ -13,6 +13,7 @@ import psycopg
 from qdrant_client import AsyncQdrantClient
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.events.topics import Events
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import open_client
@@ -67,6 +68,7 @@ class TwoSides:
     collection: str
     embedding: EmbeddingConfig = HASHING
     settings: dict[str, Any] = field(default_factory=dict)
+    events: Events | None = None
 
     def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.postgres.conninfo, autocommit=True) as connection:
@@ -100,7 +102,14 @@ class TwoSides:
             self.settle()
         chosen = self.chosen(mode, interval=Interval(*interval) if interval else None, **settings)
         return asyncio.run(
-            sync(self.postgres, self.qdrant, self.embedding, chosen, RunIdentity(uuid.uuid4(), "dag", "run", 1))
+            sync(
+                self.postgres,
+                self.qdrant,
+                self.embedding,
+                chosen,
+                RunIdentity(uuid.uuid4(), "dag", "run", 1),
+                self.events,
+            )
         )
 
     def partition(self, **settings: Any) -> Partition:

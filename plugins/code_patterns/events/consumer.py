@@ -42,6 +42,8 @@ class EventConsumer:
         self._dead = DeadTopic(config, topic, group, self._outage)
         self._read: dict[Partition, int] = {}
         """The offset after the last message that was given out, by partition."""
+        self._done: dict[Partition, int] = {}
+        """The same for messages that are done."""
         self._committed: dict[Partition, int] = {}
         self._committing = False
         self._paused = False
@@ -55,6 +57,7 @@ class EventConsumer:
         from confluent_kafka import KafkaException
 
         self._dead.serve()
+        self._send_offsets()
         self._hold_back()
         try:
             messages = self._consumer.consume(MOST_MESSAGES, 0)
@@ -74,6 +77,23 @@ class EventConsumer:
 
         An offset stays behind messages that are not on the topic of dead letters yet.
         """
+        self._done = dict(self._read)
+        self._send_offsets()
+
+    def close(self) -> None:
+        """Leave the group; wait a few seconds at most for what :meth:`commit` noted."""
+        deadline = time.monotonic() + CLOSING_SECONDS
+        self._dead.close(CLOSING_SECONDS / 2)
+        self._send_offsets()
+        self._consumer.pause(self._consumer.assignment())
+        while self._committing and time.monotonic() < deadline:
+            # What it returns is not done, so it comes again.
+            self._consumer.poll(0.05)
+        closing = threading.Thread(target=self._consumer.close, name="leaving Kafka", daemon=True)
+        closing.start()
+        closing.join(max(deadline - time.monotonic(), 0.5))
+
+    def _send_offsets(self) -> None:
         from confluent_kafka import KafkaException, TopicPartition
 
         due = self._due()
@@ -84,19 +104,6 @@ class EventConsumer:
                 self._committing = True
             except KafkaException as error:
                 log.debug("Offsets cannot be committed now: %s", reason(self._config, error.args[0]))
-
-    def close(self) -> None:
-        """Leave the group; wait a few seconds at most for what :meth:`commit` noted."""
-        deadline = time.monotonic() + CLOSING_SECONDS
-        self._dead.close(CLOSING_SECONDS / 2)
-        self.commit()
-        self._consumer.pause(self._consumer.assignment())
-        while self._committing and time.monotonic() < deadline:
-            # What it returns is not done, so it comes again.
-            self._consumer.poll(0.05)
-        closing = threading.Thread(target=self._consumer.close, name="leaving Kafka", daemon=True)
-        closing.start()
-        closing.join(max(deadline - time.monotonic(), 0.5))
 
     def _hold_back(self) -> None:
         """Read nothing more while unreadable messages cannot be delivered.
@@ -125,9 +132,9 @@ class EventConsumer:
     def _due(self) -> dict[Partition, int]:
         """The offsets that are to be committed."""
         due = {}
-        for partition, read in self._read.items():
+        for partition, done in self._done.items():
             waiting = self._dead.first_waiting(partition)
-            reached = read if waiting is None else min(read, waiting)
+            reached = done if waiting is None else min(done, waiting)
             if reached != self._committed.get(partition):
                 due[partition] = reached
         return due
@@ -141,8 +148,8 @@ class EventConsumer:
         """Another member gets these partitions, and every message of theirs that was not committed."""
         for one in revoked:
             partition = one.topic, one.partition
-            self._read.pop(partition, None)
-            self._committed.pop(partition, None)
+            for offsets in (self._read, self._done, self._committed):
+                offsets.pop(partition, None)
             self._dead.forget(partition)
 
     def _tell(self, error: "KafkaError") -> None:

@@ -41,7 +41,7 @@ class Outage:
             log.info("Kafka at %s is back.", self._config.address)
         elif self._reason and not works and not self._away:
             log.warning(
-                "Kafka at %s is away: %s. Rows are found without events; events are read when it is back.",
+                "Kafka at %s is away: %s. Rows are found without events; events are read later.",
                 self._config.address,
                 self._reason,
             )

@@ -58,10 +58,15 @@ class EventPublisher:
             self._producer = None
 
     def _publish(self, events: Sequence[OutgoingEvent]) -> tuple[set[int], str]:
+        from confluent_kafka import KafkaException
+
         arrived: set[int] = set()
         self._reason = ""
         deadline = time.monotonic() + self._patience
-        producer = self._producer = self._producer or open_producer(self._config, self._failed)
+        try:
+            producer = self._producer = self._producer or open_producer(self._config, self._failed)
+        except KafkaException as error:
+            return arrived, reason(self._config, error.args[0])
         for position, event in enumerate(events):
             if not self._produce(producer, event, partial(self._delivered, arrived, position), deadline):
                 break

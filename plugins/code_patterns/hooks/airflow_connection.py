@@ -18,6 +18,19 @@ def read_connection(conn_id: str, create_with: str) -> ConnectionFields:
     :param create_with: arguments of ``airflow connections add`` that make such a connection, for the message
     :raises ConfigurationError: there is no such connection, or it cannot be read
     """
+    if found := find_connection(conn_id):
+        return found
+    raise ConfigurationError(
+        f"Connection '{conn_id}' is not defined. Create it under Admin > Connections, or with: "
+        f"airflow connections add {conn_id} {create_with}"
+    )
+
+
+def find_connection(conn_id: str) -> ConnectionFields | None:
+    """Return an Airflow connection, or ``None`` if there is none.
+
+    :raises ConfigurationError: it cannot be read
+    """
     try:
         typed = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
@@ -28,10 +41,7 @@ def read_connection(conn_id: str, create_with: str) -> ConnectionFields:
                 f"Connection '{conn_id}' cannot be read from the environment variable {variable}. "
                 "Write it as JSON with the fields conn_type, host, port, schema, login, password, extra."
             ) from None
-        raise ConfigurationError(
-            f"Connection '{conn_id}' is not defined. Create it under Admin > Connections, or with: "
-            f"airflow connections add {conn_id} {create_with}"
-        ) from None
+        return None
     return ConnectionFields(
         conn_id=conn_id,
         host=typed.host or "",

@@ -88,7 +88,7 @@ class QdrantUpsertOperator(SyncOperator):
         with task_errors(context):
             choices = self.choices(SyncSettings, self.mode, self._interval(context))
             postgres, qdrant, embedding = self.servers()
-            result = self.run_work(sync(postgres, qdrant, embedding, choices, identity_of(context)))
+            result = self.run_work(sync(postgres, qdrant, embedding, choices, identity_of(context), self.events()))
         tell(context, result.summary())
         if not result.dry_run:
             emit(result)

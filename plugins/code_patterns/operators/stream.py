@@ -50,7 +50,7 @@ class PatternStreamOperator(SyncOperator):
         """Run the stream and return its counts, its latency and why it ended."""
         with task_errors(context):
             choices = self.choices(StreamSettings, "stream")
-            work = stream(*self.servers(), choices, identity_of(context), emit_stream)
+            work = stream(*self.servers(), choices, identity_of(context), emit_stream, self.events())
             result = self.run_work(work)
         tell(context, result.summary())
         return result.as_xcom()

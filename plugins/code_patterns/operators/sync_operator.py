@@ -6,7 +6,9 @@ from typing import Any
 from airflow.sdk import Variable
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.events.topics import Events
 from code_patterns.hooks.embedding import EmbeddingHook
+from code_patterns.hooks.kafka import PatternsKafkaHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.operators.stoppable import StoppableOperator
@@ -28,6 +30,7 @@ class SyncOperator(StoppableOperator):
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     :param embedding_conn_id: connection of the embedding server
+    :param kafka_config_id: connection of Kafka; without it there are no events
     """
 
     template_fields: Sequence[str] = ("collection", "limit", "dry_run_only", "rollback", "take_over")
@@ -43,6 +46,7 @@ class SyncOperator(StoppableOperator):
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
         embedding_conn_id: str = EmbeddingHook.default_conn_name,
+        kafka_config_id: str = PatternsKafkaHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -54,6 +58,7 @@ class SyncOperator(StoppableOperator):
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
         self.embedding_conn_id = embedding_conn_id
+        self.kafka_config_id = kafka_config_id
 
     def servers(self) -> tuple[PostgresConfig, QdrantConfig, EmbeddingConfig]:
         """The configurations of the three connections."""
@@ -62,6 +67,10 @@ class SyncOperator(StoppableOperator):
             PatternsQdrantHook(self.qdrant_conn_id).config,
             EmbeddingHook(self.embedding_conn_id).config,
         )
+
+    def events(self) -> Events | None:
+        """Where events come from and go to; ``None`` without the connection."""
+        return PatternsKafkaHook(self.kafka_config_id).events
 
     def choices(self, settings: type[Settings], mode: str, interval: Interval | None = None) -> Settings:
         """The settings of this run."""

@@ -37,6 +37,8 @@ class Outbox:
         self._key = {"collection": collection.physical, "target_identity": collection.identity}
         self._name = collection.name
         self._intended: set[UUID] = set()
+        self.told = False
+        """Whether this run has added events."""
         self.causes: Mapping[UUID | str, str] = {}
         """Correlation ids of the events that named rows, by id or pattern id."""
 
@@ -87,6 +89,7 @@ class Outbox:
                 content_hashes=[_content_hash(change) for change in changes],
             )
             self._intended -= settled.keys()
+            self.told = True
 
     async def park(self, dead_letters: Sequence[DeadLetter], known: Ids[UUID], changes: Iterable[Change]) -> None:
         """Add events about rows that became dead letters, and drop the intention to write them.
@@ -102,6 +105,7 @@ class Outbox:
         parked = list({change.id: change for change in changes if change.id in told}.values())
         if parked:
             await self._session.execute("outbox_park", name=self._name, **self._key, **self._columns(parked))
+            self.told = True
 
     def _columns(self, changes: Sequence[Change]) -> dict[str, list[UUID] | list[str | None] | list[datetime | None]]:
         pattern_ids = [change.pattern.payload.get("pattern_id") if change.pattern else None for change in changes]

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 MOST_EVENTS = 1_000
 """Events that are sent together."""
-TURN_SECONDS = 60.0
+TURN_SECONDS = 30.0
 """How long a relay waits for another one, which sends the same events."""
 AGAIN_SECONDS = 5.0
 """How long a relay of a stream waits after a failure."""
@@ -105,7 +105,7 @@ async def relay_once(postgres: PostgresConfig, events: Events | None) -> None:
 @asynccontextmanager
 async def relaying(postgres: PostgresConfig, events: Events | None) -> AsyncIterator[asyncio.Event]:
     """Send beside other work: whenever the event that this yields is set, and once more at the end."""
-    wake = asyncio.Event()
+    wake, stopped = asyncio.Event(), asyncio.Event()
     if events is None or not events.topics.indexed:
         yield wake
         return
@@ -115,8 +115,12 @@ async def relaying(postgres: PostgresConfig, events: Events | None) -> AsyncIter
         while True:
             await wake.wait()
             wake.clear()
-            if not await relay.run():
-                await asyncio.sleep(AGAIN_SECONDS)
+            succeeded = await relay.run()
+            if stopped.is_set() and not (succeeded and wake.is_set()):
+                return
+            if not succeeded:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), AGAIN_SECONDS)
                 wake.set()
 
     wake.set()
@@ -124,11 +128,11 @@ async def relaying(postgres: PostgresConfig, events: Events | None) -> AsyncIter
     try:
         yield wake
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        # It is not cancelled: what it has sent without noting it would be sent again.
+        stopped.set()
+        wake.set()
+        await task
         await relay.close()
-    await relay_once(postgres, events)
 
 
 async def _take_turn(session: LockedSession) -> bool:

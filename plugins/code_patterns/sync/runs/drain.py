@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from code_patterns.sync.diff import Change
 from code_patterns.sync.latency import Latencies, ServerClock
+from code_patterns.sync.named import NamedRows
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.runs.opening import ComparisonNeededError
@@ -37,6 +39,7 @@ class Drain(RunKind):
 
     :param look_seconds: how often it looks while it works
     :param should_stop: asked at each of these looks; the rest is left to the next drain
+    :param named: rows that events have named
     """
 
     name = "stream"
@@ -44,11 +47,12 @@ class Drain(RunKind):
     starts_at_watermark = True
     relies_on_capture = True
 
-    def __init__(self, look_seconds: float, should_stop: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, look_seconds: float, should_stop: Callable[[], Awaitable[bool]], named: NamedRows) -> None:
         self.seen = Seen()
         self.latencies: Latencies | None = None
         self._look_seconds = look_seconds
         self._should_stop = should_stop
+        self._named = named
         self._collection: str | None = None
 
     async def execute(self, run: RunContext) -> None:
@@ -63,7 +67,10 @@ class Drain(RunKind):
         if self.latencies is None:
             self.latencies = Latencies(run.horizon.at)
         latencies = self.latencies
-        work = _Work(run, self.seen, self._look_seconds, self._should_stop)
+        named = self._named.waiting
+        if run.record.outbox:
+            run.record.outbox.causes = self._named.causes
+        work = _Work(run, self.seen, self._look_seconds, self._should_stop, named)
         total = await run.source.count_changed(work.span)
         await run.pipeline.run(work.changes(), total, lambda done: latencies.add(done, clock.now()))
         if await run.source.tombstones_pruned_beyond(run.start):
@@ -71,6 +78,7 @@ class Drain(RunKind):
             raise ComparisonNeededError(run.collection, self.name, "deletions were forgotten while it read them")
         if work.done:
             self.seen = work.done
+            self._named.done(named)
             await run.move_watermark(work.done.snapshot.watermark)
 
     def saw_nothing_new(self, look: Look) -> None:
@@ -85,10 +93,16 @@ class _Work:
     :param seen: what is done before it
     :param look_seconds: how often it looks for more
     :param should_stop: asked at each look
+    :param named: rows to look at, whenever they changed
     """
 
     def __init__(
-        self, run: RunContext, seen: Seen, look_seconds: float, should_stop: Callable[[], Awaitable[bool]]
+        self,
+        run: RunContext,
+        seen: Seen,
+        look_seconds: float,
+        should_stop: Callable[[], Awaitable[bool]],
+        named: frozenset[UUID],
     ) -> None:
         self.span = Span(run.start, run.horizon.snapshot, seen.snapshot)
         self.done: Seen | None = None
@@ -97,14 +111,15 @@ class _Work:
         self._since = seen.at
         self._look_seconds = look_seconds
         self._should_stop = should_stop
+        self._named = named
 
     async def changes(self) -> AsyncGenerator[Change]:
         """What changed; every few moments also what has changed meanwhile, unless that is a burst too."""
-        run, parked = self._run, self._run.record.dead_letters.due
+        run, single = self._run, self._run.record.dead_letters.due | self._named
         latest = done = Seen(run.horizon.snapshot, run.horizon.at)
         gapless = True
         next_look = time.monotonic() + self._look_seconds
-        async with aclosing(run.detector.since(self.span, dead_letters=parked)) as backlog:
+        async with aclosing(run.detector.since(self.span, dead_letters=single)) as backlog:
             async for change in backlog:
                 yield _committed_after(self._since, change)
                 if time.monotonic() < next_look:

@@ -12,13 +12,16 @@ from functools import partial
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import NothingToDoError, OutageError, PatternsError
+from code_patterns.events.topics import Events
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import POLL_SECONDS, Lock, LockedSession
 from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.history import RunHistory
+from code_patterns.sync.named import NamedRows, named_rows
 from code_patterns.sync.publication import confirm
+from code_patterns.sync.relay import relaying
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.drain import Drain, Seen
 from code_patterns.sync.runs.kind import collection_lock
@@ -50,25 +53,33 @@ async def stream(
     settings: StreamSettings,
     identity: RunIdentity,
     tell: Tell = lambda _: None,
+    events: Events | None = None,
 ) -> StreamResult:
     """Sync changes as they come, until nothing has changed for long or the time is over.
 
     It ends early, with the reason in the result, when only a run that compares everything can go on.
 
     :param tell: called every few seconds while it works, and at the end
+    :param events: where Kafka names rows, and is told what was done
     :raises ConfigurationError: a person must change something first
     :raises NothingToDoError: another stream works for this collection
     :raises OutageError: a server was away longer than the settings' patience
     """
     find = finder(Drain, embedding, settings)
-    work = _Stream(partial(connect_all, postgres, qdrant, embedding, find), find, settings, identity, tell)
-    while not work.ended:
-        try:
-            session, held = await patiently(partial(_connect, postgres), settings.patience_seconds, FIRST_WAIT_SECONDS)
-            async with held:
-                await work.serve(session)
-        except OutageError as error:
-            await work.outlast(error)
+    connect = partial(connect_all, postgres, qdrant, embedding, find)
+    announces = events is not None and bool(events.topics.indexed)
+    with named_rows(events, settings.collection) as named:
+        async with relaying(postgres, events) as to_relay:
+            work = _Stream(connect, find, settings, identity, tell, named, to_relay if announces else None)
+            while not work.ended:
+                try:
+                    session, held = await patiently(
+                        partial(_connect, postgres), settings.patience_seconds, FIRST_WAIT_SECONDS
+                    )
+                    async with held:
+                        await work.serve(session)
+                except OutageError as error:
+                    await work.outlast(error)
     return work.result()
 
 
@@ -96,10 +107,19 @@ class _Stream:
     :param settings: the settings
     :param identity: the run's identity, for the history
     :param tell: see :func:`stream`
+    :param named: rows that events name
+    :param to_relay: set when there are events for Kafka; ``None`` if it is not told
     """
 
     def __init__(
-        self, connect: Connect, find: Find, settings: StreamSettings, identity: RunIdentity, tell: Tell
+        self,
+        connect: Connect,
+        find: Find,
+        settings: StreamSettings,
+        identity: RunIdentity,
+        tell: Tell,
+        named: NamedRows,
+        to_relay: asyncio.Event | None,
     ) -> None:
         self.ended = ""
         self._connect = connect
@@ -107,7 +127,9 @@ class _Stream:
         self._settings = settings
         self._identity = identity
         self._tell = tell
-        self._drain = Drain(settings.poll_milliseconds / 1_000, self._should_stop)
+        self._named = named
+        self._to_relay = to_relay
+        self._drain = Drain(settings.poll_milliseconds / 1_000, self._should_stop, named)
         self._run: RunContext | None = None
         self._servers: Servers | None = None
         self._held = AsyncExitStack()
@@ -185,6 +207,7 @@ class _Stream:
                 if not self.ended:
                     await asyncio.sleep(max(0.0, started + self._settings.poll_milliseconds / 1_000 - time.monotonic()))
                     changed = await self._look(session)
+                    changed = await self._named.listen(session) or changed
         except ComparisonNeededError as error:
             self.ended, self._comparison_needed = error.reason, True
             log.warning("The stream of '%s' ends: %s.", error.collection.name, error.reason)
@@ -232,17 +255,21 @@ class _Stream:
             await servers.session.release(lock)
             collection = found
         first = self._run is None
-        _, self._run = await begin(self._drain, servers, found, self._settings, self._identity)
+        announces = self._to_relay is not None
+        _, self._run = await begin(self._drain, servers, found, self._settings, self._identity, announces=announces)
         if first:
             await self._run.open_history()
         try:
             await self._drain.execute(self._run)
+            await self._run.settle_outbox()
             await confirm(self._run.qdrant, self._run.collection)
             await self._run.pairing.end()
         finally:
             self._total.add(self._run.counts, self._run.waits)
             self._part.add(self._run.counts, self._run.waits)
         await servers.session.release(lock)
+        if self._to_relay and self._run.record.outbox and self._run.record.outbox.told:
+            self._to_relay.set()
         return True
 
     async def _open_servers(self) -> Servers:

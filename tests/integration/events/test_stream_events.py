@@ -1,0 +1,95 @@
+"""The stream with Kafka: events name rows, offsets follow the drain, and nothing waits for a broker."""
+
+import logging
+import time
+import uuid
+
+import psycopg
+import pytest
+
+from tests.support.brokers import Broker
+from tests.support.running_stream import eventually, running_stream
+from tests.support.two_sides import TwoSides, rows
+
+
+def test_a_named_row_is_looked_at_though_the_watermark_has_passed_it(told: TwoSides, broker: Broker) -> None:
+    by_node, by_pattern, same_pattern, last = rows(4)
+    same_pattern |= {"pattern_id": by_pattern["pattern_id"]}
+    # What was written last must be there; a full sync writes in the order of ids.
+    last |= {"id": uuid.UUID(int=2**128 - 2)}
+    told.insert([by_node, by_pattern, last])
+    told.execute("ALTER TABLE pattern_lineage_nodes ALTER pattern_version SET DEFAULT '2.0.0'")
+    told.insert([same_pattern])
+    told.sync("full")
+    lost = [str(row["id"]) for row in (by_node, by_pattern, same_pattern)]
+    told.with_client(lambda client: client.delete(told.collection, points_selector=lost))
+    with running_stream(told) as up:
+        broker.send(
+            {"payload": {"node_id": lost[0], "correlation_id": "cause-1"}},
+            {"event_type": "PATTERN_CREATED", "pattern_id": by_pattern["pattern_id"]},
+            {"event_type": "pattern_created", "payload": {"node_id": str(uuid.uuid4()), "pattern_id": "nobody"}},
+            b"junk",
+            key=b"cause-2",
+        )
+        eventually(lambda: len(told.points()) == 4)
+        eventually(lambda: broker.committed() == 4)
+        assert up.is_up
+    told.assert_equal_sides()
+    assert len(broker.received(f"{broker.topic}.dlq", 1)) == 1
+    events = [event["payload"] for event in broker.events(7)]
+    causes = {event["node_id"]: event["correlation_id"] for event in events if event["correlation_id"]}
+    assert causes == {lost[0]: "cause-1", lost[1]: "cause-2", lost[2]: "cause-2"}
+
+
+def test_offsets_are_not_committed_before_the_drain(told: TwoSides, broker: Broker) -> None:
+    (row,) = rows(1)
+    told.insert([row])
+    told.sync("full")
+    broker.send({"payload": {"node_id": str(row["id"])}})
+    [(collection,)] = told.execute("SELECT collection FROM pattern_sync_checkpoints")
+    with psycopg.connect(told.postgres.conninfo, autocommit=True) as other:
+        # Another run holds the collection's lock, so that the stream cannot drain.
+        other.execute("SELECT pg_advisory_lock(hashtext('code_patterns sync'), hashtext(%s))", [collection])
+        with running_stream(told) as up:
+            for _ in range(4):
+                time.sleep(1)
+                assert up.is_up
+                assert broker.committed() == 0
+    with running_stream(told):
+        eventually(lambda: broker.committed() == 1)
+
+
+def test_a_replay_of_old_events_embeds_nothing(told: TwoSides, broker: Broker) -> None:
+    new = rows(200)
+    told.insert(new)
+    told.sync("full")
+    broker.send(*[{"payload": {"pattern_id": new[number % 200]["pattern_id"]}} for number in range(20_000)])
+    with running_stream(told, linger_seconds=5.0) as up:
+        eventually(lambda: broker.committed() == 20_000)
+        result = up.join()
+    assert result.counts["embedded_texts"] == 0
+    assert result.counts["unchanged"] >= 200
+    assert told.execute("SELECT count(*) FROM pattern_sync_outbox") == [(0,)]
+
+
+def test_rows_are_found_and_told_later_while_the_broker_is_away(
+    told: TwoSides, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first, second = rows(2)
+    told.insert([first])
+    told.sync("full")
+    with broker.behind_a_proxy() as (away, proxy):
+        told.events = away.both_ways()
+        proxy.cut()
+        with running_stream(told) as up:
+            told.insert([second])
+            eventually(lambda: second["id"] in told.points())
+            eventually(lambda: "is away" in caplog.text)
+            eventually(lambda: "is not told about" in caplog.text)
+            proxy.restore()
+            eventually(lambda: told.execute("SELECT 1 FROM pattern_sync_outbox") == [])
+            assert up.is_up
+    assert [event["payload"]["node_id"] for event in broker.events(2)] == [str(first["id"]), str(second["id"])]
+    assert caplog.text.count("is away") == 1
+    assert caplog.text.count("is not told about") == 1
