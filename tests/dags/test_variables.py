@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from code_patterns.events.topics import Topics
 from code_patterns.params import choices_of
 from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.sync.sync_settings import RetentionSettings, StreamSettings, SyncSettings
@@ -57,4 +58,6 @@ def test_no_variable_is_left_out() -> None:
     documented = set(re.findall(r"^\| `(patterns?_\w+|quality_\w+)` \|", page, re.MULTILINE))
     # Those of the last task of a full sync, which no run reaches without connections: see test_retention.py.
     of_prune = {choice.variable for choice in choices_of(RetentionSettings).values()}
-    assert documented == {variable for variable, _, _ in CASES} | of_prune
+    # Those that are read only where Kafka is: see test_kafka.py.
+    of_kafka = {choice.variable for choice in choices_of(Topics).values()}
+    assert documented == {variable for variable, _, _ in CASES} | of_prune | of_kafka

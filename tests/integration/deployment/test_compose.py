@@ -14,6 +14,7 @@ import yaml
 from cryptography.fernet import Fernet
 
 from code_patterns.hooks.embedding import EmbeddingHook
+from code_patterns.hooks.kafka import PatternsKafkaHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from tests.conftest import ROOT
@@ -22,7 +23,7 @@ DEPLOY = ROOT / "include" / "deploy"
 COMPOSE = (ROOT / "docker-compose.yaml").read_text()
 MODEL: dict[str, Any] = yaml.safe_load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = MODEL["services"]
-ONE_SHOTS = {"ollama-model", "airflow-init", "pattern-sync-init"}
+ONE_SHOTS = {"ollama-model", "airflow-init", "kafka-connection", "pattern-sync-init"}
 SECRETS = {
     "AIRFLOW_ADMIN_PASSWORD",
     "AIRFLOW_API_SECRET_KEY",
@@ -177,6 +178,21 @@ def test_the_connections_make_sense_to_the_hooks(monkeypatch: pytest.MonkeyPatch
     embedding = EmbeddingHook().config
     assert (embedding.base_url, embedding.model) == ("http://ollama:11434", "nomic-embed-text")
     assert embedding.model in SERVICES["ollama-model"]["command"][0]
+
+
+def test_kafka_and_its_connection_come_with_the_profile_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"kafka", "kafka-connection"}
+    assert all(service.get("profiles", ["stream"]) == ["stream"] for service in SERVICES.values())
+    for name in SERVICES.keys() - {"kafka-connection"}:
+        assert "kafka" not in SERVICES[name].get("depends_on", {}), name
+    script = (DEPLOY / "kafka-connection.sh").read_text()
+    [(name, connection)] = json.loads(script.split("<< 'EOF'\n")[1].split("EOF\n")[0]).items()
+    monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
+    config = PatternsKafkaHook().config
+    assert config
+    host, port = config.servers.split(":")
+    assert host in SERVICES
+    assert f"INSIDE://{host}:{port}," in SERVICES[host]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
 
 
 def test_the_variables_are_known_and_have_their_defaults() -> None:
