@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
 from code_patterns.events.client import KafkaConfig
 from code_patterns.events.connection import kafka_config
@@ -63,30 +63,35 @@ class Broker:
             producer.produce(topic or self.topic, data, key)
         assert producer.flush(60) == 0
 
-    def received(self, topic: str, count: int, seconds: float = 30.0) -> list[Message]:
-        """The first messages of a topic; fails unless there are so many in time. A zero waits for none."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.servers,
-                "group.id": f"{self.name}-{uuid.uuid4().hex}",
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "log_level": 0,
-                "topic.metadata.refresh.interval.ms": 300,
-            }
-        )
-        consumer.subscribe([topic])
-        found: list[Message] = []
+    def received(self, topic: str, count: int, seconds: float = 60.0) -> list[Message]:
+        """All messages of a topic; fails unless there are so many in time."""
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.name, "log_level": 0})
         try:
-            until = time.monotonic() + (seconds if count else 2.0)
-            while time.monotonic() < until and (len(found) < count or not count):
-                found += [message for message in consumer.consume(100, 0.2) if message.error() is None]
-            # One more than wanted would be seen too.
-            found += [message for message in consumer.consume(100, 0.5) if message.error() is None]
+            until = time.monotonic() + seconds
+            while True:
+                # Without a group: joining one takes seconds.
+                ends = {number: self._end(consumer, topic, number) for number in self._partitions(consumer, topic)}
+                if sum(ends.values()) >= count:
+                    break
+                assert time.monotonic() < until, f"{sum(ends.values())} of {count} messages on {topic}"
+                time.sleep(0.1)
+            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in ends])
+            found: list[Message] = []
+            while len(found) < sum(ends.values()):
+                found += [message for message in consumer.consume(1_000, 0.1) if message.error() is None]
+                assert time.monotonic() < until, f"{len(found)} of {ends} messages on {topic} could be read"
+            return found
         finally:
             consumer.close()
-        assert len(found) >= count, f"{len(found)} of {count} messages on {topic}"
-        return found
+
+    @staticmethod
+    def _partitions(consumer: Consumer, topic: str) -> list[int]:
+        return list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+
+    @staticmethod
+    def _end(consumer: Consumer, topic: str, number: int) -> int:
+        _, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
+        return end
 
     def events(self, count: int) -> list[dict[str, Any]]:
         """The first events about points, in the order of each key."""
@@ -96,8 +101,8 @@ class Broker:
         """How many messages of the topic the group is done with."""
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.group, "log_level": 0})
         try:
-            partitions = consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions
-            offsets = consumer.committed([TopicPartition(self.topic, number) for number in partitions], timeout=10)
+            partitions = self._partitions(consumer, self.topic)
+            offsets = consumer.committed([TopicPartition(self.topic, number) for number in partitions], timeout=30)
             return sum(max(one.offset, 0) for one in offsets)
         finally:
             consumer.close()

@@ -40,9 +40,8 @@ class ChangeDetector:
         :param limit: most changed rows
         :param moves: whether the changes move the watermark
         """
-        parked = sorted(dead_letters)
-        for start in range(0, len(parked), PAGE_ROWS):
-            async for change in self._looked_up(parked[start : start + PAGE_ROWS], span):
+        async with aclosing(self.looked_up(dead_letters, span)) as changes:
+            async for change in changes:
                 yield change
         async for tombstones in self._source.tombstone_pages(span):
             deleted_at = {tombstone.id: tombstone.deleted_at for tombstone in tombstones}
@@ -51,6 +50,13 @@ class ChangeDetector:
         pages = self._source.changed_pages(span)
         async with aclosing(self._compared(pages, limit, span if moves else None)) as changes:
             async for change in changes:
+                yield change
+
+    async def looked_up(self, ids: Collection[UUID], span: Span) -> AsyncGenerator[Change]:
+        """What single patterns need, whenever they changed; without those that come with the rows of a span."""
+        pages = sorted(ids)
+        for start in range(0, len(pages), PAGE_ROWS):
+            async for change in self._looked_up(pages[start : start + PAGE_ROWS], span):
                 yield change
 
     async def within(self, interval: Interval, limit: int | None) -> AsyncGenerator[Change]:

@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+import psycopg
+
 from code_patterns.errors import PatternsError
 from code_patterns.events.indexed import IndexedEvent
 from code_patterns.events.publisher import EventPublisher
@@ -40,6 +42,8 @@ class Relay:
         self._held = AsyncExitStack()
         self._session: LockedSession | None = None
         self._failing = False
+        self.sent = 0
+        """Events that Kafka has got until now."""
 
     async def run(self) -> bool:
         """Send everything; return whether nothing is left. An outage leaves the rest, and says so once.
@@ -47,12 +51,10 @@ class Relay:
         Nothing is raised: the points are written, and a later run sends the events.
         """
         try:
-            sent, reason, left = await self._send()
+            reason, left = await self._send()
         except PatternsError as error:
-            await self.close()
-            sent, reason, left = 0, str(error), -1
-        if sent:
-            log.info("Told Kafka about %s points.", f"{sent:,}")
+            reason, left = str(error), -1
+            await self._close_session()
         if reason and not self._failing:
             log.warning(
                 "%s is not told about %s: %s. Nothing is lost: the next run sends the events.",
@@ -64,28 +66,34 @@ class Relay:
         return not reason
 
     async def close(self) -> None:
-        """Close what is open."""
-        self._session = None
+        """Close what is open, and say how many were sent."""
+        if self.sent:
+            log.info("Told Kafka about %s points.", f"{self.sent:,}")
         self._publisher.close()
-        await self._held.aclose()
+        await self._close_session()
 
-    async def _send(self) -> tuple[int, str, int]:
-        """Return how many events were sent, why the rest was not, and how many are left."""
+    async def _close_session(self) -> None:
+        self._session = None
+        # It may be broken.
+        with suppress(psycopg.Error):
+            await self._held.aclose()
+
+    async def _send(self) -> tuple[str, int]:
+        """Return why some events were not sent, and how many."""
         session = self._session or await self._open()
         if not await _take_turn(session):
-            return 0, "", 0
-        sent = 0
+            return "", 0
         while rows := await session.fetch("outbox_events", most=MOST_EVENTS):
             events = [IndexedEvent(*row) for row in rows]
             arrived, reason = await self._publisher.publish([event.encoded() for event in events])
             await session.execute("outbox_sent", ids=[events[position].id for position in arrived])
-            sent += len(arrived)
+            self.sent += len(arrived)
             if len(arrived) < len(events):
                 [(left,)] = await session.fetch("outbox_waiting")
                 await session.release(LOCK)
-                return sent, reason, left
+                return reason, left
         await session.release(LOCK)
-        return sent, "", 0
+        return "", 0
 
     async def _open(self) -> LockedSession:
         self._session = await self._held.enter_async_context(LockedSession.open(self._postgres))

@@ -60,7 +60,9 @@ async def sync(
             await run.open_history()
             try:
                 await kind.execute(run)
-                await run.settle_outbox()
+                if kind.exchanges:
+                    # Shards leave it to the full sync: what one has in flight is none of the other's business.
+                    await run.settle_outbox()
                 await confirm(run.qdrant, run.collection)
                 await run.pairing.end()
             except BaseException as error:

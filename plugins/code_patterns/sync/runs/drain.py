@@ -115,11 +115,11 @@ class _Work:
 
     async def changes(self) -> AsyncGenerator[Change]:
         """What changed; every few moments also what has changed meanwhile, unless that is a burst too."""
-        run, single = self._run, self._run.record.dead_letters.due | self._named
+        run = self._run
         latest = done = Seen(run.horizon.snapshot, run.horizon.at)
         gapless = True
         next_look = time.monotonic() + self._look_seconds
-        async with aclosing(run.detector.since(self.span, dead_letters=single)) as backlog:
+        async with aclosing(self._backlog()) as backlog:
             async for change in backlog:
                 yield _committed_after(self._since, change)
                 if time.monotonic() < next_look:
@@ -140,6 +140,16 @@ class _Work:
                     done = latest
                 next_look = time.monotonic() + self._look_seconds
         self.done = done
+
+    async def _backlog(self) -> AsyncGenerator[Change]:
+        """What has changed, then what events have named: a replay of old events must not hold up what is new."""
+        detector, parked = self._run.detector, self._run.record.dead_letters.due
+        async with aclosing(detector.since(self.span, dead_letters=parked)) as changed:
+            async for change in changed:
+                yield change
+        async with aclosing(detector.looked_up(self._named - parked, self.span)) as named:
+            async for change in named:
+                yield change
 
 
 def _committed_after(since: datetime | None, change: Change) -> Change:
