@@ -4,6 +4,7 @@ An event is noted before its point is written, and counts once the write is reco
 leaves an intention. The next run compares that point with its row and finds out whether it was written.
 """
 
+from collections import Counter
 from collections.abc import Collection as Ids
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -36,7 +37,10 @@ class Outbox:
         self._session = session
         self._key = {"collection": collection.physical, "target_identity": collection.identity}
         self._name = collection.name
-        self._intended: set[UUID] = set()
+        self._left: set[UUID] = set()
+        self._in_flight: Counter[UUID] = Counter()
+        self._shared: set[UUID] = set()
+        """Points that several batches in flight write."""
         self.told = False
         """Whether this run has added events."""
         self.causes: Mapping[UUID | str, str] = {}
@@ -44,33 +48,25 @@ class Outbox:
 
     async def read(self) -> None:
         """Read what an earlier run was about to write."""
-        self._intended = {node_id for (node_id,) in await self._session.fetch("outbox_intended", **self._key)}
+        self._left = {node_id for (node_id,) in await self._session.fetch("outbox_intended", **self._key)}
 
     @property
-    def intended(self) -> frozenset[UUID]:
-        """Points that are about to be written, or were when a run was killed."""
-        return frozenset(self._intended)
+    def left(self) -> frozenset[UUID]:
+        """Points that an earlier run was about to write, as long as nobody has found out whether it did."""
+        return frozenset(self._left)
 
     def concerns(self, ids: Iterable[UUID]) -> bool:
         """Whether some of these points have an intention."""
-        return not self._intended.isdisjoint(ids)
+        return any(node_id in self._left or node_id in self._in_flight for node_id in ids)
 
     async def intend(self, changes: Sequence[Change]) -> None:
         """Note what is about to be written; it must be committed before the write begins."""
         # A row that changes twice within a batch has one point.
         latest = {change.id: change for change in changes if change.action in _TOLD}
-        if not latest:
-            return
-        told = list(latest.values())
-        await self._session.execute(
-            "outbox_intend",
-            name=self._name,
-            **self._key,
-            **self._columns(told),
-            actions=[_TOLD[change.action] for change in told],
-            content_hashes=[_content_hash(change) for change in told],
-        )
-        self._intended |= latest.keys()
+        await self._note(list(latest.values()))
+        self._left -= latest.keys()
+        self._shared |= self._in_flight.keys() & latest.keys()
+        self._in_flight.update(latest.keys())
 
     async def settle(self, done: Sequence[Change]) -> None:
         """Turn intentions about points that are done into events.
@@ -78,8 +74,14 @@ class Outbox:
         Whatever was done this time: a run that finds nothing to do sees what a killed one has written. An intention
         that does not agree with what is there was never carried out, so it is dropped.
         """
-        settled = {change.id: change for change in done if change.id in self._intended}
-        if settled:
+        written = {change.id: change for change in done if change.action in _TOLD}
+        found = {change.id: change for change in done if change.id in self._left}
+        landed = {node_id: change for node_id, change in written.items() if self._landed(node_id)}
+        if shared := self._shared & landed.keys():
+            # Batches note their intentions in any order, but they are recorded in the order of the changes.
+            await self._note([landed[node_id] for node_id in shared])
+            self._shared -= shared
+        if settled := {**found, **landed}:
             changes = settled.values()
             await self._session.execute(
                 "outbox_settle",
@@ -88,8 +90,30 @@ class Outbox:
                 present=[change.action not in (Action.DELETE, Action.ABSENT) for change in changes],
                 content_hashes=[_content_hash(change) for change in changes],
             )
-            self._intended -= settled.keys()
+            self._left -= settled.keys()
             self.told = True
+
+    async def _note(self, changes: Sequence[Change]) -> None:
+        if changes:
+            await self._session.execute(
+                "outbox_intend",
+                name=self._name,
+                **self._key,
+                **self._columns(changes),
+                actions=[_TOLD[change.action] for change in changes],
+                content_hashes=[_content_hash(change) for change in changes],
+            )
+
+    def _landed(self, node_id: UUID) -> bool:
+        """Note that one write of a point is done; whether it was the last one in flight.
+
+        Another batch may hold a later change of the same point, which is then told instead.
+        """
+        self._in_flight[node_id] -= 1
+        if self._in_flight[node_id] > 0:
+            return False
+        del self._in_flight[node_id]
+        return True
 
     async def park(self, dead_letters: Sequence[DeadLetter], known: Ids[UUID], changes: Iterable[Change]) -> None:
         """Add events about rows that became dead letters, and drop the intention to write them.
@@ -99,8 +123,10 @@ class Outbox:
         """
         if not dead_letters:
             return
-        await self._session.execute("outbox_drop", **self._key, node_ids=[letter.id for letter in dead_letters])
-        self._intended -= {letter.id for letter in dead_letters}
+        # One that was refused before its write has no intention of this run.
+        dropped = [letter.id for letter in dead_letters if letter.id not in self._in_flight or self._landed(letter.id)]
+        await self._session.execute("outbox_drop", **self._key, node_ids=dropped)
+        self._left.difference_update(dropped)
         told = {letter.id for letter in dead_letters if letter.changed or letter.id not in known}
         parked = list({change.id: change for change in changes if change.id in told}.values())
         if parked:

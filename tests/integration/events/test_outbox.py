@@ -8,13 +8,16 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from code_patterns.events.publisher import EventPublisher, OutgoingEvent
 from code_patterns.servers.locks import LockedSession
-from code_patterns.sync.diff import Change
+from code_patterns.sync.diff import Action, Change
+from code_patterns.sync.outbox import open_outbox
+from code_patterns.sync.pattern import Pattern
 from code_patterns.sync.record import RunRecord, forget
 from code_patterns.sync.target import PatternTarget
 from tests.support.brokers import Broker
@@ -246,6 +249,27 @@ def test_events_with_one_key_stay_in_order_whatever_is_away(broker: Broker) -> N
     for number in range(7):
         seen = list(dict.fromkeys(by_key[f"k{number}".encode()]))
         assert seen == [b'{"n": %d}' % other for other in range(number, 700, 7)]
+
+
+@pytest.mark.parametrize("noted", [(0, 1), (1, 0)], ids=["in order", "in the other order"])
+def test_two_changes_of_one_point_in_flight_are_told_as_the_later_one(told: TwoSides, noted: tuple[int, int]) -> None:
+    (row,) = rows(1)
+    pattern = Pattern(row["id"], "text", {"pattern_id": "p"}, "e", "hash 0")
+    changes = [Change(row["id"], Action.NEW, replace(pattern, content_hash=f"hash {number}")) for number in (0, 1)]
+    collection = SimpleNamespace(physical="c", identity="i", name="c")
+
+    async def run() -> None:
+        async with LockedSession.open(told.postgres) as session:
+            outbox = await open_outbox(session, collection)  # type: ignore[arg-type]
+            for number in noted:
+                await outbox.intend([changes[number]])
+            await outbox.settle([changes[0]])
+            assert told.execute(OUTBOX) == [("upserted", False)]
+            await outbox.settle([changes[1]])
+
+    asyncio.run(run())
+    query = "SELECT content_hash, indexed_at IS NOT NULL FROM pattern_sync_outbox"
+    assert told.execute(query) == [("hash 1", True)]
 
 
 def test_events_about_a_forgotten_collection_go(told: TwoSides) -> None:

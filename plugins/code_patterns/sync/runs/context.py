@@ -117,7 +117,7 @@ class RunContext:
     async def settle_outbox(self) -> None:
         """Find out which writes a killed run has done without recording them, so that Kafka is told about them too."""
         outbox = self.record.outbox
-        left = sorted(outbox.intended) if outbox else []
+        left = sorted(outbox.left) if outbox else []
         for start in range(0, len(left), PAGE_ROWS):
             changes = await self.detector.compared(left[start : start + PAGE_ROWS])
             # The others are not done: who writes them settles them.
