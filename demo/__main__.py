@@ -1,28 +1,32 @@
 """``make demo``: the main job end to end, on real Airflow, with code of the standard library."""
 
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID
 
-from code_patterns.errors import PatternsError
+from code_patterns.errors import OutageError, PatternsError
 from code_patterns.quality.dimensions import TIERS, WEIGHTS
 from demo import HOME
 from demo.airflow_server import LOGS
-from demo.collection import ALIAS, compare, search
+from demo.arrival import QUESTION as ARRIVAL_QUESTION
+from demo.arrival import ROW, Arrival, insert_and_find, is_streaming
+from demo.collection import ALIAS, Hit, compare, search
 from demo.command import run
 from demo.installation import Burst, change, count_scores
 from demo.learning import Learned, analyse, learn
 from demo.rest import AirflowApi, Run
 from demo.screen import Screen
-from demo.stack import ANALYTICS, FULL, INCREMENTAL, MIGRATION, QUALITY, Stack, Workplace, harvested, start
+from demo.stack import ANALYTICS, FULL, INCREMENTAL, MIGRATION, QUALITY, STREAM, Stack, Workplace, harvested, start
 
 RUN_SECONDS = 120.0
 LOG_LINES = 25
 SYNC_COUNTS = ("examined", "new", "changed", "payload_only", "unchanged", "deleted", "parked")
 QUESTION = "wrap a paragraph of text to a given width"
 HITS = 4
+LINGER_SECONDS = 5
 
 
 def demo(place: Workplace, screen: Screen) -> None:
@@ -66,19 +70,52 @@ def demo(place: Workplace, screen: Screen) -> None:
         analysed = _run(stack.api, screen, ANALYTICS, day=learned.day.isoformat())
     _tell_analytics(screen, stack, analysed, learned)
 
+    with screen.step(f"8  {STREAM}: changes as they are committed"):
+        stream = _start_stream(stack, screen)
+        arrival = insert_and_find(stack.database)
+        streamed = _finish(stack.api, screen, stream)
+    _tell_stream(screen, stack, streamed, arrival)
+
 
 def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
     """Run a DAG to its end.
 
     :raises PatternsError: the run failed; the message ends with the end of the task's log
     """
-    finished = api.run(dag_id, params, screen.tick, RUN_SECONDS)
+    return _finish(api, screen, api.trigger(dag_id, params))
+
+
+def _finish(api: AirflowApi, screen: Screen, started: Run) -> Run:
+    """Wait for the end of a run.
+
+    :raises PatternsError: it failed; the message ends with the end of the task's log
+    """
+    finished = api.finish(started, screen.tick, RUN_SECONDS)
     if finished.state != "success":
         log = "\n".join(api.failed_task_log(finished)[-LOG_LINES:])
         raise PatternsError(
-            f"The run {finished.run_id} of {dag_id} failed. The end of its task log:\n\n{log}\n\nMore is in {LOGS}."
+            f"The run {finished.run_id} of {finished.dag_id} failed. The end of its task log:\n\n{log}\n\n"
+            f"More is in {LOGS}."
         )
     return finished
+
+
+def _start_stream(stack: Stack, screen: Screen) -> Run:
+    """Start the stream by hand, and wait until it looks for changes.
+
+    :return: the run; a failed one has ended
+    :raises OutageError: it does not start in time
+    """
+    stream = stack.api.trigger(STREAM, {"linger_seconds": LINGER_SECONDS})
+    deadline = time.monotonic() + RUN_SECONDS
+    while not is_streaming(stack.database):
+        if stack.api.refresh(stream).is_finished:
+            return _finish(stack.api, screen, stream)
+        if time.monotonic() > deadline:
+            raise OutageError(f"{STREAM} has not started within {RUN_SECONDS:.0f} s.")
+        screen.tick()
+        time.sleep(0.1)
+    return stream
 
 
 def _tell_seconds(screen: Screen, finished: Run) -> None:
@@ -190,6 +227,26 @@ def _tell_analytics(screen: Screen, stack: Stack, finished: Run, learned: Learne
     screen.say("Uses per day: " + ", ".join(f"{row['period'][5:10]} {row['usage_count']}" for row in analysis.trend))
 
 
+def _tell_stream(screen: Screen, stack: Stack, finished: Run, arrival: Arrival) -> None:
+    """Show when a search found the row, and how the stream ended.
+
+    :raises PatternsError: the search did not find it, or both sides do not agree
+    """
+    result: Mapping[str, Any] = stack.api.result(finished, "stream")
+    _tell_seconds(screen, finished)
+    if not arrival.is_found:
+        raise PatternsError(f"A search did not find the row {ROW.id} that {STREAM} has synced.")
+    seen = compare(stack.database)
+    if not seen.agrees:
+        raise PatternsError(f"PostgreSQL and Qdrant do not agree after {finished.dag_id}: {seen}")
+    screen.say(
+        f"Row {ROW.pattern_name} inserted: written and recorded {arrival.recorded_seconds:.2f} s after its commit,",
+        f"found by a search {arrival.found_seconds:.2f} s after it.",
+    )
+    _tell_hits(screen, ARRIVAL_QUESTION, arrival.hits, frozenset({ROW.id}))
+    screen.say(f"The stream ended by itself: {result['ended']}.")
+
+
 def _check(found: Mapping[str, Any], burst: Burst) -> None:
     """Compare what the incremental sync did with what was done to the rows.
 
@@ -210,7 +267,10 @@ def _check(found: Mapping[str, Any], burst: Burst) -> None:
 
 def _tell_search(screen: Screen, question: str, inserted: frozenset[UUID]) -> None:
     """Search through the alias and show the nearest patterns."""
-    hits = search(question, HITS)
+    _tell_hits(screen, question, search(question, HITS), inserted)
+
+
+def _tell_hits(screen: Screen, question: str, hits: Sequence[Hit], inserted: frozenset[UUID]) -> None:
     screen.say(f'Search, by likeness of words and spelling: "{question}"')
     screen.rows(
         [

@@ -42,20 +42,20 @@ class Burst:
 def load(config: PostgresConfig, harvest: Harvest) -> None:
     """Create the original tables and fill them."""
     with connect_blocking(config) as connection:
-        connection.execute(_query("original_schema"))
-        _add(connection, harvest.loaded)
-        connection.execute(_query("scores"))
+        connection.execute(query("original_schema"))
+        add(connection, harvest.loaded)
+        connection.execute(query("scores"))
 
 
 def change(config: PostgresConfig, harvest: Harvest) -> Burst:
     """Change rows as applications do on a busy day, in several transactions."""
     with connect_blocking(config, autocommit=True) as connection:
-        ids = [row[0] for row in connection.execute(_query("code_rows"))]
+        ids = [row[0] for row in connection.execute(query("code_rows"))]
         sizes = (CODE_CHANGES, METADATA_CHANGES, RETIRED, DELETED)
         parts = [ids[sum(sizes[:number]) : sum(sizes[: number + 1])] for number in range(len(sizes))]
         code, metadata, retired, deleted = parts
         with connection.transaction():
-            _add(connection, harvest.later)
+            add(connection, harvest.later)
         return Burst(
             inserted=len(harvest.later),
             code_changed=_run(connection, "change_code", code),
@@ -69,24 +69,25 @@ def change(config: PostgresConfig, harvest: Harvest) -> Burst:
 def count_by_type(config: PostgresConfig) -> dict[str, int]:
     """Count the rows of every pattern type, the most frequent first."""
     with connect_blocking(config) as connection:
-        return dict(connection.execute(_query("count_by_type")).fetchall())
+        return dict(connection.execute(query("count_by_type")).fetchall())
 
 
 def count_scores(config: PostgresConfig) -> tuple[int, int]:
     """Count the scores, and the patterns that have one."""
     with connect_blocking(config) as connection:
-        scores, patterns = connection.execute(_query("count_scores")).fetchall()[0]
+        scores, patterns = connection.execute(query("count_scores")).fetchall()[0]
         return scores, patterns
 
 
 def code_contents(config: PostgresConfig) -> dict[UUID, dict[str, Any]]:
     """Return name, path, code and metadata of every code row by its id."""
     with connect_blocking(config) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        return {row.pop("id"): row for row in cursor.execute(_query("code_contents"))}
+        return {row.pop("id"): row for row in cursor.execute(query("code_contents"))}
 
 
-def _add(connection: psycopg.Connection, patterns: Sequence[Pattern]) -> None:
-    with connection.cursor() as cursor, cursor.copy(_query("add_patterns")) as copy:
+def add(connection: psycopg.Connection, patterns: Sequence[Pattern]) -> None:
+    """Insert rows as the applications of an installation do."""
+    with connection.cursor() as cursor, cursor.copy(query("add_patterns")) as copy:
         for row in patterns:
             copy.write_row(
                 (
@@ -106,9 +107,10 @@ def _add(connection: psycopg.Connection, patterns: Sequence[Pattern]) -> None:
             )
 
 
-def _run(connection: psycopg.Connection, name: str, ids: Sequence[UUID]) -> int:
-    return connection.execute(_query(name), {"ids": list(ids)}).rowcount
-
-
-def _query(name: str) -> bytes:
+def query(name: str) -> bytes:
+    """Return the SQL of this name in ``demo/sql``."""
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_bytes()
+
+
+def _run(connection: psycopg.Connection, name: str, ids: Sequence[UUID]) -> int:
+    return connection.execute(query(name), {"ids": list(ids)}).rowcount

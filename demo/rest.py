@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -15,18 +15,23 @@ FAILED = {"failed", "up_for_retry"}
 
 @dataclass(frozen=True)
 class Run:
-    """A finished DAG run.
+    """A DAG run.
 
     :param dag_id: its DAG
     :param run_id: its name
-    :param state: ``success`` or ``failed``
-    :param seconds: from its start to its end
+    :param state: as Airflow calls it, such as ``queued``, ``running``, ``success`` or ``failed``
+    :param seconds: from its start to its end; 0 before that
     """
 
     dag_id: str
     run_id: str
     state: str
     seconds: float
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it succeeded or failed."""
+        return self.state in FINISHED
 
 
 class AirflowApi:
@@ -39,7 +44,7 @@ class AirflowApi:
 
     def __init__(self, url: str, user: str, password: str) -> None:
         # trust_env: requests to loopback must not go through a proxy of the environment.
-        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=120, trust_env=False)
         self._login = {"username": user, "password": password}
 
     def is_up(self) -> bool:
@@ -86,29 +91,42 @@ class AirflowApi:
         answer = self._request("GET", "/api/v2/importErrors")
         return [f"{error['filename']}\n{error['stack_trace']}" for error in answer["import_errors"]]
 
-    def run(self, dag_id: str, params: Mapping[str, Any], waiting: Callable[[], None], timeout: float) -> Run:
-        """Trigger a DAG and wait for the end of the run; a task that waits for a retry counts as failed.
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler run a DAG."""
+        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+
+    def trigger(self, dag_id: str, params: Mapping[str, Any]) -> Run:
+        """Unpause a DAG and start a run of it.
 
         :param dag_id: the DAG
         :param params: Params of the run
+        """
+        self.unpause(dag_id)
+        body = {"logical_date": None, "conf": dict(params)}
+        return _run(self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body))
+
+    def refresh(self, run: Run) -> Run:
+        """Return a run as it is now; a task that waits for a retry counts as failed."""
+        now = _run(self._request("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"))
+        if not now.is_finished and self._failed_task(run.dag_id, run.run_id):
+            return replace(now, state="failed")
+        return now
+
+    def finish(self, run: Run, waiting: Callable[[], None], timeout: float) -> Run:
+        """Wait for the end of a run.
+
+        :param run: the run
         :param waiting: called now and then while waiting
         :param timeout: seconds to wait
         :raises OutageError: the run has not ended within that time
         """
-        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
-        body = {"logical_date": None, "conf": dict(params)}
-        run_id = self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
-        begun = time.monotonic()
-        while True:
-            answer = self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
-            if answer["state"] in FINISHED:
-                return Run(dag_id, run_id, answer["state"], float(answer["duration"] or 0.0))
-            if self._failed_task(dag_id, run_id):
-                return Run(dag_id, run_id, "failed", time.monotonic() - begun)
-            if time.monotonic() - begun > timeout:
-                raise OutageError(f"{dag_id} has not ended within {timeout:.0f} s; its state is {answer['state']}.")
+        deadline = time.monotonic() + timeout
+        while not (now := self.refresh(run)).is_finished:
+            if time.monotonic() > deadline:
+                raise OutageError(f"{run.dag_id} has not ended within {timeout:.0f} s; its state is {now.state}.")
             waiting()
             time.sleep(0.2)
+        return now
 
     def result(self, run: Run, task_id: str) -> Any:
         """Return what a task of the run returned."""
@@ -144,6 +162,10 @@ class AirflowApi:
         if answer.is_error:
             raise _refused(method, path, answer)
         return answer.json()
+
+
+def _run(answer: Mapping[str, Any]) -> Run:
+    return Run(answer["dag_id"], answer["dag_run_id"], answer["state"], float(answer["duration"] or 0.0))
 
 
 def _refused(method: str, path: str, answer: httpx.Response) -> PatternsError:

@@ -27,6 +27,7 @@ FULL = "pattern_sync_full"
 INCREMENTAL = "pattern_sync_incremental"
 QUALITY = "quality_backfill"
 ANALYTICS = "pattern_analytics"
+STREAM = "pattern_sync_stream"
 START_SECONDS = 180.0
 
 _LOADED = HOME / "loaded"
@@ -36,6 +37,9 @@ _VARIABLES = {
     "pattern_sync_max_delete_fraction": ("0.2", "A full sync refuses to delete more than this share of the points"),
     "patterns_collection": ("code_patterns", "Alias or collection in Qdrant that the sync writes"),
     "patterns_patience_seconds": ("300", "How long a run waits at its start for servers that are down"),
+    "pattern_stream_linger_seconds": ("600", "The stream ends when nothing has changed for so long"),
+    "pattern_stream_max_minutes": ("60", "The stream ends after that time; the next one goes on"),
+    "pattern_stream_poll_milliseconds": ("250", "How often the stream looks for changes"),
     "quality_backfill_batch_size": ("100", "Patterns that are scored together"),
     "quality_backfill_delay_seconds": ("0.5", "Pause between two batches of the quality backfill"),
     "quality_onex_weight": ("0.2", "Weight of ONEX compliance in a quality score"),
@@ -166,7 +170,7 @@ def _clear() -> None:
 def _wait_until_ready(server: AirflowServer, api: AirflowApi, programs: Programs, screen: Screen) -> None:
     """Wait until Airflow is healthy and has parsed the DAGs that the demo runs."""
     deadline = time.monotonic() + START_SECONDS
-    needed = {MIGRATION, FULL, INCREMENTAL, QUALITY, ANALYTICS}
+    needed = {MIGRATION, FULL, INCREMENTAL, QUALITY, ANALYTICS, STREAM}
     healthy = False
     while not (healthy and needed <= api.dag_ids()):
         if failed := programs.failed():

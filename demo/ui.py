@@ -10,7 +10,7 @@ from demo import HOME
 from demo.airflow_server import ENVIRONMENT_FILE, LOGS, USER
 from demo.command import INTERRUPTED, run
 from demo.screen import Screen
-from demo.stack import FULL, INCREMENTAL, MIGRATION, Workplace, harvested, is_loaded, start
+from demo.stack import FULL, INCREMENTAL, MIGRATION, STREAM, Workplace, harvested, is_loaded, start
 
 PORT = 8080
 BACKFILLED = timedelta(hours=6)
@@ -29,6 +29,9 @@ def serve(place: Workplace, screen: Screen) -> None:
         else f"The data in {HOME.name} is from the last call. 'make demo' makes it again.",
     )
     stack = start(place, screen, harvested(screen) if fresh else None, port=PORT, scheduled=True, triggerer=True)
+    if fresh:
+        # Later calls leave it as it is: a person may have paused it.
+        stack.api.unpause(STREAM)
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     backfill = (
         f"airflow backfill create --dag-id {INCREMENTAL}",
@@ -39,6 +42,7 @@ def serve(place: Workplace, screen: Screen) -> None:
     screen.gap()
     if fresh:
         screen.say(f"Trigger {MIGRATION} with dry_run off first, then {FULL}.")
+    screen.say(f"{STREAM} takes changes as they are committed. Its watcher starts it within a minute.")
     screen.say(
         "airflow commands in another shell, such as a backfill of past hours:",
         f"  source {shlex.quote(str(ENVIRONMENT_FILE))}",

@@ -30,6 +30,7 @@ RETRY = RetryPolicy(total=300.0)
 """When to give a request up; each attempt may take the connection's ``timeout``."""
 EMBEDDED_WAIT_SECONDS = 600.0
 """Seconds that a run waits for another process that has the embedded storage open."""
+EMBEDDED_POLL_SECONDS = 0.05
 
 Result = TypeVar("Result")
 
@@ -91,7 +92,7 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
         if not announced:
             log.info("Waiting: another process has the embedded Qdrant storage %s open.", config.path)
             announced = True
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(EMBEDDED_POLL_SECONDS)
 
 
 class Qdrant:
