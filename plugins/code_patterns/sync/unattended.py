@@ -20,12 +20,13 @@ log = logging.getLogger(__name__)
 ASK_SECONDS = 0.5
 """How often it asks while no stream is up."""
 ASK_ATTENDED_SECONDS = 2.0
-"""How often it asks while one is up: only its death would be news."""
+"""How often it asks while one is up: only its end would be news."""
 SHORTEST_PAUSE_SECONDS = 20.0
 """A stream takes some seconds to start. It is called again only after that time."""
 LONGEST_PAUSE_SECONDS = 600.0
 """The pause doubles up to this while calls change nothing."""
 LONGEST_RETRY_SECONDS = 60.0
+"""The wait after a failure doubles up to this."""
 
 Read = Callable[[], Awaitable[tuple[PostgresConfig, str]]]
 """Reads which database is watched, and for which collection."""
@@ -34,8 +35,8 @@ Read = Callable[[], Awaitable[tuple[PostgresConfig, str]]]
 async def unattended(read: Read) -> AsyncIterator[None]:
     """Yield whenever a stream should start: changes wait, and none is up.
 
-    It depends on levels, not on events: nothing is missed while it does not run. It never ends and never fails. What
-    keeps it from asking is logged once, and tried again with growing waits.
+    It asks for a state, not for events, so nothing is missed while it does not run. It never ends and never fails.
+    If it cannot ask, the reason is logged once, and it tries again with growing waits.
 
     :param read: read again for each connection, so that corrected connections are used
     """
@@ -44,11 +45,11 @@ async def unattended(read: Read) -> AsyncIterator[None]:
         try:
             config, collection = await read()
             async with await connect(config, autocommit=True) as connection:
-                if told:
-                    log.info("The database of %s answers again.", config.address)
-                told, wait = "", ASK_SECONDS
                 while True:
                     attended, watermark = await _ask(config, connection, collection)
+                    if told:
+                        log.info("The database of %s answers again.", config.address)
+                    told, wait = "", ASK_SECONDS
                     if watermark is not None and pauses.may_call(watermark):
                         yield
                     await asyncio.sleep(ASK_ATTENDED_SECONDS if attended else ASK_SECONDS)
