@@ -1,8 +1,8 @@
 """Migrate, run one full sync and unpause the DAGs: the Compose service ``pattern-sync-init``.
 
 It starts ordinary runs through Airflow's REST API: they are logged and visible in the UI. The DAGs are unpaused at the
-first start only. Afterwards a paused DAG was paused by a person, and stays so. The exit status is 0 if the full sync
-has proven parity, or if a person has paused it.
+first start only. The stream is not: it costs a task slot, so a person decides. Afterwards a paused DAG was paused by a
+person, and stays so. The exit status is 0 if the full sync has proven parity, or if a person has paused it.
 """
 
 import os

@@ -1,4 +1,5 @@
--- Which transactions are over: what they did is visible, or never will be. And the running server with the files of this database: any way to restore it changes one of these.
+-- Which transactions are over: what they did is visible, or never will be. And the running server with the files of
+-- this database: any way to restore it changes one of these.
 SELECT
     pg_current_snapshot()::text AS snapshot,
     (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,

@@ -11,14 +11,17 @@ from code_patterns.sync.diff import Change
 
 
 class ServerClock:
-    """The time of the database's machine, which wrote the times of the changes."""
+    """The clock of the database, which the times of the changes come from.
+
+    :param at: its time now
+    """
 
     def __init__(self, at: datetime) -> None:
         self._at = at
         self._read = time.monotonic()
 
     def now(self) -> datetime:
-        """The time there now."""
+        """Its time now."""
         return self._at + timedelta(seconds=time.monotonic() - self._read)
 
 

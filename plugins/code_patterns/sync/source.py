@@ -154,7 +154,7 @@ class PatternSource:
         return Horizon(Snapshot(snapshot), *rest)
 
     async def look(self, seen: Snapshot) -> Look:
-        """Look for changes that a snapshot did not show, those of open older transactions' juniors too."""
+        """Look for changes that a snapshot did not show, also behind an older transaction that is still open."""
         [(snapshot, at, changed)] = await self._fetch("sync_look", seen=seen.text)
         return Look(Snapshot(snapshot), at, changed)
 

@@ -19,9 +19,9 @@ from code_patterns.sync.source import PAGE_ROWS, Look
 
 @dataclass(frozen=True)
 class Seen:
-    """What is done.
+    """How far the stream has come.
 
-    :param snapshot: everything that it shows is done
+    :param snapshot: every change that it shows is done
     :param at: when it was taken, by the database's clock; ``None`` for the snapshot before anything
     """
 
@@ -74,7 +74,7 @@ class Drain(RunKind):
         total = await run.source.count_changed(work.span)
         await run.pipeline.run(work.changes(), total, lambda done: latencies.add(done, clock.now()))
         if await run.source.tombstones_pruned_beyond(run.start):
-            # They were there when the drain began. Its rows may have moved the watermark beyond them.
+            # They were still there when the drain began. Its rows may have moved the watermark beyond them.
             raise ComparisonNeededError(run.collection, self.name, "deletions were forgotten while it read them")
         if work.done:
             self.seen = work.done
@@ -106,7 +106,7 @@ class _Work:
     ) -> None:
         self.span = Span(run.start, run.horizon.snapshot, seen.snapshot)
         self.done: Seen | None = None
-        """What is done after it; ``None`` as long as something is left."""
+        """How far the stream has come with it; ``None`` until all changes were handed out."""
         self._run = run
         self._since = seen.at
         self._look_seconds = look_seconds

@@ -1,6 +1,7 @@
 """The stream: stays up, looks for changes several times a second, and drains them.
 
-It holds the lock of the collection only while it drains, and stands back when another run waits for it.
+A drain takes everything that changed since the last one. The stream holds the lock of the collection only for that
+time, and stands back when another run waits for it.
 """
 
 import asyncio
@@ -37,9 +38,9 @@ FIRST_WAIT_SECONDS = 0.5
 OWN_DEATH_SECONDS = 30.0
 """How long a stream waits for the server to notice that its own last connection is dead."""
 TELL_SECONDS = 10.0
-"""How often a stream that works tells what it has done."""
+"""How often a stream tells what it has done, while there is work."""
 LOG_SECONDS = 300.0
-"""How often it says so in the log."""
+"""How often it says so in the log too."""
 
 Tell = Callable[[StreamResult], None]
 """Gets what a stream did since it told last."""
@@ -149,7 +150,7 @@ class _Stream:
         # The database may have been restored while the connection was gone.
         self._drain.seen = Seen()
         try:
-            await self._take_place(session)
+            await self._take_stream_lock(session)
             await self._work(session)
             await self._report(session)
             await self._close_history(session, None)
@@ -180,10 +181,11 @@ class _Stream:
         return result
 
     def _is_out_of_patience(self, error: OutageError) -> bool:
+        # An error that says how often it was tried has used up the patience already.
         now = time.monotonic()
         return bool(error.tried) or now - self._well_at > self._settings.patience_seconds or now >= self._ends_at
 
-    async def _take_place(self, session: LockedSession) -> None:
+    async def _take_stream_lock(self, session: LockedSession) -> None:
         give_up_at = time.monotonic() + (OWN_DEATH_SECONDS if self._run else 0.0)
         while not await session.take_at_once(stream_lock(self._settings.collection)):
             if time.monotonic() >= give_up_at:
@@ -211,7 +213,7 @@ class _Stream:
         except ComparisonNeededError as error:
             self.ended, self._comparison_needed = error.reason, True
             log.warning("The stream of '%s' ends: %s.", error.collection.name, error.reason)
-            # Until everything was compared, no stream starts.
+            # Without a watermark no stream starts until everything was compared.
             await session.execute(
                 "sync_owe_comparison", collection=error.collection.physical, target_identity=error.collection.identity
             )
@@ -239,7 +241,10 @@ class _Stream:
         self._well_at = time.monotonic()
 
     async def _drain_once(self, servers: Servers) -> bool:
-        """Drain under the collection's lock; return whether these servers fit the collection."""
+        """Drain under the collection's lock.
+
+        :return: false, with nothing done, if the open embedder is no longer that of the collection
+        """
         collection = self._run.collection if self._run else servers.collection
         while True:
             lock = collection_lock(collection.physical)
