@@ -19,7 +19,7 @@ from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.publication import note_unused, read_aliases
 from code_patterns.sync.record import forget
 from code_patterns.sync.resolution import is_own_name
-from code_patterns.sync.runs.kind import collection_lock
+from code_patterns.sync.run_locks import collection_lock
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors
 from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query
-from code_patterns.sync.runs.stream import stream_lock
+from code_patterns.sync.run_locks import stream_lock
 
 log = logging.getLogger(__name__)
 

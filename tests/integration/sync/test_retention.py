@@ -14,7 +14,7 @@ from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.collection import METADATA_KEY
 from code_patterns.sync.retention import RetentionResult, prune
-from code_patterns.sync.runs.kind import collection_lock
+from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_settings import RetentionSettings
 from tests.support.faulty_qdrant import Fault, QdrantServer

@@ -8,7 +8,7 @@ import pytest
 
 from code_patterns.errors import NothingToDoError
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.sync.runs.stream import stream_lock
+from code_patterns.sync.run_locks import stream_lock
 from tests.support.faulty_qdrant import QdrantServer
 from tests.support.running_stream import eventually, running_stream
 from tests.support.two_sides import INSERT, TwoSides, rows

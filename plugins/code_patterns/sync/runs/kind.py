@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from code_patterns.servers.locks import Lock
 from code_patterns.sync.collection import Destination
+from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.runs.context import RunContext
 
 
@@ -47,12 +48,3 @@ class RunKind(ABC):
 
         :raises PatternsError: the run failed; what was recorded until then stays
         """
-
-
-def collection_lock(collection: str, *, shared: bool = False) -> Lock:
-    """The lock of a collection.
-
-    :param collection: its real name in Qdrant
-    :param shared: share it with other runs that do so too
-    """
-    return Lock("code_patterns sync", collection, holder="sync run", subject=f"'{collection}'", shared=shared)

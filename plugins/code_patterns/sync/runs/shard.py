@@ -10,8 +10,9 @@ from code_patterns.servers.locks import Lock
 from code_patterns.sync.collection import Destination
 from code_patterns.sync.diff import IdRange
 from code_patterns.sync.orphans import Points
+from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.runs.context import RunContext
-from code_patterns.sync.runs.kind import RunKind, collection_lock
+from code_patterns.sync.runs.kind import RunKind
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import NothingToDoError, OutageError, PatternsError
 from code_patterns.events.topics import Events
 from code_patterns.run_identity import RunIdentity
-from code_patterns.servers.locks import POLL_SECONDS, Lock, LockedSession
+from code_patterns.servers.locks import POLL_SECONDS, LockedSession
 from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -23,9 +23,9 @@ from code_patterns.sync.history import RunHistory
 from code_patterns.sync.named import NamedRows, named_rows
 from code_patterns.sync.publication import confirm
 from code_patterns.sync.relay import relaying
+from code_patterns.sync.run_locks import collection_lock, stream_lock
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.drain import Drain, Seen
-from code_patterns.sync.runs.kind import collection_lock
 from code_patterns.sync.runs.opening import ComparisonNeededError, Find, Servers, begin, connect_all, finder
 from code_patterns.sync.snapshot import Snapshot
 from code_patterns.sync.stream_result import Progress, StreamResult
@@ -82,14 +82,6 @@ async def stream(
                 except OutageError as error:
                     await work.outlast(error)
     return work.result()
-
-
-def stream_lock(collection: str) -> Lock:
-    """The lock that a stream holds as long as it is up.
-
-    :param collection: the collection, as users write it
-    """
-    return Lock("code_patterns stream", collection, holder="stream", subject=f"the stream of '{collection}'")
 
 
 async def _connect(postgres: PostgresConfig) -> tuple[LockedSession, AsyncExitStack]:

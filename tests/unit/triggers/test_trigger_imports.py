@@ -1,0 +1,22 @@
+"""What the triggerer pays for the bundle's trigger."""
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+PROGRAM = f"""
+import sys
+import airflow.sdk, airflow.triggers.base
+before = set(sys.modules)
+sys.path.insert(0, {str(ROOT / "plugins")!r})
+import code_patterns.triggers.unattended
+print("psycopg" in sys.modules, *sorted((set(sys.modules) - before) & {{"qdrant_client", "grpc"}}))
+"""
+
+
+def test_the_trigger_imports_no_client_of_qdrant() -> None:
+    """All triggers of a triggerer share one event loop, and wait while one of them is imported."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "True"
