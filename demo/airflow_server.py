@@ -75,7 +75,7 @@ class AirflowServer:
     def start(self, *, triggerer: bool) -> None:
         """Start the components.
 
-        :param triggerer: whether to run the triggerer too, which waits for deferred tasks
+        :param triggerer: whether to run the triggerer too, whose watcher starts the stream
         """
         self._run("api-server")
         self._run("dag-processor")
