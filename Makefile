@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SYNC := $(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes
-PEERS_SYNC := $(subst $(BIN)/python,benchmarks/.venv-peers/bin/python,$(SYNC))
+LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock"
+PEERS := $(addprefix benchmarks/.venv-,peers cocoindex pgai)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo ui test bench lint format lock clean
@@ -34,8 +36,9 @@ test: install ## Run every test and check
 	@# By file: the tests of a file share what takes long to start, such as a whole Airflow. conftest.py orders the files.
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and storage beside their limits and peers; SIZE=large takes an hour
+bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, scores and storage beside limits and peers; SIZE=large takes two hours
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.stream --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.triggers
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.verification --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.migrations --size $(or $(SIZE),small)
@@ -43,9 +46,14 @@ bench: install benchmarks/.venv-peers/.installed ## Measure sync, scores and sto
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning --size $(or $(SIZE),small)
 
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
+benchmarks/.venv-cocoindex/.installed: benchmarks/peers/cocoindex.lock
+benchmarks/.venv-pgai/.installed: benchmarks/peers/pgai.lock
+
+# Most peers share an environment; the requirements of two contradict those of the others.
+$(addsuffix /.installed,$(PEERS)): | install
 	@test -x $(@D)/bin/python || $(BIN)/python -m venv --without-pip $(@D)
-	@echo "Installing the peers' locked environment into $(@D) ..."
-	@$(PEERS_SYNC) --system-certs $< || $(PEERS_SYNC) $<
+	@echo "Installing a locked environment of peers into $(@D) ..."
+	@$(subst $(BIN)/python,$(@D)/bin/python,$(SYNC)) --system-certs $< || $(subst $(BIN)/python,$(@D)/bin/python,$(SYNC)) $<
 	@touch $@
 
 lint: install ## Run only the static checks
@@ -55,11 +63,11 @@ format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lock: install ## Lock the environments again after a change of requirements
-	@$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
-		--custom-compile-command "make lock" requirements-dev.txt -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
-		--custom-compile-command "make lock" benchmarks/requirements.txt -o benchmarks/requirements.lock
+	@$(LOCK) requirements-dev.txt -o requirements.lock
+	@$(LOCK) benchmarks/requirements.txt -o benchmarks/requirements.lock
+	@$(LOCK) benchmarks/peers/cocoindex.txt -o benchmarks/peers/cocoindex.lock
+	@$(LOCK) benchmarks/peers/pgai.txt -o benchmarks/peers/pgai.lock
 
 clean: ## Remove everything the other targets made
-	@rm -rf .venv benchmarks/.venv-peers .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv $(PEERS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

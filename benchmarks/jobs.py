@@ -73,7 +73,7 @@ def run_sync(workload: Workload, mode: str, api: str, dimension: str = str(DIMEN
     :param dimension: length of the vectors
     """
     with measured() as details:
-        result = asyncio.run(_synced(workload, mode, api, int(dimension)))
+        result = asyncio.run(synced(workload, mode, api, int(dimension)))
         details.update(asdict(result)["counts"], parity=result.parity)
 
 
@@ -86,13 +86,14 @@ def verify(workload: Workload, dimension: str) -> None:
     logging.disable(logging.WARNING)
     with measured() as details:
         try:
-            details["found"] = asyncio.run(_synced(workload, "verify", "hashing", int(dimension))).parity
+            details["found"] = asyncio.run(synced(workload, "verify", "hashing", int(dimension))).parity
         except ConfigurationError as error:
             details["found"] = str(error).partition(" of ")[0] + " wrong"
 
 
-async def _synced(workload: Workload, mode: str, api: str, dimension: int) -> SyncResult:
-    embedding = EmbeddingConfig(
+def embedding_of(workload: Workload, api: str, dimension: int = DIMENSION) -> EmbeddingConfig:
+    """The embedder in the form that the sync takes."""
+    return EmbeddingConfig(
         conn_id="benchmark_embeddings",
         api=api,  # type: ignore[arg-type]
         model=MODEL,
@@ -101,7 +102,12 @@ async def _synced(workload: Workload, mode: str, api: str, dimension: int) -> Sy
         # As docs/sync.md advises: with requests waiting at the server, it is never idle.
         concurrency=AT_ONCE + 2,
     )
+
+
+async def synced(workload: Workload, mode: str, api: str, dimension: int = DIMENSION) -> SyncResult:
+    """Run one sync."""
     settings = SyncSettings(mode=mode, collection=workload.collection, batch_size=BATCH)
+    embedding = embedding_of(workload, api, dimension)
     return await sync(postgres_of(workload), qdrant_of(workload), embedding, settings, RunIdentity(uuid.uuid4()))
 
 

@@ -18,6 +18,11 @@ COPY pattern_lineage_nodes
     (id, pattern_id, pattern_name, pattern_type, pattern_data, metadata, file_path, language)
 FROM STDIN
 """
+INSERT = """
+INSERT INTO pattern_lineage_nodes
+    (id, pattern_id, pattern_name, pattern_type, pattern_data, metadata, file_path, language)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+"""
 CHANGE = """
 UPDATE pattern_lineage_nodes
 SET pattern_data = jsonb_set(pattern_data, '{code}', to_jsonb((pattern_data ->> 'code') || %(comment)s))

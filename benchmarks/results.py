@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ROOT
-from benchmarks.table import Row, markdown
+from benchmarks.table import Row, grid, markdown
 
 RESULTS = Path(__file__).with_name("results.json")
 DOCUMENTS = {
@@ -24,6 +24,7 @@ DOCUMENTS = {
     "migrations": "docs/adopt.md",
     "quality": "docs/quality.md",
     "learning": "docs/pattern_learning.md",
+    "stream": "docs/stream.md",
 }
 
 
@@ -33,7 +34,7 @@ def save(part: str, conditions: str, lines: Sequence[Row], **details: Any) -> No
     :param part: which benchmark, a key of ``DOCUMENTS``
     :param conditions: what else was used, besides the machine
     :param lines: the measurements
-    :param details: kept beside the rows
+    :param details: kept beside the rows; ``comparison`` is a second table, its header first
     """
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
@@ -59,7 +60,11 @@ def publish() -> None:
 
 def _section(results: dict[str, Any]) -> str:
     rows = [Row(**{key: value for key, value in row.items() if key != "holds"}) for row in results["rows"]]
-    return f"{results['measured_at'][:10]}, {results['conditions']}\n\n{markdown(rows)}"
+    text = f"{results['measured_at'][:10]}, {results['conditions']}\n\n{markdown(rows)}"
+    if comparison := results.get("comparison"):
+        header, *lines = comparison
+        text += f"\n\n{grid(header, lines)}"
+    return text
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from benchmarks.workload import Workload
 from code_patterns.migrations.runner import apply
 
 PEERS_PYTHON = ROOT / "benchmarks" / ".venv-peers" / "bin" / "python"
+"""Python of the peers' common environment."""
 JOB_SECONDS = 3600.0
 
 
@@ -71,7 +72,7 @@ class Servers:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             yield cls(
                 postgres=os.environ.get("PATTERNS_TEST_POSTGRES_DSN") or stack.enter_context(_embedded_postgres()),
-                embedding_url=stack.enter_context(_embedding_server()),
+                embedding_url=stack.enter_context(embedding_server()),
                 qdrant_url=os.environ.get("PATTERNS_TEST_QDRANT_URL", ""),
                 folder=folder,
             )
@@ -171,8 +172,12 @@ def _embedded_postgres() -> Iterator[str]:
 
 
 @contextmanager
-def _embedding_server() -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.embedding_server"]
+def embedding_server(*costs: float) -> Iterator[str]:
+    """Run an embedding server; yield its URL.
+
+    :param costs: seconds of a request and seconds of a text; by default those of the benchmarks
+    """
+    command = [sys.executable, "-m", "benchmarks.embedding_server", *map(str, costs)]
     with subprocess.Popen(  # noqa: S603 (our own command)
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
     ) as process:

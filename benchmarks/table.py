@@ -1,6 +1,6 @@
 """The measurements as rows with a target, and as text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.scenarios import Measurements, Size
@@ -139,12 +139,18 @@ def _ratio(seen: Measurements, size: Size, name: str, theirs: str, ours: str, ta
 
 def markdown(lines: list[Row]) -> str:
     """The table as a README shows it."""
-    text = ["| what | measured | target | holds | numbers behind it |", "|---|---|---|---|---|"]
+    cells = []
     for row in lines:
         value = "—" if row.value is None else f"{_number(row.value)} {row.unit}"
         holds = {True: "yes", False: "**no**", None: ""}[row.holds]
-        text.append(f"| {row.name} | {value} | {row.target} | {holds} | {row.note} |")
-    return "\n".join(text)
+        cells.append((row.name, value, row.target, holds, row.note))
+    return grid(("what", "measured", "target", "holds", "numbers behind it"), cells)
+
+
+def grid(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of any columns."""
+    text = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    return "\n".join(text + [f"| {' | '.join(line)} |" for line in lines])
 
 
 def _number(value: float) -> str:

@@ -1,56 +1,24 @@
 """The patterns as the peers read them, and connection strings for SQLAlchemy."""
 
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
-from uuid import UUID
-
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
 
-QUERY = """
-SELECT id, pattern_id, pattern_name, pattern_type, file_path, language, created_at, metadata, pattern_data ->> 'code'
+from benchmarks.peers.documents import COLUMNS, Document, document_of
+
+QUERY = f"""
+SELECT {COLUMNS}
 FROM pattern_lineage_nodes
 WHERE pattern_type = 'code'
 ORDER BY id
 LIMIT %s
-"""
-
-
-@dataclass(frozen=True)
-class Document:
-    """What each peer makes its document from.
-
-    :param id: the row's id
-    :param text: the text that the sync embeds too
-    :param metadata: the rest of the payload
-    """
-
-    id: UUID
-    text: str
-    metadata: dict[str, Any]
+"""  # noqa: S608 (fixed columns)
 
 
 def documents(dsn: str, count: int) -> list[Document]:
     """Read the patterns, in id order."""
-    found = []
     with psycopg.connect(dsn) as connection:
-        for row in connection.execute(QUERY, (count,)):
-            node_id, pattern_id, name, kind, path, language, created_at, metadata, code = row
-            text = f"File: {PurePosixPath(path).name}\nLanguage: {language or 'unknown'}\nPath: {path}\n\nCode:\n{code}"
-            payload = {
-                "pattern_id": pattern_id,
-                "pattern_name": name,
-                "pattern_type": kind,
-                "file_path": path,
-                "language": language,
-                "created_at": created_at.isoformat(),
-                "metadata": metadata,
-                "code": code,
-            }
-            found.append(Document(node_id, text, payload))
-    return found
+        return [document_of(*row) for row in connection.execute(QUERY, (count,))]
 
 
 def sqlalchemy_url(dsn: str, driver: str) -> str:
