@@ -54,6 +54,14 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture
+def served(sides: TwoSides, qdrant_server: QdrantServer) -> TwoSides:
+    """Both sides with a Qdrant that several runs and a test reach at the same time."""
+    if not sides.qdrant.url:
+        sides.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
+    return sides
+
+
+@pytest.fixture
 def learning(migrated_database: str) -> LearningDatabase:
     """A migrated, empty database under the storage layer."""
     return LearningDatabase(migrated_database)

@@ -4,16 +4,23 @@ import asyncio
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from code_patterns.run_identity import RunIdentity
-from code_patterns.sync.runs.stream import stream
+from code_patterns.sync.runs.stream import Tell, stream
 from code_patterns.sync.stream_result import StreamResult
 from tests.support.two_sides import TwoSides
 
 PATIENCE = 60.0
+
+
+def stream_between(sides: TwoSides, tell: Tell = lambda _: None, **settings: Any) -> Coroutine[Any, Any, StreamResult]:
+    """A stream between both sides, as a coroutine."""
+    chosen = sides.chosen("stream", **{"linger_seconds": 300.0, "patience_seconds": 30.0, **settings})
+    identity = RunIdentity(uuid.uuid4(), "pattern_sync_stream", "run", 1)
+    return stream(sides.postgres, sides.qdrant, sides.embedding, chosen, identity, tell, sides.events)
 
 
 class RunningStream:
@@ -21,27 +28,14 @@ class RunningStream:
 
     def __init__(self, sides: TwoSides, **settings: Any) -> None:
         self.told: list[StreamResult] = []
-        self.id = uuid.uuid4()
-        self._sides = sides
-        self._settings = sides.chosen("stream", **{"linger_seconds": 300.0, "patience_seconds": 30.0, **settings})
+        self._work = stream_between(sides, self.told.append, **settings)
         self._loop = asyncio.new_event_loop()
         self._result: StreamResult | BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        sides, identity = self._sides, RunIdentity(self.id, "pattern_sync_stream", "run", 1)
-        self._task = self._loop.create_task(
-            stream(
-                sides.postgres,
-                sides.qdrant,
-                sides.embedding,
-                self._settings,
-                identity,
-                self.told.append,
-                sides.events,
-            )
-        )
+        self._task = self._loop.create_task(self._work)
         try:
             self._result = self._loop.run_until_complete(self._task)
         except BaseException as error:

@@ -52,6 +52,15 @@ class ChangeDetector:
             async for change in changes:
                 yield change
 
+    async def newest(self, span: Span, most: int) -> AsyncGenerator[Change]:
+        """Some of the rows that changed in a span, the newest transaction first; they move no watermark.
+
+        :param most: most rows
+        """
+        async with aclosing(self._compared(self._source.newest_page(span, most), None)) as changes:
+            async for change in changes:
+                yield change
+
     async def looked_up(self, ids: Collection[UUID], span: Span) -> AsyncGenerator[Change]:
         """What single patterns need, whenever they changed; without those that come with the rows of a span."""
         pages = sorted(ids)

@@ -177,6 +177,13 @@ class PatternSource:
             yield rows
             span = replace(span, after=Watermark(rows[-1].sync_xid or 0, rows[-1].id))
 
+    async def newest_page(self, span: Span, most: int) -> AsyncIterator[list[SourceRow]]:
+        """Some of the rows that changed in a span, the newest transaction first, in one page.
+
+        :param most: most rows
+        """
+        yield await self._rows("sync_newest_rows", **span.parameters, page=most, page_bytes=PAGE_BYTES)
+
     async def tombstone_pages(self, span: Span) -> AsyncIterator[list[Tombstone]]:
         """Rows deleted in a span, in watermark order."""
         while True:

@@ -14,14 +14,6 @@ from tests.support.running_stream import eventually, running_stream
 from tests.support.two_sides import INSERT, TwoSides, rows
 
 
-@pytest.fixture
-def served(sides: TwoSides, qdrant_server: QdrantServer) -> TwoSides:
-    """Both sides with a Qdrant that several runs and a test reach at the same time."""
-    if not sides.qdrant.url:
-        sides.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
-    return sides
-
-
 def holds(sides: TwoSides, row: dict[str, Any]) -> bool:
     return row["id"] in sides.points()
 

@@ -1,7 +1,7 @@
 """One drain of the stream: everything that changed since the last one."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +15,9 @@ from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.runs.opening import ComparisonNeededError
 from code_patterns.sync.snapshot import NOTHING, Snapshot, Span
 from code_patterns.sync.source import PAGE_ROWS, Look
+
+AHEAD_ROWS = 100
+"""So many of the newest rows go ahead of a burst: those committed after it are among them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Drain(RunKind):
     The snapshot of the last drain is remembered, so each change is read once. The watermark follows the oldest open
     transaction, as in the hourly run: whoever starts there compares again what is done, and misses nothing.
 
-    While it works off a burst it goes on looking, and lets the few that come meanwhile go first.
+    While it works off a burst it goes on looking, and lets the few that come meanwhile go first. A pattern is never in
+    two batches at once: its versions would be written in any order, and the older one could be the last.
 
     :param look_seconds: how often it looks while it works
     :param should_stop: asked at each of these looks; the rest is left to the next drain
@@ -72,7 +76,12 @@ class Drain(RunKind):
             run.record.outbox.causes = self._named.causes
         work = _Work(run, self.seen, self._look_seconds, self._should_stop, named)
         total = await run.source.count_changed(work.span)
-        await run.pipeline.run(work.changes(), total, lambda done: latencies.add(done, clock.now()))
+
+        def recorded(done: Sequence[Change]) -> None:
+            latencies.add(done, clock.now())
+            work.recorded(done)
+
+        await run.pipeline.run(work.changes(total), total, recorded)
         if await run.source.tombstones_pruned_beyond(run.start):
             # They were still there when the drain began. Its rows may have moved the watermark beyond them.
             raise ComparisonNeededError(run.collection, self.name, "deletions were forgotten while it read them")
@@ -112,32 +121,48 @@ class _Work:
         self._look_seconds = look_seconds
         self._should_stop = should_stop
         self._named = named
+        self._latest = Seen(run.horizon.snapshot, run.horizon.at)
+        self._in_flight: set[UUID] = set()
+        self._overtaken: set[UUID] = set()
+        self._held: set[UUID] = set()
 
-    async def changes(self) -> AsyncGenerator[Change]:
-        """What changed; every few moments also what has changed meanwhile, unless that is a burst too."""
-        run = self._run
-        latest = done = Seen(run.horizon.snapshot, run.horizon.at)
-        gapless = True
+    def recorded(self, done: Iterable[Change]) -> None:
+        """Note what has been written."""
+        self._in_flight.difference_update(change.id for change in done)
+
+    async def changes(self, total: int) -> AsyncGenerator[Change]:
+        """What changed; every few moments also what has changed meanwhile, unless that is a burst too.
+
+        :param total: how many rows changed
+        """
+        run, done, gapless = self._run, self._latest, True
+        if total > PAGE_ROWS:
+            # What was committed right after a burst would wait for all of it.
+            async for change in self._ahead(run.detector.newest(self.span, AHEAD_ROWS), self._since):
+                yield change
         next_look = time.monotonic() + self._look_seconds
         async with aclosing(self._backlog()) as backlog:
             async for change in backlog:
-                yield _committed_after(self._since, change)
+                # It was read before the version that went ahead, and is the older one.
+                if change.id not in self._overtaken:
+                    self._in_flight.add(change.id)
+                    yield _committed_after(self._since, change)
                 if time.monotonic() < next_look:
                     continue
                 if await self._should_stop():
                     return
-                look = await run.source.look(latest.snapshot)
-                if look.changed:
-                    fresh, count = Span(latest.snapshot.watermark, look.snapshot, latest.snapshot), 0
-                    async with aclosing(run.detector.since(fresh, limit=PAGE_ROWS, moves=False)) as some:
-                        async for new in some:
+                look = await run.source.look(self._latest.snapshot)
+                if look.changed or self._held:
+                    count = 0
+                    async with aclosing(self._fresh(look)) as fresh:
+                        async for change in fresh:
                             count += 1
-                            yield _committed_after(latest.at, new)
+                            yield change
                     # A full page may have left something out. Then the next drain begins before it.
                     gapless = gapless and count < PAGE_ROWS
-                latest = Seen(look.snapshot, look.at)
-                if gapless:
-                    done = latest
+                self._latest = Seen(look.snapshot, look.at)
+                if gapless and not self._held:
+                    done = self._latest
                 next_look = time.monotonic() + self._look_seconds
         self.done = done
 
@@ -149,7 +174,30 @@ class _Work:
                 yield change
         async with aclosing(detector.looked_up(self._named - parked, self.span)) as named:
             async for change in named:
-                yield change
+                # Its row changed once more since: the next drain takes that.
+                if change.id not in self._in_flight:
+                    yield change
+
+    async def _fresh(self, look: Look) -> AsyncGenerator[Change]:
+        """What has changed since the last look, and what was held back before."""
+        held, self._held = self._held, set()
+        span = Span(self._latest.snapshot.watermark, look.snapshot, self._latest.snapshot)
+        changes = self._run.detector.since(span, dead_letters=held, limit=PAGE_ROWS, moves=False)
+        async for change in self._ahead(changes, self._latest.at):
+            yield change
+
+    async def _ahead(self, changes: AsyncGenerator[Change], since: datetime | None) -> AsyncGenerator[Change]:
+        """Let changes go ahead of the backlog; hold back those whose earlier version is being written."""
+        # What is recorded while these are read was read too early.
+        busy = self._in_flight.copy()
+        async with aclosing(changes) as some:
+            async for change in some:
+                if change.id in busy or change.id in self._in_flight:
+                    self._held.add(change.id)
+                    continue
+                self._overtaken.add(change.id)
+                self._in_flight.add(change.id)
+                yield _committed_after(since, change)
 
 
 def _committed_after(since: datetime | None, change: Change) -> Change:
