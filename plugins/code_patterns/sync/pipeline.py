@@ -229,6 +229,9 @@ class Pipeline:
                 "Parked pattern %s as a dead letter (%s): %s", dead_letter.id, dead_letter.stage, dead_letter.error
             )
         if not self._settings.dry_run:
+            if batch.watermark:
+                # A run that is killed next must leave a point by which its collection is known.
+                await self._target.mark_survivor()
             changed = {change.id for change in batch.changes if change.watermark}
             await self._record.save_batch(
                 done,

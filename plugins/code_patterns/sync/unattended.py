@@ -23,6 +23,8 @@ ASK_ATTENDED_SECONDS = 2.0
 """How often it asks while one is up: only its end would be news."""
 SHORTEST_PAUSE_SECONDS = 20.0
 """A stream takes some seconds to start. It is called again only after that time."""
+ANSWERED_PAUSE_SECONDS = 10.0
+"""The pause after a call that a stream has answered: it came up, moved the watermark, and is gone again."""
 LONGEST_PAUSE_SECONDS = 600.0
 """The pause doubles up to this while calls change nothing."""
 LONGEST_RETRY_SECONDS = 60.0
@@ -50,7 +52,9 @@ async def unattended(read: Read) -> AsyncIterator[None]:
                     if told:
                         log.info("The database of %s answers again.", config.address)
                     told, wait = "", ASK_SECONDS
-                    if watermark is not None and pauses.may_call(watermark):
+                    if attended:
+                        pauses.answered()
+                    elif watermark is not None and pauses.may_call(watermark):
                         yield
                     await asyncio.sleep(ASK_ATTENDED_SECONDS if attended else ASK_SECONDS)
         except PatternsError as error:
@@ -79,16 +83,20 @@ class _Pauses:
         self._seconds = 0.0
         self._called_at = 0.0
         self._watermark: int | None = None
+        self._answered = False
+
+    def answered(self) -> None:
+        """Remember that a stream is up."""
+        self._answered = True
 
     def may_call(self, watermark: int) -> bool:
         """Whether enough time has passed; remembers the call.
 
         :param watermark: what the last call should have moved
         """
-        now = time.monotonic()
-        if now - self._called_at < self._seconds:
+        now, stuck = time.monotonic(), watermark == self._watermark
+        if now - self._called_at < (ANSWERED_PAUSE_SECONDS if self._answered and not stuck else self._seconds):
             return False
-        stuck = watermark == self._watermark
         self._seconds = min(LONGEST_PAUSE_SECONDS, self._seconds * 2) if stuck else SHORTEST_PAUSE_SECONDS
-        self._called_at, self._watermark = now, watermark
+        self._called_at, self._watermark, self._answered = now, watermark, False
         return True

@@ -189,6 +189,24 @@ def test_it_goes_on_after_its_connections_were_cut(served: TwoSides) -> None:
     served.assert_equal_sides()
 
 
+def test_connections_cut_at_its_end_leave_neither_a_debt_nor_its_history_open(served: TwoSides) -> None:
+    """As when PostgreSQL is started again: all connections are dead, and a comparison is needed."""
+    served.insert(rows(3))
+    served.sync("full")
+    with running_stream(served) as up:
+        eventually(lambda: history(served))
+        served.execute("UPDATE pattern_sync_checkpoints SET unfinished_in = 'before the restart'")
+        served.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        result = up.join()
+    assert result.comparison_needed
+    assert "its server started again since" in result.ended
+    assert served.execute("SELECT watermark_xid FROM pattern_sync_checkpoints") == [(None,)]
+    assert [status for status, *_ in history(served)] == ["succeeded"]
+
+
 def test_its_time_is_limited(served: TwoSides) -> None:
     served.insert(rows(1))
     served.sync("full")

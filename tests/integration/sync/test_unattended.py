@@ -1,15 +1,209 @@
-"""What calls for a stream, and what keeps it from asking."""
+"""Changes that no stream takes are noticed: again and again, but never twice for the same start."""
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.sync import unattended as module
 from code_patterns.sync.unattended import unattended
+from tests.support.running_stream import eventually, running_stream
 from tests.support.two_sides import TwoSides, rows
 
-PATIENCE = 60.0
+SECRET = "a password that nobody sees"
+
+
+class Watch:
+    """Counts the calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def at_least(self, count: int) -> None:
+        async with asyncio.timeout(30):
+            while self.calls < count:
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def watching(sides: TwoSides, config: PostgresConfig | None = None) -> AsyncIterator[Watch]:
+    """Count the calls as long as the block runs."""
+    watch = Watch()
+
+    async def read() -> tuple[PostgresConfig, str]:
+        return config or sides.postgres, sides.collection
+
+    async def count() -> None:
+        async for _ in unattended(read):
+            watch.calls += 1
+
+    task = asyncio.create_task(count())
+    try:
+        yield watch
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ASK_SECONDS", 0.02)
+    monkeypatch.setattr(module, "ASK_ATTENDED_SECONDS", 0.02)
+    monkeypatch.setattr(module, "SHORTEST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(module, "ANSWERED_PAUSE_SECONDS", 0.1)
+
+
+@pytest.fixture
+def synced(served: TwoSides) -> TwoSides:
+    served.insert(rows(3))
+    served.sync("full")
+    return served
+
+
+def watch(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(work())  # type: ignore[arg-type]
+
+
+def test_a_change_calls_and_silence_does_not(synced: TwoSides) -> None:
+    async def work() -> None:
+        async with watching(synced) as calls:
+            await asyncio.sleep(0.5)
+            assert calls.calls == 0
+            synced.execute(
+                "DELETE FROM pattern_lineage_nodes WHERE id = (SELECT min(id::text)::uuid FROM pattern_lineage_nodes)"
+            )
+            await calls.at_least(1)
+
+    watch(work)
+
+
+def test_it_goes_by_levels_so_a_change_from_before_calls_too(synced: TwoSides) -> None:
+    synced.insert(rows(1, 10))
+
+    async def work() -> None:
+        async with watching(synced) as calls:
+            await calls.at_least(1)
+
+    watch(work)
+
+
+def test_pauses_double_while_nothing_moves(synced: TwoSides) -> None:
+    synced.insert(rows(1, 10))
+    moments: list[float] = []
+
+    async def work() -> None:
+        async with watching(synced) as calls:
+            for number in range(1, 5):
+                await calls.at_least(number)
+                moments.append(asyncio.get_running_loop().time())
+            # The watermark moves, so the next call waits the shortest pause again.
+            await asyncio.to_thread(synced.sync)
+            synced.insert(rows(1, 20))
+            await calls.at_least(5)
+
+    watch(work)
+    pauses = [later - earlier for earlier, later in pairwise(moments)]
+    # Nothing makes a pause shorter than it should be, however busy the machine is.
+    assert [pause >= 0.15 * 2**number for number, pause in enumerate(pauses)] == [True] * 3
+
+
+def test_nothing_calls_while_a_stream_is_up_and_its_death_does(synced: TwoSides) -> None:
+    async def work() -> None:
+        async with watching(synced) as calls:
+            with running_stream(synced) as up:
+                await asyncio.to_thread(
+                    eventually, lambda: synced.execute("SELECT * FROM pattern_sync_runs WHERE kind = 'stream'")
+                )
+                before = calls.calls
+                synced.insert(rows(1, 10))
+                await asyncio.to_thread(eventually, lambda: len(synced.points()) == 4)
+                assert calls.calls == before
+                await asyncio.to_thread(up.cancel)
+            synced.insert(rows(1, 20))
+            await calls.at_least(before + 1)
+
+    watch(work)
+
+
+def test_a_stream_that_answered_and_died_is_followed_before_the_pause_is_over(
+    synced: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHORTEST_PAUSE_SECONDS", 3_600.0)
+
+    async def work() -> None:
+        async with watching(synced) as calls:
+            synced.insert(rows(1, 10))
+            await calls.at_least(1)
+            with running_stream(synced) as up:
+                await asyncio.to_thread(eventually, lambda: len(synced.points()) == 4)
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(up.cancel)
+            synced.insert(rows(1, 20))
+            await calls.at_least(2)
+
+    watch(work)
+
+
+@pytest.mark.parametrize("state", ["never synced", "owes a comparison", "lost triggers"])
+def test_where_only_a_comparison_can_go_on_no_stream_is_called(served: TwoSides, state: str) -> None:
+    served.insert(rows(3))
+    if state != "never synced":
+        served.sync("full")
+    if state == "owes a comparison":
+        served.execute("UPDATE pattern_sync_checkpoints SET watermark_xid = NULL, watermark_id = NULL")
+    if state == "lost triggers":
+        served.execute("UPDATE pattern_sync_checkpoints SET capture_identity = NULL")
+    served.insert(rows(1, 10))
+
+    async def work() -> None:
+        async with watching(served) as calls:
+            await asyncio.sleep(0.5)
+            assert calls.calls == 0
+            await asyncio.to_thread(served.sync, "full")
+            served.insert(rows(1, 20))
+            await calls.at_least(1)
+
+    watch(work)
+
+
+def test_it_connects_again(synced: TwoSides) -> None:
+    async def work() -> None:
+        async with watching(synced) as calls:
+            for number in range(2):
+                await asyncio.sleep(0.2)
+                synced.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                synced.insert(rows(1, 10 + number))
+                await calls.at_least(number + 1)
+                await asyncio.to_thread(synced.sync)
+
+    watch(work)
+
+
+def test_a_wrong_connection_is_told_once_and_without_its_password(
+    synced: TwoSides, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = replace(synced.postgres, database="nowhere", password=SECRET)
+
+    async def work() -> None:
+        async with watching(synced, wrong) as calls:
+            await asyncio.sleep(2)
+            assert calls.calls == 0
+
+    with caplog.at_level("INFO"):
+        watch(work)
+    told = [record.getMessage() for record in caplog.records if "No stream is started" in record.getMessage()]
+    assert len(told) == 1
+    assert '"nowhere" does not exist' in told[0]
+    assert SECRET not in caplog.text
 
 
 def test_a_database_without_the_tables_is_named_once_and_asked_less_and_less_often(
@@ -34,7 +228,7 @@ def test_a_database_without_the_tables_is_named_once_and_asked_less_and_less_oft
             return
 
     with caplog.at_level(logging.INFO):
-        asyncio.run(asyncio.wait_for(called(), PATIENCE))
+        asyncio.run(asyncio.wait_for(called(), 60))
     assert tried == 4
     told = [record.message for record in caplog.records if record.name == "code_patterns.sync.unattended"]
     assert len(told) == 2

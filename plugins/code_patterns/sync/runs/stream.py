@@ -72,7 +72,7 @@ async def stream(
     with named_rows(events, settings.collection) as named:
         async with relaying(postgres, events) as to_relay:
             work = _Stream(connect, find, settings, identity, tell, named, to_relay if announces else None)
-            while not work.ended:
+            while not work.closed:
                 try:
                     session, held = await patiently(
                         partial(_connect, postgres), settings.patience_seconds, FIRST_WAIT_SECONDS
@@ -115,6 +115,8 @@ class _Stream:
         to_relay: asyncio.Event | None,
     ) -> None:
         self.ended = ""
+        self.closed = False
+        """Whether its end is recorded; a connection may be lost between the end and that."""
         self._connect = connect
         self._find = find
         self._settings = settings
@@ -146,6 +148,7 @@ class _Stream:
             await self._work(session)
             await self._report(session)
             await self._close_history(session, None)
+            self.closed = True
         except OutageError as error:
             if self._is_out_of_patience(error):
                 await self._close_history(session, error)
@@ -203,12 +206,12 @@ class _Stream:
                     changed = await self._look(session)
                     changed = await self._named.listen(session) or changed
         except ComparisonNeededError as error:
-            self.ended, self._comparison_needed = error.reason, True
-            log.warning("The stream of '%s' ends: %s.", error.collection.name, error.reason)
-            # Without a watermark no stream starts until everything was compared.
+            # Until everything was compared, no stream starts. It has not ended before that is stored.
             await session.execute(
                 "sync_owe_comparison", collection=error.collection.physical, target_identity=error.collection.identity
             )
+            self.ended, self._comparison_needed = error.reason, True
+            log.warning("The stream of '%s' ends: %s.", error.collection.name, error.reason)
 
     async def _look(self, session: LockedSession) -> bool:
         """Whether something has changed."""

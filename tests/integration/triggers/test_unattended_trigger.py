@@ -1,0 +1,60 @@
+"""The trigger as the triggerer has it: made of what is stored, with connections and Variables of Airflow."""
+
+import asyncio
+import importlib
+import subprocess
+import sys
+
+import pytest
+from airflow.triggers.base import BaseEventTrigger
+
+from code_patterns.sync import unattended
+from code_patterns.triggers.unattended import PatternsUnattendedTrigger
+from tests.conftest import ROOT
+from tests.support.connections import connections_of
+from tests.support.two_sides import TwoSides, rows
+
+
+def stored_and_made_again(trigger: PatternsUnattendedTrigger) -> BaseEventTrigger:
+    path, arguments = trigger.serialize()
+    module, name = path.rsplit(".", 1)
+    again = getattr(importlib.import_module(module), name)(**arguments)
+    assert isinstance(again, BaseEventTrigger)
+    return again
+
+
+def test_it_survives_being_stored() -> None:
+    trigger = PatternsUnattendedTrigger("other_database")
+    again = stored_and_made_again(trigger)
+    assert again.serialize() == trigger.serialize()
+    # Airflow knows a watcher by this number.
+    assert BaseEventTrigger.hash(*again.serialize()) == BaseEventTrigger.hash(*trigger.serialize())
+
+
+def test_it_fires_for_a_change_and_says_no_more(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in connections_of(sides).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(unattended, "ASK_SECONDS", 0.02)
+    sides.insert(rows(2))
+    sides.sync("full")
+
+    async def fired() -> object:
+        async with asyncio.timeout(30):
+            async for event in stored_and_made_again(PatternsUnattendedTrigger()).run():
+                return event.payload
+        return None
+
+    sides.insert(rows(1, 10))
+    assert asyncio.run(fired()) == "changes wait"
+
+
+def test_the_triggerer_does_not_load_the_engine() -> None:
+    """It imports triggers in its event loop, where all triggers stand still meanwhile."""
+    code = (
+        "import sys, code_patterns.triggers.unattended\n"
+        "print([name for name in ('qdrant_client', 'code_patterns.sync.runs') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "plugins", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
