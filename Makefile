@@ -34,7 +34,8 @@ test: install ## Run every test and check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@# By file: the tests of a file share what takes long to start, such as a whole Airflow. conftest.py orders the files.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# One more than a small machine has cores: many tests wait for servers.
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, scores and storage beside limits and peers; SIZE=large takes two hours
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)

@@ -113,6 +113,21 @@ def test_the_few_go_before_the_rest_of_a_burst(served: TwoSides) -> None:
     assert served.sync().counts["new"] == 0
 
 
+def test_what_is_committed_right_after_a_burst_does_not_wait_for_it(served: TwoSides) -> None:
+    """The snapshot that shows the burst shows it too, as its last transaction."""
+    served.sync("full", allow_mass_delete=True)
+    burst, [single] = rows(600), rows(1, 700)
+    with psycopg.connect(served.postgres.conninfo) as writer, writer.cursor() as cursor:
+        cursor.executemany(INSERT, burst)
+    served.insert([single])
+    with running_stream(served, batch_size=5, delay_seconds=0.05, poll_milliseconds=50):
+        eventually(lambda: holds(served, single))
+        assert len(served.points()) < 600
+        eventually(lambda: len(served.points()) == 601)
+    served.assert_equal_sides()
+    assert served.sync().counts["new"] == 0
+
+
 def test_other_runs_come_first_and_the_stream_goes_on(served: TwoSides) -> None:
     served.sync("full", allow_mass_delete=True)
     with running_stream(served, batch_size=5, delay_seconds=0.1, poll_milliseconds=50) as up:
