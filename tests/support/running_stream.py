@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from code_patterns.run_identity import RunIdentity
-from code_patterns.sync.runs.stream import Tell, stream
+from code_patterns.sync.runs.stream import stream
+from code_patterns.sync.runs.stream_report import Tell
 from code_patterns.sync.stream_result import StreamResult
 from tests.support.two_sides import TwoSides
 

@@ -136,18 +136,31 @@ async def confirm(qdrant: Qdrant, collection: Collection) -> None:
     _assert_same(qdrant, collection, stored)
 
 
-async def refuse_unnamed(qdrant: Qdrant, collection: Collection) -> None:
-    """Check that readers find the collection: its alias may have been removed.
+class UnnamedError(ConfigurationError):
+    """Readers do not find the collection: its alias was removed.
 
-    :raises ConfigurationError: the name leads nowhere
+    :param address: where Qdrant is
+    :param collection: the collection
+    """
+
+    def __init__(self, address: str, collection: Collection) -> None:
+        self.collection = collection
+        self.reason = f"the alias '{collection.name}' is gone from Qdrant at {address}"
+        super().__init__(
+            f"The alias '{collection.name}' is gone from Qdrant at {address}: readers find nothing, although the "
+            f"collection '{collection.physical}' is there. Run pattern_sync_full: it makes the alias."
+        )
+
+
+async def refuse_unnamed(qdrant: Qdrant, collection: Collection) -> None:
+    """Check that readers find the collection.
+
+    :raises UnnamedError: its alias was removed
     """
     if collection.stored is None or collection.physical == collection.name:
         return
     if collection.name not in await read_aliases(qdrant):
-        raise ConfigurationError(
-            f"The alias '{collection.name}' is gone from Qdrant at {qdrant.config.address}: readers find nothing, "
-            f"although the collection '{collection.physical}' is there. Run pattern_sync_full: it makes the alias."
-        )
+        raise UnnamedError(qdrant.config.address, collection)
 
 
 def _assert_same(qdrant: Qdrant, collection: Collection, stored: StoredCollection) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from qdrant_client import models
 
 from code_patterns.errors import NothingToDoError
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -16,6 +17,10 @@ from tests.support.two_sides import INSERT, TwoSides, rows
 
 def holds(sides: TwoSides, row: dict[str, Any]) -> bool:
     return row["id"] in sides.points()
+
+
+def delete_alias(name: str) -> models.DeleteAliasOperation:
+    return models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name))
 
 
 def history(sides: TwoSides) -> list[tuple[Any, ...]]:
@@ -153,7 +158,7 @@ def test_one_stream_is_enough(served: TwoSides) -> None:
             second.join()
 
 
-@pytest.mark.parametrize("state", ["never synced", "restored collection", "lost triggers"])
+@pytest.mark.parametrize("state", ["never synced", "restored collection", "lost triggers", "lost alias"])
 def test_what_only_a_comparison_can_mend_ends_the_stream(served: TwoSides, state: str) -> None:
     served.insert(rows(3))
     if state != "never synced":
@@ -162,12 +167,15 @@ def test_what_only_a_comparison_can_mend_ends_the_stream(served: TwoSides, state
         served.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER zz_pattern_sync_stamp_updated")
     if state == "restored collection":
         served.execute("UPDATE pattern_sync_checkpoints SET progress = '999-x', pending_progress = '999-x'")
+    if state == "lost alias":
+        served.with_client(lambda client: client.update_collection_aliases([delete_alias(served.collection)]))
     with running_stream(served) as up:
         result = up.join()
     assert result.comparison_needed
     assert {
         "never synced": "never synced from this database",
         "restored collection": "the Qdrant collection is older",
+        "lost alias": f"the alias '{served.collection}' is gone",
         "lost triggers": "not every change of pattern_lineage_nodes is recorded",
     }[state] in result.ended
     assert served.execute("SELECT count(*) FROM pattern_sync_checkpoints WHERE watermark_xid IS NOT NULL") == [(0,)]

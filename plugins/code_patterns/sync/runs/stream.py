@@ -8,27 +8,27 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, nullcontext, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.errors import NothingToDoError, OutageError, PatternsError
+from code_patterns.errors import NothingToDoError, OutageError
 from code_patterns.events.topics import Events
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import POLL_SECONDS, LockedSession
 from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.sync.history import RunHistory
 from code_patterns.sync.named import NamedRows, named_rows
-from code_patterns.sync.publication import confirm
+from code_patterns.sync.publication import UnnamedError, confirm
 from code_patterns.sync.relay import relaying
 from code_patterns.sync.run_locks import collection_lock, stream_lock
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.drain import Drain, Seen
 from code_patterns.sync.runs.opening import ComparisonNeededError, Find, Servers, begin, connect_all, finder
+from code_patterns.sync.runs.stream_report import StreamReport, Tell
 from code_patterns.sync.snapshot import Snapshot
-from code_patterns.sync.stream_result import Progress, StreamResult
+from code_patterns.sync.stream_result import StreamResult
 from code_patterns.sync.sync_settings import StreamSettings
 
 log = logging.getLogger(__name__)
@@ -37,13 +37,7 @@ FIRST_WAIT_SECONDS = 0.5
 """Wait before the second try to reach servers that are away: a restart of a server takes a second or two."""
 OWN_DEATH_SECONDS = 30.0
 """How long a stream waits for the server to notice that its own last connection is dead."""
-TELL_SECONDS = 10.0
-"""How often a stream tells what it has done, while there is work."""
-LOG_SECONDS = 300.0
-"""How often it says so in the log too."""
 
-Tell = Callable[[StreamResult], None]
-"""Gets what a stream did since it told last."""
 Connect = Callable[[], Awaitable[tuple[Servers, AsyncExitStack]]]
 
 
@@ -114,25 +108,21 @@ class _Stream:
         named: NamedRows,
         to_relay: asyncio.Event | None,
     ) -> None:
-        self.ended = ""
         self.closed = False
         """Whether its end is recorded; a connection may be lost between the end and that."""
         self._connect = connect
         self._find = find
         self._settings = settings
         self._identity = identity
-        self._tell = tell
         self._named = named
         self._to_relay = to_relay
         self._drain = Drain(settings.poll_milliseconds / 1_000, self._should_stop, named)
+        self._report = StreamReport(self._drain, settings.collection, identity, tell)
         self._run: RunContext | None = None
         self._servers: Servers | None = None
         self._held = AsyncExitStack()
-        self._total, self._part = Progress(), Progress()
         self._ends_at = time.monotonic() + settings.max_minutes * 60
-        self._well_at = self._logged_at = time.monotonic()
-        self._lag = 0.0
-        self._comparison_needed = False
+        self._well_at = time.monotonic()
 
     async def serve(self, session: LockedSession) -> None:
         """Look and drain until it ends.
@@ -146,15 +136,15 @@ class _Stream:
         try:
             await self._take_stream_lock(session)
             await self._work(session)
-            await self._report(session)
-            await self._close_history(session, None)
+            await self._report.now(session)
+            await self._report.close(session)
             self.closed = True
         except OutageError as error:
             if self._is_out_of_patience(error):
-                await self._close_history(session, error)
+                await self._report.close(session, error)
             raise
         except BaseException as error:
-            await self._close_history(session, error)
+            await self._report.close(session, error)
             raise
         finally:
             await self._close_servers()
@@ -171,7 +161,7 @@ class _Stream:
 
     def result(self) -> StreamResult:
         """What the whole stream did."""
-        result = self._result_of(self._total)
+        result = self._report.result()
         log.info(result.table())
         return result
 
@@ -188,29 +178,29 @@ class _Stream:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _work(self, session: LockedSession) -> None:
+        report = self._report
         try:
             changed, quiet_since = True, time.monotonic()
-            while not self.ended:
+            while not report.ended:
                 started = time.monotonic()
                 if changed:
                     await self._drain_patiently()
                     quiet_since = time.monotonic()
                 elif started - quiet_since >= self._settings.linger_seconds:
-                    self.ended = f"nothing has changed for {self._settings.linger_seconds:,.0f} s"
+                    report.ended = f"nothing has changed for {self._settings.linger_seconds:,.0f} s"
                 if time.monotonic() >= self._ends_at:
-                    self.ended = f"its {self._settings.max_minutes:,.0f} minutes are over"
-                if self._part.counts.examined and time.monotonic() - self._part.started >= TELL_SECONDS:
-                    await self._report(session)
-                if not self.ended:
+                    report.ended = f"its {self._settings.max_minutes:,.0f} minutes are over"
+                await report.now_and_then(session)
+                if not report.ended:
                     await asyncio.sleep(max(0.0, started + self._settings.poll_milliseconds / 1_000 - time.monotonic()))
                     changed = await self._look(session)
                     changed = await self._named.listen(session) or changed
-        except ComparisonNeededError as error:
+        except (ComparisonNeededError, UnnamedError) as error:
             # Until everything was compared, no stream starts. It has not ended before that is stored.
             await session.execute(
                 "sync_owe_comparison", collection=error.collection.physical, target_identity=error.collection.identity
             )
-            self.ended, self._comparison_needed = error.reason, True
+            report.ended, report.comparison_needed = error.reason, True
             log.warning("The stream of '%s' ends: %s.", error.collection.name, error.reason)
 
     async def _look(self, session: LockedSession) -> bool:
@@ -254,19 +244,16 @@ class _Stream:
                 break
             await servers.session.release(lock)
             collection = found
-        first = self._run is None
         announces = self._to_relay is not None
         _, self._run = await begin(self._drain, servers, found, self._settings, self._identity, announces=announces)
-        if first:
-            await self._run.open_history()
+        await self._report.begin(self._run)
         try:
             await self._drain.execute(self._run)
             await self._run.settle_outbox()
             await confirm(self._run.qdrant, self._run.collection)
             await self._run.pairing.end()
         finally:
-            self._total.add(self._run.counts, self._run.waits)
-            self._part.add(self._run.counts, self._run.waits)
+            self._report.add(self._run)
         await servers.session.release(lock)
         if self._to_relay and self._run.record.outbox and self._run.record.outbox.told:
             self._to_relay.set()
@@ -286,54 +273,3 @@ class _Stream:
         if time.monotonic() >= self._ends_at or self._servers is None or self._run is None:
             return True
         return await self._servers.session.is_wanted(collection_lock(self._run.collection.physical))
-
-    async def _report(self, session: LockedSession) -> None:
-        """Tell what was done since the last time, and store what was done in all."""
-        [(lag,)] = await session.fetch("sync_lag", seen=self._drain.seen.snapshot.text)
-        self._lag = float(lag)
-        self._tell(self._result_of(self._part))
-        self._part = Progress()
-        if self._run:
-            total = self._result_of(self._total)
-            await RunHistory(session, self._run.collection.physical).note(self._identity, total.recorded())
-            if time.monotonic() - self._logged_at >= LOG_SECONDS:
-                self._logged_at = time.monotonic()
-                log.info("So far: %s", total.summary())
-
-    async def _close_history(self, session: LockedSession, error: BaseException | None) -> None:
-        """Record the end; an error of the stream is never replaced by one of recording it."""
-        if self._run is None:
-            return
-        total = self._result_of(self._total)
-        outcome = {
-            **total.recorded(),
-            "status": "failed" if error else "succeeded",
-            "kind": total.kind,
-            "watermark_to": total.watermark_xid,
-            "parity": total.parity,
-            "replaced": None,
-        }
-        with suppress(PatternsError) if error else nullcontext():
-            history = RunHistory(session, self._run.collection.physical)
-            await history.finish(self._identity, outcome, f"{error}" if error else None)
-
-    def _result_of(self, progress: Progress) -> StreamResult:
-        latencies, run = self._drain.latencies, self._run
-        return StreamResult(
-            run_id=self._identity.id if run else None,
-            kind=Drain.name,
-            collection=self._settings.collection,
-            dry_run=False,
-            counts=progress.counts.as_dict(),
-            seconds=time.monotonic() - progress.started,
-            embed_seconds=progress.waits.embed,
-            upsert_seconds=progress.waits.upsert,
-            parity="not proven",
-            dead_letters=len(run.record.dead_letters.ids) if run else 0,
-            lag_seconds=self._lag,
-            watermark_xid=run.moved_to.xid if run and run.moved_to else None,
-            latency_p50=latencies.quantile(0.5) if latencies else None,
-            latency_p99=latencies.quantile(0.99) if latencies else None,
-            ended=self.ended,
-            comparison_needed=self._comparison_needed,
-        )
