@@ -126,7 +126,8 @@ class SyncResult:
         told = {"kind", "collection", "dry_run"}
         rows = [log_table.row(key.replace("_", " "), value) for key, value in shown.items() if key not in told]
         rows.append(log_table.row("watermark xid", None if watermark is None else str(watermark)))
-        verb = "would do (dry run: nothing was written)" if self.dry_run else f"did, run {run_id}"
+        of_run = f", run {run_id}" if run_id else ""
+        verb = "would do (dry run: nothing was written)" if self.dry_run else f"did{of_run}"
         run = "verification" if self.kind == "verify" else f"{self.kind} sync"
         return "\n".join([f"What the {run} of '{self.collection}' {verb}:", *rows])
 

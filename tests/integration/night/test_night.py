@@ -352,6 +352,9 @@ def kill_the_stream(night: Night) -> None:
 
 def test_the_stream_is_there_when_there_is_work(night: Night) -> None:
     airflow, linger = night.airflow, "pattern_stream_linger_seconds"
+    # Alone, this test finds a full sync whose hours have not come: its runs would have no task.
+    airflow.let_come("pattern_sync_full", FIRST + FULL, SECOND + FULL)
+    airflow.ended("pattern_sync_full")
     airflow.done("pattern_sync_incremental", airflow.trigger("pattern_sync_incremental"))
     airflow.set_variable(linger, "4")
     before = changed(night)
@@ -383,12 +386,19 @@ def test_the_stream_is_there_when_there_is_work(night: Night) -> None:
     abandoned = "SELECT count(*) > 0 FROM pattern_sync_runs WHERE kind = 'stream' AND status = 'abandoned'"
     assert night.sides.execute(abandoned) == [(True,)]
 
+    # This one was up when the change was committed, so its summary tells how long that took.
+    found(night, changed(night))
+
     # A restored collection ends it, and a full sync goes on. No stream comes before the next change.
     fulls = len(airflow.runs("pattern_sync_full"))
     night.sides.execute("UPDATE pattern_sync_checkpoints SET progress = '999-x', pending_progress = '999-x'")
     seen = changed(night)
     assert airflow.succeeded("pattern_sync_full", fulls + 1)["note"].startswith("A stream ended: the Qdrant collection")
     found(night, seen)
+    [ended, *_] = [run["dag_run_id"] for run in reversed(airflow.runs(STREAM)) if run["state"] == "success"]
+    summary = airflow.xcom(STREAM, ended, "stream", "summary")
+    assert "(p50)" in summary
+    assert "(p99)" in summary
     streams = len(airflow.runs(STREAM))
     found(night, changed(night))
     assert len(airflow.runs(STREAM)) > streams
