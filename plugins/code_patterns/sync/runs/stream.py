@@ -135,6 +135,12 @@ class _Stream:
         self._drain.seen = Seen()
         try:
             await self._take_stream_lock(session)
+            log.info(
+                "The stream of '%s' is up. It looks every %d ms and ends after %.0f s without a change.",
+                self._settings.collection,
+                self._settings.poll_milliseconds,
+                self._settings.linger_seconds,
+            )
             await self._work(session)
             await self._report.now(session)
             await self._report.close(session)
