@@ -190,7 +190,7 @@ class Pipeline:
         known = {change.id for change in batch.of({Action.CHANGED})}
         started = time.monotonic()
         # Deletions first: a point that was written last shows that the collection is the same, a deleted one does not.
-        await self._target.delete([change.id for change in batch.of({Action.DELETE})])
+        await self._delete([change.id for change in batch.of({Action.DELETE})])
         for write, patterns in (
             (self._target.upsert, [pattern for pattern in embeddable if pattern.id not in known]),
             (self._target.update, [pattern for pattern in embeddable if pattern.id in known]),
@@ -200,6 +200,12 @@ class Pipeline:
         dead_letters += await self._write(payloads, self._target.set_payloads)
         self._waits.upsert += time.monotonic() - started
         return dead_letters
+
+    async def _delete(self, ids: Sequence[UUID]) -> None:
+        if self._record.witness_id in ids and (other := await self._target.mark_other(ids)):
+            # A run that is killed after the deletion must leave a point by which its collection is known.
+            await self._record.move_witness(other)
+        await self._target.delete(ids)
 
     async def _write(
         self, patterns: Sequence[Pattern], attempt: Callable[[Sequence[Pattern]], Awaitable[None]]

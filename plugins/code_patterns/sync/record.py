@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
@@ -27,6 +28,7 @@ class RunRecord:
     :param capture: whether every change of the rows is recorded
     :param dead_letters: those of the collection
     :param outbox: where events about points are kept, if Kafka is to be told
+    :param witness_id: the point by which the collection is known, see :class:`~code_patterns.sync.identity.Witness`
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class RunRecord:
         capture: Capture,
         dead_letters: DeadLetters,
         outbox: Outbox | None = None,
+        witness_id: UUID | None = None,
     ) -> None:
         self._session = session
         self._key = {"collection": collection.physical, "target_identity": collection.identity}
@@ -44,6 +47,7 @@ class RunRecord:
         self._capture_identity = capture.identity if capture.complete else None
         self.dead_letters = dead_letters
         self.outbox = outbox
+        self.witness_id = witness_id
         # Batches share the connection: a statement of one must not become part of the transaction of another.
         self._turn = asyncio.Lock()
         self.history = RunHistory(session, collection.physical)
@@ -108,8 +112,14 @@ class RunRecord:
             capture_identity=self._capture_identity,
         )
 
+    async def move_witness(self, witness: Witness) -> None:
+        """Store another point as witness, beside the batches."""
+        async with self._turn:
+            await self.save_witness(witness)
+
     async def save_witness(self, witness: Witness) -> None:
         """Store which point was written last."""
+        self.witness_id = witness.id
         await self._session.execute(
             "sync_save_witness", **self._key, witness_id=witness.id, witness_written_at=witness.written_at
         )

@@ -127,9 +127,20 @@ class PatternTarget:
         if self._last_write is None or self._last_write.written_at is not None:
             return
         if node_id := self._survivor or await self._any_point():
-            now = datetime.now(UTC)
-            await self._write("marking a point", lambda: self._stamp(node_id, now))
-            self._last_write = Witness(node_id, now)
+            self._last_write = await self._marked(node_id)
+
+    async def mark_other(self, ids: Sequence[UUID]) -> Witness | None:
+        """Before a deletion, write the time to a point that stays, if one does.
+
+        :param ids: the points that are about to be deleted
+        """
+        node_id = await self._any_point(ids)
+        return await self._marked(node_id) if node_id else None
+
+    async def _marked(self, node_id: UUID) -> Witness:
+        now = datetime.now(UTC)
+        await self._write("marking a point", lambda: self._stamp(node_id, now))
+        return Witness(node_id, now)
 
     def _wrote(self, patterns: Sequence[Pattern], now: datetime) -> None:
         if patterns:
@@ -161,11 +172,17 @@ class PatternTarget:
         body = b'{"operations":[%b]}' % b",".join(operations)
         await self._write_points(doing, lambda: self.qdrant.update_points(self.collection.physical, body))
 
-    async def _any_point(self) -> UUID | None:
+    async def _any_point(self, but: Sequence[UUID] = ()) -> UUID | None:
+        others = models.Filter(must_not=[models.HasIdCondition(has_id=[str(node_id) for node_id in but])])
         records, _ = await self.qdrant.call(
             f"looking for a point of '{self.collection.physical}'",
             lambda: self._client.scroll(
-                self.collection.physical, limit=1, offset=str(FIRST_ID), with_payload=False, with_vectors=False
+                self.collection.physical,
+                scroll_filter=others if but else None,
+                limit=1,
+                offset=str(FIRST_ID),
+                with_payload=False,
+                with_vectors=False,
             ),
         )
         return UUID(str(records[0].id)) if records else None

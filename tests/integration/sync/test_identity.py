@@ -27,6 +27,7 @@ from code_patterns.sync.diff import ALL_IDS
 from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.record import RunRecord
+from code_patterns.sync.target import PatternTarget
 from tests.support.two_sides import TwoSides, rows
 
 WHOLE_TIME = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
@@ -369,6 +370,28 @@ def test_points_put_back_under_todays_metadata_are_noticed(
     put_points_back(settled, before)
     assert settled.sync(allow_mass_delete=True).kind == "full"
     assert "lacks what was written to it last" in caplog.text
+    settled.assert_equal_sides()
+
+
+def _run_killed_after_a_deletion(sides: TwoSides) -> None:
+    delete = PatternTarget.delete
+
+    async def deadly(*arguments: Any) -> None:
+        await delete(*arguments)
+        _kill()
+
+    PatternTarget.delete = deadly  # type: ignore[method-assign]
+    sides.sync(settled=False)
+
+
+def test_a_run_killed_after_it_deleted_the_last_written_point_goes_on(settled: TwoSides) -> None:
+    newer = rows(1, start=900)
+    settled.insert(newer)
+    settled.sync()
+    settled.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [newer[0]["id"]])
+    in_process(_run_killed_after_a_deletion, settled)
+    assert len(settled.points()) == 40
+    assert settled.sync().kind == "incremental"
     settled.assert_equal_sides()
 
 

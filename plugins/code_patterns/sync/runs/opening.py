@@ -179,7 +179,15 @@ async def begin(
     dead_letters = DeadLetters(servers.session, collection)
     await dead_letters.read()
     outbox = await open_outbox(servers.session, collection) if announces and not settings.dry_run else None
-    record = RunRecord(servers.session, collection, servers.database.system_identifier, capture, dead_letters, outbox)
+    record = RunRecord(
+        servers.session,
+        collection,
+        servers.database.system_identifier,
+        capture,
+        dead_letters,
+        outbox,
+        checkpoint.witness.id if checkpoint and checkpoint.witness else None,
+    )
     target = PatternTarget(servers.qdrant, collection)
     pairing = Pairing(
         target,
