@@ -1,6 +1,7 @@
 """Open a client of Qdrant, and send requests with retries."""
 
 import asyncio
+import fcntl
 import logging
 import re
 import time
@@ -75,7 +76,9 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
     announced = False
     while True:
         try:
-            return AsyncQdrantClient(path=config.path)
+            return _EmbeddedClient(config.path)
+        except BlockingIOError:
+            pass
         except RuntimeError as error:
             if "already accessed" not in str(error):
                 raise
@@ -93,6 +96,33 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
             log.info("Waiting: another process has the embedded Qdrant storage %s open.", config.path)
             announced = True
         await asyncio.sleep(EMBEDDED_POLL_SECONDS)
+
+
+class _EmbeddedClient(AsyncQdrantClient):
+    """A client of an embedded storage that nobody changes while it is loaded.
+
+    qdrant-client loads the storage first and locks it then. So it could work with what was there before another
+    process wrote, and write that over it. This lock is held from before the loading until the end.
+
+    :param path: the storage
+    :raises BlockingIOError: another process has it open
+    :raises OSError: it cannot be opened
+    """
+
+    def __init__(self, path: str) -> None:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        self._lock = (Path(path) / ".opened").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            super().__init__(path=path)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    async def close(self, grpc_grace: float | None = None, **kwargs: Any) -> None:
+        """Close the storage, and let others open it."""
+        await super().close(grpc_grace, **kwargs)
+        self._lock.close()
 
 
 class Qdrant:

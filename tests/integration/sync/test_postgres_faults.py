@@ -24,9 +24,10 @@ from tests.support.two_sides import TwoSides, rows
 ROWS = 1200
 """More than two pages, so that there is something left to read when the run is disturbed."""
 
+HOLDERS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
 SESSIONS = {
-    "record": "pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
-    "source": "pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')",
+    "record": f"pid IN ({HOLDERS})",
+    "source": f"pid NOT IN ({HOLDERS})",
     "both": "true",
 }
 
