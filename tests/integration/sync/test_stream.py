@@ -91,6 +91,20 @@ def test_rows_behind_an_old_transaction_are_written_and_the_watermark_waits(serv
     assert served.sync().counts["new"] == 0
 
 
+def test_a_quiet_end_moves_the_watermark_over_an_old_transaction_that_ended(served: TwoSides) -> None:
+    """Otherwise the next stream would start for changes that are done."""
+    [row] = rows(1)
+    served.sync("full", allow_mass_delete=True)
+    with psycopg.connect(served.postgres.conninfo) as holder, running_stream(served, linger_seconds=3.0) as up:
+        holder.execute("SELECT pg_current_xact_id()")
+        served.insert([row])
+        eventually(lambda: holds(served, row))
+        holder.rollback()
+        served.settle()
+        up.join()
+    assert served.sync().counts["examined"] == 0
+
+
 def test_a_transaction_of_another_database_holds_nothing_back(served: TwoSides) -> None:
     served.sync("full", allow_mass_delete=True)
     elsewhere = psycopg.connect(served.postgres.conninfo, dbname="postgres")

@@ -193,6 +193,7 @@ class _Stream:
                     await self._drain_patiently()
                     quiet_since = time.monotonic()
                 elif started - quiet_since >= self._settings.linger_seconds:
+                    await self._catch_up()
                     report.ended = f"nothing has changed for {self._settings.linger_seconds:,.0f} s"
                 if time.monotonic() >= self._ends_at:
                     report.ended = f"its {self._settings.max_minutes:,.0f} minutes are over"
@@ -208,6 +209,11 @@ class _Stream:
             )
             report.ended, report.comparison_needed = error.reason, True
             log.warning("The stream of '%s' ends: %s.", error.collection.name, error.reason)
+
+    async def _catch_up(self) -> None:
+        """Move the watermark over what an old transaction has held back, so that no stream starts for it."""
+        if self._run and self._run.moved_to and self._run.moved_to < self._drain.seen.snapshot.watermark:
+            await self._drain_patiently()
 
     async def _look(self, session: LockedSession) -> bool:
         """Whether something has changed."""
