@@ -71,5 +71,6 @@ def _param(choice: Choice, shown: Field, section: str, defaults: Mapping[str, An
 
 def _when_empty(choice: Choice) -> str:
     if choice.variable:
-        return f" Empty: Variable {choice.variable}, else {choice.default}."
+        default = f"{choice.default:g}" if isinstance(choice.default, float) else choice.default
+        return f" Empty: Variable {choice.variable}, else {default}."
     return ""

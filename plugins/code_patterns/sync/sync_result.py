@@ -123,7 +123,8 @@ class SyncResult:
         shown = self.as_xcom()
         # An id is no number, and it is longer than any.
         run_id, watermark = shown.pop("run_id"), shown.pop("watermark_xid")
-        told = {"kind", "collection", "dry_run"}
+        # The rest stands in the heading, or in the summary.
+        told = {"kind", "collection", "dry_run", "ended"}
         rows = [log_table.row(key.replace("_", " "), value) for key, value in shown.items() if key not in told]
         rows.append(log_table.row("watermark xid", None if watermark is None else str(watermark)))
         of_run = f", run {run_id}" if run_id else ""

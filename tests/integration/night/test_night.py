@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,8 +26,6 @@ FULL = timedelta(hours=2)
 """When the full sync starts."""
 BETWEEN = timedelta(hours=12)
 """When the hourly run's interval between the nights starts."""
-
-STREAM = "pattern_sync_stream"
 
 SCORES = """
 SELECT m.pattern_id, m.quality_score, m.version, m.measurement_timestamp
@@ -325,92 +322,6 @@ def test_a_stopped_task_goes_on_where_it_was(night: Night) -> None:
     assert (first, second) == ("failed", "succeeded")
     assert stopped > 0
     assert rest <= to_write - stopped
-
-
-def changed(night: Night) -> uuid.UUID:
-    """Commit a new pattern, and return its id."""
-    row = {**rows(1, 800)[0], "pattern_id": uuid.uuid4().hex}
-    night.sides.insert([row])
-    return uuid.UUID(str(row["id"]))
-
-
-def found(night: Night, node_id: uuid.UUID) -> None:
-    """Wait until a pattern is in Qdrant, and both sides are equal."""
-    night.airflow.wait(f"the pattern {node_id}", lambda: node_id in night.sides.points())
-    night.sides.assert_equal_sides()
-
-
-def kill_the_stream(night: Night) -> None:
-    """Kill the task and the worker above it, so that nobody can tell Airflow."""
-    working = [run for run in night.airflow.runs(STREAM) if run["state"] == "running"]
-    for run in working:
-        task = night.airflow.tasks(STREAM, run["dag_run_id"])["stream"]
-        for worker in night.airflow.processes(f"LocalExecutor: {task['id']}"):
-            for process in (worker, *worker.children()):
-                process.kill()
-
-
-def test_the_stream_is_there_when_there_is_work(night: Night) -> None:
-    airflow, linger = night.airflow, "pattern_stream_linger_seconds"
-    # Alone, this test finds a full sync whose hours have not come: its runs would have no task.
-    airflow.let_come("pattern_sync_full", FIRST + FULL, SECOND + FULL)
-    airflow.ended("pattern_sync_full")
-    airflow.done("pattern_sync_incremental", airflow.trigger("pattern_sync_incremental"))
-    airflow.set_variable(linger, "4")
-    before = changed(night)
-    airflow.pause(STREAM, False)
-    airflow.wait("the watcher", lambda: airflow.has_watcher(STREAM, "code_patterns_unattended"))
-    found(night, before)
-    runs = airflow.ended(STREAM)
-    assert {(run["run_type"], run["state"]) for run in runs} == {("asset_triggered", "success")}
-    [worked, *_] = [run for run in runs if airflow.tasks(STREAM, run["dag_run_id"])["stream"]["state"] == "success"]
-    assert airflow.tasks(STREAM, worked["dag_run_id"])["compare"]["state"] == "skipped"
-    summary = airflow.xcom(STREAM, worked["dag_run_id"], "stream", "summary")
-    assert summary.startswith("1 new; lag 0 s")
-    assert summary.endswith("ended: nothing has changed for 4 s")
-
-    # Silence starts none. The next change does, and the hourly run beside it finds nothing to do.
-    airflow.set_variable(linger, "600")
-    assert len(airflow.runs(STREAM)) == len(runs)
-    found(night, changed(night))
-    hourly = airflow.trigger("pattern_sync_incremental")
-    airflow.done("pattern_sync_incremental", hourly)
-    assert airflow.xcom("pattern_sync_incremental", hourly, "sync")["examined"] == 0
-
-    # Airflow still believes in the dead one when the next one takes the change.
-    believed = [run["dag_run_id"] for run in airflow.runs(STREAM) if run["state"] == "running"]
-    kill_the_stream(night)
-    found(night, changed(night))
-    after = {run["dag_run_id"]: run["state"] for run in airflow.runs(STREAM)}
-    assert [after[run] for run in believed] == ["running"] * len(believed)
-    abandoned = "SELECT count(*) > 0 FROM pattern_sync_runs WHERE kind = 'stream' AND status = 'abandoned'"
-    assert night.sides.execute(abandoned) == [(True,)]
-
-    # This one was up when the change was committed, so its summary tells how long that took.
-    found(night, changed(night))
-
-    # A restored collection ends it, and a full sync goes on. No stream comes before the next change.
-    fulls = len(airflow.runs("pattern_sync_full"))
-    night.sides.execute("UPDATE pattern_sync_checkpoints SET progress = '999-x', pending_progress = '999-x'")
-    seen = changed(night)
-    assert airflow.succeeded("pattern_sync_full", fulls + 1)["note"].startswith("A stream ended: the Qdrant collection")
-    found(night, seen)
-    [ended, *_] = [run["dag_run_id"] for run in reversed(airflow.runs(STREAM)) if run["state"] == "success"]
-    summary = airflow.xcom(STREAM, ended, "stream", "summary")
-    assert "(p50)" in summary
-    assert "(p99)" in summary
-    streams = len(airflow.runs(STREAM))
-    found(night, changed(night))
-    assert len(airflow.runs(STREAM)) > streams
-
-    # A paused one starts nothing.
-    airflow.pause(STREAM)
-    streams = len(airflow.runs(STREAM))
-    kill_the_stream(night)
-    left = changed(night)
-    airflow.done("pattern_sync_incremental", airflow.trigger("pattern_sync_incremental"))
-    found(night, left)
-    assert len(airflow.runs(STREAM)) == streams
 
 
 def start_services(night: Night) -> tuple[int, str]:

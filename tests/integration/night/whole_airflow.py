@@ -109,7 +109,8 @@ class WholeAirflow:
         clock.write_text(json.dumps({**ticks, dag_id: [first.isoformat(), last.isoformat()]}))
         # Airflow stores the next hour before the new end. A run that starts between them has no task, and succeeds.
         self.pause(dag_id)
-        self.parse(dag_id)
+        answer = self.request("PUT", f"parseDagFile/{self.get(f'dags/{dag_id}')['file_token']}")
+        assert answer.status_code == httpx.codes.CREATED, answer.text
 
         def known() -> bool:
             end = self.get(f"dags/{dag_id}/details")["end_date"]
@@ -117,32 +118,6 @@ class WholeAirflow:
 
         self.wait(f"the new hours of {dag_id}", known)
         self.pause(dag_id, False)
-
-    def parse(self, dag_id: str) -> None:
-        """Let the file of a DAG be parsed again; Airflow refuses a second request while one waits."""
-        answer = self.request("PUT", f"parseDagFile/{self.get(f'dags/{dag_id}')['file_token']}")
-        assert answer.status_code in (httpx.codes.CREATED, httpx.codes.CONFLICT), answer.text
-
-    def has_watcher(self, dag_id: str, asset: str) -> bool:
-        """Whether an asset is watched. Airflow looks for that when it parses the file of a DAG that is not paused."""
-        self.parse(dag_id)
-        assets = self.get("assets", params={"name_pattern": asset})["assets"]
-        return any(found["watchers"] for found in assets)
-
-    def set_variable(self, name: str, value: str) -> None:
-        """Set a Variable as a person does."""
-        self.request("DELETE", f"variables/{name}")
-        answer = self.request("POST", "variables", json={"key": name, "value": value})
-        assert answer.is_success, answer.text
-
-    def ended(self, dag_id: str) -> list[dict[str, Any]]:
-        """Wait until no run of a DAG works, and return all."""
-
-        def runs() -> list[dict[str, Any]] | None:
-            found = self.runs(dag_id)
-            return found if all(run["state"] in ("success", "failed") for run in found) else None
-
-        return list(self.wait(f"the end of all runs of {dag_id}", runs))
 
     def pause(self, dag_id: str, paused: bool = True) -> None:
         """Pause a DAG as a person does, or unpause it."""
