@@ -90,10 +90,6 @@ class Drain(RunKind):
             self._named.done(named)
             await run.move_watermark(work.done.snapshot.watermark)
 
-    def saw_nothing_new(self, look: Look) -> None:
-        """Remember a look that showed no change."""
-        self.seen = Seen(look.snapshot, look.at)
-
 
 class _Work:
     """The changes of one drain.
