@@ -17,12 +17,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 import psycopg
 
+from benchmarks.cores import apart, can_part, listening_process, postgres_process
 from benchmarks.jobs import settle
 from benchmarks.results import save
 from benchmarks.servers import JobError, Servers, embedding_server, measure
 from benchmarks.stream_table import (
+    APART,
     BURST_PER_SECOND,
     KINDS,
     PATTERNS,
@@ -139,14 +142,25 @@ class Side:
 
         :param kind: of the rows
         """
-        dsn, rates = self.workload.dsn, self.seen.writers[kind]
         with self.running() as (running, _):
-            for _ in range(size.writer_rounds):
-                enable_triggers(self.workload, enabled=False)
-                with running.halted():
-                    off = commit_rate(dsn, self.fresh, kind, size.writers)
-                enable_triggers(self.workload, enabled=True)
-                rates.append((off, commit_rate(dsn, self.fresh, kind, size.writers)))
+            return self._commit_rates(running, self.seen.writers[kind], kind, size)
+
+    def writers_apart(self, size: Size) -> str:
+        """Measure the same for rows without a point, with the way and its store on processors of their own."""
+        dsn, url = self.workload.dsn, self.workload.qdrant_url
+        with self.running() as (running, _):
+            near, far = [psutil.Process(), postgres_process(dsn)], [psutil.Process(running.process.pid)]
+            with apart(near, far if self.way.in_postgres else [*far, listening_process(url)]):
+                return self._commit_rates(running, self.seen.apart, next(iter(KINDS)), size)
+
+    def _commit_rates(self, running: Running, rates: list[tuple[float, float]], kind: str, size: Size) -> str:
+        for _ in range(size.writer_rounds):
+            enable_triggers(self.workload, enabled=False)
+            with running.halted():
+                off = commit_rate(self.workload.dsn, self.fresh, kind, size.writers)
+            enable_triggers(self.workload, enabled=True)
+            time.sleep(REST_SECONDS)
+            rates.append((off, commit_rate(self.workload.dsn, self.fresh, kind, size.writers)))
         return "commits/s without and with: " + ", ".join(f"{off:.0f} {on:.0f}" for off, on in rates)
 
 
@@ -211,6 +225,8 @@ def _measure(servers: Servers, sides: list[Side], size: Size) -> None:
         _phase("burst", sides, lambda side: side.burst(servers))
     for kind, rows in KINDS.items():
         _phase(f"writers of {rows}", sides, lambda side, k=kind: side.writers(k, size))
+    if can_part():
+        _phase(f"writers of {APART}", sides, lambda side: side.writers_apart(size))
 
 
 def _phase(name: str, sides: list[Side], measured: Callable[[Side], str]) -> None:
