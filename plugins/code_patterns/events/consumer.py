@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_MESSAGES = 1_000
+MOST_MESSAGES = 10_000
 """Messages that one :meth:`EventConsumer.poll` takes at most."""
 CLOSING_SECONDS = 3.0
 """The client's own way to close has no limit: with a commit on its way to a broker that is away it never ends."""
