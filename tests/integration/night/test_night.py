@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.integration.night.conftest import DAGS, Night
 from tests.support.faulty_qdrant import Fault
 from tests.support.learning_database import Layer, template
 from tests.support.two_sides import rows
+from tests.support.writers import race
 
 # On a busy machine starting Airflow takes minutes.
 pytestmark = pytest.mark.timeout(900)
@@ -26,6 +29,8 @@ FULL = timedelta(hours=2)
 """When the full sync starts."""
 BETWEEN = timedelta(hours=12)
 """When the hourly run's interval between the nights starts."""
+
+STREAM = "pattern_sync_stream"
 
 SCORES = """
 SELECT m.pattern_id, m.quality_score, m.version, m.measurement_timestamp
@@ -300,18 +305,17 @@ def test_a_stopped_task_goes_on_where_it_was(night: Night) -> None:
     run_id = night.airflow.trigger("pattern_sync_incremental", batch_size=5)
     number = len(night.airflow.runs("pattern_sync_incremental"))
     night.airflow.wait("the first batches", lambda: night.qdrant.requests["upsert"] >= written + 20)
-    for process in (*night.airflow.processes("airflow triggerer"), *night.airflow.processes("airflow dag-processor")):
-        process.suspend()
     where = ("pattern_sync_incremental", run_id, "sync")
-    task_id = night.airflow.tasks(*where[:2])["sync"]["id"]
-    [supervisor] = night.airflow.processes(f"LocalExecutor: {task_id}")
-    supervisor.terminate()
 
     def ended() -> bool:
         task = night.airflow.tasks(*where[:2])["sync"]
         return bool(task["try_number"] > 1 or task["state"] in ("up_for_retry", "failed"))
 
-    night.airflow.wait("the end of the stopped try", ended, seconds=10)
+    with night.airflow.halted("airflow triggerer", "airflow dag-processor"):
+        task_id = night.airflow.tasks(*where[:2])["sync"]["id"]
+        [supervisor] = night.airflow.processes(f"LocalExecutor: {task_id}")
+        supervisor.terminate()
+        night.airflow.wait("the end of the stopped try", ended, seconds=10)
     night.qdrant.heal()
     night.airflow.succeeded("pattern_sync_incremental", number)
     assert any("The task was told to stop" in line for line in night.airflow.task_log(*where, 1))
@@ -322,6 +326,105 @@ def test_a_stopped_task_goes_on_where_it_was(night: Night) -> None:
     assert (first, second) == ("failed", "succeeded")
     assert stopped > 0
     assert rest <= to_write - stopped
+
+
+def changed(night: Night) -> uuid.UUID:
+    """Commit a new pattern, and return its id."""
+    row = {**rows(1, 800)[0], "id": uuid.uuid4(), "pattern_id": uuid.uuid4().hex}
+    night.sides.insert([row])
+    return uuid.UUID(str(row["id"]))
+
+
+def found(night: Night, node_id: uuid.UUID) -> None:
+    """Wait until a pattern is in Qdrant."""
+    night.airflow.wait(f"the pattern {node_id}", lambda: node_id in night.sides.points())
+
+
+def streams(night: Night, *states: str) -> list[str]:
+    """The runs whose task of the stream is in one of the states; it is skipped where another stream is up."""
+    runs = [run["dag_run_id"] for run in night.airflow.runs(STREAM)]
+    return [run for run in runs if night.airflow.tasks(STREAM, run)["stream"]["state"] in states]
+
+
+def the_stream(night: Night) -> str:
+    """Wait until one stream alone is up, and none is to start; return its run."""
+
+    def alone() -> str | None:
+        waiting = [run for run in night.airflow.runs(STREAM) if run["state"] == "queued"]
+        up = streams(night, "scheduled", "queued", "running")
+        return up[0] if len(up) == 1 and not waiting else None
+
+    return str(night.airflow.wait("one stream", alone))
+
+
+def equal(night: Night) -> bool:
+    try:
+        night.sides.assert_equal_sides()
+    except AssertionError:
+        return False
+    return True
+
+
+def test_the_stream_is_there_when_there_is_work(night: Night) -> None:
+    airflow = night.airflow
+    night.sides.settle()
+    airflow.done("pattern_sync_incremental", airflow.trigger("pattern_sync_incremental"))
+    airflow.set_variable("pattern_stream_linger_seconds", "4")
+    before = changed(night)
+    airflow.pause(STREAM, False)
+    # Airflow watches what it finds in the file of a DAG that is not paused.
+    airflow.parse(STREAM)
+    found(night, before)
+    [worked, *_] = airflow.wait("the end of the quiet stream", lambda: streams(night, "success"))
+    airflow.done(STREAM, worked)
+    assert airflow.tasks(STREAM, worked)["compare"]["state"] == "skipped"
+    summary = airflow.xcom(STREAM, worked, "stream", "summary")
+    assert summary.startswith("1 new; lag 0 s")
+    assert summary.endswith("ended: nothing has changed for 4 s")
+
+    # Silence starts none, and the hourly run finds nothing to do.
+    airflow.wait("silence", lambda: {run["state"] for run in airflow.runs(STREAM)} <= {"success"})
+    number = len(airflow.runs(STREAM))
+    airflow.set_variable("pattern_stream_linger_seconds", "600")
+    hourly = airflow.trigger("pattern_sync_incremental")
+    airflow.done("pattern_sync_incremental", hourly)
+    assert airflow.xcom("pattern_sync_incremental", hourly, "sync")["examined"] == 0
+    assert len(airflow.runs(STREAM)) == number
+
+    # The next change does. While that stream is up, no change starts another one, and the hourly run has its turn.
+    found(night, changed(night))
+    first = the_stream(night)
+    with race(night.sides, 2) as writers:
+        airflow.done("pattern_sync_incremental", airflow.trigger("pattern_sync_incremental"))
+        assert the_stream(night) == first
+
+        # Worker and task die, so nobody can tell Airflow. The next stream does not wait until it notices.
+        task = airflow.tasks(STREAM, first)["stream"]["id"]
+        for worker in airflow.processes(f"LocalExecutor: {task}"):
+            for process in (worker, *worker.children()):
+                process.kill()
+        commits = sum(writer.commits for writer in writers)
+        abandoned = "SELECT status FROM pattern_sync_runs WHERE dag_run_id = %s"
+        airflow.wait("the next stream", lambda: night.sides.execute(abandoned, [first]) == [("abandoned",)])
+        time.sleep(2)
+    assert sum(writer.commits for writer in writers) > commits
+    airflow.wait("equal sides", lambda: equal(night))
+    [second] = (run for run in streams(night, "running") if run != first)
+    assert {run["run_type"] for run in airflow.runs(STREAM)} == {"asset_triggered"}
+
+    # A paused one starts nothing, and a person can end the one that is up.
+    airflow.pause(STREAM)
+    for run in (first, second):
+        ended = airflow.request("PATCH", f"dags/{STREAM}/dagRuns/{run}", json={"state": "failed"})
+        assert ended.is_success, ended.text
+    airflow.wait("the end of the stream", lambda: night.sides.execute(LOCKS) == [])
+    number = len(airflow.runs(STREAM))
+    left = changed(night)
+    night.sides.settle()
+    airflow.done("pattern_sync_incremental", airflow.trigger("pattern_sync_incremental"))
+    found(night, left)
+    night.sides.assert_equal_sides()
+    assert len(airflow.runs(STREAM)) == number
 
 
 def start_services(night: Night) -> tuple[int, str]:

@@ -109,8 +109,7 @@ class WholeAirflow:
         clock.write_text(json.dumps({**ticks, dag_id: [first.isoformat(), last.isoformat()]}))
         # Airflow stores the next hour before the new end. A run that starts between them has no task, and succeeds.
         self.pause(dag_id)
-        answer = self.request("PUT", f"parseDagFile/{self.get(f'dags/{dag_id}')['file_token']}")
-        assert answer.status_code == httpx.codes.CREATED, answer.text
+        self.parse(dag_id)
 
         def known() -> bool:
             end = self.get(f"dags/{dag_id}/details")["end_date"]
@@ -118,6 +117,17 @@ class WholeAirflow:
 
         self.wait(f"the new hours of {dag_id}", known)
         self.pause(dag_id, False)
+
+    def parse(self, dag_id: str) -> None:
+        """Let the file of a DAG be parsed again, which otherwise never happens here."""
+        answer = self.request("PUT", f"parseDagFile/{self.get(f'dags/{dag_id}')['file_token']}")
+        assert answer.status_code == httpx.codes.CREATED, answer.text
+
+    def set_variable(self, name: str, value: str) -> None:
+        """Set a Variable as a person does."""
+        self.request("DELETE", f"variables/{name}")
+        answer = self.request("POST", "variables", json={"key": name, "value": value})
+        assert answer.is_success, answer.text
 
     def pause(self, dag_id: str, paused: bool = True) -> None:
         """Pause a DAG as a person does, or unpause it."""
@@ -207,6 +217,18 @@ class WholeAirflow:
                 if alive and word in " ".join(process.cmdline()):
                     found.append(process)
         return found
+
+    @contextmanager
+    def halted(self, *words: str) -> Iterator[None]:
+        """Halt the processes whose title holds one of the words, and let them go on afterwards."""
+        halted = [process for word in words for process in self.processes(word)]
+        for process in halted:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in halted:
+                process.resume()
 
     def end(self) -> None:
         """Kill all its processes."""
