@@ -1,0 +1,164 @@
+"""The words of a pattern as a sparse vector: BM25 over identifiers.
+
+A search by words finds what a model does not know: names of a company's own, error codes, abbreviations. What counts
+is how identifiers are cut. ``parseHttpUrl`` gives ``parsehttpurl``, ``pars``, ``http`` and ``address``: the whole, and
+the stems of its parts. Common abbreviations become the word that they stand for, in code and in questions alike.
+
+The document side holds the saturated counts of BM25, the query side ones. Qdrant multiplies by the inverse document
+frequency, which it knows for the whole collection (modifier IDF). So a new pattern changes no other point.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from snowballstemmer.english_stemmer import EnglishStemmer
+
+WORDS_RECIPE = "identifiers-stems-abbreviations/1"
+"""Name of everything here that decides a vector; a new name makes the next full sync write all words again."""
+
+NAME_WEIGHT = 4
+"""The pattern's name counts so often."""
+SATURATION = 2.0
+"""``k1`` of BM25: how much the tenth occurrence of a term still adds."""
+LENGTH_SHARE = 0.75
+"""``b`` of BM25: how much a long text counts against its terms."""
+AVERAGE_TERMS = 80.0
+"""The length that counts as usual. It is fixed: the true average changes with every pattern; so would all vectors."""
+
+_MEMOISED_WORDS = 100_000
+# Bytes beyond ASCII count as letters. Unicode's tables of letters differ between Python versions.
+_WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
+_PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z\x80-\xff]+|[0-9]+")
+_IGNORED = frozenset(
+    b"a an the of to in for on and or is are be by with from this that it its as at if into not when which".split()
+)
+# Not the factory: it prefers a C library of another version where one is installed.
+_STEMMER = EnglishStemmer()
+_STEMMER_TURN = threading.Lock()
+_LONGEST_STEMMED = 64
+
+_ABBREVIATIONS = """
+    abs=absolute addr=address arg=argument args=argument async=asynchronous attr=attribute attrs=attribute
+    auth=authentication buf=buffer calc=calculate cert=certificate cfg=configuration char=character chk=check
+    cls=class cmd=command cmp=compare cnt=count col=column coll=collection comp=compare concat=concatenate
+    conf=configuration config=configuration conn=connection cp=copy ctx=context cur=current curr=current
+    cwd=directory db=database dec=decode decl=declaration def=define del=delete dep=dependency desc=description
+    deser=deserialize dest=destination dev=device dict=dictionary diff=difference dir=directory doc=document
+    dom=document dst=destination el=element elem=element enc=encode env=environment err=error eval=evaluate
+    exc=exception exec=execute expr=expression ext=extension feat=feature fmt=format fn=function freq=frequency
+    func=function gen=generate grp=group hdr=header hist=history id=identifier idx=index img=image
+    impl=implementation inc=increment info=information init=initialize int=integer iter=iterate kw=keyword
+    kwargs=keyword lang=language len=length lib=library loc=location max=maximum mgr=manager min=minimum mod=module
+    msg=message mul=multiply mv=move nb=number neg=negative net=network norm=normalize nr=number ns=namespace
+    num=number obj=object op=operation ops=operation opt=option org=organization orig=original param=parameter
+    params=parameter perf=performance perm=permission pkg=package pos=position pred=predicate pref=prefix
+    prev=previous proc=process prop=property props=property ptr=pointer pwd=password qty=quantity qual=qualified
+    rand=random rec=record recv=receive ref=reference regex=expression rel=relative repo=repository req=request
+    res=result resp=response ret=return rm=remove sec=second sep=separator seq=sequence ser=serialize sess=session
+    sig=signature spec=specification src=source stat=status std=standard stmt=statement str=string sub=subtract
+    suf=suffix sync=synchronize sys=system tbl=table temp=temporary tmp=temporary tok=token trans=transaction
+    ts=timestamp txt=text tz=timezone uniq=unique url=address usr=user util=utility val=value var=variable
+    vec=vector ver=version vol=volume wd=directory win=window
+"""
+ABBREVIATIONS: Mapping[str, str] = dict(re.findall(r"(\w+)=(\w+)", _ABBREVIATIONS))
+"""Abbreviations in code, and the words that people ask with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A sparse vector.
+
+    :param indices: ids of the terms, each once, in order; unsigned, 32 bits
+    :param values: their weights, of the same length
+    """
+
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+def words_of(texts: Iterable[str], name: str | None = None) -> Words:
+    """Make the words of a pattern.
+
+    A pattern without any word gets one term that no question has: Qdrant takes no empty vector.
+
+    :param texts: path, description and code
+    :param name: the pattern's name, which counts more
+    """
+    raw = "\n".join((*([name] * NAME_WEIGHT if name else ()), *texts)).encode("utf-8", "replace")
+    terms = np.frombuffer(b"".join(map(_terms, _WORD.findall(raw))) or _NO_WORD, np.dtype("<u4"))
+    indices, counts = np.unique(terms, return_counts=True)
+    rarity = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * len(terms) / AVERAGE_TERMS)
+    values = counts * (SATURATION + 1) / (counts + rarity)
+    return Words(indices.astype(np.uint32), values.astype(np.float32))
+
+
+def words_of_question(text: str) -> Words:
+    """Make the words of a question or an identifier; each counts once."""
+    return _once(_terms, text)
+
+
+def words_of_code(text: str) -> Words:
+    """Make the words of code that is searched for.
+
+    Only parts of identifiers count: whoever looks for a pattern by code may have other names in it.
+    """
+    return _once(_parts, text)
+
+
+def matched(question: Words, text: str) -> list[str]:
+    """The words of a text that a question has, as they are written there, each once."""
+    wanted = set(question.indices.tolist())
+    found: dict[bytes, str] = {}
+    for word in _WORD.findall(text.encode("utf-8", "replace")):
+        if not wanted.isdisjoint(np.frombuffer(_terms(word), np.dtype("<u4")).tolist()):
+            found.setdefault(word.lower(), word.decode("utf-8", "replace"))
+    return list(found.values())
+
+
+def _once(cut: Callable[[bytes], bytes], text: str) -> Words:
+    found = _WORD.findall(text.encode("utf-8", "replace"))
+    indices = np.unique(np.frombuffer(b"".join(map(cut, found)), np.dtype("<u4")))
+    return Words(indices.astype(np.uint32), np.ones(len(indices), np.float32))
+
+
+@lru_cache(maxsize=_MEMOISED_WORDS)
+def _terms(word: bytes) -> bytes:
+    """The ids of a word and of its parts, four bytes each."""
+    lowered = word.lower()
+    parts = _PART.findall(word)
+    return (_id(b"whole:" + lowered) if len(parts) > 1 else b"") + _parts(word)
+
+
+@lru_cache(maxsize=_MEMOISED_WORDS)
+def _parts(word: bytes) -> bytes:
+    """The ids of the parts of a word, four bytes each."""
+    lowered = (part.lower() for part in _PART.findall(word))
+    return b"".join(_id(_stem(part)) for part in lowered if part not in _IGNORED)
+
+
+@lru_cache(maxsize=_MEMOISED_WORDS)
+def _stem(part: bytes) -> bytes:
+    if len(part) > _LONGEST_STEMMED:
+        return part
+    text = part.decode("utf-8", "replace")
+    stem = _stemmed(text)
+    meant = ABBREVIATIONS.get(text) or ABBREVIATIONS.get(stem)
+    return (_stemmed(meant) if meant else stem).encode()
+
+
+def _stemmed(text: str) -> str:
+    with _STEMMER_TURN:
+        return str(_STEMMER.stemWord(text))
+
+
+def _id(term: bytes) -> bytes:
+    return hashlib.blake2b(term, digest_size=4).digest()
+
+
+_NO_WORD = _id(b"")
