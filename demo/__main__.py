@@ -23,7 +23,7 @@ from demo.stack import ANALYTICS, FULL, INCREMENTAL, MIGRATION, QUALITY, STREAM,
 
 RUN_SECONDS = 120.0
 LOG_LINES = 25
-SYNC_COUNTS = ("examined", "new", "changed", "payload_only", "unchanged", "deleted", "parked")
+SYNC_COUNTS = ("examined", "new", "changed", "words_only", "payload_only", "unchanged", "deleted", "parked")
 QUESTION = "wrap a paragraph of text to a given width"
 HITS = 4
 LINGER_SECONDS = 5

@@ -126,6 +126,7 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     examined bigint NOT NULL DEFAULT 0,
     created bigint NOT NULL DEFAULT 0,
     changed bigint NOT NULL DEFAULT 0,
+    words_only bigint NOT NULL DEFAULT 0,
     payload_only bigint NOT NULL DEFAULT 0,
     unchanged bigint NOT NULL DEFAULT 0,
     deleted bigint NOT NULL DEFAULT 0,
@@ -157,6 +158,7 @@ COMMENT ON COLUMN pattern_sync_runs.watermark_to IS 'Watermark at the end.';
 COMMENT ON COLUMN pattern_sync_runs.examined IS 'Rows read.';
 COMMENT ON COLUMN pattern_sync_runs.created IS 'Points that were new.';
 COMMENT ON COLUMN pattern_sync_runs.changed IS 'Points embedded again because their text changed.';
+COMMENT ON COLUMN pattern_sync_runs.words_only IS 'Points whose words changed, and whose vector stayed.';
 COMMENT ON COLUMN pattern_sync_runs.payload_only IS 'Points whose payload alone changed.';
 COMMENT ON COLUMN pattern_sync_runs.unchanged IS 'Points that were up to date.';
 COMMENT ON COLUMN pattern_sync_runs.deleted IS 'Points deleted.';

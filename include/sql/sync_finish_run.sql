@@ -8,6 +8,7 @@ SET
     examined = %(examined)s,
     created = %(new)s,
     changed = %(changed)s,
+    words_only = %(words_only)s,
     payload_only = %(payload_only)s,
     unchanged = %(unchanged)s,
     deleted = %(deleted)s,

@@ -114,7 +114,7 @@ def test_metrics_say_what_the_history_says(
     connected.insert(rows(9))
     connected.insert(rows(2, start=20, pattern_data='"unreadable"'))
     run_dag("pattern_sync_full")
-    counters = ("new", "changed", "payload_only", "unchanged", "deleted", "parked")
+    counters = ("new", "changed", "words_only", "payload_only", "unchanged", "deleted", "parked")
     [history] = connected.execute(
         "SELECT created, changed, payload_only, unchanged, deleted, parked FROM pattern_sync_runs WHERE kind = 'full'"
     )

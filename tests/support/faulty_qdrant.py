@@ -160,9 +160,19 @@ class Local:
                 return _plain(self._client.get_collection(name))
             case "PUT", ["collections", name]:
                 chosen = models.CreateCollection.model_validate(sent)
-                return self._client.create_collection(name, vectors_config=chosen.vectors, metadata=chosen.metadata)
+                return self._client.create_collection(
+                    name,
+                    vectors_config=chosen.vectors,
+                    sparse_vectors_config=chosen.sparse_vectors,
+                    metadata=chosen.metadata,
+                )
             case "PATCH", ["collections", name]:
                 return self._client.update_collection(name, metadata=sent["metadata"])
+            case "PUT", ["collections", name, "vectors", vector]:
+                if self.version < "1.18":
+                    raise ValueError(f"not found: {parts}")
+                config = models.SparseVectorNameConfig.model_validate(sent)
+                return _plain(self._client.create_vector_name(name, vector, config))
             case "PUT", ["collections", name, "index"]:
                 # The local mode has no indexes; it answers as a server does.
                 self._client.get_collection(name)
@@ -190,6 +200,7 @@ class Local:
             case "POST", ["scroll"]:
                 records, following = self._client.scroll(
                     name,
+                    scroll_filter=models.Filter.model_validate(sent["filter"]) if sent.get("filter") else None,
                     limit=sent.get("limit", 10),
                     offset=sent.get("offset"),
                     with_payload=_selector(sent),

@@ -10,16 +10,18 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+import pytest
 from qdrant_client import AsyncQdrantClient
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.words import WORDS, words_of
 from code_patterns.events.topics import Events
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.partition import Partition, partition
-from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, recipe_of
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMESTAMP, WORDS_HASH, recipe_of
 from code_patterns.sync.runs import sync
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import Interval, StreamSettings, SyncSettings
@@ -137,7 +139,7 @@ class TwoSides:
         )
 
     def points(self, name: str | None = None) -> dict[Any, dict[str, Any]]:
-        """Payload by id of everything in the collection, with the vector under ``vector``."""
+        """Payload by id of everything in the collection, with the vector under ``vector``, its words under ``words``."""
 
         async def read(client: AsyncQdrantClient) -> dict[Any, dict[str, Any]]:
             found: dict[Any, dict[str, Any]] = {}
@@ -148,7 +150,8 @@ class TwoSides:
                 )
                 for record in records:
                     key = record.id if isinstance(record.id, int) else uuid.UUID(str(record.id))
-                    found[key] = {**(record.payload or {}), "vector": record.vector}
+                    vectors = record.vector if isinstance(record.vector, dict) else {"": record.vector}
+                    found[key] = {**(record.payload or {}), "vector": vectors[""], "words": vectors.get(WORDS)}
                 if offset is None:
                     return found
 
@@ -185,7 +188,11 @@ class TwoSides:
             assert (point["pattern_id"], point["language"]) == (pattern_id, language or "unknown")
             assert point["metadata"] == (metadata or {})
             assert len(point["vector"]) == self.embedding.dimension
-            assert {EMBEDDING_HASH, CONTENT_HASH, SYNC_TIMESTAMP, "created_at", "pattern_type"} <= point.keys()
+            words = words_of((file_path or "", _description(value, metadata), value.get("code") or ""), name)
+            assert point["words"], node_id
+            assert point["words"].indices == words.indices.tolist()
+            assert point["words"].values == pytest.approx(words.values.tolist())
+            assert {EMBEDDING_HASH, CONTENT_HASH, WORDS_HASH, SYNC_TIMESTAMP, "created_at", "pattern_type"} <= point.keys()
 
     def with_embedding(self, **changes: Any) -> "TwoSides":
         return replace(self, embedding=replace(self.embedding, **changes))
@@ -193,3 +200,7 @@ class TwoSides:
     @property
     def recipe(self) -> str:
         return recipe_of(self.embedding)
+
+
+def _description(data: Mapping[str, Any], metadata: Any) -> str:
+    return data.get("description") or (metadata.get("description") if isinstance(metadata, dict) else None) or ""

@@ -217,7 +217,7 @@ async def _compare(
         by_id = {point.id: point for point in prints}
         for row in some:
             point = by_id.pop(row.id, None)
-            change = decide(row.id, row, point, collection.recipe)
+            change = decide(row.id, row, point, collection.recipe, words=collection.words)
             found.actions[change.action] += 1
             found.shared += point is not None
             if point is None and len(found.lone_rows) < SHOWN_IDS:

@@ -62,7 +62,11 @@ def _comparison(found: Inspection) -> Iterator[str]:
 def _first_sync(found: Inspection) -> Iterator[str]:
     yield "A first pattern_sync_full would"
     yield f"  embed and write {found.to_embed:,} patterns"
-    for action, doing in ((Action.PAYLOAD_ONLY, "rewrite the payload of"), (Action.UNCHANGED, "leave alone")):
+    for action, doing in (
+        (Action.WORDS_ONLY, "write words and payload of"),
+        (Action.PAYLOAD_ONLY, "rewrite the payload of"),
+        (Action.UNCHANGED, "leave alone"),
+    ):
         if count := found.actions[action]:
             yield f"  {doing} {count:,}"
     yield f"  delete {found.points.orphans:,} points"

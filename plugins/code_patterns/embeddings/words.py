@@ -22,6 +22,9 @@ from snowballstemmer.english_stemmer import EnglishStemmer
 WORDS_RECIPE = "identifiers-stems-abbreviations/1"
 """Name of everything here that decides a vector; a new name makes the next full sync write all words again."""
 
+WORDS = "words"
+"""Name of the sparse vector in Qdrant. It stands beside the unnamed dense one."""
+
 NAME_WEIGHT = 4
 """The pattern's name counts so often."""
 SATURATION = 2.0

@@ -26,7 +26,7 @@ Name = tuple[str, str]
 def sync_lineage(postgres: PostgresConfig, qdrant: QdrantConfig, result: SyncResult) -> "Lineage":
     """Rows read from ``pattern_lineage_nodes``; points written into the collection, without deletions."""
     counts = result.counts
-    written = counts["new"] + counts["changed"] + counts["payload_only"]
+    written = counts["new"] + counts["changed"] + counts["words_only"] + counts["payload_only"]
     points = _collection(qdrant, result.collection)
     return _lineage(
         {_table(postgres, "pattern_lineage_nodes"): counts["examined"]},

@@ -16,7 +16,8 @@ _SCORED_ELSEWHERE = frozenset(
 )
 _BOOKKEEPING = frozenset(
     {"id", "point_id", "pattern_id", "source_id", "chunk_id", "correlation_id", "vector", "embedding", "quality_score"}
-    | {"embedding_hash", "content_hash", "created_at", "updated_at", "sync_timestamp", "timestamp", "indexed_at"}
+    | {"embedding_hash", "content_hash", "words_hash", "created_at", "updated_at", "sync_timestamp", "timestamp"}
+    | {"indexed_at"}
 )
 _NOT_FURTHER = _SCORED_ELSEWHERE | _BOOKKEEPING
 """Fields that another dimension scores, and fields that say nothing about the code."""

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 LEAST_VERSION = (1, 16)
 """The oldest version of Qdrant that works: it keeps what is said about a collection (its metadata)."""
+_ADDS_VECTORS = (1, 18)
+"""The oldest version that adds a vector to a collection that exists."""
 LEAST_VERSION_TEXT = ".".join(map(str, LEAST_VERSION))
 RETRY = RetryPolicy(total=300.0)
 """When to give a request up; each attempt may take the connection's ``timeout``."""
@@ -218,17 +220,33 @@ async def refuse_old_qdrant(qdrant: Qdrant) -> str:
     :raises ConfigurationError: it is too old
     :raises OutageError: it cannot be reached
     """
+    version = await _version(qdrant)
+    if version and _numbers(version) < LEAST_VERSION:
+        raise ConfigurationError(
+            f"Qdrant at {qdrant.config.address} is version {version}; version {LEAST_VERSION_TEXT} or newer is "
+            "needed, which keeps what is said about a collection (its metadata). Upgrade it, one minor version after "
+            "the other."
+        )
+    return version
+
+
+async def adds_vectors(qdrant: Qdrant) -> bool:
+    """Whether Qdrant can add a vector to a collection that exists; one that does not tell its version may not.
+
+    :raises OutageError: it cannot be reached
+    """
+    return bool(qdrant.config.path) or _numbers(await _version(qdrant)) >= _ADDS_VECTORS
+
+
+async def _version(qdrant: Qdrant) -> str:
     if qdrant.config.path:
         return ""
     try:
         answer = await qdrant.call("asking for its version", qdrant.client.info, attempts=1)
     except (RefusedRequestError, CollectionLostError):
         return ""
-    numbers = tuple(int(part) for part in re.findall(r"\d+", answer.version)[:2])
-    if numbers and numbers < LEAST_VERSION:
-        raise ConfigurationError(
-            f"Qdrant at {qdrant.config.address} is version {answer.version}; version {LEAST_VERSION_TEXT} or newer is "
-            "needed, which keeps what is said about a collection (its metadata). Upgrade it, one minor version after "
-            "the other."
-        )
     return answer.version
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

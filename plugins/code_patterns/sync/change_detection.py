@@ -3,9 +3,12 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
-from code_patterns.sync.diff import ALL_IDS, Action, Change, Fingerprint, IdRange, Watermark, decide
+from code_patterns.sync.collection import Collection as QdrantCollection
+from code_patterns.sync.diff import ALL_IDS, Change, Fingerprint, IdRange, Watermark, decide
+from code_patterns.sync.findings import Flaw
 from code_patterns.sync.orphans import Points
 from code_patterns.sync.pattern import SourceRow
 from code_patterns.sync.snapshot import Span
@@ -20,13 +23,13 @@ class ChangeDetector:
 
     :param source: the rows
     :param stored: the points
-    :param recipe: how the collection's vectors are made
+    :param collection: says how its points are made
     """
 
-    def __init__(self, source: PatternSource, stored: StoredPoints, recipe: str) -> None:
+    def __init__(self, source: PatternSource, stored: StoredPoints, collection: QdrantCollection) -> None:
         self._source = source
         self._stored = stored
-        self._recipe = recipe
+        self._decide = partial(decide, recipe=collection.recipe, words=collection.words)
 
     async def since(
         self, span: Span, *, dead_letters: Collection[UUID] = (), limit: int | None = None, moves: bool = True
@@ -95,7 +98,7 @@ class ChangeDetector:
                     if given == limit:
                         return
                     given += 1
-                    yield decide(row.id, row, by_id.pop(row.id, None), self._recipe)
+                    yield self._decide(row.id, row, by_id.pop(row.id, None))
                 for node_id in by_id:
                     points.add_orphan(node_id)
 
@@ -123,22 +126,24 @@ class ChangeDetector:
             part = ids[start : start + LOOKUP_ROWS]
             rows = await self._source.rows_by_id(part)
             points = await self._stored.fingerprints(part)
-            changes = (decide(node_id, rows.get(node_id), points.get(node_id), self._recipe) for node_id in part)
+            changes = (self._decide(node_id, rows.get(node_id), points.get(node_id)) for node_id in part)
             found += [replace(change, pattern=None) for change in changes]
         return found
 
-    async def mends(self, ids: Iterable[Sequence[UUID]], *, present: bool) -> AsyncGenerator[Change]:
-        """Whole writes for points that a proof found wrong, whatever their hashes are.
+    async def mends(self, ids: Iterable[Sequence[UUID]], flaw: Flaw) -> AsyncGenerator[Change]:
+        """Writes for points that a proof found wrong, whatever their hashes are.
+
+        Only words can be mended alone; any other flaw of a point has it written as a whole.
 
         :param ids: ids in pages
-        :param present: whether Qdrant has these points
+        :param flaw: what is wrong with them
         """
         for page in ids:
             rows = await self._source.rows_by_id(page)
+            points = await self._stored.fingerprints(page)
             for node_id in page:
-                change = decide(node_id, rows.get(node_id), None, self._recipe)
-                rewrites = present and change.action is Action.NEW
-                yield replace(change, action=Action.CHANGED) if rewrites else change
+                point = points.get(node_id)
+                yield self._decide(node_id, rows.get(node_id), point and _doubted(point, flaw))
 
     async def _looked_up(self, ids: Sequence[UUID], span: Span) -> AsyncIterator[Change]:
         """Compare single ids as they are now; leave out rows that come with the changed rows of the span."""
@@ -149,7 +154,7 @@ class ChangeDetector:
             for node_id in part:
                 row = rows.get(node_id)
                 if row is None or row.sync_xid is None or not span.holds(Watermark(row.sync_xid, row.id)):
-                    yield decide(node_id, row, points.get(node_id), self._recipe)
+                    yield self._decide(node_id, row, points.get(node_id))
 
     async def _compared(
         self, pages: AsyncIterator[list[SourceRow]], limit: int | None, moves: Span | None = None
@@ -168,4 +173,9 @@ class ChangeDetector:
                         return
                     given += 1
                     mark = moves.moves_to(Watermark(row.sync_xid, row.id)) if moves and row.sync_xid else None
-                    yield decide(row.id, row, points.get(row.id), self._recipe, mark)
+                    yield self._decide(row.id, row, points.get(row.id), watermark=mark)
+
+
+def _doubted(point: Fingerprint, flaw: Flaw) -> Fingerprint:
+    """The fingerprint without the hash that claims what a proof has refuted."""
+    return replace(point, words_hash=None) if flaw is Flaw.WORDS else replace(point, embedding_hash=None)

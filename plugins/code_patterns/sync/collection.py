@@ -7,6 +7,7 @@ from enum import Enum
 from qdrant_client import models
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.identity import DatabaseIdentity
@@ -38,6 +39,8 @@ class Description:
     :param recipe: how its vectors were made, from :func:`~code_patterns.sync.pattern.recipe_of`
     :param previous: the collection that readers saw before this one
     :param left: the recipe from which somebody went back to this collection
+    :param words: how its words were made when it was last proven to agree with PostgreSQL, see
+        :data:`~code_patterns.embeddings.words.WORDS_RECIPE`
     :param points: number of points when it was adopted, or last proven to agree with PostgreSQL
     :param token_limit: the longest text that the embedding server takes, in tokens as
         :func:`~code_patterns.embeddings.texts.count_tokens` estimates them; ``None`` while none was too long
@@ -51,6 +54,7 @@ class Description:
     recipe: str | None = None
     previous: str | None = None
     left: str | None = None
+    words: str | None = None
     points: int | None = None
     token_limit: int | None = None
     database: DatabaseIdentity | None = None
@@ -66,12 +70,19 @@ class StoredCollection:
     :param vectors: parameters of its unnamed vector; ``None`` if its vectors have names
     :param description: its description
     :param indexed: payload keys with an index
+    :param sparse: parameters of its sparse vector :data:`~code_patterns.embeddings.words.WORDS`, if it has that one
     """
 
     physical: str
     vectors: models.VectorParams | None
     description: Description
     indexed: frozenset[str] = frozenset()
+    sparse: models.SparseVectorParams | None = None
+
+    @property
+    def words(self) -> bool:
+        """Whether it has the sparse vector for words."""
+        return self.sparse is not None
 
     @property
     def _unfit(self) -> list[str]:
@@ -85,6 +96,8 @@ class StoredCollection:
             found.append(f"vectors of the datatype {self.vectors.datatype.value}")
         if self.vectors.multivector_config:
             found.append("several vectors for each point (multivector)")
+        if self.sparse and self.sparse.modifier is not models.Modifier.IDF:
+            found.append(f"a sparse vector '{WORDS}' without the modifier IDF")
         return found
 
     def fit_vectors(self, subject: str) -> models.VectorParams:
@@ -96,8 +109,9 @@ class StoredCollection:
         unfit = self._unfit
         if unfit or self.vectors is None:
             raise ConfigurationError(
-                f"{subject} has {' and '.join(unfit)}; the sync needs one unnamed float32 vector with cosine distance. "
-                f"Set the Variable '{VARIABLE}' to another name: the full sync then makes the collection."
+                f"{subject} has {' and '.join(unfit)}; the sync needs one unnamed float32 vector with cosine distance, "
+                f"and makes '{WORDS}' itself. Set the Variable '{VARIABLE}' to another name: the full sync then makes "
+                "the collection."
             )
         return self.vectors
 
@@ -112,6 +126,9 @@ class Collection:
     :param stored: the collection in Qdrant; ``None`` until it is created
     :param outdated: the collection that readers of ``name`` see until this one is published; a user's own collection
         without an alias is its own predecessor
+    :param words: whether its points have words, or get them in this run
+    :param carried_from: the collection that this one replaces only because its points can have no words; its vectors
+        are the same
     :param fresh_identity: its identity, until it has a description
     """
 
@@ -120,6 +137,8 @@ class Collection:
     embedding: EmbeddingConfig
     stored: StoredCollection | None = None
     outdated: str | None = None
+    words: bool = True
+    carried_from: str | None = None
     fresh_identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -167,4 +186,5 @@ def stored_of(physical: str, info: models.CollectionInfo) -> StoredCollection:
             database=DatabaseIdentity.read(stored.get("database")),
         ),
         frozenset(info.payload_schema),
+        (info.config.params.sparse_vectors or {}).get(WORDS),
     )

@@ -16,6 +16,7 @@ class Action(Enum):
 
     NEW = "new"
     CHANGED = "changed"
+    WORDS_ONLY = "words_only"
     PAYLOAD_ONLY = "payload_only"
     UNCHANGED = "unchanged"
     DELETE = "delete"
@@ -24,16 +25,20 @@ class Action(Enum):
 
 
 EMBEDS = frozenset({Action.NEW, Action.CHANGED})
-WRITES = EMBEDS | {Action.PAYLOAD_ONLY, Action.DELETE}
+WRITES = EMBEDS | {Action.WORDS_ONLY, Action.PAYLOAD_ONLY, Action.DELETE}
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """The hashes in a point's payload; ``None`` if something else wrote the point."""
+    """The hashes in a point's payload; ``None`` if something else wrote the point.
+
+    :param words_hash: ``None`` also if the point has no words: a plain vector that something else writes removes them
+    """
 
     id: PointId
     embedding_hash: str | None
     content_hash: str | None
+    words_hash: str | None
     truncated: bool = False
 
 
@@ -92,6 +97,8 @@ def decide(
     point: Fingerprint | None,
     recipe: str,
     watermark: Watermark | None = None,
+    *,
+    words: bool = True,
 ) -> Change:
     """Compare a row with its point.
 
@@ -100,20 +107,21 @@ def decide(
     :param point: the point's fingerprint, or ``None`` if Qdrant has no such point
     :param recipe: from :func:`~code_patterns.sync.pattern.recipe_of`
     :param watermark: watermark of the change
+    :param words: whether the collection has words
     """
     if row is None or row.pattern_type != "code":
         return Change(node_id, Action.DELETE if point else Action.ABSENT, watermark=watermark)
     changed_at = row.updated_at
     try:
-        pattern = pattern_of(row, recipe)
+        pattern = pattern_of(row, recipe, words=words)
     except UnreadableRowError as error:
         return Change(node_id, Action.UNREADABLE, error=str(error), watermark=watermark, changed_at=changed_at)
     if point is None:
         action = Action.NEW
     elif point.embedding_hash != pattern.embedding_hash:
         action = Action.CHANGED
-    elif point.content_hash != pattern.content_hash:
-        action = Action.PAYLOAD_ONLY
+    elif (point.words_hash, point.content_hash) != (pattern.words_hash, pattern.content_hash):
+        action = Action.PAYLOAD_ONLY if point.words_hash == pattern.words_hash else Action.WORDS_ONLY
         if point.truncated:
             # The vector stays, and so does its mark.
             pattern = pattern.marked_truncated()

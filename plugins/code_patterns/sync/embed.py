@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,14 +27,19 @@ class Embedding:
     truncated: bool
 
 
+Known = Callable[[Sequence[Pattern]], Awaitable[Mapping[str, Embedding]]]
+
+
 class DistinctEmbedder:
     """Embeds patterns for one run; identical texts, also in concurrent batches, go to the server once.
 
     :param embedder: the server
+    :param known: gives vectors by embedding hash that need not be made, where there are any
     """
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, known: Known | None = None) -> None:
         self._embedder = embedder
+        self._known = known
         self._vectors: OrderedDict[str, asyncio.Future[Embedding | RejectedInputError]] = OrderedDict()
         self.embedded_texts = 0
 
@@ -53,7 +58,11 @@ class DistinctEmbedder:
                 mine[pattern.embedding_hash] = pattern
             futures.append(future)
         try:
-            rejected = await bisect(list(mine.values()), self._embed_some, RejectedInputError)
+            known = await self._known(list(mine.values())) if self._known and mine else {}
+            unknown = [pattern for key, pattern in mine.items() if key not in known]
+            rejected = await bisect(unknown, self._embed_some, RejectedInputError)
+            for key, embedding in known.items():
+                self._vectors[key].set_result(embedding)
         except BaseException as error:
             for key in mine:
                 future = self._vectors.pop(key)

@@ -18,6 +18,7 @@ class Flaw(Enum):
     MISSING = "missing in Qdrant"
     EDITED = "with a payload that is not the row's"
     VECTOR = "with a vector that is zero, not finite or of another length"
+    WORDS = "with words that are not the row's"
     UNREADABLE = "whose row cannot be read and is no dead letter"
     FOREIGN = "with no code pattern behind"
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from code_patterns.embeddings.words import WORDS_RECIPE
 from code_patterns.sync.checkpoint import Checkpoint
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Watermark
@@ -55,6 +56,8 @@ def judge(
     if checkpoint.unfinished_in not in (None, horizon.incarnation):
         reason = "a run did not come to its end, and the database was restored or its server started again since"
         return Judgement(reason=reason, surprising=True)
+    if collection.words and collection.description.words != WORDS_RECIPE:
+        return Judgement(reason="the words of its points are of another recipe than this version's", agreed=True)
     return Judgement(checkpoint.watermark, agreed=True)
 
 

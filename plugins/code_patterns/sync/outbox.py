@@ -18,6 +18,7 @@ from code_patterns.sync.diff import Action, Change
 _TOLD = {
     Action.NEW: "upserted",
     Action.CHANGED: "upserted",
+    Action.WORDS_ONLY: "payload_updated",
     Action.PAYLOAD_ONLY: "payload_updated",
     Action.DELETE: "deleted",
 }

@@ -1,8 +1,9 @@
-"""Make of a row what Qdrant should hold: text, payload and two hashes."""
+"""Make of a row what Qdrant should hold: text, words, payload and three hashes."""
 
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import UUID
 import orjson
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.words import WORDS_RECIPE, Words, words_of
 from code_patterns.errors import PatternsError
 
 TEXT_RECIPE = "file-language-path-code/1"
@@ -21,6 +23,7 @@ MAX_DEPTH = 100
 
 EMBEDDING_HASH = "embedding_hash"
 CONTENT_HASH = "content_hash"
+WORDS_HASH = "words_hash"
 TRUNCATED = "truncated"
 """Payload key: true if the vector is made only of the text's beginning, otherwise absent. It is part of no hash: an
 unchanged row must not be embedded again when the server's limit is found or changes."""
@@ -28,7 +31,7 @@ SYNC_TIMESTAMP = "sync_timestamp"
 
 PAYLOAD_KEYS = (
     *("text", "code", "pattern_id", "pattern_name", "pattern_type", "pattern_version", "file_path", "language"),
-    *("metadata", "created_at", EMBEDDING_HASH, CONTENT_HASH, TRUNCATED, SYNC_TIMESTAMP),
+    *("metadata", "created_at", EMBEDDING_HASH, CONTENT_HASH, WORDS_HASH, TRUNCATED, SYNC_TIMESTAMP),
 )
 """All payload keys that the sync writes. Keys of others are left alone."""
 
@@ -73,6 +76,9 @@ class Pattern:
     :param payload: the point's payload, without ``sync_timestamp``
     :param embedding_hash: identifies text, model, dimension, prefix and recipe: a change needs a new vector
     :param content_hash: identifies the rest of the payload: a change needs no new vector
+    :param words_hash: identifies the recipe of the words and the texts that they are made of: a change needs new words,
+        but no new vector; ``None`` in a collection without words
+    :param description: what the row says about the pattern; it goes into the words only
     """
 
     id: UUID
@@ -80,6 +86,17 @@ class Pattern:
     payload: dict[str, Any]
     embedding_hash: str
     content_hash: str
+    words_hash: str | None
+    description: str
+
+    @property
+    def words(self) -> Words | None:
+        """Its words; they are made at each call. ``None`` in a collection without words."""
+        if self.words_hash is None:
+            return None
+        return words_of(
+            (self.payload["file_path"], self.description, self.payload["code"]), self.payload["pattern_name"]
+        )
 
     def marked_truncated(self) -> "Pattern":
         """The pattern with the mark that its vector is made only of the text's beginning."""
@@ -128,11 +145,12 @@ def identity_of(config: EmbeddingConfig) -> str:
     return recipe_of(replace(config, model=config.model_identity))
 
 
-def pattern_of(row: SourceRow, recipe: str) -> Pattern:
+def pattern_of(row: SourceRow, recipe: str, *, words: bool = True) -> Pattern:
     """Make the pattern of a row.
 
     :param row: a row whose type is ``code``
     :param recipe: from :func:`recipe_of`
+    :param words: whether the collection has words
     :raises UnreadableRowError: no pattern can be made of the row's JSON
     """
     _refuse_undecodable(row)
@@ -145,6 +163,8 @@ def pattern_of(row: SourceRow, recipe: str) -> Pattern:
     file_path = row.file_path or _text(data.get("file_path"))
     language = row.language or _text(data.get("language"))
     text = document_text(row.pattern_name, file_path, language, code)
+    metadata = {} if row.metadata is None else _json(row.metadata, "metadata")
+    description = _description(data, metadata)
     described = {
         "pattern_id": row.pattern_id,
         "pattern_name": row.pattern_name,
@@ -152,7 +172,7 @@ def pattern_of(row: SourceRow, recipe: str) -> Pattern:
         "pattern_version": row.pattern_version,
         "file_path": file_path or NO_FILE_PATH,
         "language": language or NO_LANGUAGE,
-        "metadata": {} if row.metadata is None else _json(row.metadata, "metadata"),
+        "metadata": metadata,
         "created_at": row.created_at.isoformat() if row.created_at else None,
     }
     embedding_hash = _digest(recipe.encode(), text.encode())
@@ -164,7 +184,11 @@ def pattern_of(row: SourceRow, recipe: str) -> Pattern:
         EMBEDDING_HASH: embedding_hash,
         CONTENT_HASH: content_hash,
     }
-    return Pattern(row.id, text, payload, embedding_hash, content_hash)
+    words_hash = None
+    if words:
+        texts = (row.pattern_name or "", file_path or NO_FILE_PATH, description, code)
+        words_hash = payload[WORDS_HASH] = _digest(WORDS_RECIPE.encode(), *[text.encode() for text in texts])
+    return Pattern(row.id, text, payload, embedding_hash, content_hash, words_hash, description)
 
 
 def _refuse_undecodable(row: SourceRow) -> None:
@@ -233,6 +257,12 @@ def _depth(value: Any) -> int:
         depth += 1
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
     return depth
+
+
+def _description(data: Mapping[str, Any], metadata: Any) -> str:
+    """What a row says about its pattern: ``pattern_data.description``, else ``metadata.description``."""
+    of_metadata = metadata.get("description") if isinstance(metadata, dict) else None
+    return _text(data.get("description")) or _text(of_metadata) or ""
 
 
 def _text(value: Any) -> str | None:

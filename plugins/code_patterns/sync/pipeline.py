@@ -196,8 +196,12 @@ class Pipeline:
             (self._target.update, [pattern for pattern in embeddable if pattern.id in known]),
         ):
             dead_letters += await self._write(patterns, with_vectors(write))
-        payloads = [change.pattern for change in batch.of({Action.PAYLOAD_ONLY}) if change.pattern]
-        dead_letters += await self._write(payloads, self._target.set_payloads)
+        for action, rewrite in (
+            (Action.WORDS_ONLY, self._target.set_words),
+            (Action.PAYLOAD_ONLY, self._target.set_payloads),
+        ):
+            patterns = [change.pattern for change in batch.of({action}) if change.pattern]
+            dead_letters += await self._write(patterns, rewrite)
         self._waits.upsert += time.monotonic() - started
         return dead_letters
 
@@ -225,6 +229,7 @@ class Pipeline:
         self._counts.examined += len(batch.changes)
         self._counts.new += outcomes[Action.NEW]
         self._counts.changed += outcomes[Action.CHANGED]
+        self._counts.words_only += outcomes[Action.WORDS_ONLY]
         self._counts.payload_only += outcomes[Action.PAYLOAD_ONLY]
         self._counts.unchanged += outcomes[Action.UNCHANGED]
         self._counts.deleted += outcomes[Action.DELETE]

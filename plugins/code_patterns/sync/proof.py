@@ -43,6 +43,7 @@ class Proof(Generic[Point]):
         self._collection = collection
         self._level = level
         self._recipe = collection.recipe
+        self._words = collection.words
 
     async def agreed(self) -> int | None:
         """Return the number of patterns if both sides agree without any excuse; ``None`` at the first difference.
@@ -124,7 +125,7 @@ class Proof(Generic[Point]):
         for row in rows:
             point = points.pop(row.id, None)
             try:
-                pattern = pattern_of(row, self._recipe)
+                pattern = pattern_of(row, self._recipe, words=self._words)
             except UnreadableRowError:
                 # While the row is a dead letter, its earlier point stays in Qdrant.
                 found.add(Flaw.UNREADABLE, [row.id])

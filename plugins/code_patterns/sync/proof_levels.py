@@ -4,16 +4,19 @@ import math
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import orjson
 from qdrant_client import models
 
+from code_patterns.embeddings.words import Words
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint
 from code_patterns.sync.findings import Flaw
-from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, Pattern
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, WORDS_HASH, Pattern
 from code_patterns.sync.stored_points import StoredPoint, fingerprint_of, stored_point_of
 from code_patterns.sync.streams import HasId
+from code_patterns.sync.wordless import Wordless
 
 SCROLL_POINTS = 2_000
 WHOLE_POINTS = 200
@@ -32,7 +35,7 @@ class Level(Protocol[Point]):
 
 
 class HashLevel:
-    """The two hashes of a point.
+    """The hashes of a point, and whether it has words.
 
     :param qdrant: the open Qdrant
     :param collection: the collection
@@ -44,18 +47,21 @@ class HashLevel:
 
     async def pages(self) -> AsyncIterator[list[Fingerprint]]:
         """See :meth:`Level.pages`."""
-        keys = [EMBEDDING_HASH, CONTENT_HASH]
+        keys = [EMBEDDING_HASH, CONTENT_HASH, WORDS_HASH]
+        wordless = Wordless(self._qdrant, self._collection)
         async for records in _scrolled(self._qdrant, self._collection, SCROLL_POINTS, keys, vectors=False):
-            yield [fingerprint_of(record) for record in records]
+            without = await wordless.among(records)
+            yield [fingerprint_of(record, without) for record in records]
 
     def flaw(self, pattern: Pattern, point: Fingerprint) -> Flaw | None:
         """See :meth:`Level.flaw`."""
-        same = point.embedding_hash == pattern.embedding_hash and point.content_hash == pattern.content_hash
-        return None if same else Flaw.EDITED
+        if (point.embedding_hash, point.content_hash) != (pattern.embedding_hash, pattern.content_hash):
+            return Flaw.EDITED
+        return None if point.words_hash == pattern.words_hash else Flaw.WORDS
 
 
 class WholeLevel:
-    """Payload and vector, many times the bytes of the hashes.
+    """Payload, vector and words, many times the bytes of the hashes.
 
     It does not find a wrong vector of the right length that is not zero: that would need embedding every text again.
 
@@ -78,7 +84,9 @@ class WholeLevel:
         stored = {key: point.payload.get(key) for key in pattern.payload}
         if _encoded(stored) != _encoded(pattern.payload) and not _alike(pattern.payload, stored):
             return Flaw.EDITED
-        return None if point.vector_usable else Flaw.VECTOR
+        if not point.vector_usable:
+            return Flaw.VECTOR
+        return None if same_words(pattern.words, point.words) else Flaw.WORDS
 
 
 async def _scrolled(
@@ -97,6 +105,17 @@ async def _scrolled(
             yield records
         if offset is None:
             return
+
+
+def same_words(wanted: Words | None, found: Words | None) -> bool:
+    """Whether a point has the words of its pattern; a collection without words has none to compare."""
+    if wanted is None:
+        return True
+    return (
+        found is not None
+        and np.array_equal(wanted.indices, found.indices)
+        and np.allclose(wanted.values, found.values, rtol=1e-5)
+    )
 
 
 def _encoded(payload: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from code_patterns.embeddings.words import WORDS, WORDS_RECIPE
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import LEAST_VERSION_TEXT, Qdrant
 from code_patterns.servers.qdrant_errors import CollectionLostError
@@ -21,6 +22,8 @@ FILTERED_KEYS = frozenset({"language", "pattern_type", "metadata.project_id"})
 
 async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity) -> Collection:
     """Create the collection if it does not exist, and its alias if the name is free; describe an existing one.
+
+    An existing one gets the sparse vector for words, if it is to have words.
 
     :param database: the database of its patterns
     :raises ConfigurationError: the server does not keep descriptions
@@ -44,6 +47,7 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
             )
         _assert_same(qdrant, collection, stored)
         collection = replace(collection, stored=stored)
+    collection = await _with_words(qdrant, collection)
     await _index(qdrant, collection)
     return collection if collection.outdated else await publish(qdrant, collection)
 
@@ -58,14 +62,15 @@ async def note_progress(qdrant: Qdrant, collection: Collection, database: Databa
     return await _redescribed(qdrant, collection, description)
 
 
-async def remember_points(qdrant: Qdrant, collection: Collection, points: int) -> Collection:
-    """Store how many points are proven to agree with PostgreSQL; a later mass delete is measured by it.
+async def remember_proof(qdrant: Qdrant, collection: Collection, points: int) -> Collection:
+    """Store how many points are proven to agree with PostgreSQL, and by which recipe of the words.
 
-    It is stored in Qdrant, because a run on the wrong database would read that one.
+    A later mass delete is measured by the number. It is stored in Qdrant, because a run on the wrong database would
+    read that one.
     """
-    if collection.description.points == points:
-        return collection
-    return await _redescribed(qdrant, collection, replace(collection.description, points=points))
+    words = WORDS_RECIPE if collection.words else None
+    description = replace(collection.description, points=points, words=words)
+    return collection if collection.description == description else await _redescribed(qdrant, collection, description)
 
 
 async def remember_token_limit(qdrant: Qdrant, collection: Collection, limit: int | None) -> Collection:
@@ -175,16 +180,33 @@ def _assert_same(qdrant: Qdrant, collection: Collection, stored: StoredCollectio
 async def _create(qdrant: Qdrant, collection: Collection, description: Description) -> None:
     physical = collection.physical
     vectors = models.VectorParams(size=collection.embedding.dimension, distance=models.Distance.COSINE)
+    words = {WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)}
 
     async def create() -> None:
         try:
-            await qdrant.client.create_collection(physical, vectors_config=vectors, metadata=_metadata(description))
+            await qdrant.client.create_collection(
+                physical, vectors_config=vectors, sparse_vectors_config=words, metadata=_metadata(description)
+            )
         except UnexpectedResponse as error:
             # An earlier attempt may have created it, although its answer was lost.
             if error.status_code != 409:
                 raise
 
     await qdrant.call(f"creating the collection '{physical}'", create)
+
+
+async def _with_words(qdrant: Qdrant, collection: Collection) -> Collection:
+    """Add the sparse vector for words, if the collection lacks it and is to have it."""
+    if collection.stored is None or collection.stored.words or not collection.words:
+        return collection
+    physical = collection.physical
+    config = models.SparseVectorNameConfig(sparse=models.SparseVectorConfig(modifier=models.Modifier.IDF))
+    log.info("Adding the sparse vector '%s' to the Qdrant collection '%s'.", WORDS, physical)
+    await qdrant.call(
+        f"adding the sparse vector '{WORDS}' to '{physical}'",
+        lambda: qdrant.client.create_vector_name(physical, WORDS, config, wait=True),
+    )
+    return replace(collection, stored=await read_stored(qdrant, physical))
 
 
 async def _index(qdrant: Qdrant, collection: Collection) -> None:

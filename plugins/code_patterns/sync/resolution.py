@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
-from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant import Qdrant, adds_vectors
 from code_patterns.sync.collection import VARIABLE, Collection, Destination, StoredCollection, read_stored
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
@@ -95,6 +96,21 @@ async def resolve(
     :raises OutageError: Qdrant cannot be reached, is too busy or fails
     """
     search = await _search(qdrant, name, embedding, database, take_over)
+    collection = await _chosen(search, destination)
+    if collection.stored is None or await _takes_words(qdrant, collection.stored):
+        return collection
+    if destination is Destination.CONNECTION:
+        log.warning(
+            "The Qdrant collection '%s' has no words to search by, and this version of Qdrant cannot add them: version "
+            "1.18 can.",
+            collection.physical,
+        )
+    return replace(collection, words=False)
+
+
+async def _chosen(search: _Search, destination: Destination) -> Collection:
+    """Find the collection, whether it has words or not."""
+    qdrant, name = search.qdrant, search.name
     physical = search.behind(name)
     if physical is None:
         if destination is Destination.PREVIOUS:
@@ -102,7 +118,7 @@ async def resolve(
         return await _own(search)
 
     published = await search.read(physical)
-    embedding = _spelled(published, embedding)
+    embedding = _spelled(published, search.embedding)
     dimension = published.vectors.size if published.vectors else 0
     recipe = recipe_of(embedding)
     fits = (published.description.recipe or recipe) == recipe and dimension == embedding.dimension
@@ -113,6 +129,8 @@ async def resolve(
     if destination is Destination.PREVIOUS:
         return await _previous(search, published)
     if fits:
+        if destination is Destination.CONNECTION and not by_hand and await _lacks_words(search, published):
+            return replace(await _own(search), outdated=physical, carried_from=physical)
         return Collection(name, physical, embedding, published)
     if destination is Destination.PUBLISHED or _was_left(name, published, embedding):
         return Collection(name, physical, _followed(published, embedding), published)
@@ -121,6 +139,17 @@ async def resolve(
             raise _wrong_dimension(qdrant, physical, dimension, embedding)
         return Collection(name, physical, embedding, published, outdated=physical)
     return replace(await _own(search), outdated=physical)
+
+
+async def _lacks_words(search: _Search, published: StoredCollection) -> bool:
+    """Whether only a successor can have words, and nobody went back from that one on purpose."""
+    left = published.description.left
+    went_back = left is not None and same_recipe(left, search.embedding)
+    return not went_back and not await _takes_words(search.qdrant, published)
+
+
+async def _takes_words(qdrant: Qdrant, stored: StoredCollection) -> bool:
+    return stored.words or await adds_vectors(qdrant)
 
 
 def is_own_name(name: str, physical: str) -> bool:
@@ -133,9 +162,20 @@ def is_own_name(name: str, physical: str) -> bool:
 
 
 async def _own(search: _Search) -> Collection:
-    """The collection of the connection's recipe; there may be others of this name."""
-    digest = hashlib.blake2b(identity_of(search.embedding).encode(), digest_size=4).hexdigest()
-    physical = f"{search.name}__{digest}"
+    """The collection of the connection's recipe; there may be others of this name.
+
+    One that can have no words is left to those who go back to it, and has a successor of another name.
+    """
+    recipe = identity_of(search.embedding).encode()
+    collection = await _named(search, recipe)
+    if collection.stored and not await _takes_words(search.qdrant, collection.stored):
+        return await _named(search, recipe + WORDS.encode())
+    return collection
+
+
+async def _named(search: _Search, recipe: bytes) -> Collection:
+    """The collection with the name that belongs to a recipe."""
+    physical = f"{search.name}__{hashlib.blake2b(recipe, digest_size=4).hexdigest()}"
     if physical not in search.collections:
         return Collection(search.name, physical, search.embedding)
     stored = await search.read(physical)

@@ -1,6 +1,6 @@
 """Read the points that a collection has in Qdrant."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,14 +9,24 @@ from uuid import UUID
 import numpy as np
 from qdrant_client import models
 
+from code_patterns.embeddings.base import Vectors
+from code_patterns.embeddings.words import WORDS, Words
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
 from code_patterns.sync.identity import Witness
-from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, PAYLOAD_KEYS, SYNC_TIMESTAMP, TRUNCATED
+from code_patterns.sync.pattern import (
+    CONTENT_HASH,
+    EMBEDDING_HASH,
+    PAYLOAD_KEYS,
+    SYNC_TIMESTAMP,
+    TRUNCATED,
+    WORDS_HASH,
+)
+from code_patterns.sync.wordless import Wordless, wordless_among
 
 SCROLL_POINTS = 1000
-_HASHES = [EMBEDDING_HASH, CONTENT_HASH, TRUNCATED]
+_HASHES = [EMBEDDING_HASH, CONTENT_HASH, WORDS_HASH, TRUNCATED]
 
 OTHERS = models.PayloadSelectorExclude(exclude=[*PAYLOAD_KEYS])
 """Selects the payload keys that the sync does not write."""
@@ -31,11 +41,13 @@ class StoredPoint:
     :param id: its id
     :param payload: its payload
     :param vector_usable: whether its vector has the right length, is finite and not zero
+    :param words: its words, if it has any
     """
 
     id: PointId
     payload: Mapping[str, Any]
     vector_usable: bool
+    words: Words | None
 
 
 class StoredPoints:
@@ -90,7 +102,8 @@ class StoredPoints:
                 with_vectors=False,
             ),
         )
-        return {UUID(str(record.id)): fingerprint_of(record) for record in records}
+        wordless = await wordless_among(self._qdrant, self._collection, [str(record.id) for record in records])
+        return {UUID(str(record.id)): fingerprint_of(record, wordless) for record in records}
 
     async def pages(self, within: IdRange | None = None) -> AsyncIterator[list[Fingerprint]]:
         """Points in id order.
@@ -98,6 +111,7 @@ class StoredPoints:
         :param within: only UUIDs of this range; ``None`` for all, integers first, then UUIDs
         """
         offset: Any = str(within.first) if within else None
+        wordless = Wordless(self._qdrant, self._collection, offset)
         while self._collection.stored:
             start = offset
             records, offset = await self._qdrant.call(
@@ -110,7 +124,8 @@ class StoredPoints:
                     with_vectors=False,
                 ),
             )
-            page = [fingerprint_of(record) for record in records]
+            without = await wordless.among(records)
+            page = [fingerprint_of(record, without) for record in records]
             wanted = [point for point in page if within is None or _is_within(point.id, within)]
             if wanted:
                 yield wanted
@@ -143,11 +158,18 @@ async def keys_of_others(qdrant: Qdrant, collection: str, ids: Sequence[Any]) ->
     return {record.id: record.payload or {} for record in records}
 
 
-def fingerprint_of(record: models.Record) -> Fingerprint:
-    """The hashes of a point, if it has any."""
+def fingerprint_of(record: models.Record, wordless: Container[Any]) -> Fingerprint:
+    """The hashes of a point, if it has any.
+
+    :param wordless: ids of points without words, as Qdrant gives them
+    """
     payload = record.payload or {}
     return Fingerprint(
-        _point_id(record), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH), payload.get(TRUNCATED) is True
+        _point_id(record),
+        payload.get(EMBEDDING_HASH),
+        payload.get(CONTENT_HASH),
+        None if record.id in wordless else payload.get(WORDS_HASH),
+        payload.get(TRUNCATED) is True,
     )
 
 
@@ -156,9 +178,25 @@ def stored_point_of(record: models.Record, dimension: int) -> StoredPoint:
 
     :param dimension: the right length of its vector
     """
-    vector = np.asarray(record.vector, dtype=np.float64) if isinstance(record.vector, list) else np.empty(0)
-    usable = vector.shape == (dimension,) and bool(np.isfinite(vector).all()) and bool(vector.any())
-    return StoredPoint(_point_id(record), record.payload or {}, usable)
+    dense = dense_of(record)
+    usable = dense is not None and dense.shape == (dimension,) and bool(np.isfinite(dense).all()) and bool(dense.any())
+    return StoredPoint(_point_id(record), record.payload or {}, usable, words_of_point(record))
+
+
+def dense_of(record: models.Record) -> Vectors | None:
+    """The unnamed vector of a point that was read with its vectors; beside words it stands in a mapping."""
+    vector = record.vector.get("") if isinstance(record.vector, Mapping) else record.vector
+    return np.asarray(vector, dtype=np.float32) if isinstance(vector, list) else None
+
+
+def words_of_point(record: models.Record) -> Words | None:
+    """The words of a point that was read with its vectors, in the order of their ids."""
+    words = record.vector.get(WORDS) if isinstance(record.vector, Mapping) else None
+    if not isinstance(words, models.SparseVector):
+        return None
+    indices = np.asarray(words.indices, dtype=np.uint32)
+    order = np.argsort(indices)
+    return Words(indices[order], np.asarray(words.values, dtype=np.float32)[order])
 
 
 def _point_id(record: models.Record) -> PointId:

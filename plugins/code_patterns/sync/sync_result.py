@@ -17,7 +17,8 @@ class Counts:
     :param examined: rows and deletions that were compared
     :param new: patterns that Qdrant did not have
     :param changed: patterns that were embedded again because their text changed
-    :param payload_only: patterns whose payload changed and whose vector stayed
+    :param words_only: patterns whose words changed, and perhaps their payload, and whose vector stayed
+    :param payload_only: patterns whose payload alone changed
     :param unchanged: patterns that needed nothing
     :param deleted: points deleted from Qdrant
     :param parked: rows that became dead letters
@@ -27,6 +28,7 @@ class Counts:
     examined: int = 0
     new: int = 0
     changed: int = 0
+    words_only: int = 0
     payload_only: int = 0
     unchanged: int = 0
     deleted: int = 0
@@ -36,7 +38,7 @@ class Counts:
     @property
     def written(self) -> int:
         """Patterns that were changed in Qdrant."""
-        return self.new + self.changed + self.payload_only + self.deleted
+        return self.new + self.changed + self.words_only + self.payload_only + self.deleted
 
     def as_dict(self) -> dict[str, int]:
         """The counts by name."""
@@ -46,6 +48,7 @@ class Counts:
 _SUMMARY = {
     "new": "new",
     "changed": "changed",
+    "words_only": "with new words only",
     "payload_only": "with a new payload only",
     "deleted": "deleted",
     "parked": "parked",

@@ -3,12 +3,14 @@
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
 from qdrant_client import models
 
 from code_patterns.embeddings.base import Vectors
+from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import RefusedRequestError
@@ -55,10 +57,7 @@ class PatternTarget:
         now = datetime.now(UTC)
         stamp = {SYNC_TIMESTAMP: now.isoformat()}
         points = [
-            orjson.dumps(
-                {"id": str(pattern.id), "vector": vector, "payload": pattern.payload | stamp},
-                option=orjson.OPT_SERIALIZE_NUMPY,
-            )
+            _encoded({"id": str(pattern.id), "vector": _vectors(pattern, vector), "payload": pattern.payload | stamp})
             for pattern, vector in zip(patterns, vectors, strict=True)
         ]
         for part in request_parts([len(point) for point in points]):
@@ -76,9 +75,24 @@ class PatternTarget:
         :param vectors: their vectors, shape (len(patterns), dimension)
         :raises PointRejectedError: Qdrant refuses these points
         """
+        await self._rewrite(patterns, [_vectors(*pair) for pair in zip(patterns, vectors, strict=True)])
+
+    async def set_words(self, patterns: Sequence[Pattern]) -> None:
+        """Write words and payloads, and keep the vectors; payload keys of others stay.
+
+        :param patterns: what to store, in a collection with words
+        :raises PointRejectedError: Qdrant refuses these points
+        """
+        await self._rewrite(patterns, [{WORDS: pattern.words} for pattern in patterns])
+
+    async def _rewrite(self, patterns: Sequence[Pattern], vectors: Sequence[Any]) -> None:
+        """Write some of the vectors, and the payloads, of points that the collection has.
+
+        :param vectors: of each pattern, as Qdrant takes them; a vector that is not named stays
+        """
         now = datetime.now(UTC)
         points = [
-            orjson.dumps({"id": str(pattern.id), "vector": vector}, option=orjson.OPT_SERIALIZE_NUMPY)
+            _encoded({"id": str(pattern.id), "vector": vector})
             for pattern, vector in zip(patterns, vectors, strict=True)
         ]
         payloads = await self._payload_operations(patterns, now)
@@ -195,9 +209,9 @@ class PatternTarget:
     async def _put(self, body: bytes) -> Sequence[models.UpdateResult]:
         return [await self.qdrant.put_points(self.collection.physical, body)]
 
-    async def _update(self, batch: models.Batch) -> Sequence[models.UpdateResult]:
+    async def _update(self, point: models.PointStruct) -> Sequence[models.UpdateResult]:
         mode = models.UpdateMode.UPDATE_ONLY
-        return [await self._client.upsert(self.collection.physical, points=batch, wait=True, update_mode=mode)]
+        return [await self._client.upsert(self.collection.physical, points=[point], wait=True, update_mode=mode)]
 
     async def _delete(self, selector: models.PointIdsList) -> Sequence[models.UpdateResult]:
         return [await self._client.delete(self.collection.physical, points_selector=selector, wait=True)]
@@ -234,15 +248,29 @@ class PatternTarget:
         """
         node_id = str(uuid.uuid4())
         dimension = self.collection.embedding.dimension
-        batch = models.Batch(ids=[node_id], vectors=[[1.0] * dimension], payloads=[{}])
+        dense = [1.0] * dimension
+        words = models.SparseVector(indices=[0], values=[1.0])
+        vector: models.VectorStruct = {"": dense, WORDS: words} if self.collection.words else dense
+        point = models.PointStruct(id=node_id, vector=vector, payload={})
         try:
-            await self._write("trying a harmless point", lambda: self._update(batch))
+            await self._write("trying a harmless point", lambda: self._update(point))
             await self._write("deleting points", lambda: self._delete(models.PointIdsList(points=[node_id])))
         except ConfigurationError:
             raise ConfigurationError(
                 f"{refusal} It refuses a harmless point too, so no pattern is at fault. Raise the collection's limits "
                 f"(strict mode), or see what its configuration has against points of {dimension} dimensions."
             ) from None
+
+
+def _vectors(pattern: Pattern, dense: Vectors) -> Any:
+    """All vectors of a point; a plain one would remove the words."""
+    words = pattern.words
+    return dense if words is None else {"": dense, WORDS: words}
+
+
+def _encoded(value: Any) -> bytes:
+    # Words are a dataclass whose fields have the names that Qdrant gives them.
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def request_parts(sizes: Sequence[int]) -> Iterator[slice]:

@@ -30,7 +30,7 @@ from tests.support.faulty_qdrant import QdrantServer
 from tests.support.two_sides import TwoSides, rows
 
 FORK = multiprocessing.get_context("fork")
-COUNTS = ("new", "changed", "payload_only", "deleted", "parked")
+COUNTS = ("new", "changed", "words_only", "payload_only", "deleted", "parked")
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +125,7 @@ def test_the_total_is_that_of_one_task(sides: TwoSides) -> None:
     assert {name: last.counts[name] for name in COUNTS} == {
         "new": 0,
         "changed": 0,
+        "words_only": 0,
         "payload_only": 0,
         "deleted": alone.counts["deleted"],
         "parked": 10,

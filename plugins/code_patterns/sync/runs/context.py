@@ -7,6 +7,7 @@ import time
 from code_patterns.embeddings.base import Embedder
 from code_patterns.errors import PatternsError
 from code_patterns.run_identity import RunIdentity
+from code_patterns.sync.carried import CarriedVectors
 from code_patterns.sync.change_detection import ChangeDetector
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import FIRST_ID, Watermark
@@ -69,12 +70,13 @@ class RunContext:
         self.pairing = pairing
         self.settings = settings
         self.qdrant = target.qdrant
-        self.detector = ChangeDetector(source, stored, target.collection.recipe)
+        self.detector = ChangeDetector(source, stored, target.collection)
         self.counts = Counts()
         self.waits = Waits()
+        carried = target.collection.carried_from
         self.pipeline = Pipeline(
             target,
-            DistinctEmbedder(embedder),
+            DistinctEmbedder(embedder, CarriedVectors(target.qdrant, carried).of if carried else None),
             record,
             self.before_write,
             PipelineSettings(

@@ -11,7 +11,7 @@ from code_patterns.sync.orphans import Points, refuse_lost_table, refuse_mass_de
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.proof_levels import HashLevel
 from code_patterns.sync.proof_session import ProofSession
-from code_patterns.sync.publication import publish, remember_points
+from code_patterns.sync.publication import publish, remember_proof
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.snapshot import Snapshot, Span
@@ -141,7 +141,7 @@ async def _conclude(run: RunContext, patterns: int, points: int) -> None:
         )
     else:
         await refuse_lost_tables(run)
-    run.collection = await remember_points(run.qdrant, run.collection, points)
+    run.collection = await remember_proof(run.qdrant, run.collection, points)
     await run.move_watermark()
     await _publish(run)
 

@@ -64,8 +64,7 @@ async def _heal(run: RunContext, found: Findings) -> None:
     refuse_mass_delete(points, found.rows, run.collection.description.points, run.settings)
     for flaw, count in counts.items():
         if flaw is not Flaw.FOREIGN:
-            mends = run.detector.mends(found.of(flaw).pages(LOOKUP_ROWS), present=flaw is not Flaw.MISSING)
-            await run.pipeline.run(mends, count)
+            await run.pipeline.run(run.detector.mends(found.of(flaw).pages(LOOKUP_ROWS), flaw), count)
     await delete_orphans(run, points)
 
 
