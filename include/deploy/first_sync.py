@@ -24,7 +24,18 @@ INCREMENTAL_SYNC = "pattern_sync_incremental"
 STARTED = "pattern_sync_started"
 """The Variable that says that the first start is over. Without it, the next start unpauses the DAGs again."""
 
-SHOWN = ("examined", "new", "changed", "words_only", "payload_only", "unchanged", "deleted", "parked", "seconds", "parity")
+SHOWN = (
+    "examined",
+    "new",
+    "changed",
+    "words_only",
+    "payload_only",
+    "unchanged",
+    "deleted",
+    "parked",
+    "seconds",
+    "parity",
+)
 PARSED_WITHIN_SECONDS = 300
 POLL_SECONDS = 3
 REPORT_EVERY_SECONDS = 60

@@ -139,7 +139,7 @@ class TwoSides:
         )
 
     def points(self, name: str | None = None) -> dict[Any, dict[str, Any]]:
-        """Payload by id of everything in the collection, with the vector under ``vector``, its words under ``words``."""
+        """Payload by id of everything in the collection, ``vector`` and ``words`` among it."""
 
         async def read(client: AsyncQdrantClient) -> dict[Any, dict[str, Any]]:
             found: dict[Any, dict[str, Any]] = {}
@@ -192,7 +192,14 @@ class TwoSides:
             assert point["words"], node_id
             assert point["words"].indices == words.indices.tolist()
             assert point["words"].values == pytest.approx(words.values.tolist())
-            assert {EMBEDDING_HASH, CONTENT_HASH, WORDS_HASH, SYNC_TIMESTAMP, "created_at", "pattern_type"} <= point.keys()
+            assert {
+                EMBEDDING_HASH,
+                CONTENT_HASH,
+                WORDS_HASH,
+                SYNC_TIMESTAMP,
+                "created_at",
+                "pattern_type",
+            } <= point.keys()
 
     def with_embedding(self, **changes: Any) -> "TwoSides":
         return replace(self, embedding=replace(self.embedding, **changes))

@@ -38,7 +38,7 @@ def curate(sides: TwoSides, ids: Iterable[uuid.UUID], payload: dict[str, Any] = 
 
 def keys_of_others(sides: TwoSides, name: str | None = None) -> dict[uuid.UUID, dict[str, Any]]:
     return {
-        node_id: {key: value for key, value in point.items() if key not in (*PAYLOAD_KEYS, "vector")}
+        node_id: {key: value for key, value in point.items() if key not in (*PAYLOAD_KEYS, "vector", "words")}
         for node_id, point in sides.points(name).items()
     }
 

@@ -1,12 +1,19 @@
 """What readers of the points rely on: their filters find what they found before."""
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
-from qdrant_client import AsyncQdrantClient, models
+from langchain_core.embeddings import Embeddings
+from langchain_qdrant import QdrantVectorStore as LangChainStore
+from llama_index.core.vector_stores.types import VectorStoreQuery
+from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
+from code_patterns.embeddings.hashing import hash_text
+from code_patterns.servers.qdrant import client_arguments
 from code_patterns.sync.publication import FILTERED_KEYS
 from tests.support.two_sides import TwoSides, rows
 
@@ -82,3 +89,76 @@ def test_a_collection_of_ones_own_gets_no_index(sides: TwoSides) -> None:
     sides.sync("full")
     info = sides.with_client(lambda client: client.get_collection(sides.collection))
     assert not info.payload_schema
+
+
+Hits = Sequence[tuple[str, float]]
+"""Ids and scores, best first."""
+QUESTION = "def parse(path, encoding): return open(path).read()"
+
+
+class Hashed(Embeddings):
+    """What the sync embeds with, as LangChain asks for it."""
+
+    def embed_query(self, text: str) -> list[float]:
+        return list(map(float, hash_text(text, 64)))
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [self.embed_query(text) for text in texts]
+
+
+def by_client(client: QdrantClient, name: str) -> Hits:
+    answer = client.query_points(name, query=Hashed().embed_query(QUESTION), limit=8)
+    return [(str(point.id), point.score) for point in answer.points]
+
+
+def by_langchain(client: QdrantClient, name: str) -> Hits:
+    store = LangChainStore(client, name, Hashed(), content_payload_key="text")
+    scored = store.similarity_search_with_score(QUESTION, k=8)
+    diverse = store.max_marginal_relevance_search(QUESTION, k=3)
+    assert all(document.page_content.startswith("File: ") for document, _ in scored)
+    return [
+        *((document.metadata["_id"], score) for document, score in scored),
+        *((document.metadata["_id"], 0.0) for document in diverse),
+    ]
+
+
+def by_llama_index(client: QdrantClient, name: str) -> Hits:
+    store = LlamaIndexStore(name, client=client, text_key="text")
+    query = VectorStoreQuery(query_embedding=Hashed().embed_query(QUESTION), similarity_top_k=8)
+    found = store.query(query)
+    assert found.nodes
+    assert all(node.get_content().startswith("File: ") for node in found.nodes)
+    return list(zip(found.ids or [], found.similarities or [], strict=True))
+
+
+@pytest.mark.parametrize("read", [by_client, by_langchain, by_llama_index])
+def test_readers_of_the_plain_vector_find_what_they_found_before(
+    sides: TwoSides, read: Callable[[QdrantClient, str], Hits]
+) -> None:
+    """They find the same in a collection with words as in one that has only the plain vector."""
+    sides.insert(rows(30))
+    sides.sync("full")
+    before = f"{sides.collection}_before"
+    points = sides.points()
+    if sides.qdrant.path:
+        client = QdrantClient(path=sides.qdrant.path)
+    else:
+        client = QdrantClient(**client_arguments(sides.qdrant))
+    try:
+        vectors = models.VectorParams(size=64, distance=models.Distance.COSINE)
+        client.create_collection(before, vectors_config=vectors)
+        structs = [
+            models.PointStruct(
+                id=str(node_id),
+                vector=point["vector"],
+                payload={key: value for key, value in point.items() if key not in ("vector", "words")},
+            )
+            for node_id, point in points.items()
+        ]
+        client.upsert(before, structs, wait=True)
+        expected, found = read(client, before), read(client, sides.collection)
+    finally:
+        client.close()
+    assert len(expected) >= 8
+    assert [node_id for node_id, _ in found] == [node_id for node_id, _ in expected]
+    assert [score for _, score in found] == pytest.approx([score for _, score in expected], abs=1e-5)
