@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import httpx
@@ -24,13 +24,16 @@ from benchmarks.clock import measured
 from benchmarks.workload import AT_ONCE, BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Workload
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
+from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.tls import tls_context
+from code_patterns.sync.collection import Collection
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern, pattern_of
-from code_patterns.sync.runs import sync
+from code_patterns.sync.resolution import resolve
+from code_patterns.sync.runs import opening, sync
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import SyncSettings
@@ -75,6 +78,19 @@ def run_sync(workload: Workload, mode: str, api: str, dimension: str = str(DIMEN
     with measured() as details:
         result = asyncio.run(synced(workload, mode, api, int(dimension)))
         details.update(asdict(result)["counts"], parity=result.parity)
+
+
+def run_sync_without_words(workload: Workload, mode: str, api: str) -> None:
+    """Run the sync as before there were words: into a collection that can have none.
+
+    See :func:`run_sync`.
+    """
+
+    async def wordless(*arguments: Any, **named: Any) -> Collection:
+        return replace(await resolve(*arguments, **named), words=False)
+
+    opening.resolve = wordless  # type: ignore[attr-defined]
+    run_sync(workload, mode, api)
 
 
 def verify(workload: Workload, dimension: str) -> None:
@@ -140,15 +156,14 @@ def upload_limit(workload: Workload, form: str) -> None:
     points = [
         models.PointStruct(
             id=str(pattern.id),
-            vector=hash_text(pattern.text, DIMENSION).tolist(),
+            vector={"": hash_text(pattern.text, DIMENSION).tolist(), WORDS: _sparse(pattern)},
             payload=pattern.payload | {SYNC_TIMESTAMP: "2026-01-01T00:00:00+00:00"},
         )
         for pattern in patterns(workload)
     ]
-    vectors = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
     if form == "client":
         with measured(), closing(blocking_client(workload)) as client:
-            client.create_collection(workload.collection, vectors_config=vectors)
+            _create(client, workload)
             client.upload_points(workload.collection, points, batch_size=BATCH, wait=True)
         return
     bodies = [
@@ -170,8 +185,21 @@ def upload_limit(workload: Workload, form: str) -> None:
 
     with measured():
         with closing(blocking_client(workload)) as client:
-            client.create_collection(workload.collection, vectors_config=vectors)
+            _create(client, workload)
         asyncio.run(send_all())
+
+
+def _sparse(pattern: Pattern) -> models.SparseVector:
+    assert pattern.words  # noqa: S101 - patterns() makes them with words
+    return models.SparseVector(indices=pattern.words.indices.tolist(), values=pattern.words.values.tolist())
+
+
+def _create(client: QdrantClient, workload: Workload) -> None:
+    client.create_collection(
+        workload.collection,
+        vectors_config=models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE),
+        sparse_vectors_config={WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+    )
 
 
 def one_request_each(workload: Workload) -> None:
@@ -252,6 +280,7 @@ def patterns(workload: Workload) -> list[Pattern]:
 
 JOBS = {
     "sync": run_sync,
+    "sync-without-words": run_sync_without_words,
     "verify": verify,
     "embedding-limit": embedding_limit,
     "upload-limit": upload_limit,

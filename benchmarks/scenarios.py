@@ -88,6 +88,10 @@ def first_syncs(servers: Servers, size: Size, seen: Measurements) -> None:
                 seen.add("upload", round_, measure(own, "upload-limit", "client"))
             with servers.collection(workload) as own:
                 seen.add("sync hashing", round_, measure(own, "sync", "full", "hashing"))
+            for api in ("ollama", "hashing"):
+                with servers.collection(workload) as own:
+                    job = measure(own, "sync-without-words", "full", api)
+                    seen.add(f"sync {api} without words", round_, job)
             if servers.qdrant_url:
                 with servers.collection(workload) as own:
                     seen.add("upload bodies", round_, measure(own, "upload-limit", "bodies"))

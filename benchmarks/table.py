@@ -55,6 +55,7 @@ def peak(measurement: Measurement) -> float:
 def rows(seen: Measurements, size: Size) -> Iterator[Row]:
     """All lines, in the order of the table."""
     yield from _against_limits(seen, size)
+    yield from _words(seen, size)
     yield from _against_peers(seen, size)
     yield from _growth(seen, size)
     profile = seen.details("hashing")["profile"]
@@ -73,6 +74,12 @@ def _against_limits(seen: Measurements, size: Size) -> Iterator[Row]:
     yield _ratio(seen, size, name, "upload", "sync hashing", "≥ 0.8")
     name = "the same, beside finished request bodies, four on their way"
     yield _ratio(seen, size, name, "upload bodies", "sync hashing", "")
+
+
+def _words(seen: Measurements, size: Size) -> Iterator[Row]:
+    name = "first sync with words, beside the same without"
+    yield _ratio(seen, size, name, "sync ollama without words", "sync", "≥ 0.9")
+    yield _ratio(seen, size, f"{name}, hashing embedder", "sync hashing without words", "sync hashing", "")
 
 
 def _against_peers(seen: Measurements, size: Size) -> Iterator[Row]:

@@ -26,6 +26,7 @@ def qdrant(tmp_path: Path) -> QdrantConfig:
         conn_id="patterns_qdrant",
         url=url,
         api_key=os.environ.get("PATTERNS_TEST_QDRANT_API_KEY"),
+        grpc_port=int(os.environ.get("PATTERNS_TEST_QDRANT_GRPC_PORT") or 6334),
         path="" if url else str(tmp_path / "qdrant"),
     )
 

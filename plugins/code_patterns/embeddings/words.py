@@ -94,11 +94,15 @@ def words_of(texts: Iterable[str], name: str | None = None) -> Words:
     :param name: the pattern's name, which counts more
     """
     raw = "\n".join((*([name] * NAME_WEIGHT if name else ()), *texts)).encode("utf-8", "replace")
-    terms = np.frombuffer(b"".join(map(_terms, _WORD.findall(raw))) or _NO_WORD, np.dtype("<u4"))
-    indices, counts = np.unique(terms, return_counts=True)
+    terms = np.sort(np.frombuffer(b"".join(map(_terms, _WORD.findall(raw))) or _NO_WORD, np.dtype("<u4")))
+    # What numpy.unique does, in half the time for so few terms.
+    differs = np.ones(len(terms) + 1, np.bool_)
+    np.not_equal(terms[1:], terms[:-1], out=differs[1:-1])
+    bounds = np.flatnonzero(differs)
+    counts = np.diff(bounds)
     rarity = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * len(terms) / AVERAGE_TERMS)
     values = counts * (SATURATION + 1) / (counts + rarity)
-    return Words(indices.astype(np.uint32), values.astype(np.float32))
+    return Words(terms[bounds[:-1]].astype(np.uint32), values.astype(np.float32))
 
 
 def words_of_question(text: str) -> Words:

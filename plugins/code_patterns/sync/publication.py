@@ -185,7 +185,10 @@ async def _create(qdrant: Qdrant, collection: Collection, description: Descripti
     async def create() -> None:
         try:
             await qdrant.client.create_collection(
-                physical, vectors_config=vectors, sparse_vectors_config=words, metadata=_metadata(description)
+                physical,
+                vectors_config=vectors,
+                sparse_vectors_config=words if collection.words else None,
+                metadata=_metadata(description),
             )
         except UnexpectedResponse as error:
             # An earlier attempt may have created it, although its answer was lost.
