@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from code_patterns.embeddings.words import WORDS_RECIPE
 from code_patterns.sync.checkpoint import Checkpoint
 from code_patterns.sync.collection import Collection, Description, StoredCollection
 from code_patterns.sync.diff import Watermark
@@ -24,8 +25,15 @@ GOOD = Judgement(MARK, agreed=True)
 
 
 def collection(owner: DatabaseIdentity | None = OURS, progress: str | None = "3-a") -> Collection:
-    description = Description(identity="c", database=owner, progress=progress)
+    description = Description(identity="c", database=owner, progress=progress, words=WORDS_RECIPE)
     return Collection("name", "name", HASHING, StoredCollection("name", None, description))
+
+
+def with_words(recipe: str | None, *, words: bool = True) -> Collection:
+    whole = collection()
+    assert whole.stored
+    described = replace(whole.stored, description=replace(whole.description, words=recipe))
+    return replace(whole, stored=described, words=words)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +42,9 @@ def collection(owner: DatabaseIdentity | None = OURS, progress: str | None = "3-
         pytest.param(collection(), KNOWN, GOOD, id="both hold the token"),
         pytest.param(collection(), replace(KNOWN, progress="2-z", pending="3-a"), GOOD, id="it has arrived unnoted"),
         pytest.param(collection(), replace(KNOWN, pending="4-b"), GOOD, id="it was announced only"),
+        pytest.param(with_words("other"), KNOWN, "words of its points", id="words of another recipe"),
+        pytest.param(with_words(None), KNOWN, "words of its points", id="no words yet"),
+        pytest.param(with_words(None, words=False), KNOWN, GOOD, id="no words ever"),
         pytest.param(collection(owner=None), KNOWN, GOOD, id="described without an owner"),
         pytest.param(collection(progress=None), None, "never synced", id="neither has one"),
         pytest.param(collection(), None, "knows of no sync", id="the database has none"),

@@ -17,6 +17,7 @@ from code_patterns.sync.pattern import (
     MAX_DEPTH,
     PAYLOAD_KEYS,
     SYNC_TIMESTAMP,
+    WORDS_HASH,
     SourceRow,
     UnreadableRowError,
     document_text,
@@ -61,6 +62,7 @@ def test_payload_has_every_key_that_readers_rely_on() -> None:
         "created_at": "2026-01-02T03:04:05+00:00",
         EMBEDDING_HASH: pattern.embedding_hash,
         CONTENT_HASH: pattern.content_hash,
+        WORDS_HASH: pattern.words_hash,
     }
 
 
@@ -119,21 +121,29 @@ def test_any_json_gives_a_storable_payload_or_a_reason(data: Any, metadata: Any,
 
 
 @pytest.mark.parametrize(
-    ("changes", "embedding", "content"),
+    ("changes", "embedding", "content", "words"),
     [
-        ({"pattern_data": '{"code": "x = 2"}'}, True, False),
-        ({"language": "go"}, True, True),
-        ({"metadata": '{"a": 2}'}, False, True),
-        ({"pattern_version": "2"}, False, True),
-        ({"sync_xid": 8}, False, False),
-        ({"metadata": '{ "a" : 1 }'}, False, False),
-        ({"pattern_data": '{"other": 1, "code": "x = 1"}'}, False, False),
+        ({"pattern_data": '{"code": "x = 2"}'}, True, False, True),
+        ({"language": "go"}, True, True, False),
+        ({"pattern_name": "other"}, False, True, True),
+        ({"file_path": "other.py"}, True, True, True),
+        ({"metadata": '{"a": 2}'}, False, True, False),
+        ({"metadata": '{"a": 1, "description": "d"}'}, False, True, True),
+        ({"pattern_data": '{"code": "x = 1", "description": "d"}'}, False, False, True),
+        ({"pattern_data": '{"code": "x = 1", "description": 7}', "metadata": '{"a": 1}'}, False, False, False),
+        ({"pattern_version": "2"}, False, True, False),
+        ({"sync_xid": 8}, False, False, False),
+        ({"metadata": '{ "a" : 1 }'}, False, False, False),
+        ({"pattern_data": '{"other": 1, "code": "x = 1"}'}, False, False, False),
     ],
 )
-def test_hashes_change_with_what_they_cover(changes: dict[str, Any], embedding: bool, content: bool) -> None:
+def test_hashes_change_with_what_they_cover(
+    changes: dict[str, Any], embedding: bool, content: bool, words: bool
+) -> None:
     before, after = pattern_of(row(), RECIPE), pattern_of(row(**changes), RECIPE)
     assert (before.embedding_hash != after.embedding_hash) is embedding
     assert (before.content_hash != after.content_hash) is content
+    assert (before.words_hash != after.words_hash) is words
 
 
 @pytest.mark.parametrize("change", [{"model": "n"}, {"dimension": 5}, {"document_prefix": "p"}, {"max_characters": 9}])
