@@ -56,6 +56,8 @@ def judge(
     if checkpoint.unfinished_in not in (None, horizon.incarnation):
         reason = "a run did not come to its end, and the database was restored or its server started again since"
         return Judgement(reason=reason, surprising=True)
+    if collection.words and collection.stored and not collection.stored.words:
+        return Judgement(reason="its points have no words to search by", agreed=True)
     if collection.words and collection.description.words != WORDS_RECIPE:
         return Judgement(reason="the words of its points are of another recipe than this version's", agreed=True)
     return Judgement(checkpoint.watermark, agreed=True)

@@ -268,6 +268,13 @@ def test_a_collection_that_exists_gets_words_in_place(sides: TwoSides, server: E
     assert sides.sync("verify").parity == "proven"
     assert sides.sync().kind == "incremental"
 
+    # Whoever removes the sparse vector gets it back within the hour.
+    sides.with_client(lambda client: client.delete_vector_name(physical, WORDS))
+    with pytest.raises(ConfigurationError, match=r"have no words.*Run pattern_sync_full"):
+        sides.sync("verify")
+    assert (sides.sync().counts["words_only"], server.requests) == (40, 6)
+    sides.assert_equal_sides()
+
 
 def test_a_server_that_adds_no_vector_gets_a_successor_with_the_same_vectors(
     served: TwoSides, server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from qdrant_client import QdrantClient, models
 
+from code_patterns.embeddings.words import WORDS, words_of
 from code_patterns.sync.collection import METADATA_KEY
 from tests.support.faulty_embeddings import EmbeddingServer
 
@@ -21,6 +22,7 @@ class Snapshot:
 
     physical: str
     vectors: Any
+    sparse: Any
     description: Any
     points: Stored
 
@@ -69,11 +71,13 @@ class Points:
         physical = self.physical
         assert physical is not None
         config = self.client.get_collection(physical).config
-        return Snapshot(physical, config.params.vectors, config.metadata, self.stored(physical))
+        return Snapshot(
+            physical, config.params.vectors, config.params.sparse_vectors, config.metadata, self.stored(physical)
+        )
 
     def make(self, snapshot: Snapshot) -> None:
         """Make a collection and its alias as they were."""
-        self._create(snapshot.physical, snapshot.vectors, snapshot.description)
+        self._create(snapshot.physical, snapshot.vectors, snapshot.description, snapshot.sparse)
         self._put(snapshot.physical, snapshot.points)
         self._name(snapshot.physical)
 
@@ -96,7 +100,7 @@ class Points:
         if physical := self.physical:
             config = self.client.get_collection(physical).config
             other = f"{self.alias}_{uuid4().hex[:6]}"
-            self._create(other, config.params.vectors, config.metadata)
+            self._create(other, config.params.vectors, config.metadata, config.params.sparse_vectors)
             self._name(other)
 
     def lead_astray(self, how: str) -> str:
@@ -117,8 +121,8 @@ class Points:
             if item.name.startswith(self.alias):
                 self.client.delete_collection(item.name)
 
-    def _create(self, name: str, vectors: Any, description: Any) -> None:
-        self.client.create_collection(name, vectors_config=vectors, metadata=description)
+    def _create(self, name: str, vectors: Any, description: Any, sparse: Any = None) -> None:
+        self.client.create_collection(name, vectors_config=vectors, sparse_vectors_config=sparse, metadata=description)
 
     def _put(self, name: str, points: Stored) -> None:
         if points:
@@ -136,7 +140,11 @@ class Points:
 
 
 def _said(payload: Any, vector: Any, embeddings: EmbeddingServer) -> tuple[Any, ...] | None:
-    """What a point says; ``None`` when its vector, its text or the form of its time is wrong."""
+    """What a point says; ``None`` when a vector, its text or the form of its time is wrong."""
+    words = words_of((payload["file_path"], "", payload["code"]), payload["pattern_name"])
+    if not isinstance(vector, dict) or vector[WORDS].indices != words.indices.tolist():
+        return None
+    vector = vector[""]
     expected = embeddings.vector(payload["text"])
     if max(abs(one - other) for one, other in zip(vector, expected, strict=True)) > 1e-5:
         return None

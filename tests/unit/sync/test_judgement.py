@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from qdrant_client import models
 
 from code_patterns.embeddings.words import WORDS_RECIPE
 from code_patterns.sync.checkpoint import Checkpoint
@@ -26,14 +27,15 @@ GOOD = Judgement(MARK, agreed=True)
 
 def collection(owner: DatabaseIdentity | None = OURS, progress: str | None = "3-a") -> Collection:
     description = Description(identity="c", database=owner, progress=progress, words=WORDS_RECIPE)
-    return Collection("name", "name", HASHING, StoredCollection("name", None, description))
+    words = models.SparseVectorParams(modifier=models.Modifier.IDF)
+    return Collection("name", "name", HASHING, StoredCollection("name", None, description, sparse=words))
 
 
-def with_words(recipe: str | None, *, words: bool = True) -> Collection:
+def with_words(recipe: str | None, *, words: bool = True, there: bool = True) -> Collection:
     whole = collection()
     assert whole.stored
-    described = replace(whole.stored, description=replace(whole.description, words=recipe))
-    return replace(whole, stored=described, words=words)
+    stored = replace(whole.stored, description=replace(whole.description, words=recipe))
+    return replace(whole, stored=stored if there else replace(stored, sparse=None), words=words)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,8 @@ def with_words(recipe: str | None, *, words: bool = True) -> Collection:
         pytest.param(collection(), replace(KNOWN, pending="4-b"), GOOD, id="it was announced only"),
         pytest.param(with_words("other"), KNOWN, "words of its points", id="words of another recipe"),
         pytest.param(with_words(None), KNOWN, "words of its points", id="no words yet"),
-        pytest.param(with_words(None, words=False), KNOWN, GOOD, id="no words ever"),
+        pytest.param(with_words(WORDS_RECIPE, there=False), KNOWN, "have no words", id="the words were removed"),
+        pytest.param(with_words(None, words=False, there=False), KNOWN, GOOD, id="no words ever"),
         pytest.param(collection(owner=None), KNOWN, GOOD, id="described without an owner"),
         pytest.param(collection(progress=None), None, "never synced", id="neither has one"),
         pytest.param(collection(), None, "knows of no sync", id="the database has none"),
