@@ -173,6 +173,8 @@ class Local:
                     raise ValueError(f"not found: {parts}")
                 config = models.SparseVectorNameConfig.model_validate(sent)
                 return _plain(self._client.create_vector_name(name, vector, config))
+            case "DELETE", ["collections", name, "vectors", vector]:
+                return _plain(self._client.delete_vector_name(name, vector))
             case "PUT", ["collections", name, "index"]:
                 # The local mode has no indexes; it answers as a server does.
                 self._client.get_collection(name)

@@ -10,6 +10,7 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import recipe_of
 
@@ -188,3 +189,21 @@ def stored_of(physical: str, info: models.CollectionInfo) -> StoredCollection:
         frozenset(info.payload_schema),
         (info.config.params.sparse_vectors or {}).get(WORDS),
     )
+
+
+def assert_same(qdrant: Qdrant, collection: Collection, stored: StoredCollection) -> None:
+    """Check that a collection is still the one that was found when the run started.
+
+    :param stored: the collection of that name as it is now
+    :raises CollectionLostError: it is another one, or has lost its sparse vector
+    """
+    if stored.description.identity != collection.identity:
+        raise CollectionLostError(
+            f"While this run wrote '{stored.physical}' in Qdrant at {qdrant.config.address}, something else replaced "
+            "that collection by another one of the same name. The next run compares everything."
+        )
+    if collection.stored and collection.stored.words and not stored.words:
+        raise CollectionLostError(
+            f"While this run wrote '{stored.physical}' in Qdrant at {qdrant.config.address}, something else removed "
+            f"its sparse vector '{WORDS}'. The next run adds it and compares everything."
+        )

@@ -11,7 +11,14 @@ from code_patterns.embeddings.words import WORDS, WORDS_RECIPE
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import LEAST_VERSION_TEXT, Qdrant
 from code_patterns.servers.qdrant_errors import CollectionLostError
-from code_patterns.sync.collection import METADATA_KEY, Collection, Description, StoredCollection, read_stored
+from code_patterns.sync.collection import (
+    METADATA_KEY,
+    Collection,
+    Description,
+    StoredCollection,
+    assert_same,
+    read_stored,
+)
 from code_patterns.sync.identity import DatabaseIdentity
 
 log = logging.getLogger(__name__)
@@ -45,7 +52,7 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
                 f"Qdrant at {qdrant.config.address} does not keep what is said about a collection (its metadata). "
                 f"Upgrade it to {LEAST_VERSION_TEXT} or newer."
             )
-        _assert_same(qdrant, collection, stored)
+        assert_same(qdrant, collection, stored)
         collection = replace(collection, stored=stored)
     collection = await _with_words(qdrant, collection)
     await _index(qdrant, collection)
@@ -57,7 +64,7 @@ async def note_progress(qdrant: Qdrant, collection: Collection, database: Databa
 
     :raises CollectionLostError: it was deleted or replaced
     """
-    _assert_same(qdrant, collection, await read_stored(qdrant, collection.physical))
+    assert_same(qdrant, collection, await read_stored(qdrant, collection.physical))
     description = replace(collection.description, database=database, progress=token, unused_since=None)
     return await _redescribed(qdrant, collection, description)
 
@@ -138,7 +145,7 @@ async def confirm(qdrant: Qdrant, collection: Collection) -> None:
             f"While this run wrote '{physical}' in Qdrant at {qdrant.config.address}, something else made "
             f"'{collection.name}' name '{named}'. The next run syncs what the name leads to then."
         )
-    _assert_same(qdrant, collection, stored)
+    assert_same(qdrant, collection, stored)
 
 
 class UnnamedError(ConfigurationError):
@@ -166,15 +173,6 @@ async def refuse_unnamed(qdrant: Qdrant, collection: Collection) -> None:
         return
     if collection.name not in await read_aliases(qdrant):
         raise UnnamedError(qdrant.config.address, collection)
-
-
-def _assert_same(qdrant: Qdrant, collection: Collection, stored: StoredCollection) -> None:
-    """Check that the collection is still the one that was found when the run started."""
-    if stored.description.identity != collection.identity:
-        raise CollectionLostError(
-            f"While this run wrote '{stored.physical}' in Qdrant at {qdrant.config.address}, something else replaced "
-            "that collection by another one of the same name. The next run compares everything."
-        )
 
 
 async def _create(qdrant: Qdrant, collection: Collection, description: Description) -> None:

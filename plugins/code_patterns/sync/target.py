@@ -14,7 +14,7 @@ from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import RefusedRequestError
-from code_patterns.sync.collection import Collection
+from code_patterns.sync.collection import Collection, assert_same, read_stored
 from code_patterns.sync.diff import FIRST_ID, PointId
 from code_patterns.sync.identity import Witness
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, TRUNCATED, Pattern
@@ -245,6 +245,7 @@ class PatternTarget:
 
         :param refusal: how the real write was refused
         :raises ConfigurationError: the collection refuses every point
+        :raises CollectionLostError: it is no longer the one that the run found
         """
         node_id = str(uuid.uuid4())
         dimension = self.collection.embedding.dimension
@@ -256,6 +257,8 @@ class PatternTarget:
             await self._write("trying a harmless point", lambda: self._update(point))
             await self._write("deleting points", lambda: self._delete(models.PointIdsList(points=[node_id])))
         except ConfigurationError:
+            # Points do not fit a collection that was exchanged meanwhile; the next try finds out what it leads to.
+            assert_same(self.qdrant, self.collection, await read_stored(self.qdrant, self.collection.physical))
             raise ConfigurationError(
                 f"{refusal} It refuses a harmless point too, so no pattern is at fault. Raise the collection's limits "
                 f"(strict mode), or see what its configuration has against points of {dimension} dimensions."

@@ -668,7 +668,7 @@ def test_named_sparse_vectors_beside_the_dense_one_are_fine(sides: TwoSides) -> 
     dense = models.VectorParams(size=64, distance=models.Distance.COSINE, datatype=models.Datatype.FLOAT32)
     sides.with_client(
         lambda client: client.create_collection(
-            sides.collection, vectors_config=dense, sparse_vectors_config={"words": models.SparseVectorParams()}
+            sides.collection, vectors_config=dense, sparse_vectors_config={"spikes": models.SparseVectorParams()}
         )
     )
     sides.insert(rows(5))

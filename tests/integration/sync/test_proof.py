@@ -78,7 +78,7 @@ def test_a_sync_that_finds_nothing_to_do_is_looked_at_too(sides: TwoSides, monke
         sides, "UPDATE pattern_lineage_nodes SET metadata = '{\"x\": 1}' WHERE id = %s", [patterns[5]["id"]]
     )
     monkeypatch.setattr(
-        "code_patterns.sync.change_detection.decide", lambda node_id, *_: Change(node_id, Action.UNCHANGED)
+        "code_patterns.sync.change_detection.decide", lambda node_id, *_, **__: Change(node_id, Action.UNCHANGED)
     )
     with pytest.raises(ParityError, match=f"1 patterns still differ .*{patterns[5]['id']}"):
         sides.sync("full")

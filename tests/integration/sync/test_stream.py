@@ -43,7 +43,7 @@ def test_changes_are_found_as_they_come_and_counted_at_the_end(served: TwoSides)
         eventually(lambda: not holds(served, first))
         served.insert([third])
         result = up.join()
-    done = {"examined": 4, "new": 2, "payload_only": 1, "deleted": 1, "embedded_texts": 2}
+    done = {"examined": 4, "new": 2, "words_only": 1, "deleted": 1, "embedded_texts": 2}
     assert {name: count for name, count in result.counts.items() if count} == done
     assert result.latency_p50 is not None
     assert result.latency_p99 is not None
@@ -51,7 +51,7 @@ def test_changes_are_found_as_they_come_and_counted_at_the_end(served: TwoSides)
     assert result.ended == "nothing has changed for 2 s"
     assert not result.comparison_needed
     assert result.lag_seconds == 0
-    assert result.summary().startswith("2 new, 1 with a new payload only, 1 deleted; lag 0 s; found after ")
+    assert result.summary().startswith("2 new, 1 with new words only, 1 deleted; lag 0 s; found after ")
     assert history(served) == [("succeeded", 2, 0, 1, True, None)]
     served.assert_equal_sides()
     # The hourly run finds nothing to do.

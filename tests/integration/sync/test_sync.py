@@ -492,14 +492,14 @@ def test_after_a_broken_parity_the_hourly_run_compares_everything(
     sides.sync("full")
     [(victim,)] = sides.execute("SELECT min(id::text)::uuid FROM pattern_lineage_nodes")
     sides.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another' WHERE id <> %s", [victim])
-    original = PatternTarget.set_payloads
+    original = PatternTarget.set_words
 
     async def set_and_disturb(self: PatternTarget, patterns: list[Any]) -> None:
         await original(self, patterns)
         await self._client.delete(self.collection.physical, points_selector=[str(victim)], wait=True)
 
     with monkeypatch.context() as disturbed:
-        disturbed.setattr(PatternTarget, "set_payloads", set_and_disturb)
+        disturbed.setattr(PatternTarget, "set_words", set_and_disturb)
         with pytest.raises(ParityError, match=f"1 patterns still differ .*{victim}"):
             sides.sync("full")
     result = sides.sync()
@@ -543,7 +543,7 @@ def test_open_transaction_holds_its_rows_back_and_loses_none(sides: TwoSides) ->
         assert sides.sync(settled=False).counts["examined"] == 0
         slow.commit()
     result = sides.sync()
-    assert (result.counts["new"], result.counts["payload_only"] + result.counts["changed"]) == (3, 1)
+    assert (result.counts["new"], result.counts["words_only"]) == (3, 1)
     sides.assert_equal_sides()
 
 

@@ -12,14 +12,14 @@ from qdrant_client import AsyncQdrantClient, models
 from code_patterns.embeddings import words
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.words import WORDS, words_of_question
-from code_patterns.errors import ConfigurationError
+from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.sync import judgement, pattern, publication
 from code_patterns.sync.collection import METADATA_KEY
 from code_patterns.sync.diff import ALL_IDS
 from code_patterns.sync.pattern import EMBEDDING_HASH, TRUNCATED, WORDS_HASH
 from tests.support import faulty_embeddings
 from tests.support.faulty_embeddings import EmbeddingServer
-from tests.support.faulty_qdrant import STRICT, QdrantServer
+from tests.support.faulty_qdrant import STRICT, Operation, QdrantServer
 from tests.support.two_sides import TwoSides, rows
 
 
@@ -350,3 +350,27 @@ def test_words_of_another_kind_are_refused(sides: TwoSides) -> None:
     sides.insert(rows(2))
     with pytest.raises(ConfigurationError, match="a sparse vector 'words' without the modifier IDF"):
         sides.sync("full")
+
+
+def test_a_sparse_vector_removed_in_mid_run_blames_no_pattern(served: TwoSides, qdrant_server: QdrantServer) -> None:
+    sides = replace(served, qdrant=replace(served.qdrant, url=qdrant_server.url, path=""))
+    new = rows(12)
+    sides.insert(new)
+    sides.sync("full")
+    for row in new[:6]:
+        code(sides, row, "zebra()")
+
+    async def remove(client: AsyncQdrantClient) -> None:
+        await client.delete_vector_name(sides.collection, WORDS)
+
+    def hook(operation: Operation, _: int) -> None:
+        if operation == "payload":
+            qdrant_server.before = None
+            sides.with_client(remove)
+
+    qdrant_server.before = hook
+    with pytest.raises(OutageError, match="removed its sparse vector 'words'"):
+        sides.sync()
+    result = sides.sync()
+    assert (result.kind, result.counts["parked"], result.counts["embedded_texts"]) == ("full", 0, 1)
+    sides.assert_equal_sides()
