@@ -86,8 +86,8 @@ class Pattern:
     payload: dict[str, Any]
     embedding_hash: str
     content_hash: str
-    words_hash: str | None
-    description: str
+    words_hash: str | None = None
+    description: str = ""
 
     @property
     def words(self) -> Words | None:
