@@ -106,6 +106,14 @@ def _day(value: Any) -> date:
     raise own_rule("a day such as 2026-03-01")
 
 
+def moment_or_day(value: Any) -> datetime | date:
+    """Read a time with its zone, or a day; for a validator."""
+    for read in (_moment, _day):
+        with suppress(PydanticCustomError):
+            return read(value)
+    raise own_rule("a day such as 2026-03-01, or a time with its zone, such as 2026-03-01T14:00:00Z")
+
+
 # Airflow checks the format "date-time" only where another package is installed. It always checks a pattern.
 Moment = Annotated[datetime, BeforeValidator(_moment), Field(json_schema_extra={"pattern": _MOMENT})]
 """A time with its zone. Without one, person, worker and database could each mean another moment."""
@@ -137,6 +145,8 @@ def _words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return f"one of {', '.join(str(value) for value in schema['enum'] if value != '')}"
     noun = _NOUNS.get(schema.get("type", ""), "of another form")
+    if "maxLength" in schema:
+        return f"{noun} of at most {schema['maxLength']:,} characters"
     least, most, above = schema.get("minimum"), schema.get("maximum"), schema.get("exclusiveMinimum")
     if above is not None:
         return f"{noun} above {above}" + (f" and up to {most}" if most is not None else "")

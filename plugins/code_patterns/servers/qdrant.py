@@ -38,6 +38,10 @@ EMBEDDED_POLL_SECONDS = 0.05
 Result = TypeVar("Result")
 
 
+class BusyStorageError(OutageError):
+    """Another process has the embedded storage open."""
+
+
 def client_arguments(config: QdrantConfig) -> dict[str, Any]:
     """Return the arguments of a client, blocking or not, for exactly the configured address.
 
@@ -70,7 +74,7 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
 
     :param config: the server or storage
     :param wait_seconds: how long to wait for the embedded storage
-    :raises OutageError: the embedded storage stayed in use for longer than that
+    :raises BusyStorageError: another process had the embedded storage open for longer than that
     """
     if not config.path:
         return AsyncQdrantClient(**client_arguments(config))
@@ -90,7 +94,7 @@ async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WA
                 "Check the extra 'path' and its permissions."
             ) from None
         if time.monotonic() >= deadline:
-            raise OutageError(
+            raise BusyStorageError(
                 f"The embedded Qdrant storage of {config.address} was in use by another process for "
                 f"{wait_seconds:.0f} seconds. Stop that process, or use a Qdrant server, which serves many."
             )

@@ -1,0 +1,51 @@
+"""The filters of a query: what Qdrant checks, and what is checked again here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from qdrant_client import models
+
+from code_patterns.search.query import SearchQuery
+
+PROJECT = "metadata.project_id"
+"""Where a payload names its project."""
+FILE_PATH = "file_path"
+_EXACT = {"language": "language", "pattern_type": "pattern_type", "project": PROJECT}
+
+
+def filter_of(query: SearchQuery, *, paths_as_text: bool) -> models.Filter | None:
+    """Make the filter that Qdrant applies; ``None`` if there is nothing to check.
+
+    Qdrant cannot compare beginnings. It checks that a path has all whole folder names of the prefix;
+    :func:`allows` checks the rest.
+
+    :param paths_as_text: whether somebody made a full-text index of the paths: then it decides what a word is, and
+        could leave out paths that begin so
+    """
+    must: list[models.Condition] = [
+        models.FieldCondition(key=key, match=models.MatchValue(value=value))
+        for field, key in _EXACT.items()
+        if (value := getattr(query, field)) is not None
+    ]
+    if query.created_since:
+        must.append(models.FieldCondition(key="created_at", range=models.DatetimeRange(gte=query.created_since)))
+    if query.path_prefix and not paths_as_text:
+        *folders, _ = query.path_prefix.split("/")
+        must += [
+            models.FieldCondition(key=FILE_PATH, match=models.MatchText(text=folder))
+            for folder in folders
+            # A name that has no word matches nothing.
+            if any(letter.isascii() and letter.isalnum() for letter in folder)
+        ]
+    return models.Filter(must=must) if must else None
+
+
+def allows(query: SearchQuery, payload: Mapping[str, Any] | None) -> bool:
+    """Whether a point passes what Qdrant cannot check.
+
+    :param payload: at least the file path, if the query has a prefix
+    """
+    if not query.path_prefix:
+        return True
+    path = (payload or {}).get(FILE_PATH)
+    return isinstance(path, str) and path.startswith(query.path_prefix)

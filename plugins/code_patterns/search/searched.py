@@ -1,0 +1,96 @@
+"""What a search must know of the collection."""
+
+from dataclasses import dataclass
+
+from qdrant_client import models
+
+from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.errors import ConfigurationError
+from code_patterns.search.filters import FILE_PATH
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.collection import stored_of
+from code_patterns.sync.pattern import embedding_of
+
+WORDS_VECTOR = "words"
+"""Name of the sparse vector."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A collection that readers see.
+
+    :param name: alias or collection
+    :param where: Qdrant in words, for messages
+    :param has_words: whether it has the sparse vector
+    :param dimension: length of its plain vectors; ``None`` if it has none
+    :param recipe: how its vectors were made; ``None`` if the sync did not make it
+    :param paths_as_text: whether its paths have a full-text index
+    """
+
+    name: str
+    where: str
+    has_words: bool
+    dimension: int | None
+    recipe: str | None
+    paths_as_text: bool
+
+    def require_words(self) -> None:
+        """Refuse a collection of an earlier version.
+
+        :raises ConfigurationError: it has no words
+        """
+        if not self.has_words:
+            raise ConfigurationError(
+                f"The collection '{self.name}' of {self.where} has no vector 'words' yet, by which this search looks. "
+                "Run pattern_sync_full once: it adds them, and embeds nothing again."
+            )
+
+    def embedding(self, connection: EmbeddingConfig) -> EmbeddingConfig:
+        """Return how a text must be embedded to be compared with this collection's vectors.
+
+        After a change of model, readers see the former collection until the new one is complete.
+
+        :param connection: the embedding connection
+        :raises ConfigurationError: the connection cannot make such vectors
+        """
+        made = connection if self.recipe is None else embedding_of(self.recipe, connection)
+        if made is None or made.dimension != self.dimension or _is_another_hashing(made, connection):
+            theirs = f"{self.dimension} dimensions" if self.dimension else "none without a name"
+            model = f", made by '{made.model}'" if made and self.recipe else ""
+            raise ConfigurationError(
+                f"The collection '{self.name}' of {self.where} has vectors of {theirs}{model}, and "
+                f"{connection.address} makes those of '{connection.model}' with {connection.dimension}. Correct the "
+                "connection, or run pattern_sync_full, which embeds everything again."
+            )
+        return made
+
+
+def _is_another_hashing(made: EmbeddingConfig, connection: EmbeddingConfig) -> bool:
+    """Whether no server could notice that this model is another one."""
+    return connection.api == "hashing" and made.model != connection.model
+
+
+async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched:
+    """Read what a search must know.
+
+    :param name: alias or collection
+    :raises ConfigurationError: there is no such collection
+    :raises OutageError: Qdrant cannot answer
+    """
+    doing = f"reading the collection '{name}'"
+    if not await qdrant.call(doing, lambda: qdrant.client.collection_exists(name), attempts=attempts):
+        raise ConfigurationError(
+            f"Qdrant at {qdrant.config.address} has no collection '{name}'. Run pattern_sync_full, which makes it, or "
+            "correct the Variable 'patterns_collection'."
+        )
+    info = await qdrant.call(doing, lambda: qdrant.client.get_collection(name), attempts=attempts)
+    stored = stored_of(name, info)
+    paths = info.payload_schema.get(FILE_PATH)
+    return Searched(
+        name=name,
+        where=qdrant.config.address,
+        has_words=WORDS_VECTOR in (info.config.params.sparse_vectors or {}),
+        dimension=stored.vectors.size if stored.vectors else None,
+        recipe=stored.description.recipe,
+        paths_as_text=paths is not None and paths.data_type is models.PayloadSchemaType.TEXT,
+    )

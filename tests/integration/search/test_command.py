@@ -1,0 +1,64 @@
+"""``python -m code_patterns.search``, as a person runs it."""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from code_patterns.search.__main__ import main
+from tests.support.connections import connections_of
+from tests.support.searchable import fill
+from tests.support.two_sides import TwoSides, rows
+
+
+@pytest.fixture
+def searchable(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoSides]:
+    parse, _ = new = rows(2, language="python")
+    parse |= {
+        "pattern_name": "parse_header",
+        "pattern_data": json.dumps({"code": "def parse_header(line):\n    return 1"}),
+    }
+    sides.insert(new)
+    fill(sides)
+    for name, value in connections_of(sides).items():
+        monkeypatch.setenv(name, value)
+    return sides
+
+
+def test_a_table_for_people(searchable: TwoSides, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["parse the header", "--language", "python", "--limit", "1"]) == 0
+    head, first, last = capsys.readouterr().out.splitlines()
+    assert head.split() == ["score", "quality", "name", "language", "path", "matched"]
+    assert first.split()[1:4] == ["-", "parse_header", "python"]
+    assert last.startswith("1 hits by words in ")
+
+
+def test_json_for_programs(searchable: TwoSides, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["parse_header", "--json", "--limit", "1"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [hit["pattern_name"] for hit in answer["hits"]] == ["parse_header"]
+    assert answer["hits"][0]["matched_words"][0] == "parse_header"
+    assert answer["mode"] == "words"
+
+
+def test_code_from_standard_input(
+    searchable: TwoSides, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("def parse_header(x):\n    return 1\n"))
+    assert main(["-", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hits"][0]["pattern_name"] == "parse_header"
+
+
+def test_the_exit_status_tells_nothing_found_from_wrong_input(
+    searchable: TwoSides, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["zyzzyva"]) == 1
+    assert capsys.readouterr().out.startswith("0 hits by words in ")
+    assert main(["x", "--limit", "0"]) == 2
+    assert capsys.readouterr().err == "The field 'limit' of the search must be a whole number from 1 to 100.\n"
+    monkeypatch.delenv("AIRFLOW_CONN_PATTERNS_QDRANT")
+    assert "AIRFLOW_CONN_PATTERNS_QDRANT" not in os.environ
+    assert main(["x"]) == 2
+    assert "Connection 'patterns_qdrant' is not defined" in capsys.readouterr().err
