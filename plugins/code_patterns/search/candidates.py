@@ -6,11 +6,11 @@ from typing import Any
 
 from qdrant_client import models
 
-from code_patterns.embeddings.words import Words
+from code_patterns.embeddings.words import WORDS, Words
 from code_patterns.search.filters import FILE_PATH, allows, filter_of
 from code_patterns.search.fusion import Candidate, Found, Weights, fuse
 from code_patterns.search.query import SearchQuery
-from code_patterns.search.searched import WORDS_VECTOR, Searched
+from code_patterns.search.searched import Searched
 from code_patterns.servers.qdrant import Qdrant
 
 FIRST_WINDOW = 100
@@ -74,7 +74,7 @@ async def _window(qdrant: Qdrant, searched: Searched, question: Question, window
     if question.words is not None and len(question.words.indices):
         sparse = models.SparseVector(indices=question.words.indices.tolist(), values=question.words.values.tolist())
         sides["words"] = models.QueryRequest(
-            query=sparse, using=WORDS_VECTOR, filter=condition, limit=window, with_payload=payload
+            query=sparse, using=WORDS, filter=condition, limit=window, with_payload=payload
         )
     if question.near is not None:
         sides["meaning"] = models.QueryRequest(

@@ -79,7 +79,7 @@ class Scores:
                 if self._pool is None:
                     self._pool = await open_pool(
                         self._config,
-                        min_size=0,
+                        min_size=1,
                         max_size=MOST_CONNECTIONS,
                         command_timeout=self._seconds,
                         settings={},

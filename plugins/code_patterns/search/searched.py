@@ -8,11 +8,9 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.search.filters import FILE_PATH
 from code_patterns.servers.qdrant import Qdrant
+from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.collection import stored_of
 from code_patterns.sync.pattern import embedding_of
-
-WORDS_VECTOR = "words"
-"""Name of the sparse vector."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +76,21 @@ async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched
     :raises OutageError: Qdrant cannot answer
     """
     doing = f"reading the collection '{name}'"
-    if not await qdrant.call(doing, lambda: qdrant.client.collection_exists(name), attempts=attempts):
+    try:
+        info = await qdrant.call(doing, lambda: qdrant.client.get_collection(name), attempts=attempts)
+    except (CollectionLostError, ConfigurationError):
+        if await qdrant.call(doing, lambda: qdrant.client.collection_exists(name), attempts=attempts):
+            raise
         raise ConfigurationError(
             f"Qdrant at {qdrant.config.address} has no collection '{name}'. Run pattern_sync_full, which makes it, or "
             "correct the Variable 'patterns_collection'."
-        )
-    info = await qdrant.call(doing, lambda: qdrant.client.get_collection(name), attempts=attempts)
+        ) from None
     stored = stored_of(name, info)
     paths = info.payload_schema.get(FILE_PATH)
     return Searched(
         name=name,
         where=qdrant.config.address,
-        has_words=WORDS_VECTOR in (info.config.params.sparse_vectors or {}),
+        has_words=stored.words,
         dimension=stored.vectors.size if stored.vectors else None,
         recipe=stored.description.recipe,
         paths_as_text=paths is not None and paths.data_type is models.PayloadSchemaType.TEXT,

@@ -9,7 +9,6 @@ import pytest
 
 from code_patterns.search.__main__ import main
 from tests.support.connections import connections_of
-from tests.support.searchable import fill
 from tests.support.two_sides import TwoSides, rows
 
 
@@ -21,7 +20,7 @@ def searchable(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> Iterator[Two
         "pattern_data": json.dumps({"code": "def parse_header(line):\n    return 1"}),
     }
     sides.insert(new)
-    fill(sides)
+    sides.sync("full")
     for name, value in connections_of(sides).items():
         monkeypatch.setenv(name, value)
     return sides
