@@ -188,7 +188,7 @@ class TwoSides:
             assert (point["pattern_id"], point["language"]) == (pattern_id, language or "unknown")
             assert point["metadata"] == (metadata or {})
             assert len(point["vector"]) == self.embedding.dimension
-            words = words_of((file_path or "", _description(value, metadata), value.get("code") or ""), name)
+            words = words_of((_description(value, metadata), value.get("code") or ""), name, file_path or "")
             assert point["words"], node_id
             assert point["words"].indices == words.indices.tolist()
             assert point["words"].values == pytest.approx(words.values.tolist())

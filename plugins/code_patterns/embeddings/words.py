@@ -13,13 +13,15 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from snowballstemmer.english_stemmer import EnglishStemmer
 
-WORDS_RECIPE = "identifiers-stems-abbreviations/1"
+from code_patterns.embeddings.synonyms import GROUPS, SYNONYM_WEIGHT
+
+WORDS_RECIPE = "identifiers-stems-abbreviations/2"
 """Name of everything here that decides a vector; a new name makes the next full sync write all words again."""
 
 WORDS = "words"
@@ -31,6 +33,8 @@ SATURATION = 2.0
 """``k1`` of BM25: how much the tenth occurrence of a term still adds."""
 LENGTH_SHARE = 0.75
 """``b`` of BM25: how much a long text counts against its terms."""
+PATH_WEIGHT = 2
+"""The pattern's path counts so often: folders and modules say what their code is about."""
 AVERAGE_TERMS = 80.0
 """The length that counts as usual. It is fixed: the true average changes with every pattern; so would all vectors."""
 
@@ -85,15 +89,16 @@ class Words:
     values: NDArray[np.float32]
 
 
-def words_of(texts: Iterable[str], name: str | None = None) -> Words:
+def words_of(texts: Iterable[str], name: str | None = None, path: str = "") -> Words:
     """Make the words of a pattern.
 
     A pattern without any word gets one term that no question has: Qdrant takes no empty vector.
 
-    :param texts: path, description and code
+    :param texts: description and code
     :param name: the pattern's name, which counts more
+    :param path: the file that it comes from, which counts more too
     """
-    raw = "\n".join((*([name] * NAME_WEIGHT if name else ()), *texts)).encode("utf-8", "replace")
+    raw = "\n".join((*[name or ""] * NAME_WEIGHT, *[path] * PATH_WEIGHT, *texts)).encode("utf-8", "replace")
     terms = np.sort(np.frombuffer(b"".join(map(_terms, _WORD.findall(raw))) or _NO_WORD, np.dtype("<u4")))
     # What numpy.unique does, in half the time for so few terms.
     differs = np.ones(len(terms) + 1, np.bool_)
@@ -106,8 +111,16 @@ def words_of(texts: Iterable[str], name: str | None = None) -> Words:
 
 
 def words_of_question(text: str) -> Words:
-    """Make the words of a question or an identifier; each counts once."""
-    return _once(_terms, text)
+    """Make the words of a question or an identifier; each counts once, and its synonyms a little."""
+    words = _once(_terms, text)
+    asked = set(words.indices.tolist())
+    synonyms = sorted({synonym for term in asked for synonym in _synonyms().get(term, ())} - asked)
+    if not synonyms:
+        return words
+    indices = np.concatenate((words.indices, np.array(synonyms, np.uint32)))
+    values = np.concatenate((words.values, np.full(len(synonyms), SYNONYM_WEIGHT, np.float32)))
+    order = np.argsort(indices)
+    return Words(indices[order], values[order])
 
 
 def words_of_code(text: str) -> Words:
@@ -157,6 +170,17 @@ def _stem(part: bytes) -> bytes:
     stem = _stemmed(text)
     meant = ABBREVIATIONS.get(text) or ABBREVIATIONS.get(stem)
     return (_stemmed(meant) if meant else stem).encode()
+
+
+@cache
+def _synonyms() -> Mapping[int, frozenset[int]]:
+    """The ids of the synonyms of a term, by its id."""
+    found: dict[int, frozenset[int]] = {}
+    for group in GROUPS:
+        terms = frozenset(int.from_bytes(_parts(word.encode()), "little") for word in group)
+        for term in terms:
+            found[term] = found.get(term, frozenset()) | terms - {term}
+    return found
 
 
 def _stemmed(text: str) -> str:

@@ -36,7 +36,8 @@ def kind_of(text: str) -> Kind:
         return Kind.IDENTIFIER
     if (about := _ABOUT_A_NAME.fullmatch(text)) and _is_identifier(about["name"]):
         return Kind.IDENTIFIER
-    share = len(_OF_CODE.findall(text)) / max(1, len(text) - text.count(" "))
+    # People write "open()" in sentences too.
+    share = len(_OF_CODE.findall(text.replace("()", ""))) / max(1, len(text) - text.count(" "))
     return Kind.CODE if share >= (MANY_LINES_SHARE if "\n" in text else CODE_SHARE) else Kind.QUESTION
 
 

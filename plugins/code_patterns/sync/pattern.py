@@ -94,9 +94,8 @@ class Pattern:
         """Its words; they are made at each call. ``None`` in a collection without words."""
         if self.words_hash is None:
             return None
-        return words_of(
-            (self.payload["file_path"], self.description, self.payload["code"]), self.payload["pattern_name"]
-        )
+        payload = self.payload
+        return words_of((self.description, payload["code"]), payload["pattern_name"], payload["file_path"])
 
     def marked_truncated(self) -> "Pattern":
         """The pattern with the mark that its vector is made only of the text's beginning."""
