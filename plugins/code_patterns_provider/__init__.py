@@ -30,8 +30,9 @@ EMBEDDING_FIELDS = {
     "api": _field(
         "API",
         "string",
-        "Protocol of the server. 'hashing' is built in, needs no server, and compares spelling, not meaning.",
-        enum=["ollama", "openai", "hashing"],
+        "Protocol of the server. 'fastembed' runs a model in the worker. 'hashing' is built in, needs neither, and "
+        "compares spelling, not meaning.",
+        enum=["ollama", "openai", "fastembed", "hashing"],
     ),
     "model": _field("Model", "string", "The server's name of the model, for example nomic-embed-text."),
     "dimension": _field(
@@ -70,6 +71,16 @@ EMBEDDING_FIELDS = {
         "string",
         "Encoding to ask an OpenAI-compatible server for; base64 is shorter. Empty asks for none.",
         enum=["float", "base64"],
+    ),
+    "path": _field(
+        "Model folder",
+        "string",
+        "For 'fastembed': folder with the files of the model, on the workers. Empty looks for the model by its name, "
+        "in the cache folder and then in the hub.",
+    ),
+    "cache_dir": _field("Cache folder", "string", "For 'fastembed': where models are kept by name, on the workers."),
+    "threads": _field(
+        "Threads", "integer", "For 'fastembed': threads of the model in one process.", default=2, minimum=1, maximum=64
     ),
 }
 

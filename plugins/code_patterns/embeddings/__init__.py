@@ -1,6 +1,7 @@
-"""Texts → vectors: by Ollama, an OpenAI-compatible server, or the built-in hashing embedder."""
+"""Texts → vectors: by Ollama, an OpenAI-compatible server, a model in this process, or the hashing embedder."""
 
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
+from code_patterns.embeddings.fastembed import FastEmbedder
 from code_patterns.embeddings.hashing import HashingEmbedder
 from code_patterns.embeddings.ollama import Ollama
 from code_patterns.embeddings.openai import OpenAI
@@ -13,11 +14,13 @@ def open_embedder(
 ) -> Embedder:
     """Open the embedder that the configuration names; send nothing yet.
 
-    :param config: which server and model, or ``hashing``
+    :param config: which server and model, or ``fastembed`` or ``hashing``
     :param retry: when to give a batch up; default: after five attempts or about a minute
     :param token_limit: the longest text that the server takes, if an earlier run has found it
     """
     if config.api == "hashing":
         return HashingEmbedder(config)
+    if config.api == "fastembed":
+        return FastEmbedder(config)
     dialect = Ollama() if config.api == "ollama" else OpenAI()
     return RemoteEmbedder(config, dialect, retry or RetryPolicy(), token_limit)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from code_patterns.errors import PatternsError
 
-Api = Literal["ollama", "openai", "hashing"]
+Api = Literal["ollama", "openai", "fastembed", "hashing"]
 EncodingFormat = Literal["", "float", "base64"]
 MAX_DIMENSION = 65_536
 """The longest vector that Qdrant stores."""
@@ -31,7 +31,7 @@ class EmbeddingConfig:
     :param model: model name as the server knows it
     :param dimension: length of every vector
     :param base_url: the server's address such as ``http://localhost:11434``, with path and query as typed; empty for
-        ``hashing``
+        ``fastembed`` and ``hashing``
     :param api_key: bearer token, or ``None``
     :param document_prefix: put before every stored text (``search_document: `` for ``nomic-embed-text``)
     :param query_prefix: put before every search text
@@ -43,6 +43,9 @@ class EmbeddingConfig:
     :param proxy: URL of the proxy to go through, ``none`` for no proxy, or empty to follow the environment
     :param send_dimensions: ask the server for vectors of length ``dimension``; models of several lengths need it
     :param encoding_format: encoding of vectors to ask an OpenAI-compatible server for; empty asks for none
+    :param path: folder with the files of a ``fastembed`` model; empty to look for the model by its name
+    :param cache_dir: folder where ``fastembed`` keeps models by name; empty for its own default
+    :param threads: threads of a ``fastembed`` model in one process
     """
 
     conn_id: str
@@ -61,6 +64,9 @@ class EmbeddingConfig:
     proxy: str = field(default="", repr=False)
     send_dimensions: bool = False
     encoding_format: EncodingFormat = ""
+    path: str = ""
+    cache_dir: str = ""
+    threads: int = 2
 
     @property
     def model_identity(self) -> str:

@@ -29,6 +29,13 @@ class EmbeddingExtra(ConnectionExtra):
     proxy: Word = ""
     send_dimensions: Flag = EmbeddingConfig.send_dimensions
     encoding_format: EncodingFormat = EmbeddingConfig.encoding_format
+    path: Word = ""
+    cache_dir: Word = ""
+    threads: Annotated[int, Field(ge=1, le=64), NOT_BOOLEAN] = EmbeddingConfig.threads
+
+
+_OF_ONE_API = {"encoding_format": "openai", "path": "fastembed", "cache_dir": "fastembed"}
+"""Extras that other apis do not know."""
 
 
 def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
@@ -38,14 +45,17 @@ def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
     """
     conn_id, extra = connection.conn_id, EmbeddingExtra.read(connection)
     options = extra.model_dump()
-    if extra.encoding_format and extra.api != "openai":
-        raise ConfigurationError(
-            f"Connection '{conn_id}' has extra 'encoding_format', which only the api 'openai' knows. Remove it."
-        )
+    for name, api in _OF_ONE_API.items():
+        if options[name] and extra.api != api:
+            raise ConfigurationError(
+                f"Connection '{conn_id}' has extra '{name}', which only the api '{api}' knows. Remove it."
+            )
     if extra.api == "hashing":
         return EmbeddingConfig(conn_id, **options | {"model": extra.model or "hashing-v1"})
     if not extra.model:
         raise ConfigurationError(f"Connection '{conn_id}' names no model. Set its extra 'model'.")
+    if extra.api == "fastembed":
+        return EmbeddingConfig(conn_id, **options)
     return EmbeddingConfig(
         conn_id, base_url=_base_url(connection, extra.api), api_key=api_key_of(connection), **options
     )

@@ -6,9 +6,10 @@ from enum import Enum
 CODE_SHARE = 0.08
 """Code has at least this share of the characters below; questions have hardly any."""
 MANY_LINES_SHARE = 0.02
-"""The same for a text of several lines."""
+"""The same for a text of several lines that are not indented."""
 
 _OF_CODE = re.compile(r"[(){}\[\]=;<>&|+\\$@]")
+_INDENTED = re.compile(r"\n(?: {2,}|\t)\s*\S")
 _NAME = re.compile(r"[\w$]+(?:(?:\.|::|->|/|-|#)[\w$]+)*(?:\(\))?")
 _COMPOUND = re.compile(r"[a-z0-9][A-Z]|[A-Za-z0-9]_[A-Za-z0-9]|[._:>/#$]|\(\)|^_|[A-Za-z]{2,}[0-9]")
 # "where is parse_url defined", "definition of parse_url", "find parse_url"
@@ -36,6 +37,8 @@ def kind_of(text: str) -> Kind:
         return Kind.IDENTIFIER
     if (about := _ABOUT_A_NAME.fullmatch(text)) and _is_identifier(about["name"]):
         return Kind.IDENTIFIER
+    if _INDENTED.search(text):
+        return Kind.CODE
     # People write "open()" in sentences too.
     share = len(_OF_CODE.findall(text.replace("()", ""))) / max(1, len(text) - text.count(" "))
     return Kind.CODE if share >= (MANY_LINES_SHARE if "\n" in text else CODE_SHARE) else Kind.QUESTION
