@@ -37,7 +37,7 @@ test: install ## Run every test and check
 	@# One more than a small machine has cores: many tests wait for servers.
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, scores and storage beside limits and peers; SIZE=large takes two hours
+bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search, scores and storage beside limits and peers; SIZE=large takes two hours
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.stream --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.triggers
@@ -45,6 +45,7 @@ bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, scores
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.migrations --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning --size $(or $(SIZE),small)
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.search --size $(or $(SIZE),small)
 
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 benchmarks/.venv-cocoindex/.installed: benchmarks/peers/cocoindex.lock

@@ -25,6 +25,7 @@ DOCUMENTS = {
     "quality": "docs/quality.md",
     "learning": "docs/pattern_learning.md",
     "stream": "docs/stream.md",
+    "search": "docs/search.md",
 }
 
 

@@ -1,0 +1,159 @@
+"""How fast a search is, and what smaller vectors cost.
+
+``PYTHONPATH=plugins python -m benchmarks.search --size large`` syncs 100,000 functions and searches them. It needs a
+Qdrant server. It prints a Markdown table and keeps it in ``results.json``.
+"""
+
+import argparse
+import asyncio
+import random
+import re
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from benchmarks.jobs import blocking_client, embedding_of, postgres_of, qdrant_of, synced
+from benchmarks.patterns import functions
+from benchmarks.results import save
+from benchmarks.servers import Servers
+from benchmarks.table import NEEDS_SERVER, Row
+from benchmarks.workload import Workload
+from code_patterns.embeddings.hashing import hash_text
+from code_patterns.search import SearchQuery, open_searcher
+
+SIZES = {"small": 10_000, "large": 100_000}
+DIMENSION = 384
+"""As long as the vectors of the small models in docs/search.md."""
+WARM_UP, SEARCHES = 50, 400
+NEIGHBOURS = 10
+TIE = 1e-4
+"""Similarities that differ by less are equal: some functions differ in one line only."""
+
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured.
+
+    :param milliseconds: of each search, in order of size
+    :param recall: share of the nearest neighbours that are found, by kind of vectors
+    """
+
+    milliseconds: Sequence[float]
+    recall: dict[str, float]
+
+    def percentile(self, share: float) -> float:
+        """Return the time that this share of the searches stay below."""
+        return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+
+
+def main() -> None:
+    """Measure, print the table, write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
+    parser.add_argument("--size", choices=SIZES, default="small", help="small takes a minute, large about ten")
+    size = parser.parse_args().size
+    count = SIZES[size]
+    with Servers.running() as servers:
+        found = None
+        if servers.qdrant_url:
+            with servers.database(count) as workload, servers.collection(workload) as own:
+                asyncio.run(synced(own, "full", "hashing", DIMENSION))
+                servers.settle(own)
+                found = Found(asyncio.run(_search(own)), _recall(own))
+        conditions = (
+            f"{servers.qdrant}; {count:,} functions, {DIMENSION} dimensions of the hashing embedder; {SEARCHES} hybrid "
+            "searches one after the other, without Airflow"
+        )
+        save("search", conditions, list(_rows(found, count)), size=size)
+
+
+def questions(count: int) -> list[str]:
+    """Questions about functions by the words of their names, the same at every call."""
+    chosen = random.Random(count).sample(functions(), count)  # noqa: S311 (questions of a benchmark)
+    return [" ".join(part.lower() for part in _PART.findall(f"{name} {path}")) for name, path, _ in chosen]
+
+
+async def _search(workload: Workload) -> list[float]:
+    embedding = embedding_of(workload, "hashing", DIMENSION)
+    took = []
+    async with open_searcher(postgres_of(workload), qdrant_of(workload), embedding, workload.collection) as searcher:
+        for text in questions(WARM_UP + SEARCHES):
+            begun = time.perf_counter()
+            await searcher.search(SearchQuery(text=text, mode="hybrid"))
+            took.append((time.perf_counter() - begun) * 1000)
+    return sorted(took[WARM_UP:])
+
+
+def _recall(workload: Workload) -> dict[str, float]:
+    """Search nearest neighbours in whole vectors and in vectors of eight bits, and compare with all similarities."""
+    client, name = blocking_client(workload), workload.collection
+    asked = [hash_text(text, DIMENSION).tolist() for text in questions(SEARCHES // 4)]
+    exactly = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
+    right = [_similarities(client, name, vector, exactly) for vector in asked]
+    whole = [_similarities(client, name, vector, None) for vector in asked]
+    physical = next((item.collection_name for item in client.get_aliases().aliases if item.alias_name == name), name)
+    client.update_collection(
+        physical,
+        quantization_config=models.ScalarQuantization(
+            scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+        ),
+    )
+    _wait_until_indexed(client, name)
+    plain = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False))
+    rescored = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True))
+    by_kind = {
+        "whole vectors": whole,
+        "int8": [_similarities(client, name, vector, plain) for vector in asked],
+        "int8, rescored": [_similarities(client, name, vector, rescored) for vector in asked],
+    }
+    client.close()
+    return {
+        kind: statistics.mean(_share(true, found) for true, found in zip(right, answers, strict=True))
+        for kind, answers in by_kind.items()
+    }
+
+
+def _similarities(
+    client: QdrantClient, name: str, vector: list[float], how: models.SearchParams | None
+) -> dict[str, float]:
+    """The nearest neighbours, and how near they really are."""
+    points = client.query_points(name, query=vector, limit=NEIGHBOURS, search_params=how, with_vectors=[""]).points
+    found = {}
+    for point in points:
+        stored = np.asarray(point.vector[""] if isinstance(point.vector, dict) else point.vector)
+        found[str(point.id)] = float(stored @ np.asarray(vector))
+    return found
+
+
+def _share(right: dict[str, float], found: dict[str, float]) -> float:
+    """The share of neighbours that are as near as the true ones."""
+    least = min(right.values())
+    return sum(near >= least - TIE for near in found.values()) / NEIGHBOURS
+
+
+def _wait_until_indexed(client: QdrantClient, name: str, seconds: float = 900.0) -> None:
+    deadline = time.monotonic() + seconds
+    green = 0
+    # It is green for a moment before the optimiser begins.
+    while green < 4 and time.monotonic() < deadline:
+        time.sleep(0.5)
+        green = green + 1 if client.get_collection(name).status == models.CollectionStatus.GREEN else 0
+
+
+def _rows(found: Found | None, count: int) -> Iterator[Row]:
+    targets = ("≤ 15", "≤ 50") if count >= SIZES["large"] else ("", "")
+    for share, target in zip((0.5, 0.99), targets, strict=True):
+        name = f"hybrid search over {count:,} patterns: {'median' if share == 0.5 else '99 of 100'}"
+        yield Row(name, found.percentile(share) if found else None, "ms", target, "" if found else NEEDS_SERVER)
+    for kind in ("whole vectors", "int8", "int8, rescored"):
+        note = "an approximate index against all similarities" if found else NEEDS_SERVER
+        yield Row(f"recall@{NEIGHBOURS} with {kind}", found.recall[kind] if found else None, "", "", note)
+
+
+if __name__ == "__main__":
+    main()
