@@ -133,10 +133,11 @@ def words_of_code(text: str) -> Words:
 
 def matched(question: Words, text: str) -> list[str]:
     """The words of a text that a question has, as they are written there, each once."""
-    wanted = set(question.indices.tolist())
+    wanted = {term.to_bytes(4, "little") for term in question.indices.tolist()}
     found: dict[bytes, str] = {}
-    for word in _WORD.findall(text.encode("utf-8", "replace")):
-        if not wanted.isdisjoint(np.frombuffer(_terms(word), np.dtype("<u4")).tolist()):
+    for word in dict.fromkeys(_WORD.findall(text.encode("utf-8", "replace"))):
+        terms = _terms(word)
+        if any(terms[start : start + 4] in wanted for start in range(0, len(terms), 4)):
             found.setdefault(word.lower(), word.decode("utf-8", "replace"))
     return list(found.values())
 

@@ -109,6 +109,11 @@ class SearchQuery(BaseModel):
         query.refuse_contradictions()
         return query
 
+    @property
+    def filters_scores(self) -> bool:
+        """Whether it filters by what PostgreSQL knows."""
+        return self.min_quality is not None or self.min_confidence is not None
+
     def refuse_contradictions(self) -> None:
         """Refuse fields that do not go together.
 

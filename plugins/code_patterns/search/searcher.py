@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import httpx
+
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.embeddings.words import Words, matched, words_of_code, words_of_question
@@ -30,6 +32,8 @@ SEARCH_SECONDS = 10.0
 """Longest time that a search may take."""
 EMBEDDED_WAIT_SECONDS = 2.0
 """How long a search waits for another process that has the embedded storage open."""
+CONNECTIONS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=30.0)
+"""Connections to a Qdrant server that stay open between searches."""
 MATCHED_WORDS = 20
 """Most matched words of a hit."""
 
@@ -73,21 +77,23 @@ class Searcher:
         async with self._in_time(), self._qdrant() as qdrant:
             searched = await read_searched(qdrant, self._collection, attempts=ATTEMPTS)
             mode, question = await self._question(qdrant, searched, query)
-            wanted, found = query.offset + query.limit + 1, list[tuple[Candidate, Score]]()
+            wanted, found, scores = query.offset + query.limit + 1, list[Candidate](), dict[UUID, Score]()
             async for window in candidates(qdrant, searched, question):
-                scores = await self._scores.of(pattern_id_of(candidate.id) for candidate in window)
-                scored = [(item, scores.get(pattern_id_of(item.id), UNSCORED)) for item in window]
-                found += [(item, score) for item, score in scored if score.passes(query)]
+                if query.filters_scores:
+                    scores |= await self._scores.of(pattern_id_of(item.id) for item in window)
+                    window = [item for item in window if _score(scores, item).passes(query)]
+                found += window
                 if len(found) >= wanted:
                     break
             page = found[query.offset : query.offset + query.limit]
-            payloads = await _payloads(qdrant, searched, [candidate.id for candidate, _ in page])
+            payloads = await _payloads(qdrant, searched, [item.id for item in page])
+            scores |= await self._scores.of(pattern_id_of(item.id) for item in page)
         sought = _words(query.text) if query.text and mode != "similar" else None
         hits = tuple(
-            _hit(candidate, score, payloads[candidate.id], sought)
-            for candidate, score in page
+            _hit(item, _score(scores, item), payloads[item.id], sought)
+            for item in page
             # Deleted in this moment.
-            if candidate.id in payloads
+            if item.id in payloads
         )
         return SearchAnswer(hits, mode, time.perf_counter() - begun, len(found) >= wanted)
 
@@ -103,7 +109,8 @@ class Searcher:
             if node_id is None:
                 return None
             scores = await self._scores.of([pattern_id_of(node_id)])
-        return _hit(Candidate(node_id, 0.0), scores.get(pattern_id_of(node_id), UNSCORED), payload, None)
+        found = Candidate(node_id, 0.0)
+        return _hit(found, _score(scores, found), payload, None)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -166,7 +173,7 @@ class Searcher:
         """The open Qdrant; an embedded storage is open for one search only, because nobody else could use it."""
         if not self._config.path:
             if self._server is None:
-                self._server = Qdrant(self._config, await open_client(self._config))
+                self._server = Qdrant(self._config, await open_client(self._config, limits=CONNECTIONS))
             yield self._server
             return
         async with self._storage:
@@ -203,6 +210,10 @@ async def open_searcher(
         yield searcher
     finally:
         await searcher.close()
+
+
+def _score(scores: Mapping[UUID, Score], candidate: Candidate) -> Score:
+    return scores.get(pattern_id_of(candidate.id), UNSCORED)
 
 
 def _words(text: str) -> Words:

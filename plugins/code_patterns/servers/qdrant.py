@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import httpx
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException
 from tenacity import retry_if_exception_type, retry_if_not_exception_type
@@ -69,15 +70,18 @@ def client_arguments(config: QdrantConfig) -> dict[str, Any]:
     }
 
 
-async def open_client(config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WAIT_SECONDS) -> AsyncQdrantClient:
+async def open_client(
+    config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WAIT_SECONDS, limits: httpx.Limits | None = None
+) -> AsyncQdrantClient:
     """Open a client; for an embedded storage, wait while another process holds it.
 
     :param config: the server or storage
     :param wait_seconds: how long to wait for the embedded storage
+    :param limits: of its connections to a server; by itself it keeps none open to one on this machine
     :raises BusyStorageError: another process had the embedded storage open for longer than that
     """
     if not config.path:
-        return AsyncQdrantClient(**client_arguments(config))
+        return AsyncQdrantClient(**client_arguments(config), limits=limits)
     deadline = time.monotonic() + wait_seconds
     announced = False
     while True:

@@ -1,0 +1,53 @@
+"""Searches in a DAG, and by the retriever that the docs show."""
+
+import re
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from code_patterns.operators.search import PatternSearchOperator, search_patterns
+from tests.conftest import ROOT
+from tests.integration.search.conftest import score
+from tests.support.connections import connections_of
+from tests.support.two_sides import TwoSides
+
+
+@pytest.fixture
+def configured(three: TwoSides, monkeypatch: pytest.MonkeyPatch) -> TwoSides:
+    for name, value in connections_of(three).items():
+        monkeypatch.setenv(name, value)
+    return three
+
+
+def test_a_task_gets_hits_as_dicts(configured: TwoSides) -> None:
+    [(node_id,)] = configured.execute("SELECT id FROM pattern_lineage_nodes WHERE pattern_id = 'parse_header'")
+    score(configured, {"id": node_id}, 0.8, 0.5)
+    operator = PatternSearchOperator(
+        task_id="find",
+        text="parse the {{ params.what }}",
+        query={"language": "{{ params.language }}", "path_prefix": "None", "min_quality": "0.7", "limit": "1"},
+    )
+    operator.render_template_fields({"params": {"what": "headers", "language": "python"}})  # type: ignore[typeddict-item]
+    [hit] = operator.execute({})
+    assert (hit["id"], hit["pattern_name"], hit["quality_tier"]) == (str(node_id), "parse_header", "good")
+    assert hit["matched_words"][0] == "parse_header"
+    assert search_patterns("parse headers", language="python")[0]["id"] == str(node_id)
+
+
+def test_a_wrong_field_fails_the_task(configured: TwoSides) -> None:
+    operator = PatternSearchOperator(task_id="find", text="parse", query={"limit": 1000})
+    with pytest.raises(AirflowFailException, match=r"'limit' of the search must be a whole number from 1 to 100"):
+        operator.execute({})
+
+
+def test_the_retriever_of_the_docs(configured: TwoSides) -> None:
+    pytest.importorskip("langchain_core")
+    blocks = re.findall(r"```python\n(.+?)```", (ROOT / "docs" / "search.md").read_text("utf-8"), re.DOTALL)
+    [shown] = [block for block in blocks if "BaseRetriever" in block]
+    assert len([line for line in shown.splitlines() if line]) <= 10
+    made: dict[str, Any] = {"__name__": "shown"}
+    exec(shown, made)  # noqa: S102
+    document, *_ = made["PatternRetriever"](fields={"language": "python"}).invoke("parse headers")
+    assert document.page_content.startswith("def parse_header")
+    assert document.metadata["pattern_name"] == "parse_header"
