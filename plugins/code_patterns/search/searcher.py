@@ -23,6 +23,7 @@ from code_patterns.search.query import Mode, SearchQuery, WrongQueryError
 from code_patterns.search.scores import UNSCORED, Score, Scores
 from code_patterns.search.searched import Searched, read_searched
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_pool import PostgresPool
 from code_patterns.servers.qdrant import Qdrant, open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import RetryPolicy
@@ -51,6 +52,7 @@ class Searcher:
     :param qdrant: the server or embedded storage
     :param embedding: the embedding connection
     :param collection: alias or collection
+    :ivar database: the open database, for further questions
     """
 
     def __init__(
@@ -59,7 +61,8 @@ class Searcher:
         self._config = qdrant
         self._embedding = embedding
         self._collection = collection
-        self._scores = Scores(postgres, SEARCH_SECONDS)
+        self.database = PostgresPool(postgres, SEARCH_SECONDS)
+        self._scores = Scores(self.database)
         self._server: Qdrant | None = None
         self._storage = asyncio.Lock()
         self._embedders: dict[EmbeddingConfig, Embedder] = {}
@@ -120,7 +123,7 @@ class Searcher:
         for embedder in self._embedders.values():
             await embedder.aclose()
         self._embedders.clear()
-        await self._scores.close()
+        await self.database.close()
 
     async def _question(self, qdrant: Qdrant, searched: Searched, query: SearchQuery) -> tuple[Mode | str, Question]:
         """Decide what to ask Qdrant."""
