@@ -1,0 +1,32 @@
+-- The newest runs of the sync for a name, of one kind or of all.
+SELECT
+    id,
+    kind,
+    status,
+    collection,
+    dag_id,
+    dag_run_id,
+    task_try,
+    started_at,
+    finished_at,
+    extract(EPOCH FROM coalesce(finished_at, now()) - started_at)::float8 AS seconds,
+    examined,
+    created AS new,
+    changed,
+    words_only,
+    payload_only,
+    unchanged,
+    deleted,
+    parked,
+    embedded_texts,
+    parity,
+    latency_p50,
+    latency_p99,
+    error
+FROM pattern_sync_runs
+WHERE
+    name = $1
+    AND ($4::text IS NULL OR kind = $4)
+ORDER BY started_at DESC, id
+LIMIT $2
+OFFSET $3;

@@ -1,0 +1,93 @@
+-- What is known of the collection behind a name: how far it has been synced, what waits (counted up to a limit), since
+-- when, what is parked, whether a stream is up, and the last proof. One row, with nulls where nothing was synced.
+WITH checkpoint AS (
+    SELECT found.*
+    FROM pattern_sync_runs AS run
+    INNER JOIN pattern_sync_checkpoints AS found ON run.collection = found.collection
+    WHERE
+        run.name = $1
+        AND run.status = 'succeeded'
+    ORDER BY run.started_at DESC, found.updated_at DESC
+    LIMIT 1
+),
+
+changed AS (
+    SELECT node.updated_at AS at
+    FROM checkpoint
+    INNER JOIN pattern_lineage_nodes AS node
+        ON
+            node.sync_xid >= checkpoint.watermark_xid
+            AND (node.sync_xid, node.id) > (checkpoint.watermark_xid, checkpoint.watermark_id)
+    ORDER BY node.sync_xid, node.id
+    LIMIT $4
+),
+
+deleted AS (
+    SELECT tombstone.deleted_at AS at
+    FROM checkpoint
+    INNER JOIN pattern_sync_tombstones AS tombstone
+        ON
+            tombstone.sync_xid >= checkpoint.watermark_xid
+            AND (tombstone.sync_xid, tombstone.node_id) > (checkpoint.watermark_xid, checkpoint.watermark_id)
+    ORDER BY tombstone.sync_xid, tombstone.node_id
+    LIMIT $4
+),
+
+waiting AS (
+    SELECT at FROM changed
+    UNION ALL
+    SELECT at FROM deleted
+),
+
+proof AS (
+    SELECT parity, finished_at, dag_id, dag_run_id
+    FROM pattern_sync_runs
+    WHERE
+        name = $1
+        AND parity IN ('proven', 'broken')
+    ORDER BY started_at DESC
+    LIMIT 1
+)
+
+SELECT
+    checkpoint.collection,
+    checkpoint.watermark_xid::text::bigint AS watermark,
+    checkpoint.updated_at AS watermark_at,
+    checkpoint.capture_identity IS NOT NULL AS captured,
+    checkpoint.last_incremental_at,
+    checkpoint.last_full_at,
+    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
+    now() AS now,
+    (SELECT count(*) FROM waiting) AS behind,
+    (SELECT coalesce(extract(EPOCH FROM now() - min(at)), 0)::float8 FROM waiting) AS lag_seconds,
+    (
+        SELECT count(*)
+        FROM pattern_sync_dead_letters AS parked
+        WHERE
+            parked.collection = checkpoint.collection
+            AND parked.target_identity = checkpoint.target_identity
+    ) AS dead_letters,
+    EXISTS (
+        SELECT FROM pg_locks
+        WHERE
+            locktype = 'advisory'
+            AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND classid = ((hashtext($2)::bigint + 4294967296) % 4294967296)::oid
+            AND objid = ((hashtext($3)::bigint + 4294967296) % 4294967296)::oid
+            AND objsubid = 2
+    ) AS streaming,
+    proof.parity,
+    proof.finished_at AS parity_at,
+    proof.dag_id AS parity_dag_id,
+    proof.dag_run_id AS parity_run_id,
+    (
+        SELECT max(finished_at)
+        FROM pattern_sync_runs
+        WHERE
+            name = $1
+            AND parity = 'proven'
+    ) AS proven_at
+FROM (VALUES (1)) AS one (row)
+LEFT JOIN checkpoint ON true
+LEFT JOIN proof ON true;

@@ -1,0 +1,145 @@
+"""The routes below ``/patterns/api``: what a request says, and how the answer is sent.
+
+Nothing heavy is imported here: the API server imports this when it starts.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from code_patterns.web.access import MAY_READ
+from code_patterns.web.metrics import CONTENT_TYPE, exposition
+from code_patterns.web.problems import ProblemRoute, RefusedError
+
+if TYPE_CHECKING:
+    from code_patterns.web.service import Service
+
+LARGEST_BODY = 256 * 1024
+"""Bytes of the largest request. 20,000 characters take at most 240,000 as JSON."""
+MOST_RUNS = 100
+MOST_FAILURES = 500
+FURTHEST_OFFSET = 100_000
+
+router = APIRouter(prefix="/api", route_class=ProblemRoute, dependencies=[MAY_READ])
+
+
+@router.get("/search")
+async def search_by_url(request: Request) -> Response:
+    """Search by the fields of the URL."""
+    return _json(await (await _service(request)).search(_fields(request.query_params)))
+
+
+@router.post("/search")
+async def search_by_body(request: Request) -> Response:
+    """Search by the fields of a JSON object, for code."""
+    return _json(await (await _service(request)).search(_fields(_object(await _body(request)))))
+
+
+@router.get("/patterns/{pattern:path}/similar")
+async def similar(request: Request, pattern: str) -> Response:
+    """Find what is similar to a pattern."""
+    fields = _fields(request.query_params) | {"similar_to": pattern, "mode": "similar"}
+    return _json(await (await _service(request)).search(fields))
+
+
+@router.get("/patterns/{pattern:path}")
+async def get(request: Request, pattern: str) -> Response:
+    """Return one pattern, by its uuid or ``pattern_id``."""
+    return _json(await (await _service(request)).get(pattern))
+
+
+@router.get("/status")
+async def status(request: Request) -> Response:
+    """Return how far the collection is, and what it is."""
+    return _json(await (await _service(request)).status())
+
+
+@router.get("/failures")
+async def failures(request: Request) -> Response:
+    """Return the dead letters."""
+    limit, offset = _page(request, MOST_FAILURES)
+    return _json(await (await _service(request)).failures(limit, offset))
+
+
+@router.get("/runs")
+async def runs(request: Request) -> Response:
+    """Return the newest runs of the sync."""
+    limit, offset = _page(request, MOST_RUNS, "kind")
+    return _json(await (await _service(request)).runs(limit, offset, request.query_params.get("kind") or None))
+
+
+@router.get("/quality")
+async def quality(request: Request) -> Response:
+    """Return the scores by tier and language, the best and the worst patterns, and what past runs scored."""
+    return _json(await (await _service(request)).quality())
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Return the status for Prometheus."""
+    found = await (await _service(request)).status()
+    return Response(exposition(found), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
+
+async def _service(request: Request) -> "Service":
+    service: Service = await request.app.state.service()
+    return service
+
+
+def _json(content: Any) -> Response:
+    return Response(
+        orjson.dumps(content, default=str), media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+
+
+def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a query; ``q`` is the text."""
+    fields = dict(given)
+    if "q" in fields and "text" in fields:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "'q' and 'text' are the same field. Send one of them.", "q")
+    return {"text" if name == "q" else name: value for name, value in fields.items()}
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST_BODY:
+            raise RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request must not be larger than {LARGEST_BODY:,} bytes."
+            )
+    return body
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RefusedError(HTTPStatus.BAD_REQUEST, 'The request must be a JSON object such as {"q": "parse a date"}.')
+    return found
+
+
+def _page(request: Request, most: int, *others: str) -> tuple[int, int]:
+    """Return ``limit`` and ``offset``; the default limit is 20."""
+    given = request.query_params
+    if unknown := given.keys() - {"limit", "offset", *others}:
+        known = ", ".join(("limit", "offset", *others))
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST, f"There is no parameter '{min(unknown)}' here. Known are {known}.", min(unknown)
+        )
+    return _number(given, "limit", 20, 1, most), _number(given, "offset", 0, 0, FURTHEST_OFFSET)
+
+
+def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = given.get(name) or str(default)
+    # int() also takes underscores, blanks, and digits of other scripts.
+    if text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most:
+        return int(text)
+    raise RefusedError(
+        HTTPStatus.BAD_REQUEST, f"The parameter '{name}' must be a whole number from {least} to {most:,}.", name
+    )

@@ -1,0 +1,108 @@
+"""The answers of the API, from one searcher and one pool for each process of the API server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from code_patterns.errors import PatternsError
+from code_patterns.hooks.configured import Configured, configured
+from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError
+from code_patterns.web.collection_status import collection_status
+from code_patterns.web.opened import Opened
+from code_patterns.web.problems import RefusedError
+
+REREAD_SECONDS = 15.0
+"""How soon a changed connection or Variable is used."""
+
+
+class Service:
+    """Answers questions; changed connections and Variables are noticed.
+
+    :param read: reads the connections
+    """
+
+    def __init__(self, read: Callable[[], Configured] = configured) -> None:
+        self._read = read
+        self._reading = asyncio.Lock()
+        self._read_at = 0.0
+        self._opened: Opened | None = None
+
+    async def search(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Find patterns.
+
+        :param fields: those of :class:`~code_patterns.search.SearchQuery`
+        :raises RefusedError: a field is unknown or out of its bounds
+        :raises PatternsError: the search fails
+        """
+        try:
+            query = SearchQuery.read(fields)
+            async with self._use() as opened:
+                return (await opened.searcher.search(query)).as_dict()
+        except UnknownPatternError as error:
+            raise RefusedError(HTTPStatus.NOT_FOUND, str(error), error.field) from None
+        except WrongQueryError as error:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, str(error), error.field) from None
+
+    async def get(self, pattern: str) -> Mapping[str, Any]:
+        """Return one pattern.
+
+        :param pattern: its uuid or ``pattern_id``
+        :raises RefusedError: there is none
+        """
+        async with self._use() as opened:
+            found = await opened.searcher.get(pattern)
+        if found is None:
+            raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no pattern '{pattern[:200]}'.")
+        return found.as_dict()
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return how far the collection is, and what it is; ``collection.error`` says why Qdrant does not tell."""
+        async with self._use() as opened:
+            sync, collection = await asyncio.gather(opened.history.status(), _collection(opened.by))
+        return {"sync": sync, "collection": collection}
+
+    async def failures(self, limit: int, offset: int) -> Mapping[str, Any]:
+        """Return dead letters, those that are parked longest first."""
+        async with self._use() as opened:
+            return {"failures": await opened.history.failures(limit, offset)}
+
+    async def runs(self, limit: int, offset: int, kind: str | None) -> Mapping[str, Any]:
+        """Return the newest runs of the sync, of one kind or of all."""
+        async with self._use() as opened:
+            return {"runs": await opened.history.runs(limit, offset, kind)}
+
+    async def quality(self) -> Mapping[str, Any]:
+        """Return the scores by tier and language, the best and the worst patterns, and what past runs scored."""
+        async with self._use() as opened:
+            return await opened.history.quality()
+
+    async def close(self) -> None:
+        """Close everything; the next question would open it again."""
+        opened, self._opened = self._opened, None
+        if opened:
+            await opened.retire()
+
+    @asynccontextmanager
+    async def _use(self) -> AsyncIterator[Opened]:
+        async with (await self._current()).used() as opened:
+            yield opened
+
+    async def _current(self) -> Opened:
+        async with self._reading:
+            if self._opened is None or time.monotonic() - self._read_at > REREAD_SECONDS:
+                found = await asyncio.to_thread(self._read)
+                self._read_at = time.monotonic()
+                if self._opened is None or self._opened.by != found:
+                    await self.close()
+                    self._opened = Opened(found)
+            return self._opened
+
+
+async def _collection(found: Configured) -> Mapping[str, Any]:
+    try:
+        return await collection_status(found.qdrant, found.collection)
+    except PatternsError as error:
+        return {"name": found.collection, "error": str(error)}

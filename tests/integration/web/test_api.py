@@ -1,0 +1,357 @@
+"""The REST API against real servers, without an API server around it: answers, bounds and errors."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from code_patterns.errors import ConfigurationError
+from code_patterns.hooks.configured import Configured
+from code_patterns.servers.postgres_pool import MOST_CONNECTIONS
+from code_patterns.web import access, problems, service
+from code_patterns.web.app import build_app
+from code_patterns.web.service import Service
+from tests.conftest import config_of
+from tests.support.connections import connections_of
+from tests.support.faulty_qdrant import Fault, QdrantServer
+from tests.support.leaks import secret
+from tests.support.two_sides import TwoSides, rows
+
+
+def configured(sides: TwoSides) -> Configured:
+    return Configured(sides.postgres, sides.qdrant, sides.embedding, sides.collection)
+
+
+class Api:
+    """The app over HTTP, for a user who may read, with a service of its own."""
+
+    def __init__(self, read: Callable[[], Configured]) -> None:
+        self.service = Service(read)
+        self._read = read
+
+    def ask(self, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
+        async def run() -> list[httpx.Response]:
+            app = build_app()
+            app.dependency_overrides[access.MAY_READ.dependency] = lambda: None
+            app.state.service = self._made
+            transport = httpx.ASGITransport(app)
+            self.service = Service(self._read)
+            try:
+                async with httpx.AsyncClient(transport=transport, base_url="http://test/api/") as client:
+                    return [await client.request(method, path, **options) for method, path, options in requests]
+            finally:
+                await self.service.close()
+
+        return asyncio.run(run())
+
+    async def _made(self) -> Service:
+        return self.service
+
+    def get(self, path: str, **params: Any) -> httpx.Response:
+        return self.ask(("GET", path, {"params": params}))[0]
+
+
+@pytest.fixture
+def api(sides: TwoSides) -> Api:
+    return Api(lambda: configured(sides))
+
+
+@pytest.fixture
+def filled(sides: TwoSides) -> list[dict[str, Any]]:
+    new = rows(6, language="python")
+    new[0] |= {"pattern_name": "parse_header", "pattern_data": json.dumps({"code": "def parse_header(line): return 1"})}
+    new[1] |= {"language": "go", "pattern_id": "with/slashes and blanks"}
+    sides.insert(new)
+    sides.sync("full")
+    return new
+
+
+def refused(answer: httpx.Response, status: int, *words: str, field: str | None = None) -> dict[str, Any]:
+    """Check a problem and return it."""
+    found: dict[str, Any] = answer.json()
+    assert answer.status_code == status, found
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert found["status"] == status
+    assert found["title"]
+    for word in words:
+        assert word in found["detail"]
+    assert found.get("field") == field
+    return found
+
+
+def test_a_search_by_url_and_by_body(api: Api, filled: list[dict[str, Any]]) -> None:
+    asked = {"q": "parse the header", "language": "python", "limit": 2}
+    by_url, by_body, by_field = api.ask(
+        ("GET", "search", {"params": asked}),
+        ("POST", "search", {"json": asked}),
+        ("POST", "search", {"json": {"text": "parse the header", "limit": 2}}),
+    )
+    answer = by_url.json()
+    assert by_url.headers["Cache-Control"] == "no-store"
+    assert answer["hits"] == by_body.json()["hits"]
+    assert by_field.json()["hits"][0]["id"] == answer["hits"][0]["id"]
+    assert answer["mode"] == "words"
+    hit = answer["hits"][0]
+    assert (hit["id"], hit["pattern_name"], hit["language"]) == (str(filled[0]["id"]), "parse_header", "python")
+    assert (hit["quality_score"], hit["quality_tier"]) == (None, None)
+    assert hit["score"] == hit["words_score"] > 0
+    assert "parse_header" in hit["matched_words"]
+
+
+def test_one_pattern_and_what_is_similar(api: Api, filled: list[dict[str, Any]]) -> None:
+    one, by_name, similar, no_one, not_similar = api.ask(
+        ("GET", f"patterns/{filled[0]['id']}", {}),
+        ("GET", "patterns/with%2Fslashes%20and%20blanks", {}),
+        ("GET", f"patterns/{filled[0]['id']}/similar", {"params": {"limit": 3}}),
+        ("GET", "patterns/none", {}),
+        ("GET", "patterns/none/similar", {}),
+    )
+    assert one.json()["pattern_name"] == "parse_header"
+    assert by_name.json()["id"] == str(filled[1]["id"])
+    assert len(similar.json()["hits"]) == 3
+    assert str(filled[0]["id"]) not in {hit["id"] for hit in similar.json()["hits"]}
+    refused(no_one, 404, "'none'")
+    refused(not_similar, 404, "'none'", field="similar_to")
+
+
+BOUNDS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("search", {"q": "x", "limit": 101}, "limit", "from 1 to 100"),
+    ("search", {"q": "x", "limit": "many"}, "limit", "from 1 to 100"),
+    ("search", {"q": "x", "offset": 1001}, "offset", "from 0 to 1000"),
+    ("search", {"q": "x" * 20_001}, "text", "20,000"),
+    ("search", {"q": "x", "min_quality": 2}, "min_quality", "1"),
+    ("search", {"q": "x", "mode": "magic"}, "mode", "hybrid"),
+    ("search", {"q": "x", "sort": "name"}, "sort", "Known are text"),
+    ("search", {"q": "x", "text": "y"}, "q", "same field"),
+    ("runs", {"limit": 101}, "limit", "from 1 to 100"),
+    ("runs", {"limit": "1_0"}, "limit", "from 1 to 100"),
+    ("runs", {"order": "name"}, "order", "limit, offset, kind"),
+    ("failures", {"limit": 501}, "limit", "from 1 to 500"),
+    ("failures", {"offset": -1}, "offset", "from 0 to 100,000"),
+]
+
+
+def test_every_bound_is_named(api: Api) -> None:
+    answers = api.ask(*(("GET", path, {"params": params}) for path, params, _, _ in BOUNDS))
+    for answer, (_, _, field, said) in zip(answers, BOUNDS, strict=True):
+        refused(answer, 400, said, field=field)
+
+
+def test_a_body_that_is_no_object_or_too_large_is_refused(api: Api) -> None:
+    bodies = [b"", b"[1]", b"{", b'"x"', json.dumps({"q": "x" * 300_000}).encode()]
+    *wrong, large = api.ask(*(("POST", "search", {"content": body}) for body in bodies))
+    for answer in wrong:
+        refused(answer, 400, "JSON object")
+    refused(large, 413, "262,144 bytes")
+
+
+def test_a_path_or_method_that_does_not_exist(api: Api) -> None:
+    nowhere, wrong = api.ask(("GET", "nowhere", {}), ("DELETE", "search", {}))
+    refused(nowhere, 404)
+    refused(wrong, 405)
+
+
+def test_the_status_of_a_life(api: Api, sides: TwoSides) -> None:
+    found = api.get("status").json()
+    assert found["sync"]["state"] == "never synced"
+    assert found["collection"] == {"name": sides.collection, "collection": None}
+
+    good, bad = rows(4), rows(1, 4, pattern_data=json.dumps({"code": 5}))
+    sides.insert(good + bad)
+    sides.sync("full")
+    sides.settle()
+    status, failures, runs = api.ask(("GET", "status", {}), ("GET", "failures", {}), ("GET", "runs?kind=full", {}))
+    sync, collection = status.json()["sync"], status.json()["collection"]
+    assert (sync["state"], sync["behind"], sync["lag_seconds"], sync["dead_letters"]) == ("in sync", 0, 0, 1)
+    assert sync["watermark"]["xid"] <= sync["now"]["xid"]
+    assert (sync["parity"]["state"], sync["stream_is_up"]) == ("proven", False)
+    assert sync["parity"]["proven_at"] == sync["parity"]["at"] == sync["last_full_at"]
+    assert collection["is_alias"]
+    assert collection["collection"].startswith(f"{sides.collection}__")
+    assert (collection["points"], collection["dimension"], collection["words"]) == (4, 64, True)
+    assert (collection["model"], collection["vector_bytes"]) == ("hashing-v1", 4 * 64 * 4)
+    [failure] = failures.json()["failures"]
+    assert (failure["id"], failure["stage"], failure["attempts"]) == (str(bad[0]["id"]), "read", 1)
+    assert "must be a text" in failure["error"]
+    assert failure["pattern_name"] == bad[0]["pattern_name"]
+    [run] = runs.json()["runs"]
+    assert (run["kind"], run["status"], run["new"], run["parked"], run["dag_id"]) == ("full", "succeeded", 4, 1, "dag")
+
+    sides.insert(rows(2, 5))
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", (good[0]["id"],))
+    sync = api.get("status").json()["sync"]
+    assert (sync["state"], sync["behind"], sync["behind_is_more"]) == ("behind", 3, False)
+    assert sync["lag_seconds"] > 0
+    # An hourly run proves nothing; the last proof is still that of the full sync.
+    sides.sync("incremental")
+    sides.settle()
+    sync = api.get("status").json()["sync"]
+    assert (sync["state"], sync["parity"]["state"]) == ("in sync", "proven")
+
+    sides.execute("UPDATE pattern_sync_checkpoints SET watermark_xid = NULL")
+    assert api.get("status").json()["sync"]["state"] == "full sync needed"
+
+
+def test_a_stream_that_is_up_is_seen(api: Api, sides: TwoSides) -> None:
+    from code_patterns.servers.locks import LockedSession
+    from code_patterns.sync.run_locks import stream_lock
+
+    async def look() -> Any:
+        async with LockedSession.open(sides.postgres) as session:
+            await session.take(stream_lock(sides.collection))
+            return await asyncio.to_thread(api.get, "status")
+
+    assert asyncio.run(look()).json()["sync"]["stream_is_up"]
+
+
+def test_metrics_as_prometheus_reads_them(api: Api, sides: TwoSides, filled: list[dict[str, Any]]) -> None:
+    sides.insert(rows(1, 20))
+    answer = api.get("metrics")
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = answer.text.splitlines()
+    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert len(samples) * 3 == len(lines)
+    label = f'{{collection="{sides.collection}"}}'
+    assert samples[f"code_patterns_behind_changes{label}"] == "1"
+    assert samples[f"code_patterns_in_sync{label}"] == "0"
+    assert samples[f"code_patterns_points{label}"] == "6"
+    assert float(samples[f"code_patterns_last_full_timestamp_seconds{label}"]) > 1.7e9
+    # There was no such run: 0 would be a time.
+    assert f"code_patterns_last_incremental_timestamp_seconds{label}" not in samples
+
+
+def test_quality_by_tier_and_language(api: Api, sides: TwoSides, filled: list[dict[str, Any]]) -> None:
+    assert api.get("quality").json()["average"] is None
+    scores = [0.95, 0.9, 0.7, 0.5, 0.1]
+    for row, score in zip(filled, scores, strict=False):
+        sides.execute(
+            "INSERT INTO pattern_quality_metrics (pattern_id, quality_score) VALUES (%s, %s)", (row["id"], score)
+        )
+    sides.execute(
+        "INSERT INTO pattern_quality_runs (status, version, collections, finished_at, scored, good, average_score) "
+        "VALUES ('succeeded', '2', '{}', now(), 3, 3, 0.8), ('failed', '2', '{}', now(), 3, 3, 0.1)"
+    )
+    found = api.get("quality").json()
+    assert {row["tier"]: row["patterns"] for row in found["tiers"]} == {"excellent": 2, "good": 1, "fair": 1, "poor": 1}
+    assert (found["patterns"], found["scored"]) == (6, 5)
+    assert found["average"] == pytest.approx(sum(scores) / 5)
+    python, go = found["languages"]
+    assert (python["language"], python["patterns"], python["excellent"]) == ("python", 5, 1)
+    assert (go["language"], go["patterns"], go["excellent"]) == ("go", 1, 1)
+    assert [row["quality_score"] for row in found["best"]] == scores
+    assert [row["quality_score"] for row in found["worst"]] == scores[::-1]
+    assert (found["best"][0]["id"], found["best"][0]["quality_tier"]) == (str(filled[0]["id"]), "excellent")
+    assert [run["average_score"] for run in found["runs"]] == [0.8]
+
+
+def test_an_outage_of_postgresql_is_told_without_secrets(sides: TwoSides) -> None:
+    password = secret("a password of the page")
+    away = replace(sides.postgres, host="127.0.0.1", port=1, password=password)
+    answer = Api(lambda: replace(configured(sides), postgres=away)).get("status")
+    refused(answer, 503, "127.0.0.1:1")
+    assert answer.headers["Retry-After"] == "5"
+    assert password not in answer.text
+
+
+def test_an_outage_of_qdrant_leaves_what_postgresql_knows(sides: TwoSides, filled: list[dict[str, Any]]) -> None:
+    away = replace(sides.qdrant, path="", url="http://127.0.0.1:1")
+    api = Api(lambda: replace(configured(sides), qdrant=away))
+    status, metrics, search = api.ask(("GET", "status", {}), ("GET", "metrics", {}), ("GET", "search?q=x", {}))
+    assert status.json()["sync"]["parity"]["state"] == "proven"
+    assert "cannot connect" in status.json()["collection"]["error"]
+    assert "code_patterns_qdrant_up" in metrics.text
+    assert f'code_patterns_points{{collection="{sides.collection}"}}' not in metrics.text
+    refused(search, 503, "cannot connect")
+
+
+def test_an_embedded_storage_that_is_in_use_is_told_as_busy(
+    api: Api, sides: TwoSides, filled: list[dict[str, Any]]
+) -> None:
+    if not sides.qdrant.path:
+        pytest.skip("a server serves many")
+
+    async def search(_: Any) -> httpx.Response:
+        return await asyncio.to_thread(api.get, "search", q="x")
+
+    refused(sides.with_client(search), 503, "in use by another process")
+
+
+def test_what_a_person_must_change_is_told(empty_database: str, sides: TwoSides) -> None:
+    def missing() -> Configured:
+        raise ConfigurationError("Connection 'patterns_qdrant' is not defined.")
+
+    refused(Api(missing).get("status"), 500, "'patterns_qdrant' is not defined")
+    not_migrated = replace(configured(sides), postgres=config_of(empty_database))
+    refused(Api(lambda: not_migrated).get("runs"), 500, "schema_migration")
+
+
+def test_what_nobody_expected_is_told_to_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Configured:
+        raise KeyError("a detail of the program")
+
+    detail = refused(Api(broken).get("status"), 500)["detail"]
+    assert "a detail of the program" not in detail
+    assert "a detail of the program" in caplog.text
+
+
+def test_a_request_that_takes_too_long_names_the_limit(
+    sides: TwoSides, qdrant_server: QdrantServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(problems, "LONGEST_SECONDS", 0.3)
+    slow = replace(sides.qdrant, path="", url=qdrant_server.url)
+    qdrant_server.always["read"] = Fault(delay=2.0)
+    refused(Api(lambda: replace(configured(sides), qdrant=slow)).get("status"), 408, "limit of 0 s")
+
+
+def sessions(sides: TwoSides) -> int:
+    """The sessions of searches and questions in this test's database."""
+    [(number,)] = sides.execute(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE application_name = 'code_patterns search' AND datname = current_database()"
+    )
+    return int(number)
+
+
+def test_changed_connections_are_used_and_the_old_ones_closed(
+    sides: TwoSides, filled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REREAD_SECONDS", -1.0)
+    first = configured(sides)
+    answers = iter([first, first, replace(first, collection="another")])
+
+    async def run() -> tuple[list[Any], int]:
+        asked = Service(lambda: next(answers))
+        found = []
+        for _ in range(3):
+            found.append((await asked.status())["collection"]["name"])
+        open_now = await asyncio.to_thread(sessions, sides)
+        await asked.close()
+        return found, open_now
+
+    found, open_now = asyncio.run(run())
+    assert found == [sides.collection, sides.collection, "another"]
+    assert open_now == 1
+
+
+def test_one_pool_for_all_requests_that_is_closed_at_the_end(
+    sides: TwoSides, filled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in connections_of(sides).items():
+        monkeypatch.setenv(name, value)
+    app = build_app()
+    app.dependency_overrides[access.MAY_READ.dependency] = lambda: None
+    with TestClient(app) as client:
+        for path in ("status", "search?q=header", "quality", "search?q=x"):
+            assert client.get(f"/api/{path}").status_code == 200
+        # Questions that are asked at the same time may use several sessions.
+        assert 1 <= sessions(sides) <= MOST_CONNECTIONS
+    deadline = time.monotonic() + 30
+    while sessions(sides):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
