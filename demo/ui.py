@@ -38,7 +38,15 @@ def serve(place: Workplace, screen: Screen) -> None:
         f"  --from-date {end - BACKFILLED:%Y-%m-%dT%H:%M:%SZ} --to-date {end - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}",
     )
     screen.gap()
-    screen.rows([("Open", stack.server.url), ("User", USER), ("Password", stack.secrets.login), ("Logs", str(LOGS))])
+    screen.rows(
+        [
+            ("Open", stack.server.url),
+            ("User", USER),
+            ("Password", stack.secrets.login),
+            ("Search", f"{stack.server.url}/plugin/patterns"),
+            ("Logs", str(LOGS)),
+        ]
+    )
     screen.gap()
     if fresh:
         screen.say(f"Trigger {MIGRATION} with dry_run off first, then {FULL}.")
