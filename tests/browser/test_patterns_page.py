@@ -220,7 +220,7 @@ def test_the_keyboard_reaches_everything(admins: Page) -> None:
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("view=status"))
     expect(page.get_by_role("tab", name="Status")).to_have_attribute("aria-selected", "true")
-    expect(page.get_by_role("tabpanel")).to_be_visible()
+    expect(page.get_by_role("tabpanel", name="Status")).to_be_visible()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
