@@ -116,9 +116,10 @@ def test_metrics_say_what_the_history_says(
     run_dag("pattern_sync_full")
     counters = ("new", "changed", "words_only", "payload_only", "unchanged", "deleted", "parked")
     [history] = connected.execute(
-        "SELECT created, changed, payload_only, unchanged, deleted, parked FROM pattern_sync_runs WHERE kind = 'full'"
+        "SELECT created, changed, words_only, payload_only, unchanged, deleted, parked FROM pattern_sync_runs "
+        "WHERE kind = 'full'"
     )
-    assert history == (9, 0, 0, 0, 0, 2)
+    assert history == (9, 0, 0, 0, 0, 0, 2)
     assert tuple(sent["code_patterns.sync.rows", "full", name] for name in counters) == history
     assert sent["code_patterns.sync.rows", "verify", "unchanged"] == 9
     assert sent["code_patterns.sync.dead_letters", "full", ""] == 2
