@@ -34,8 +34,8 @@ test: install ## Run every test and check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@# By file: the tests of a file share what takes long to start, such as a whole Airflow. conftest.py orders the files.
-	@# One more than a small machine has cores: many tests wait for servers.
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@# Twice as many as a small machine has cores: many tests wait for servers.
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search, scores and storage beside limits and peers; SIZE=large takes two hours
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
@@ -66,6 +66,7 @@ format: install ## Format the code
 
 lock: install ## Lock the environments again after a change of requirements
 	@$(LOCK) requirements-dev.txt -o requirements.lock
+	@$(LOCK) requirements.txt requirements-optional.txt --constraint requirements.lock -o requirements-worker.lock
 	@$(LOCK) benchmarks/requirements.txt -o benchmarks/requirements.lock
 	@$(LOCK) benchmarks/peers/cocoindex.txt -o benchmarks/peers/cocoindex.lock
 	@$(LOCK) benchmarks/peers/pgai.txt -o benchmarks/peers/pgai.lock

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
+import Stemmer
 from numpy.typing import NDArray
-from snowballstemmer.english_stemmer import EnglishStemmer
 
 from code_patterns.embeddings.synonyms import GROUPS, SYNONYM_WEIGHT
 
@@ -45,8 +45,7 @@ _PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z\x80-\xff]+|[0-9]+")
 _IGNORED = frozenset(
     b"a an the of to in for on and or is are be by with from this that it its as at if into not when which".split()
 )
-# Not the factory: it prefers a C library of another version where one is installed.
-_STEMMER = EnglishStemmer()
+_STEMMER = Stemmer.Stemmer("english")
 _STEMMER_TURN = threading.Lock()
 _LONGEST_STEMMED = 64
 
