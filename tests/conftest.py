@@ -52,7 +52,7 @@ settings.load_profile("without deadline")
 FEW_AND_LONG = (
     *("test_night.py", "test_git_bundle.py", "test_world.py", "test_patterns_page.py", "test_poison.py"),
     *("test_sync_races.py", "test_outbox.py", "test_stream.py", "test_stream_races.py", "test_event_consumer.py"),
-    "test_stream_events.py",
+    *("test_stream_events.py", "test_retention.py", "test_integrity.py", "test_sharded_sync.py", "test_matrix.py"),
 )
 """Files with few tests that take long."""
 

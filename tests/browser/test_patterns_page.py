@@ -73,6 +73,9 @@ def test_agents_ask_over_http(installation: Installation) -> None:
 def opened(page: Page, query: str = "") -> Page:
     page.goto(f"/plugin/patterns{query}")
     expect(page.get_by_role("tab", name="Search")).to_be_visible()
+    # Airflow mounts the page twice, and what is typed before is lost.
+    expect(page.get_by_role("main", name="Code patterns")).to_have_attribute("aria-busy", "false")
+    page.wait_for_load_state("networkidle")
     return page
 
 

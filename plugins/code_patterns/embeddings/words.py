@@ -38,6 +38,9 @@ PATH_WEIGHT = 2
 AVERAGE_TERMS = 80.0
 """The length that counts as usual. It is fixed: the true average changes with every pattern; so would all vectors."""
 
+LONGEST_TEXT = 200_000
+"""Characters of a text that count; what comes later is generated code or data, and would make the vector huge."""
+
 _MEMOISED_WORDS = 100_000
 # Bytes beyond ASCII count as letters. Unicode's tables of letters differ between Python versions.
 _WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
@@ -93,11 +96,12 @@ def words_of(texts: Iterable[str], name: str | None = None, path: str = "") -> W
 
     A pattern without any word gets one term that no question has: Qdrant takes no empty vector.
 
-    :param texts: description and code
+    :param texts: description and code; of each, the first :data:`LONGEST_TEXT` characters
     :param name: the pattern's name, which counts more
     :param path: the file that it comes from, which counts more too
     """
-    raw = "\n".join((*[name or ""] * NAME_WEIGHT, *[path] * PATH_WEIGHT, *texts)).encode("utf-8", "replace")
+    cut = [text[:LONGEST_TEXT] for text in texts]
+    raw = "\n".join((*[name or ""] * NAME_WEIGHT, *[path] * PATH_WEIGHT, *cut)).encode("utf-8", "replace")
     terms = np.sort(np.frombuffer(b"".join(map(_terms, _WORD.findall(raw))) or _NO_WORD, np.dtype("<u4")))
     # What numpy.unique does, in half the time for so few terms.
     differs = np.ones(len(terms) + 1, np.bool_)

@@ -89,8 +89,11 @@ class Searcher:
                 if len(found) >= wanted:
                     break
             page = found[query.offset : query.offset + query.limit]
-            payloads = await _payloads(qdrant, searched, [item.id for item in page])
-            scores |= await self._scores.of(pattern_id_of(item.id) for item in page)
+            payloads, scored = await asyncio.gather(
+                _payloads(qdrant, searched, [item.id for item in page]),
+                self._scores.of(pattern_id_of(item.id) for item in page),
+            )
+            scores |= scored
         sought = _words(query.text) if query.text and mode != "similar" else None
         hits = tuple(
             _hit(item, _score(scores, item), payloads[item.id], sought)

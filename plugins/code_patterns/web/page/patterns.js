@@ -20,7 +20,7 @@ globalThis.AirflowPlugin = function CodePatternsPage() {
   const tab = (name, content) => h(UI.Tabs.Content, { value: name, key: name, px: 0 }, view === name && content);
   return h(
     Box,
-    { as: "main", p: { base: 2, md: 4 }, maxW: "90rem", mx: "auto", "aria-label": "Code patterns" },
+    { as: "main", p: { base: 2, md: 4 }, maxW: "90rem", mx: "auto", "aria-label": "Code patterns", "aria-busy": !settled },
     h(
       UI.Tabs.Root,
       { value: view, onValueChange: ({ value }) => go(value === "search" ? {} : { view: value }), activationMode: "manual" },
