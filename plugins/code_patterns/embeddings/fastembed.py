@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from code_patterns.embeddings.base import Embedded, EmbeddingConfig, RejectedInputError, Vectors
 from code_patterns.embeddings.faults import DoubtError
 from code_patterns.embeddings.length import HARMLESS_WORD
+from code_patterns.embeddings.model import ModelEmbedder
 from code_patterns.embeddings.texts import prepare
 from code_patterns.embeddings.vectors import checked_vectors
 from code_patterns.errors import ConfigurationError, OutageError
@@ -60,14 +61,11 @@ class Model:
         return self._loaded.model.tokenizer  # type: ignore[attr-defined]
 
 
-class FastEmbedder:
+class FastEmbedder(ModelEmbedder):
     """Embeds inside this process, in a thread.
 
     :param config: ``api`` is ``fastembed``
     """
-
-    def __init__(self, config: EmbeddingConfig) -> None:
-        self.config = config
 
     @property
     def token_limit(self) -> None:
@@ -81,18 +79,6 @@ class FastEmbedder:
         :raises OutageError: the model is not in the cache and cannot be fetched
         """
         await self._embed([HARMLESS_WORD], "")
-
-    async def embed_documents(self, texts: Sequence[str]) -> Embedded:
-        """Embed texts to be stored, in order; errors as in :meth:`check`."""
-        if not texts:
-            return Embedded(np.empty((0, self.config.dimension), dtype=np.float32), [])
-        return await self._embed(texts, self.config.document_prefix)
-
-    async def embed_query(self, text: str) -> NDArray[np.float32]:
-        """Embed one search text, shape (dimension,); errors as in :meth:`check`."""
-        embedded = await self._embed([text], self.config.query_prefix)
-        vector: NDArray[np.float32] = embedded.vectors[0]
-        return vector
 
     async def aclose(self) -> None:
         """Do nothing: the model stays for others in this process."""

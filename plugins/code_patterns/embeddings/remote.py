@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from code_patterns.embeddings.base import Embedded, EmbeddingConfig, RejectedInputError, Vectors
 from code_patterns.embeddings.http import Dialect
 from code_patterns.embeddings.length import HARMLESS_LENGTH, LengthLimit
+from code_patterns.embeddings.model import ModelEmbedder
 from code_patterns.embeddings.server import EmbeddingServer
 from code_patterns.embeddings.texts import first_tokens, prepare
 from code_patterns.servers.retry import RetryPolicy
@@ -17,7 +15,7 @@ SEARCH_ATTEMPTS = 2
 """Requests for one step in the search for a limit: a server may fail once on what it accepts."""
 
 
-class RemoteEmbedder:
+class RemoteEmbedder(ModelEmbedder):
     """Embeds by a server, and cuts texts that are too long for its model.
 
     :param config: server, model and limits
@@ -29,7 +27,7 @@ class RemoteEmbedder:
     def __init__(
         self, config: EmbeddingConfig, dialect: Dialect, retry: RetryPolicy, token_limit: int | None = None
     ) -> None:
-        self.config = config
+        super().__init__(config)
         self._server = EmbeddingServer(config, dialect, retry)
         self._length = LengthLimit(token_limit)
         self._searching = asyncio.Lock()
@@ -42,18 +40,6 @@ class RemoteEmbedder:
     async def check(self) -> None:
         """Embed one word; see :meth:`code_patterns.embeddings.base.Embedder.check`."""
         await self._server.check()
-
-    async def embed_documents(self, texts: Sequence[str]) -> Embedded:
-        """Embed texts to be stored; see :meth:`code_patterns.embeddings.base.Embedder.embed_documents`."""
-        if not texts:
-            return Embedded(np.empty((0, self.config.dimension), dtype=np.float32), [])
-        return await self._embed(texts, self.config.document_prefix)
-
-    async def embed_query(self, text: str) -> NDArray[np.float32]:
-        """Embed one search text, shape (dimension,)."""
-        embedded = await self._embed([text], self.config.query_prefix)
-        vector: NDArray[np.float32] = embedded.vectors[0]
-        return vector
 
     async def aclose(self) -> None:
         """Close connections."""
