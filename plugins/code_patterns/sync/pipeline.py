@@ -33,6 +33,9 @@ MAX_BATCH_CHARACTERS = 4_000_000
 """Most characters of a batch, unless a single pattern is larger; limits memory and request size."""
 MAX_BATCH_EXAMINED = 5_000
 """Most changes of a batch, even if few of them need work."""
+WATERMARK_SECONDS = 0.5
+"""The watermark moves no more often: each move waits for the disk. What was done after the last move of a run that is
+killed is compared again, and embeds nothing."""
 SUSPICIOUS_REJECTIONS = 10
 """If Qdrant refuses this many patterns, and accepts none of the batch, the patterns are not to blame."""
 
@@ -108,6 +111,8 @@ class Pipeline:
         self._settings = settings
         self._counts = counts
         self._waits = waits
+        self._reached: Watermark | None = None
+        self._moved_at = 0.0
 
     async def run(
         self, changes: AsyncGenerator[Change], total: int, recorded: Callable[[Sequence[Change]], None] | None = None
@@ -121,6 +126,7 @@ class Pipeline:
         """
         progress = ProgressLog("patterns", total)
         window: deque[tuple[Batch, asyncio.Task[list[DeadLetter]]]] = deque()
+        self._moved_at = time.monotonic()
 
         async def record_oldest() -> None:
             batch, task = window.popleft()
@@ -140,6 +146,7 @@ class Pipeline:
                         await asyncio.sleep(self._settings.delay_seconds)
             while window:
                 await record_oldest()
+            await self._move_watermark()
         finally:
             for _, task in window:
                 task.cancel()
@@ -240,15 +247,21 @@ class Pipeline:
                 "Parked pattern %s as a dead letter (%s): %s", dead_letter.id, dead_letter.stage, dead_letter.error
             )
         if not self._settings.dry_run:
-            if batch.watermark:
-                # A run that is killed next must leave a point by which its collection is known.
-                await self._target.mark_survivor()
             changed = {change.id for change in batch.changes if change.watermark}
             await self._record.save_batch(
                 done,
                 [replace(dead_letter, changed=dead_letter.id in changed) for dead_letter in dead_letters],
                 [change for change in batch.changes if change.id in parked],
-                batch.watermark,
-                self._target.last_write,
             )
+            self._reached = batch.watermark or self._reached
+            if time.monotonic() - self._moved_at >= WATERMARK_SECONDS:
+                await self._move_watermark()
         return done
+
+    async def _move_watermark(self) -> None:
+        """Record how far the run has come."""
+        if self._reached:
+            # A run that is killed next must leave a point by which its collection is known.
+            await self._target.mark_survivor()
+            await self._record.save_progress(self._reached, self._target.last_write)
+        self._reached, self._moved_at = None, time.monotonic()

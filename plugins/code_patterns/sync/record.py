@@ -67,22 +67,18 @@ class RunRecord:
         done: Sequence[Change],
         parked: Sequence[DeadLetter],
         failed: Sequence[Change],
-        watermark: Watermark | None,
-        witness: Witness | None = None,
     ) -> None:
-        """Record one acknowledged batch, in one transaction.
+        """Record what became of the rows of one acknowledged batch, in one transaction.
 
         :param done: what is synced
         :param parked: rows that become dead letters
         :param failed: the changes that these rows were part of
-        :param watermark: how far the batch reached; ``None`` leaves the checkpoint alone
-        :param witness: what was written last, if anything was
         """
         ids = [change.id for change in done]
         known = self.dead_letters.ids
         recovered = known.intersection(ids)
         told = self.outbox is not None and self.outbox.concerns(ids)
-        if not (recovered or parked or watermark or told):
+        if not (recovered or parked or told):
             return
         async with self._turn, self._session.transaction():
             if self.outbox:
@@ -90,10 +86,17 @@ class RunRecord:
                 await self.outbox.park(parked, known, failed)
             await self.dead_letters.clear(recovered)
             await self.dead_letters.park(parked)
-            if watermark:
-                await self.move_watermark(watermark)
-                if witness:
-                    await self.save_witness(witness)
+
+    async def save_progress(self, watermark: Watermark, witness: Witness | None) -> None:
+        """Record how far acknowledged batches reach, in one transaction.
+
+        :param watermark: everything below it has arrived, or is a dead letter
+        :param witness: what was written last, if anything was
+        """
+        async with self._turn, self._session.transaction():
+            await self.move_watermark(watermark)
+            if witness:
+                await self.save_witness(witness)
 
     async def settle(self, done: Sequence[Change]) -> None:
         """Note in the outbox what is done apart from batches, if Kafka is to be told."""

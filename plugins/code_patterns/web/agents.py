@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from code_patterns.web.access import MAY_READ
-from code_patterns.web.problems import ProblemRoute
+from code_patterns.web.route import ProblemRoute, service_of
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -19,7 +19,7 @@ router = APIRouter(route_class=ProblemRoute, dependencies=[MAY_READ])
 @router.post("/mcp")
 async def mcp(request: Request) -> Response:
     """Answer one message of an agent."""
-    service = await request.app.state.service()
+    service = await service_of(request)
     module = await asyncio.to_thread(import_module, "code_patterns.mcp.server")
     return _Delegated(module.build_server(service))
 

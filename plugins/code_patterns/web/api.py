@@ -5,17 +5,15 @@ Nothing heavy is imported here: the API server imports this when it starts.
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
 from code_patterns.web.access import MAY_READ
 from code_patterns.web.metrics import CONTENT_TYPE, exposition
-from code_patterns.web.problems import ProblemRoute, RefusedError
-
-if TYPE_CHECKING:
-    from code_patterns.web.service import Service
+from code_patterns.web.problems import RefusedError
+from code_patterns.web.route import ProblemRoute, service_of
 
 LARGEST_BODY = 256 * 1024
 """Bytes of the largest request. 20,000 characters take at most 240,000 as JSON."""
@@ -29,64 +27,59 @@ router = APIRouter(prefix="/api", route_class=ProblemRoute, dependencies=[MAY_RE
 @router.get("/search")
 async def search_by_url(request: Request) -> Response:
     """Search by the fields of the URL."""
-    return _json(await (await _service(request)).search(_fields(request.query_params)))
+    return _json(await (await service_of(request)).search(_fields(request.query_params)))
 
 
 @router.post("/search")
 async def search_by_body(request: Request) -> Response:
     """Search by the fields of a JSON object, for code."""
-    return _json(await (await _service(request)).search(_fields(_object(await _body(request)))))
+    return _json(await (await service_of(request)).search(_fields(_object(await _body(request)))))
 
 
 @router.get("/patterns/{pattern:path}/similar")
 async def similar(request: Request, pattern: str) -> Response:
     """Find what is similar to a pattern."""
     fields = _fields(request.query_params) | {"similar_to": pattern, "mode": "similar"}
-    return _json(await (await _service(request)).search(fields))
+    return _json(await (await service_of(request)).search(fields))
 
 
 @router.get("/patterns/{pattern:path}")
 async def get(request: Request, pattern: str) -> Response:
     """Return one pattern, by its uuid or ``pattern_id``."""
-    return _json(await (await _service(request)).get(pattern))
+    return _json(await (await service_of(request)).get(pattern))
 
 
 @router.get("/status")
 async def status(request: Request) -> Response:
     """Return how far the collection is, and what it is."""
-    return _json(await (await _service(request)).status())
+    return _json(await (await service_of(request)).status())
 
 
 @router.get("/failures")
 async def failures(request: Request) -> Response:
     """Return the dead letters."""
     limit, offset = _page(request, MOST_FAILURES)
-    return _json(await (await _service(request)).failures(limit, offset))
+    return _json(await (await service_of(request)).failures(limit, offset))
 
 
 @router.get("/runs")
 async def runs(request: Request) -> Response:
     """Return the newest runs of the sync."""
     limit, offset = _page(request, MOST_RUNS, "kind")
-    return _json(await (await _service(request)).runs(limit, offset, request.query_params.get("kind") or None))
+    return _json(await (await service_of(request)).runs(limit, offset, request.query_params.get("kind") or None))
 
 
 @router.get("/quality")
 async def quality(request: Request) -> Response:
     """Return the scores by tier and language, the best and the worst patterns, and what past runs scored."""
-    return _json(await (await _service(request)).quality())
+    return _json(await (await service_of(request)).quality())
 
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Return the status for Prometheus."""
-    found = await (await _service(request)).status()
+    found = await (await service_of(request)).status()
     return Response(exposition(found), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
-
-
-async def _service(request: Request) -> "Service":
-    service: Service = await request.app.state.service()
-    return service
 
 
 def _json(content: Any) -> Response:

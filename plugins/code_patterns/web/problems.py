@@ -1,14 +1,10 @@
 """Errors as ``application/problem+json`` (RFC 9457): what is wrong, where, and what to do."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
-from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from code_patterns.errors import OutageError, PatternsError
@@ -78,22 +74,3 @@ def problem_of(error: Exception) -> JSONResponse:
         )
     log.error("A request of the Patterns page failed.", exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Unexpected error. The log of the API server says more.")
-
-
-class ProblemRoute(APIRoute):
-    """A route with a time limit that answers every error, those of authentication too, as a problem."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler that FastAPI calls."""
-        handler = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                # The first request imports the clients of all servers: that is no fault of the question.
-                await request.app.state.service()
-                async with asyncio.timeout(LONGEST_SECONDS):
-                    return await handler(request)
-            except Exception as error:
-                return problem_of(error)
-
-        return answer

@@ -59,7 +59,10 @@ def test_streams_killed_in_a_race_and_followed_by_others_lose_nothing(served: Tw
             assert process.exitcode == -signal.SIGKILL
     with running_stream(served, linger_seconds=3.0) as last:
         result = last.join()
-    assert not result.comparison_needed
+    if result.comparison_needed:
+        # The server may have got to the last request of a killed stream after the first one of its successor. Then the
+        # collection holds the older token, which is never taken for agreement.
+        assert served.sync().kind == "full"
     served.assert_equal_sides()
     found = kinds(served)
     assert found[("stream", "abandoned")] >= KILLS // 2

@@ -4,11 +4,13 @@ import re
 import subprocess
 import sys
 
+from fastapi import HTTPException
 from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 
 from code_patterns.web.access import MAY_READ
 from code_patterns.web.app import PAGE, build_app
-from code_patterns.web.problems import ProblemRoute
+from code_patterns.web.route import ProblemRoute
 from tests.conftest import ROOT
 
 MOST_BYTES = 30_000
@@ -49,6 +51,21 @@ def test_every_route_answers_problems_and_asks_who_may_read() -> None:
     for route in routes:
         assert isinstance(route, ProblemRoute)
         assert MAY_READ.dependency in [dependency.call for dependency in route.dependant.dependencies], route.path
+
+
+def test_nothing_is_opened_for_somebody_who_may_not_read() -> None:
+    def refuse() -> None:
+        raise HTTPException(401, "Who are you?")
+
+    async def opened() -> None:
+        raise AssertionError("the clients of the servers were imported")
+
+    app = build_app()
+    app.dependency_overrides[MAY_READ.dependency] = refuse
+    app.state.service = opened
+    client = TestClient(app)
+    answers = [client.get("/api/search", params={"q": "x"}), client.post("/api/search"), client.post("/mcp")]
+    assert [answer.status_code for answer in answers] == [401, 401, 401]
 
 
 def test_the_page_is_small_and_makes_no_markup_of_text() -> None:

@@ -1,0 +1,42 @@
+"""A route with a time limit that answers every error as a problem."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from code_patterns.web import problems
+
+if TYPE_CHECKING:
+    from code_patterns.web.service import Service
+
+
+class ProblemRoute(APIRoute):
+    """Answers every error, those of authentication too, as a problem, and none later than the limit."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler that FastAPI calls."""
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                async with asyncio.timeout(problems.LONGEST_SECONDS) as request.state.limit:
+                    return await handler(request)
+            except Exception as error:
+                return problems.problem_of(error)
+
+        return answer
+
+
+async def service_of(request: Request) -> "Service":
+    """Return the service of this process; the limit counts from then on.
+
+    The first request imports the clients of all servers: that is no fault of the question.
+    """
+    limit: asyncio.Timeout = request.state.limit
+    limit.reschedule(None)
+    service: Service = await request.app.state.service()
+    limit.reschedule(asyncio.get_running_loop().time() + problems.LONGEST_SECONDS)
+    return service
