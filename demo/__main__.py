@@ -9,11 +9,12 @@ from uuid import UUID
 
 from code_patterns.errors import OutageError, PatternsError
 from code_patterns.quality.dimensions import TIERS, WEIGHTS
+from code_patterns.search import Hit
 from demo import HOME
 from demo.airflow_server import LOGS
 from demo.arrival import QUESTION as ARRIVAL_QUESTION
 from demo.arrival import ROW, Arrival, insert_and_find, is_streaming
-from demo.collection import ALIAS, Hit, compare, search
+from demo.collection import ALIAS, compare, search
 from demo.command import run
 from demo.installation import Burst, change, count_scores
 from demo.learning import Learned, analyse, learn
@@ -26,6 +27,8 @@ LOG_LINES = 25
 SYNC_COUNTS = ("examined", "new", "changed", "words_only", "payload_only", "unchanged", "deleted", "parked")
 QUESTION = "wrap a paragraph of text to a given width"
 HITS = 4
+WORDS = 3
+"""So many matched words of each hit are shown."""
 LINGER_SECONDS = 5
 
 
@@ -47,7 +50,7 @@ def demo(place: Workplace, screen: Screen) -> None:
     with screen.step(f"2  {FULL}: compare everything, write what differs, prove it"):
         full = _run(stack.api, screen, FULL)
     _tell_sync(screen, stack, full)
-    _tell_search(screen, QUESTION, frozenset())
+    _tell_search(screen, stack, QUESTION, frozenset())
 
     with screen.step("3  A busy day in SQL"):
         burst = change(stack.database, rows)
@@ -57,7 +60,7 @@ def demo(place: Workplace, screen: Screen) -> None:
         incremental = _run(stack.api, screen, INCREMENTAL)
     found = _tell_sync(screen, stack, incremental)
     _check(found, burst)
-    _tell_search(screen, rows.question, frozenset(row.id for row in rows.later))
+    _tell_search(screen, stack, rows.question, frozenset(row.id for row in rows.later))
 
     with screen.step(f"5  {QUALITY}: a score for every pattern"):
         scored = _run(stack.api, screen, QUALITY, collection=ALIAS, delay_seconds=0)
@@ -265,21 +268,22 @@ def _check(found: Mapping[str, Any], burst: Burst) -> None:
         raise PatternsError(f"{INCREMENTAL} did not do what the changes ask for: {', '.join(wrong)}.")
 
 
-def _tell_search(screen: Screen, question: str, inserted: frozenset[UUID]) -> None:
-    """Search through the alias and show the nearest patterns."""
-    _tell_hits(screen, question, search(question, HITS), inserted)
+def _tell_search(screen: Screen, stack: Stack, question: str, inserted: frozenset[UUID]) -> None:
+    """Search through the alias and show the best hits."""
+    _tell_hits(screen, question, search(stack.database, question, HITS), inserted)
 
 
 def _tell_hits(screen: Screen, question: str, hits: Sequence[Hit], inserted: frozenset[UUID]) -> None:
-    screen.say(f'Search, by likeness of words and spelling: "{question}"')
+    screen.say(f'Search: "{question}"')
     screen.rows(
         [
             (
-                f"  {hit.score:.3f}",
+                f"  {hit.score:.1f}",
                 hit.file_path,
-                hit.pattern_name,
-                hit.pattern_version,
-                "just inserted" if hit.id in inserted else "",
+                hit.pattern_name or "",
+                f"quality {hit.quality_score:.2f}" if hit.quality_score is not None else "",
+                "words: " + ", ".join(hit.matched_words[:WORDS]),
+                "just inserted" if UUID(hit.id) in inserted else "",
             )
             for hit in hits
         ]

@@ -2,14 +2,17 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
 from code_patterns.errors import OutageError
+from code_patterns.search import Hit
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_psycopg import connect_blocking
-from demo.collection import Hit, search
+from code_patterns.servers.qdrant import BusyStorageError
+from demo.collection import search
 from demo.harvest import Pattern
 from demo.installation import add, query
 
@@ -50,17 +53,17 @@ class Arrival:
 
     :param recorded_seconds: from its commit until the stream had recorded that Qdrant holds it
     :param found_seconds: from its commit until a search had returned it
-    :param hits: what the search returned, the nearest first
+    :param hits: what the search returned, the best first
     """
 
     recorded_seconds: float
     found_seconds: float
-    hits: list[Hit]
+    hits: Sequence[Hit]
 
     @property
     def is_found(self) -> bool:
-        """Whether the row is the nearest of all."""
-        return self.hits[0].id == ROW.id
+        """Whether the row is the best hit."""
+        return self.hits[0].id == str(ROW.id)
 
 
 def is_streaming(database: PostgresConfig) -> bool:
@@ -86,5 +89,11 @@ def insert_and_find(database: PostgresConfig) -> Arrival:
                 raise OutageError(f"No stream has taken the row {ROW.id} within {PATIENCE_SECONDS:.0f} s.")
             time.sleep(POLL_SECONDS)
         recorded = time.monotonic()
-    hits = search(QUESTION, HITS)
-    return Arrival(recorded - committed, time.monotonic() - committed, hits)
+    while True:
+        try:
+            hits = search(database, QUESTION, HITS)
+        except BusyStorageError:
+            if time.monotonic() - committed > PATIENCE_SECONDS:
+                raise
+        else:
+            return Arrival(recorded - committed, time.monotonic() - committed, hits)

@@ -1,15 +1,13 @@
 """The collection as its readers see it: search it, and compare it with the table without the sync's code."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from qdrant_client import AsyncQdrantClient
-from qdrant_client.models import ScoredPoint
-
-from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.search import Hit, SearchQuery, open_searcher
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -18,26 +16,10 @@ from demo.installation import code_contents
 
 STORAGE = HOME / "qdrant"
 ALIAS = "code_patterns"
-DIMENSION = 768
+DIMENSION = 384
+"""As long as the vectors of small models: the storage is read whole whenever it is opened."""
 _PAGE = 1000
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One result of a search.
-
-    :param id: the row's id
-    :param score: cosine similarity
-    :param pattern_name: the function or class
-    :param file_path: its file
-    :param pattern_version: its version
-    """
-
-    id: UUID
-    score: float
-    pattern_name: str
-    file_path: str
-    pattern_version: str
+_QDRANT = QdrantConfig(conn_id="patterns_qdrant", path=str(STORAGE))
 
 
 @dataclass(frozen=True)
@@ -63,9 +45,12 @@ class Comparison:
         return not (self.missing or self.orphaned or self.different)
 
 
-def search(question: str, limit: int) -> list[Hit]:
-    """Search the collection for the patterns nearest to a question."""
-    return asyncio.run(_search(question, limit))
+def search(database: PostgresConfig, question: str, limit: int) -> Sequence[Hit]:
+    """Search the collection, the best hit first.
+
+    :raises BusyStorageError: another process has the storage open
+    """
+    return asyncio.run(_search(database, SearchQuery(text=question, limit=limit)))
 
 
 def compare(database: PostgresConfig) -> Comparison:
@@ -73,22 +58,14 @@ def compare(database: PostgresConfig) -> Comparison:
     return asyncio.run(_compare(code_contents(database)))
 
 
-async def _search(question: str, limit: int) -> list[Hit]:
-    embedder = open_embedder(
-        EmbeddingConfig(conn_id="patterns_embeddings", api="hashing", model="hashing", dimension=DIMENSION)
-    )
-    client = await _open()
-    try:
-        vector = await embedder.embed_query(question)
-        answer = await client.query_points(ALIAS, query=vector.tolist(), limit=limit, with_payload=True)
-        return [_hit(point) for point in answer.points]
-    finally:
-        await client.close()
-        await embedder.aclose()
+async def _search(database: PostgresConfig, query: SearchQuery) -> Sequence[Hit]:
+    embedding = EmbeddingConfig("patterns_embeddings", api="hashing", model="hashing", dimension=DIMENSION)
+    async with open_searcher(database, _QDRANT, embedding, ALIAS) as searcher:
+        return (await searcher.search(query)).hits
 
 
 async def _compare(rows: dict[UUID, dict[str, Any]]) -> Comparison:
-    client = await _open()
+    client = await open_client(_QDRANT)
     points: dict[UUID, dict[str, Any]] = {}
     try:
         offset = None
@@ -110,18 +87,3 @@ async def _compare(rows: dict[UUID, dict[str, Any]]) -> Comparison:
             if node_id in points
         ),
     )
-
-
-def _hit(point: ScoredPoint) -> Hit:
-    payload = point.payload or {}
-    return Hit(
-        id=UUID(str(point.id)),
-        score=point.score,
-        pattern_name=payload["pattern_name"],
-        file_path=payload["file_path"],
-        pattern_version=payload["pattern_version"],
-    )
-
-
-async def _open() -> AsyncQdrantClient:
-    return await open_client(QdrantConfig(conn_id="patterns_qdrant", path=str(STORAGE)))
