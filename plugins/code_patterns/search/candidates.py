@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qdrant_client import models
+import orjson
 
 from code_patterns.embeddings.words import WORDS, Words
 from code_patterns.search.filters import FILE_PATH, allows, filter_of
@@ -70,22 +70,17 @@ async def _window(qdrant: Qdrant, searched: Searched, question: Question, window
             attempts=ATTEMPTS,
         )
         return [Candidate(item.id, 0.0) for item in records if allows(query, item.payload)], following is None  # type: ignore[arg-type]
-    sides: dict[str, models.QueryRequest] = {}
+    common = {"limit": window, "with_payload": payload}
+    if condition:
+        common["filter"] = condition.model_dump(mode="json", exclude_none=True)
+    sides: dict[str, dict[str, Any]] = {}
     if question.words is not None and len(question.words.indices):
-        sparse = models.SparseVector(indices=question.words.indices.tolist(), values=question.words.values.tolist())
-        sides["words"] = models.QueryRequest(
-            query=sparse, using=WORDS, filter=condition, limit=window, with_payload=payload
-        )
+        # A dataclass whose fields have the names that Qdrant gives them.
+        sides["words"] = common | {"query": question.words, "using": WORDS}
     if question.near is not None:
-        sides["meaning"] = models.QueryRequest(
-            query=question.near,  # type: ignore[arg-type]
-            filter=condition,
-            limit=window,
-            with_payload=payload,
-        )
-    answers = await qdrant.call(
-        doing, lambda: qdrant.client.query_batch_points(searched.name, requests=list(sides.values())), attempts=ATTEMPTS
-    )
+        sides["meaning"] = common | {"query": question.near}
+    body = orjson.dumps({"searches": list(sides.values())}, option=orjson.OPT_SERIALIZE_NUMPY)
+    answers = await qdrant.call(doing, lambda: qdrant.query_batch(searched.name, body), attempts=ATTEMPTS)
     found: dict[str, Found] = {
         side: {point.id: point.score for point in answer.points if allows(query, point.payload)}  # type: ignore[misc]
         for side, answer in zip(sides, answers, strict=True)

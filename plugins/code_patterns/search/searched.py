@@ -1,5 +1,6 @@
 """What a search must know of the collection."""
 
+import time
 from dataclasses import dataclass
 
 from qdrant_client import models
@@ -11,6 +12,9 @@ from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.collection import stored_of
 from code_patterns.sync.pattern import embedding_of
+
+KNOWN_SECONDS = 1.0
+"""How long what was read of a collection is used. To read it for every search took a quarter of its time."""
 
 
 @dataclass(frozen=True)
@@ -95,3 +99,26 @@ async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched
         recipe=stored.description.recipe,
         paths_as_text=paths is not None and paths.data_type is models.PayloadSchemaType.TEXT,
     )
+
+
+class Known:
+    """What is known of a collection, for a moment.
+
+    :param name: alias or collection
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._searched: Searched | None = None
+        self._read_at = 0.0
+
+    async def read(self, qdrant: Qdrant, *, attempts: int) -> Searched:
+        """Return what is known, or read it; see :func:`read_searched`."""
+        if self._searched is None or time.monotonic() - self._read_at > KNOWN_SECONDS:
+            self._searched = await read_searched(qdrant, self._name, attempts=attempts)
+            self._read_at = time.monotonic()
+        return self._searched
+
+    def forget(self) -> None:
+        """Let the next search read it."""
+        self._searched = None

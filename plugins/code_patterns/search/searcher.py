@@ -12,7 +12,7 @@ import httpx
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.embeddings.words import Words, matched, words_of_code, words_of_question
-from code_patterns.errors import OutageError
+from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.quality.points import pattern_id_of
 from code_patterns.search.candidates import ATTEMPTS, Question, candidates
 from code_patterns.search.filters import PROJECT
@@ -21,11 +21,12 @@ from code_patterns.search.hit import Hit, SearchAnswer
 from code_patterns.search.kind import Kind, kind_of
 from code_patterns.search.query import Mode, SearchQuery, WrongQueryError
 from code_patterns.search.scores import UNSCORED, Score, Scores
-from code_patterns.search.searched import Searched, read_searched
+from code_patterns.search.searched import Known, Searched
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_pool import PostgresPool
 from code_patterns.servers.qdrant import Qdrant, open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.servers.retry import RetryPolicy
 from code_patterns.sync.pattern import NO_LANGUAGE, document_text
 
@@ -61,6 +62,7 @@ class Searcher:
         self._config = qdrant
         self._embedding = embedding
         self._collection = collection
+        self._known = Known(collection)
         self.database = PostgresPool(postgres, SEARCH_SECONDS)
         self._scores = Scores(self.database)
         self._server: Qdrant | None = None
@@ -78,30 +80,12 @@ class Searcher:
         begun = time.perf_counter()
         query.refuse_contradictions()
         async with self._in_time(), self._qdrant() as qdrant:
-            searched = await read_searched(qdrant, self._collection, attempts=ATTEMPTS)
-            mode, question = await self._question(qdrant, searched, query)
-            wanted, found, scores = query.offset + query.limit + 1, list[Candidate](), dict[UUID, Score]()
-            async for window in candidates(qdrant, searched, question):
-                if query.filters_scores:
-                    scores |= await self._scores.of(pattern_id_of(item.id) for item in window)
-                    window = [item for item in window if _score(scores, item).passes(query)]
-                found += window
-                if len(found) >= wanted:
-                    break
-            page = found[query.offset : query.offset + query.limit]
-            payloads, scored = await asyncio.gather(
-                _payloads(qdrant, searched, [item.id for item in page]),
-                self._scores.of(pattern_id_of(item.id) for item in page),
-            )
-            scores |= scored
-        sought = _words(query.text) if query.text and mode != "similar" else None
-        hits = tuple(
-            _hit(item, _score(scores, item), payloads[item.id], sought)
-            for item in page
-            # Deleted in this moment.
-            if item.id in payloads
-        )
-        return SearchAnswer(hits, mode, time.perf_counter() - begun, len(found) >= wanted)
+            try:
+                return await self._answer(qdrant, query, begun)
+            except (CollectionLostError, ConfigurationError):
+                # Another collection may stand behind the name since it was read.
+                self._known.forget()
+            return await self._answer(qdrant, query, begun)
 
     async def get(self, pattern: str) -> Hit | None:
         """Return one pattern, or ``None`` if the collection has none.
@@ -110,7 +94,7 @@ class Searcher:
         :raises PatternsError: as for :meth:`search`
         """
         async with self._in_time(), self._qdrant() as qdrant:
-            searched = await read_searched(qdrant, self._collection, attempts=ATTEMPTS)
+            searched = await self._known.read(qdrant, attempts=ATTEMPTS)
             node_id, payload = await self._find(qdrant, searched, pattern)
             if node_id is None:
                 return None
@@ -127,6 +111,32 @@ class Searcher:
             await embedder.aclose()
         self._embedders.clear()
         await self.database.close()
+
+    async def _answer(self, qdrant: Qdrant, query: SearchQuery, begun: float) -> SearchAnswer:
+        searched = await self._known.read(qdrant, attempts=ATTEMPTS)
+        mode, question = await self._question(qdrant, searched, query)
+        wanted, found, scores = query.offset + query.limit + 1, list[Candidate](), dict[UUID, Score]()
+        async for window in candidates(qdrant, searched, question):
+            if query.filters_scores:
+                scores |= await self._scores.of(pattern_id_of(item.id) for item in window)
+                window = [item for item in window if _score(scores, item).passes(query)]
+            found += window
+            if len(found) >= wanted:
+                break
+        page = found[query.offset : query.offset + query.limit]
+        payloads, scored = await asyncio.gather(
+            _payloads(qdrant, searched, [item.id for item in page]),
+            self._scores.of(pattern_id_of(item.id) for item in page),
+        )
+        scores |= scored
+        sought = _words(query.text) if query.text and mode != "similar" else None
+        hits = tuple(
+            _hit(item, _score(scores, item), payloads[item.id], sought)
+            for item in page
+            # Deleted in this moment.
+            if item.id in payloads
+        )
+        return SearchAnswer(hits, mode, time.perf_counter() - begun, len(found) >= wanted)
 
     async def _question(self, qdrant: Qdrant, searched: Searched, query: SearchQuery) -> tuple[Mode | str, Question]:
         """Decide what to ask Qdrant."""

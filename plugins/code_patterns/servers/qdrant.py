@@ -228,6 +228,23 @@ class Qdrant:
         )
         return _present(answer.result)
 
+    async def query_batch(self, collection: str, body: bytes) -> Sequence[models.QueryResponse]:
+        """Send several encoded searches at once; return their answers in the same order.
+
+        The client copies its models several times before it sends them.
+
+        :param collection: alias or collection
+        :param body: JSON of a ``QueryRequestBatch``, see https://api.qdrant.tech/api-reference/search/query-batch-points
+        """
+        if self.config.path or self.config.prefer_grpc:
+            requests = models.QueryRequestBatch.model_validate_json(body).searches
+            return await self.client.query_batch_points(collection, requests=requests)
+        answer = await self.client.http.search_api.query_batch_points(
+            collection,
+            query_request_batch=body,  # type: ignore[arg-type]
+        )
+        return _present(answer.result)
+
 
 def _present(result: Result | None) -> Result:
     if result is None:

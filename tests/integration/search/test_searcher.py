@@ -9,7 +9,7 @@ import pytest
 from qdrant_client import models
 
 from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError, open_searcher, searcher
+from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError, open_searcher, searched, searcher
 from code_patterns.servers.qdrant import BusyStorageError, open_client
 from tests.integration.search.conftest import find, find_all, get, names, pattern, score
 from tests.support.faulty_qdrant import Fault, QdrantServer
@@ -51,6 +51,26 @@ def test_without_a_text_the_filters_list(three: TwoSides) -> None:
 
 def test_a_text_without_a_word_finds_nothing(three: TwoSides) -> None:
     assert find(three, "??? -- the").hits == ()
+
+
+def test_another_collection_behind_the_name_is_noticed_at_once(
+    three: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searched, "KNOWN_SECONDS", 600.0)
+
+    async def run() -> list[str]:
+        async with open_searcher(three.postgres, three.qdrant, three.embedding, three.collection) as searcher:
+            first = await searcher.search(SearchQuery(text="parse header", mode="meaning"))
+        longer = replace(three.embedding, dimension=2 * three.embedding.dimension)
+        async with open_searcher(three.postgres, three.qdrant, longer, three.collection) as searcher:
+            # As an API server that knows the former collection still, and the new connection already.
+            before = await searcher.search(SearchQuery(text="parse header", mode="meaning"))
+            three.embedding = longer
+            await asyncio.to_thread(three.sync, "full")
+            after = await searcher.search(SearchQuery(text="parse header", mode="meaning"))
+        return [str(answer.hits[0].pattern_name) for answer in (first, before, after)]
+
+    assert asyncio.run(run()) == ["parse_header"] * 3
 
 
 def test_filters_are_exact(sides: TwoSides) -> None:
