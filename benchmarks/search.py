@@ -1,29 +1,37 @@
-"""How fast a search is, and what smaller vectors cost.
+"""How fast a search is, what smaller vectors cost, and how fast a sync is with a model in its own process.
 
 ``PYTHONPATH=plugins python -m benchmarks.search --size large`` syncs 100,000 functions and searches them. It needs a
-Qdrant server. It prints a Markdown table and keeps it in ``results.json``.
+Qdrant server. The model needs the package fastembed, and the files of all-MiniLM-L6-v2 in the folder
+PATTERNS_BENCH_MODEL. It prints a Markdown table and keeps it in ``results.json``.
 """
 
 import argparse
 import asyncio
+import os
 import random
 import re
 import statistics
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from benchmarks.jobs import blocking_client, embedding_of, postgres_of, qdrant_of, synced
+from benchmarks.jobs import blocking_client, embedding_of, patterns, postgres_of, qdrant_of, synced
 from benchmarks.patterns import functions
 from benchmarks.results import save
 from benchmarks.servers import JobError, Servers
 from benchmarks.table import NEEDS_SERVER, Row
-from benchmarks.workload import Workload
+from benchmarks.workload import BATCH, Workload
+from code_patterns.embeddings import open_embedder
+from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
+from code_patterns.run_identity import RunIdentity
 from code_patterns.search import SearchQuery, open_searcher
+from code_patterns.sync.runs import sync
+from code_patterns.sync.sync_settings import SyncSettings
 
 SIZES = {"small": 30_000, "large": 100_000}
 """Below about 26,000 Qdrant builds no index, and every search is exact."""
@@ -31,6 +39,7 @@ DIMENSION = 384
 """As long as the vectors of the small models in docs/search.md."""
 WARM_UP, SEARCHES = 50, 400
 NEIGHBOURS = 10
+MODEL, MODEL_PATTERNS = "sentence-transformers/all-MiniLM-L6-v2", 300
 TIE = 1e-4
 """Similarities that differ by less are equal: some functions differ in one line only."""
 
@@ -53,6 +62,18 @@ class Found:
         return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
 
 
+@dataclass(frozen=True)
+class InProcess:
+    """A first sync with a model in its own process.
+
+    :param sync: patterns per second
+    :param model: texts per second of the model alone
+    """
+
+    sync: float
+    model: float
+
+
 def main() -> None:
     """Measure, print the table, write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
@@ -66,11 +87,13 @@ def main() -> None:
                 asyncio.run(synced(own, "full", "hashing", DIMENSION))
                 servers.settle(own)
                 found = Found(asyncio.run(_search(own)), _recall(own))
+        folder = os.environ.get("PATTERNS_BENCH_MODEL")
+        model = asyncio.run(_with_model(servers, folder)) if folder and servers.qdrant_url else None
         conditions = (
             f"{servers.qdrant}; {count:,} functions, {DIMENSION} dimensions of the hashing embedder; {SEARCHES} hybrid "
             "searches one after the other, without Airflow"
         )
-        save("search", conditions, list(_rows(found, count)), size=size)
+        save("search", conditions, [*_rows(found, count), _row_of(model)], size=size)
 
 
 def questions(count: int) -> list[str]:
@@ -88,6 +111,22 @@ async def _search(workload: Workload) -> list[float]:
             await searcher.search(SearchQuery(text=text, mode="hybrid"))
             took.append((time.perf_counter() - begun) * 1000)
     return sorted(took[WARM_UP:])
+
+
+async def _with_model(servers: Servers, folder: str) -> InProcess:
+    """Sync patterns with the model, and let it embed the same texts alone."""
+    with servers.database(MODEL_PATTERNS) as workload, servers.collection(workload) as own:
+        embedding = EmbeddingConfig("benchmark_embeddings", "fastembed", MODEL, dimension=DIMENSION, path=folder)
+        texts = [pattern.text for pattern in await asyncio.to_thread(patterns, own)]
+        embedder = open_embedder(embedding)
+        await embedder.check()
+        begun = time.perf_counter()
+        for start in range(0, len(texts), BATCH):
+            await embedder.embed_documents(texts[start : start + BATCH])
+        model = len(texts) / (time.perf_counter() - begun)
+        settings = SyncSettings(mode="full", collection=own.collection, batch_size=BATCH)
+        result = await sync(postgres_of(own), qdrant_of(own), embedding, settings, RunIdentity(uuid.uuid4()))
+        return InProcess(result.counts["examined"] / result.seconds, model)
 
 
 def _recall(workload: Workload) -> dict[str, float]:
@@ -156,6 +195,13 @@ def _rows(found: Found | None, count: int) -> Iterator[Row]:
     for kind in ("whole vectors", "int8", "int8, twice as many rescored"):
         note = "an approximate index against all similarities" if found else NEEDS_SERVER
         yield Row(f"recall@{NEIGHBOURS} with {kind}", found.recall[kind] if found else None, "", "", note)
+
+
+def _row_of(model: InProcess | None) -> Row:
+    name = f"first sync of {MODEL_PATTERNS} with all-MiniLM-L6-v2 in its process: of the model alone"
+    if model is None:
+        return Row(name, None, "", "", "needs a Qdrant server and PATTERNS_BENCH_MODEL")
+    return Row(name, model.sync / model.model, "", "", f"{model.sync:.1f}/s of {model.model:.1f}/s")
 
 
 if __name__ == "__main__":
