@@ -5,9 +5,10 @@ SYNC := $(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --r
 LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock"
 PEERS := $(addprefix benchmarks/.venv-,peers cocoindex pgai)
+FAB := tests/.venv-fab
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test bench lint format lock clean
+.PHONY: help install demo ui test test-fab bench lint format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -37,6 +38,9 @@ test: install ## Run every test and check
 	@# Twice as many as a small machine has cores: many tests wait for servers.
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
+test-fab: install $(FAB)/.installed ## Test the REST API with the FAB auth manager
+	@PATTERNS_TEST_FAB_PYTHON=$(CURDIR)/$(FAB)/bin/python $(BIN)/python -m pytest -n 0 tests/integration/web/test_fab.py
+
 bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search, scores and storage beside limits and peers; SIZE=large takes two hours
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.stream --size $(or $(SIZE),small)
@@ -50,11 +54,12 @@ bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 benchmarks/.venv-cocoindex/.installed: benchmarks/peers/cocoindex.lock
 benchmarks/.venv-pgai/.installed: benchmarks/peers/pgai.lock
+$(FAB)/.installed: tests/fab.lock
 
-# Most peers share an environment; the requirements of two contradict those of the others.
-$(addsuffix /.installed,$(PEERS)): | install
+# Most peers share an environment; the requirements of two, and of FAB, contradict those of the others.
+$(addsuffix /.installed,$(PEERS) $(FAB)): | install
 	@test -x $(@D)/bin/python || $(BIN)/python -m venv --without-pip $(@D)
-	@echo "Installing a locked environment of peers into $(@D) ..."
+	@echo "Installing a locked environment into $(@D) ..."
 	@$(subst $(BIN)/python,$(@D)/bin/python,$(SYNC)) --system-certs $< || $(subst $(BIN)/python,$(@D)/bin/python,$(SYNC)) $<
 	@touch $@
 
@@ -70,7 +75,8 @@ lock: install ## Lock the environments again after a change of requirements
 	@$(LOCK) benchmarks/requirements.txt -o benchmarks/requirements.lock
 	@$(LOCK) benchmarks/peers/cocoindex.txt -o benchmarks/peers/cocoindex.lock
 	@$(LOCK) benchmarks/peers/pgai.txt -o benchmarks/peers/pgai.lock
+	@$(LOCK) tests/fab.txt -o tests/fab.lock
 
 clean: ## Remove everything the other targets made
-	@rm -rf .venv $(PEERS) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv $(PEERS) $(FAB) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

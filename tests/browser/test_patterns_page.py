@@ -12,34 +12,13 @@ from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import HOSTILE, HOSTILE_CODE, Installation, log_in
-
-ROUTES = [
-    ("GET", "search?q=x"),
-    ("POST", "search"),
-    ("GET", "patterns/none"),
-    ("GET", "patterns/none/similar"),
-    ("GET", "status"),
-    ("GET", "failures"),
-    ("GET", "runs"),
-    ("GET", "quality"),
-    ("GET", "metrics"),
-]
+from tests.support.who_may_read import check_who_may_read
 
 
 def test_every_route_wants_a_user_who_may_read_the_dag(installation: Installation) -> None:
     server = installation.server
-    with server.client(None) as anyone, server.client("nobody") as nobody, server.client("viewer") as viewer:
-        for method, path in ROUTES:
-            content = b'{"q": "x"}' if method == "POST" else None
-            for client, status in ((anyone, 401), (nobody, 403)):
-                answer = client.request(method, f"/patterns/api/{path}", content=content)
-                assert (answer.status_code, answer.json()["status"]) == (status, status), path
-                assert answer.headers["Content-Type"] == "application/problem+json"
-            answer = viewer.request(method, f"/patterns/api/{path}", content=content)
-            assert answer.status_code == (404 if "none" in path else 200), answer.text
-        assert anyone.get("/patterns/api/status").headers["WWW-Authenticate"] == "Bearer"
-        assert anyone.post("/patterns/mcp").status_code == 401
-        assert nobody.post("/patterns/mcp").status_code == 403
+    check_who_may_read(server, may=["viewer"], may_not=["nobody"])
+    with server.client(None) as anyone, server.client("viewer") as viewer:
         forged = anyone.get("/patterns/api/status", headers={"Authorization": "Bearer forged"})
         assert forged.status_code == 403
         cookie = anyone.get("/patterns/api/status", headers={"Cookie": f"_token={server.token('viewer')}"})

@@ -56,11 +56,15 @@ class ApiServer:
 
 
 @contextmanager
-def api_server(home: Path, environment: Mapping[str, str]) -> Iterator[ApiServer]:
-    """Run ``airflow api-server`` on SQLite with the simple auth manager.
+def api_server(
+    home: Path, environment: Mapping[str, str], python: str = sys.executable, users: str = ""
+) -> Iterator[ApiServer]:
+    """Run ``airflow api-server`` on SQLite, with the simple auth manager unless the environment names another.
 
     :param home: its ``AIRFLOW_HOME``, an empty folder
     :param environment: connections and Variables
+    :param python: interpreter that has Airflow
+    :param users: Python code that makes the users of another auth manager
     """
     with socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -85,13 +89,13 @@ def api_server(home: Path, environment: Mapping[str, str]) -> Iterator[ApiServer
         **environment,
     }
     of_airflow = {**os.environ, **settings}
-    prepare = _PREPARE.format(dags=str(ROOT / "dags"))
-    done = subprocess.run([sys.executable, "-c", prepare], env=of_airflow, cwd=home, capture_output=True, text=True)
+    prepare = _PREPARE.format(dags=str(ROOT / "dags")) + users
+    done = subprocess.run([python, "-c", prepare], env=of_airflow, cwd=home, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
     server = ApiServer(f"http://127.0.0.1:{port}", home / "api-server.log")
     with server.log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", "api-server"],
+            [python, "-m", "airflow", "api-server"],
             env=of_airflow,
             cwd=home,
             stdin=subprocess.DEVNULL,
