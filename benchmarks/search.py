@@ -1,13 +1,11 @@
 """How fast a search is, what smaller vectors cost, and how fast a sync is with a model in its own process.
 
 ``PYTHONPATH=plugins python -m benchmarks.search --size large`` syncs 100,000 functions and searches them. It needs a
-Qdrant server. The model needs the package fastembed, and the files of all-MiniLM-L6-v2 in the folder
-PATTERNS_BENCH_MODEL. It prints a Markdown table and keeps it in ``results.json``.
+Qdrant server. It prints a Markdown table and keeps it in ``results.json``.
 """
 
 import argparse
 import asyncio
-import os
 import random
 import re
 import statistics
@@ -26,12 +24,12 @@ from benchmarks.servers import JobError, Servers
 from benchmarks.table import NEEDS_SERVER, Row
 from benchmarks.workload import BATCH, Workload
 from code_patterns.embeddings import open_embedder
-from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
 from code_patterns.run_identity import RunIdentity
 from code_patterns.search import SearchQuery, open_searcher
 from code_patterns.sync.runs import sync
 from code_patterns.sync.sync_settings import SyncSettings
+from tests.support.small_model import small_model
 
 SIZES = {"small": 30_000, "large": 100_000}
 """Below about 26,000 Qdrant builds no index, and every search is exact."""
@@ -39,7 +37,7 @@ DIMENSION = 384
 """As long as the vectors of the small models in docs/search.md."""
 WARM_UP, SEARCHES = 50, 400
 NEIGHBOURS = 10
-MODEL, MODEL_PATTERNS = "sentence-transformers/all-MiniLM-L6-v2", 300
+MODEL_PATTERNS, MODEL_TOKENS = 300, 256
 TIE = 1e-4
 """Similarities that differ by less are equal: some functions differ in one line only."""
 
@@ -87,8 +85,7 @@ def main() -> None:
                 asyncio.run(synced(own, "full", "hashing", DIMENSION))
                 servers.settle(own)
                 found = Found(asyncio.run(_search(own)), _recall(own))
-        folder = os.environ.get("PATTERNS_BENCH_MODEL")
-        model = asyncio.run(_with_model(servers, folder)) if folder and servers.qdrant_url else None
+        model = asyncio.run(_with_model(servers)) if servers.qdrant_url else None
         conditions = (
             f"{servers.qdrant}; {count:,} functions, {DIMENSION} dimensions of the hashing embedder; {SEARCHES} hybrid "
             "searches one after the other, without Airflow"
@@ -113,10 +110,13 @@ async def _search(workload: Workload) -> list[float]:
     return sorted(took[WARM_UP:])
 
 
-async def _with_model(servers: Servers, folder: str) -> InProcess:
-    """Sync patterns with the model, and let it embed the same texts alone."""
+async def _with_model(servers: Servers) -> InProcess:
+    """Sync patterns with the model, and let it embed the same texts alone.
+
+    Its tokenizer knows few words. A model computes as long for a word that it does not know as for any other.
+    """
     with servers.database(MODEL_PATTERNS) as workload, servers.collection(workload) as own:
-        embedding = EmbeddingConfig("benchmark_embeddings", "fastembed", MODEL, dimension=DIMENSION, path=folder)
+        embedding = small_model(servers.folder / "model", MODEL_TOKENS)
         texts = [pattern.text for pattern in await asyncio.to_thread(patterns, own)]
         embedder = open_embedder(embedding)
         await embedder.check()
@@ -198,9 +198,9 @@ def _rows(found: Found | None, count: int) -> Iterator[Row]:
 
 
 def _row_of(model: InProcess | None) -> Row:
-    name = f"first sync of {MODEL_PATTERNS} with all-MiniLM-L6-v2 in its process: of the model alone"
+    name = f"first sync of {MODEL_PATTERNS} with all-MiniLM-L6-v2 (int8) in its process: of the model alone"
     if model is None:
-        return Row(name, None, "", "", "needs a Qdrant server and PATTERNS_BENCH_MODEL")
+        return Row(name, None, "", "", NEEDS_SERVER)
     return Row(name, model.sync / model.model, "", "", f"{model.sync:.1f}/s of {model.model:.1f}/s")
 
 

