@@ -7,6 +7,9 @@ LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --generate-hash
 PEERS := $(addprefix benchmarks/.venv-,peers cocoindex pgai)
 FAB := tests/.venv-fab
 
+# Some tests start dozens of processes. Without bytecode on disk each of them would compile the bundle for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo ui test test-fab bench lint format lock clean
 
@@ -33,10 +36,12 @@ ui: install ## Open the demo's data in the Airflow UI; Ctrl-C stops all of it
 
 test: install ## Run every test and check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@# By file: the tests of a file share what takes long to start, such as a whole Airflow. conftest.py orders the files.
-	@# Twice as many as a small machine has cores: many tests wait for servers.
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@# More workers than a small machine has cores: many tests wait for servers. mypy works beside them.
+	@$(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$types || { echo "mypy has found errors; they stand above the tests."; exit 1; }; \
+	exit $$tests
 
 test-fab: install $(FAB)/.installed ## Test the REST API with the FAB auth manager
 	@PATTERNS_TEST_FAB_PYTHON=$(CURDIR)/$(FAB)/bin/python $(BIN)/python -m pytest -n 0 tests/integration/web/test_fab.py

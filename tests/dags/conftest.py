@@ -1,16 +1,16 @@
 """DAG runs as Airflow does them: a metadata database, connections by environment, the bundle's own DAG files."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.airflow_database import copy_database
 from tests.support.connections import connections_of
 from tests.support.leaks import LEAKS
 from tests.support.two_sides import TwoSides
@@ -19,16 +19,12 @@ from tests.support.two_sides import TwoSides
 @pytest.fixture(scope="session")
 def metadata_database() -> Iterator[None]:
     """Airflow's own database on SQLite, with the bundle's DAGs and no runs."""
-    migrate = "from airflow.utils.db import upgradedb; upgradedb()"
-    subprocess.run([sys.executable, "-c", migrate], check=True, capture_output=True, env=dict(os.environ), timeout=240)
+    copy_database(Path(os.environ["AIRFLOW_HOME"], "airflow.db"))
 
     from airflow.dag_processing import dagbag
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
 
-    DagBundlesManager().sync_bundles_to_db()
     bag = dagbag.DagBag(ROOT / "dags", bundle_path=ROOT / "dags")
     assert bag.import_errors == {}
-    dagbag.sync_bag_to_db(bag, "dags-folder", None)
     with pytest.MonkeyPatch.context() as patch:
         # Each dag.test() would parse and store the whole bundle again, which takes longer than most runs.
         patch.setattr(dagbag, "BundleDagBag", lambda **arguments: bag)

@@ -5,6 +5,8 @@ The standard library would not do: each interpreter holds another one.
 
 import ast
 import functools
+from collections import deque
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -36,11 +38,20 @@ def real_functions() -> tuple[Function, ...]:
     for path in sorted(file for folder in FOLDERS for file in (root / folder).glob("*.py")):
         text = path.read_text("utf-8")
         lines = text.splitlines(keepends=True)
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
-                code = "".join(lines[node.lineno - 1 : node.end_lineno])
-                found.setdefault(code, Function(node.name, path.relative_to(root).as_posix(), code))
+        for node in _functions(ast.parse(text)):
+            code = "".join(lines[node.lineno - 1 : node.end_lineno])
+            found.setdefault(code, Function(node.name, path.relative_to(root).as_posix(), code))
     return tuple(found.values())
+
+
+def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
+    """Every function, breadth first. Expressions, most of the tree, hold none."""
+    left = deque([tree])
+    while left:
+        node = left.popleft()
+        if isinstance(node, ast.FunctionDef):
+            yield node
+        left.extend(child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
 
 
 def some_functions(count: int, start: int = 0) -> tuple[Function, ...]:

@@ -6,10 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from langchain_core.embeddings import Embeddings
-from langchain_qdrant import QdrantVectorStore as LangChainStore
-from llama_index.core.vector_stores.types import VectorStoreQuery
-from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexStore
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from code_patterns.embeddings.hashing import hash_text
@@ -96,23 +92,31 @@ Hits = Sequence[tuple[str, float]]
 QUESTION = "def parse(path, encoding): return open(path).read()"
 
 
-class Hashed(Embeddings):
-    """What the sync embeds with, as LangChain asks for it."""
+def hashed(text: str) -> list[float]:
+    """What the sync embeds with."""
+    return list(map(float, hash_text(text, 64)))
 
-    def embed_query(self, text: str) -> list[float]:
-        return list(map(float, hash_text(text, 64)))
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [self.embed_query(text) for text in texts]
+# Whoever collects the tests imports this file. Two of the readers take seconds to import.
 
 
 def by_client(client: QdrantClient, name: str) -> Hits:
-    answer = client.query_points(name, query=Hashed().embed_query(QUESTION), limit=8)
+    answer = client.query_points(name, query=hashed(QUESTION), limit=8)
     return [(str(point.id), point.score) for point in answer.points]
 
 
 def by_langchain(client: QdrantClient, name: str) -> Hits:
-    store = LangChainStore(client, name, Hashed(), content_payload_key="text")
+    from langchain_core.embeddings import Embeddings
+    from langchain_qdrant import QdrantVectorStore
+
+    class Hashed(Embeddings):
+        def embed_query(self, text: str) -> list[float]:
+            return hashed(text)
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return list(map(hashed, texts))
+
+    store = QdrantVectorStore(client, name, Hashed(), content_payload_key="text")
     scored = store.similarity_search_with_score(QUESTION, k=8)
     diverse = store.max_marginal_relevance_search(QUESTION, k=3)
     assert all(document.page_content.startswith("File: ") for document, _ in scored)
@@ -123,8 +127,11 @@ def by_langchain(client: QdrantClient, name: str) -> Hits:
 
 
 def by_llama_index(client: QdrantClient, name: str) -> Hits:
-    store = LlamaIndexStore(name, client=client, text_key="text")
-    query = VectorStoreQuery(query_embedding=Hashed().embed_query(QUESTION), similarity_top_k=8)
+    from llama_index.core.vector_stores.types import VectorStoreQuery
+    from llama_index.vector_stores.qdrant import QdrantVectorStore
+
+    store = QdrantVectorStore(name, client=client, text_key="text")
+    query = VectorStoreQuery(query_embedding=hashed(QUESTION), similarity_top_k=8)
     found = store.query(query)
     assert found.nodes
     assert all(node.get_content().startswith("File: ") for node in found.nodes)
