@@ -13,6 +13,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, ParamValidationError
 
 from code_patterns.errors import OutageError
+from code_patterns.servers.patience import patiently
 from pattern_learning.arguments import Period
 from pattern_learning.operators.operation import PatternLearningOperator
 from tests.conftest import config_of
@@ -261,7 +262,7 @@ def test_a_server_that_is_down_at_first_is_waited_for(
 ) -> None:
     from pattern_learning.jobs import compute_period, prune_traces
 
-    monkeypatch.setattr("code_patterns.servers.patience.FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(patiently, "__defaults__", (0.05,))
     fill(learning)
     config = config_of(learning.dsn)
     period = Period(DAY, DAY + timedelta(days=1))

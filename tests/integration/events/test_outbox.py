@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from code_patterns.sync.record import RunRecord, forget
 from code_patterns.sync.target import PatternTarget
 from tests.support.brokers import Broker
 from tests.support.two_sides import TwoSides, rows
+from tests.support.writers import FORK
 
 OUTBOX = "SELECT action, indexed_at IS NOT NULL FROM pattern_sync_outbox ORDER BY id"
 
@@ -96,7 +96,7 @@ def test_orphans_are_told_as_deleted(told: TwoSides, broker: Broker) -> None:
 
 
 def test_a_broker_that_is_away_leaves_the_run_alone_and_is_told_later(
-    told: TwoSides, broker: Broker, caplog: pytest.LogCaptureFixture
+    told: TwoSides, broker: Broker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
     with broker.behind_a_proxy() as (away, proxy):
@@ -104,9 +104,11 @@ def test_a_broker_that_is_away_leaves_the_run_alone_and_is_told_later(
         (row,) = rows(1)
         told.insert([row])
         proxy.cut()
-        told.sync("full")
-        told.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'renamed' WHERE id = %s", [row["id"]])
-        told.sync()
+        with monkeypatch.context() as sooner:
+            sooner.setattr(EventPublisher.__init__, "__defaults__", (2.0,))
+            told.sync("full")
+            told.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'renamed' WHERE id = %s", [row["id"]])
+            told.sync()
         assert told.execute(OUTBOX) == [("upserted", True), ("payload_updated", True)]
         warnings = [record.getMessage() for record in caplog.records if "is not told about" in record.getMessage()]
         assert [text.split(" points")[0].rsplit(" ", 1)[1] for text in warnings] == ["1", "2"]
@@ -171,7 +173,7 @@ def _sync_and_die(sides: TwoSides, mode: str, where: str) -> None:
 
 def killed(sides: TwoSides, mode: str, where: str) -> None:
     """Sync in a process that is killed."""
-    process = multiprocessing.get_context("spawn").Process(target=_sync_and_die, args=(sides, mode, where))
+    process = FORK.Process(target=_sync_and_die, args=(sides, mode, where))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

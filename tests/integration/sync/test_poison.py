@@ -47,7 +47,7 @@ def listed(levels: int) -> str:
     return "[" * levels + "]" * levels
 
 
-CODE_5_MB = "".join(f"value_{number} = {number}\n" for number in range(220_000))
+CODE_2_MB = "".join(f"value_{number} = {number}\n" for number in range(90_000))
 MANY_KEYS = {f"key {number}": {"n": number, "": None} for number in range(10_000)}
 ODD_KEYS = {
     "": 1,
@@ -71,8 +71,8 @@ POISON = {
     "string-in-string": Poison(double(double('{"code": "x"}')), parked="pattern_data is a JSON string"),
     "code-is-a-list": Poison('{"code": ["x"]}', parked="pattern_data.code is a JSON array"),
     "no-code": Poison("{}", code=""),
-    "5-mb": Poison(json.dumps({"code": CODE_5_MB}), code=CODE_5_MB),
-    "one-long-line": Poison(json.dumps({"code": "y" * 3_000_000}), code="y" * 3_000_000),
+    "2-mb": Poison(json.dumps({"code": CODE_2_MB}), code=CODE_2_MB),
+    "one-long-line": Poison(json.dumps({"code": "y" * 2_000_000}), code="y" * 2_000_000),
     "10000-keys": Poison(metadata=json.dumps(MANY_KEYS), kept=MANY_KEYS),
     "odd-keys": Poison(metadata=json.dumps(ODD_KEYS), kept=ODD_KEYS),
     "long-key": Poison(metadata=json.dumps({"k" * 1_000_000: 1}), kept={"k" * 1_000_000: 1}),

@@ -21,7 +21,8 @@ from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.faulty_qdrant import Operation, QdrantServer
 from tests.support.two_sides import TwoSides, rows
 
-ROWS = 1200
+PAGE_ROWS = 150
+ROWS = 700
 """More than two pages, so that there is something left to read when the run is disturbed."""
 
 HOLDERS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
@@ -34,8 +35,9 @@ SESSIONS = {
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for the lock often."""
+    """Look for the lock often, and read small pages."""
     monkeypatch.setattr("code_patterns.servers.locks.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("code_patterns.sync.source.PAGE_ROWS", PAGE_ROWS)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 
 from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.servers.patience import patiently
 from code_patterns.servers.qdrant import Qdrant, open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import RetryPolicy
@@ -144,7 +145,7 @@ def test_busy_before_the_run_may_be_tried_again(sides: TwoSides, qdrant_server: 
 def test_a_server_that_comes_back_is_waited_for_within_the_run(
     sides: TwoSides, qdrant_server: QdrantServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("code_patterns.servers.patience.FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(patiently, "__defaults__", (0.05,))
     work(sides)
     for _ in range(3):
         qdrant_server.meet("read", Fault(503))

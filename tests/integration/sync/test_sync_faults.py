@@ -175,13 +175,13 @@ def test_thousands_of_rows_in_an_outage_cost_few_requests(served: TwoSides, embe
 
 
 def test_dead_letters_wait_longer_each_time(served: TwoSides, embedding_server: EmbeddingServer) -> None:
-    """200 rows that are refused for good, over 48 hours of a clock that is set back instead of waited for."""
+    """60 rows that are refused for good, over 48 hours of a clock that is set back instead of waited for."""
     if served.embedding.api != "ollama":
         pytest.skip("the protocol makes no difference")
-    served.insert({**row, "pattern_data": json.dumps({"code": f"{MARKER} {n}"})} for n, row in enumerate(rows(200)))
-    served.insert(rows(20, start=600))
+    served.insert({**row, "pattern_data": json.dumps({"code": f"{MARKER} {n}"})} for n, row in enumerate(rows(60)))
+    served.insert(rows(10, start=600))
     embedding_server.markers[MARKER] = faults.status(400)
-    assert served.sync("full").counts["parked"] == 200
+    assert served.sync("full").counts["parked"] == 60
     every_hour = [embedding_server.requests]
     for hour in range(1, 49):
         served.execute(
@@ -191,13 +191,13 @@ def test_dead_letters_wait_longer_each_time(served: TwoSides, embedding_server: 
         before = embedding_server.requests
         kind = "full" if hour % 24 == 0 else "incremental"
         result = served.sync(kind, settled=False)
-        assert (result.kind, result.dead_letters) == (kind, 200)
+        assert (result.kind, result.dead_letters) == (kind, 60)
         every_hour.append(embedding_server.requests - before)
     tried = {hour: requests for hour, requests in enumerate(every_hour) if requests > 1}
     print(f"{sum(every_hour)} requests in 48 hours; tries by hour: {tried}")
     assert [*tried] == [0, 1, 3, 7, 15, 24, 48]
     # Each try sends little more than one request for each row.
-    assert max(tried.values()) < 320
+    assert max(tried.values()) < 120
     assert served.execute("SELECT DISTINCT attempts FROM pattern_sync_dead_letters") == [(7,)]
 
 
