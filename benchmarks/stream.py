@@ -70,7 +70,7 @@ class Size:
 
 
 SIZES = {
-    "small": Size({1: 10, 5: 10, 20: 5, 100: 5}, slow=10, idle=10, bursts=1, writers=2, writer_rounds=2),
+    "small": Size({1: 10, 5: 10, 20: 5, 100: 5}, slow=10, idle=10, bursts=3, writers=2, writer_rounds=2),
     "large": Size({1: 60, 5: 300, 20: 60, 100: 60}, slow=120, idle=30, bursts=3, writers=4, writer_rounds=5),
 }
 
