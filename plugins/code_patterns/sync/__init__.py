@@ -9,7 +9,7 @@
 3. ``source`` reads rows, ``stored_points`` reads points, ``change_detection`` compares them, ``diff`` decides what a
    pattern needs. ``pattern`` makes text, payload and hashes of a row.
 4. ``pipeline`` cuts the changes into batches: ``embed`` gets vectors, ``target`` writes points.
-5. ``record`` saves each batch: it moves the watermark and parks ``dead_letters``; ``history`` has a row for each run.
+5. ``record`` parks the ``dead_letters`` of each batch and moves the watermark; ``history`` has a row for each run.
 
 The two sides: ``collection`` is what is known of the collection, ``resolution`` finds it, ``publication`` creates it
 and lets readers see it. ``identity`` is which database it belongs to, ``judgement`` decides whether a run can go on
