@@ -39,7 +39,7 @@ test: install ## Run every test and check
 	@# By file: the tests of a file share what takes long to start, such as a whole Airflow. conftest.py orders the files.
 	@# More workers than a small machine has cores: many tests wait for servers. mypy works beside them.
 	@$(BIN)/mypy & types=$$!; \
-	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder; tests=$$?; \
 	wait $$types || { echo "mypy has found errors; they stand above the tests."; exit 1; }; \
 	exit $$tests
 

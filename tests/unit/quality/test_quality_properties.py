@@ -29,7 +29,7 @@ from tests.support.real_functions import real_functions
 FULL = 0.85
 """Documentation without a description, if the code leaves nothing open."""
 FUNCTIONS = int(os.environ.get("PATTERNS_PROPERTY_FUNCTIONS", "150"))
-CASES = int(os.environ.get("PATTERNS_PROPERTY_CASES", "300"))
+CASES = int(os.environ.get("PATTERNS_PROPERTY_CASES", "100"))
 BODIES = [
     "pass",
     "...",
