@@ -13,7 +13,8 @@ from code_patterns.servers.postgres_pooler import ANOTHER, Row, Step, behind_poo
 
 Result = TypeVar("Result")
 
-_environment = threading.Lock()
+# The garbage collector may end an abandoned attempt to connect in the middle of another one, in the same thread.
+_environment = threading.RLock()
 
 
 def settling(
