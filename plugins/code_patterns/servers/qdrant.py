@@ -5,9 +5,10 @@ import fcntl
 import logging
 import re
 import socket
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -138,15 +139,33 @@ class _EmbeddedClient(AsyncQdrantClient):
         self._lock = (Path(path) / ".opened").open("a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._path = Path(path)
+            self._log_ahead("*")
             super().__init__(path=path)
         except BaseException:
             self._lock.close()
             raise
 
+    async def create_collection(self, collection_name: str, **arguments: Any) -> bool:  # type: ignore[override]
+        """Create a collection."""
+        created = await super().create_collection(collection_name, **arguments)
+        self._log_ahead(collection_name)
+        return created
+
     async def close(self, grpc_grace: float | None = None, **kwargs: Any) -> None:
         """Close the storage, and let others open it."""
         await super().close(grpc_grace, **kwargs)
         self._lock.close()
+
+    def _log_ahead(self, collection: str) -> None:
+        """Let SQLite write a log ahead, which halves the time of a first sync: each point waits for the disk.
+
+        A database file keeps that, see https://www.sqlite.org/wal.html.
+        """
+        for file in self._path.glob(f"collection/{collection}/storage.sqlite"):
+            # Without it all works as well. What is really wrong with the file the client says.
+            with suppress(sqlite3.Error), closing(sqlite3.connect(file)) as database:
+                database.execute("PRAGMA journal_mode = WAL")
 
 
 class Qdrant:
