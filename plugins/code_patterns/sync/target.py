@@ -247,6 +247,9 @@ class PatternTarget:
         :raises ConfigurationError: the collection refuses every point
         :raises CollectionLostError: it is no longer the one that the run found
         """
+        # Points do not fit a collection that was exchanged meanwhile; the next try finds out what it leads to. The
+        # harmless point would not show it: a server looks at the names of vectors only when it stores some.
+        assert_same(self.qdrant, self.collection, await read_stored(self.qdrant, self.collection.physical))
         node_id = str(uuid.uuid4())
         dimension = self.collection.embedding.dimension
         dense = [1.0] * dimension
@@ -257,8 +260,6 @@ class PatternTarget:
             await self._write("trying a harmless point", lambda: self._update(point))
             await self._write("deleting points", lambda: self._delete(models.PointIdsList(points=[node_id])))
         except ConfigurationError:
-            # Points do not fit a collection that was exchanged meanwhile; the next try finds out what it leads to.
-            assert_same(self.qdrant, self.collection, await read_stored(self.qdrant, self.collection.physical))
             raise ConfigurationError(
                 f"{refusal} It refuses a harmless point too, so no pattern is at fault. Raise the collection's limits "
                 f"(strict mode), or see what its configuration has against points of {dimension} dimensions."
