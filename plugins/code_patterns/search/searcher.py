@@ -82,6 +82,8 @@ class Searcher:
         async with self._in_time(), self._qdrant() as qdrant:
             try:
                 return await self._answer(qdrant, query, begun)
+            except WrongQueryError:
+                raise
             except (CollectionLostError, ConfigurationError):
                 # Another collection may stand behind the name since it was read.
                 self._known.forget()
