@@ -23,11 +23,14 @@ class Burst:
     """One burst.
 
     :param first_load: patterns per second of a full sync into an empty collection, just before
+    :param same_load: patterns per second of a full sync of such a burst into the same collection, just before; ``None``
+        if the sync did not make that collection
     :param drained: seconds until all was found
     :param during: latencies of rows that were committed meanwhile
     """
 
     first_load: float
+    same_load: float | None
     drained: float
     during: Latencies
 
@@ -58,8 +61,13 @@ class Seen:
 
     @property
     def drain(self) -> float:
-        """The rate of a burst, over that of the full sync just before."""
+        """The rate of a burst, over that of the full sync into an empty collection."""
         return statistics.median(one.rate / one.first_load for one in self.bursts)
+
+    @property
+    def drain_beside_same(self) -> float:
+        """The rate of a burst, over that of the full sync of such a burst into the same collection."""
+        return statistics.median(one.rate / one.same_load for one in self.bursts if one.same_load)
 
     @property
     def during(self) -> Latencies:
@@ -83,9 +91,14 @@ def rows_of(seen: Seen) -> Iterator[Row]:
         note = f"{len(found.seconds):,} rows" + (f", {found.lost} lost" if found.lost else "")
         yield Row(f"{name.format(title)}: median", found.quantile(0.5), "s", "≤ 0.3", note)
         yield Row(f"{name.format(title)}: 99 of 100", found.quantile(0.99), "s", "≤ 1", note)
-    rate, first_load = (statistics.median(getattr(one, what) for one in seen.bursts) for what in ("rate", "first_load"))
-    note = f"{rate:.0f} patterns/s, {first_load:.0f} patterns/s; {len(seen.bursts)} bursts"
-    yield Row(f"drain of a burst of {PATTERNS:,}, beside the full sync", seen.drain, "times", "≥ 0.8", note)
+    rate, same_load, first_load = (
+        statistics.median(getattr(one, what) for one in seen.bursts) for what in ("rate", "same_load", "first_load")
+    )
+    name, bursts = f"drain of a burst of {PATTERNS:,}, beside a full sync", f"{len(seen.bursts)} bursts"
+    note = f"{rate:.0f} patterns/s, {same_load:.0f} patterns/s; {bursts}"
+    yield Row(f"{name} of such a burst into the same collection", seen.drain_beside_same, "times", "≥ 0.8", note)
+    note = f"{rate:.0f} patterns/s, {first_load:.0f} patterns/s; {bursts}"
+    yield Row(f"{name} into an empty collection", seen.drain, "times", "≥ 0.8", note)
     name = f"commit → found at {BURST_PER_SECOND} commits/s during the burst: 99 of 100"
     yield Row(name, seen.during.quantile(0.99), "s", "≤ 3", f"{len(seen.during.seconds)} rows")
     name = "commits/s of four writers with the stream, beside without: {}"
@@ -111,7 +124,7 @@ def comparison_of(seen_of: Mapping[str, Seen]) -> Iterator[Sequence[str]]:
         *(f"{rate} commits/s" for rate in rates),
         f"{SLOW_PER_SECOND} commits/s, embedding server",
         f"{BURST_PER_SECOND} commits/s in a burst",
-        f"burst of {PATTERNS:,}, beside the full sync",
+        f"burst of {PATTERNS:,}, beside a full sync into an empty collection",
         *(f"four writers, with over without, {rows}" for rows in (*KINDS.values(), APART)),
         "idle: of a core",
         "idle: transactions/s",

@@ -149,6 +149,15 @@ def latencies(
     return commits.latencies()
 
 
+def write_burst(dsn: str, fresh: FreshRows, count: int) -> list[str]:
+    """Commit many rows in one transaction; return their ids."""
+    many = [fresh.take() for _ in range(count)]
+    with psycopg.connect(dsn) as connection, connection.cursor() as cursor, cursor.copy(COPY) as copy:
+        for row in many:
+            copy.write_row(row)
+    return [row[0] for row in many]
+
+
 def burst(
     running: Running, dsn: str, search: Search, fresh: FreshRows, count: int, per_second: float
 ) -> tuple[float, Latencies]:
@@ -158,12 +167,8 @@ def burst(
         latencies of the single rows
     :raises JobError: the way ended by itself
     """
-    many = [fresh.take() for _ in range(count)]
-    with psycopg.connect(dsn) as connection, connection.cursor() as cursor, cursor.copy(COPY) as copy:
-        for row in many:
-            copy.write_row(row)
+    left, asked, commits, drained = write_burst(dsn, fresh, count), 1, Commits(), math.inf
     begun = time.perf_counter()
-    left, asked, commits, drained = [row[0] for row in many], 1, Commits(), math.inf
 
     def step() -> bool:
         nonlocal left, asked, drained

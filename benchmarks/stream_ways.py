@@ -51,6 +51,11 @@ class Way:
     in_postgres: bool = False
     starts_empty: bool = False
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this project's sync makes its points."""
+        return self.module == _OURS
+
     @contextmanager
     def running(self, workload: Workload, api: str, folder: Path) -> Iterator["Running"]:
         """Run it until the end of the block.

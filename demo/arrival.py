@@ -1,5 +1,6 @@
 """How long a new row takes until a search finds it, while the stream works."""
 
+import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -8,11 +9,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from code_patterns.errors import OutageError
-from code_patterns.search import Hit
+from code_patterns.search import Hit, Searcher, SearchQuery
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_psycopg import connect_blocking
-from code_patterns.servers.qdrant import BusyStorageError
-from demo.collection import search
+from code_patterns.servers.qdrant_embedded import BusyStorageError
+from demo.collection import searcher_of
 from demo.harvest import Pattern
 from demo.installation import add, query
 
@@ -76,11 +77,24 @@ def is_streaming(database: PostgresConfig) -> bool:
 def insert_and_find(database: PostgresConfig) -> Arrival:
     """Insert the row, search for it, and measure both from its commit.
 
-    An embedded storage is open in one process at a time. So the search begins when the stream has recorded the row, and
-    waits until the stream has closed the storage.
+    The searcher is open before, as in a program that searches all day. An embedded storage is open in one process at a
+    time. So the search begins when the stream has recorded the row, and waits until the stream has closed the storage.
 
-    :raises OutageError: no stream takes the row
+    :raises OutageError: no stream takes the row, or the stream does not close the storage
     """
+    return asyncio.run(_insert_and_find(database, SearchQuery(text=QUESTION, limit=HITS)))
+
+
+async def _insert_and_find(database: PostgresConfig, question: SearchQuery) -> Arrival:
+    async with searcher_of(database) as searcher:
+        await _search(searcher, question)
+        committed, recorded = await asyncio.to_thread(_insert, database)
+        hits = await _search(searcher, question)
+    return Arrival(recorded - committed, time.monotonic() - committed, hits)
+
+
+def _insert(database: PostgresConfig) -> tuple[float, float]:
+    """Insert the row, and wait until the stream has recorded it; return both times."""
     with connect_blocking(database, autocommit=True) as connection:
         add(connection, [ROW])
         committed = time.monotonic()
@@ -88,12 +102,14 @@ def insert_and_find(database: PostgresConfig) -> Arrival:
             if time.monotonic() - committed > PATIENCE_SECONDS:
                 raise OutageError(f"No stream has taken the row {ROW.id} within {PATIENCE_SECONDS:.0f} s.")
             time.sleep(POLL_SECONDS)
-        recorded = time.monotonic()
+    return committed, time.monotonic()
+
+
+async def _search(searcher: Searcher, question: SearchQuery) -> Sequence[Hit]:
+    begun = time.monotonic()
     while True:
         try:
-            hits = search(database, QUESTION, HITS)
+            return (await searcher.search(question)).hits
         except BusyStorageError:
-            if time.monotonic() - committed > PATIENCE_SECONDS:
+            if time.monotonic() - begun > PATIENCE_SECONDS:
                 raise
-        else:
-            return Arrival(recorded - committed, time.monotonic() - committed, hits)

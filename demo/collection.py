@@ -1,13 +1,14 @@
 """The collection as its readers see it: search it, and compare it with the table without the sync's code."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.search import Hit, SearchQuery, open_searcher
+from code_patterns.search import Hit, Searcher, SearchQuery, open_searcher
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -50,18 +51,25 @@ def search(database: PostgresConfig, question: str, limit: int) -> Sequence[Hit]
 
     :raises BusyStorageError: another process has the storage open
     """
-    return asyncio.run(_search(database, SearchQuery(text=question, limit=limit)))
+
+    async def once() -> Sequence[Hit]:
+        async with searcher_of(database) as searcher:
+            return (await searcher.search(SearchQuery(text=question, limit=limit))).hits
+
+    return asyncio.run(once())
+
+
+@asynccontextmanager
+async def searcher_of(database: PostgresConfig) -> AsyncIterator[Searcher]:
+    """Open a searcher of the collection."""
+    embedding = EmbeddingConfig("patterns_embeddings", api="hashing", model="hashing", dimension=DIMENSION)
+    async with open_searcher(database, _QDRANT, embedding, ALIAS) as searcher:
+        yield searcher
 
 
 def compare(database: PostgresConfig) -> Comparison:
     """Compare every row with its point, without the sync's own hashes."""
     return asyncio.run(_compare(code_contents(database)))
-
-
-async def _search(database: PostgresConfig, query: SearchQuery) -> Sequence[Hit]:
-    embedding = EmbeddingConfig("patterns_embeddings", api="hashing", model="hashing", dimension=DIMENSION)
-    async with open_searcher(database, _QDRANT, embedding, ALIAS) as searcher:
-        return (await searcher.search(query)).hits
 
 
 async def _compare(rows: dict[UUID, dict[str, Any]]) -> Comparison:

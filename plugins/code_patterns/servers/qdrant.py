@@ -1,14 +1,10 @@
 """Open a client of Qdrant, and send requests with retries."""
 
-import asyncio
-import fcntl
 import logging
 import re
 import socket
-import sqlite3
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +17,7 @@ from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.qdrant_embedded import WAIT_SECONDS, EmbeddedClient, open_embedded
 from code_patterns.servers.qdrant_errors import CollectionLostError, RefusedRequestError, explain
 from code_patterns.servers.retry import RetryPolicy
 from code_patterns.servers.tls import tls_context
@@ -34,15 +31,8 @@ _ADDS_VECTORS = (1, 18)
 LEAST_VERSION_TEXT = ".".join(map(str, LEAST_VERSION))
 RETRY = RetryPolicy(total=300.0)
 """When to give a request up; each attempt may take the connection's ``timeout``."""
-EMBEDDED_WAIT_SECONDS = 600.0
-"""Seconds that a run waits for another process that has the embedded storage open."""
-EMBEDDED_POLL_SECONDS = 0.05
 
 Result = TypeVar("Result")
-
-
-class BusyStorageError(OutageError):
-    """Another process has the embedded storage open."""
 
 
 def client_arguments(config: QdrantConfig) -> dict[str, Any]:
@@ -85,7 +75,7 @@ async def _acknowledge_at_once(response: httpx.Response) -> None:
 
 
 async def open_client(
-    config: QdrantConfig, *, wait_seconds: float = EMBEDDED_WAIT_SECONDS, limits: httpx.Limits | None = None
+    config: QdrantConfig, *, wait_seconds: float = WAIT_SECONDS, limits: httpx.Limits | None = None
 ) -> AsyncQdrantClient:
     """Open a client; for an embedded storage, wait while another process holds it.
 
@@ -94,78 +84,10 @@ async def open_client(
     :param limits: of its connections to a server; by itself it keeps none open to one on this machine
     :raises BusyStorageError: another process had the embedded storage open for longer than that
     """
-    if not config.path:
-        hooks = {"response": [_acknowledge_at_once]}
-        return AsyncQdrantClient(**client_arguments(config), limits=limits, event_hooks=hooks)
-    deadline = time.monotonic() + wait_seconds
-    announced = False
-    while True:
-        try:
-            return _EmbeddedClient(config.path)
-        except BlockingIOError:
-            pass
-        except RuntimeError as error:
-            if "already accessed" not in str(error):
-                raise
-        except OSError as error:
-            raise ConfigurationError(
-                f"The embedded Qdrant storage of {config.address} cannot be opened: {error}. "
-                "Check the extra 'path' and its permissions."
-            ) from None
-        if time.monotonic() >= deadline:
-            raise BusyStorageError(
-                f"The embedded Qdrant storage of {config.address} was in use by another process for "
-                f"{wait_seconds:.0f} seconds. Stop that process, or use a Qdrant server, which serves many."
-            )
-        if not announced:
-            log.info("Waiting: another process has the embedded Qdrant storage %s open.", config.path)
-            announced = True
-        await asyncio.sleep(EMBEDDED_POLL_SECONDS)
-
-
-class _EmbeddedClient(AsyncQdrantClient):
-    """A client of an embedded storage that nobody changes while it is loaded.
-
-    qdrant-client loads the storage first and locks it then. So it could work with what was there before another
-    process wrote, and write that over it. This lock is held from before the loading until the end.
-
-    :param path: the storage
-    :raises BlockingIOError: another process has it open
-    :raises OSError: it cannot be opened
-    """
-
-    def __init__(self, path: str) -> None:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        self._lock = (Path(path) / ".opened").open("a")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._path = Path(path)
-            self._log_ahead("*")
-            super().__init__(path=path)
-        except BaseException:
-            self._lock.close()
-            raise
-
-    async def create_collection(self, collection_name: str, **arguments: Any) -> bool:  # type: ignore[override]
-        """Create a collection."""
-        created = await super().create_collection(collection_name, **arguments)
-        self._log_ahead(collection_name)
-        return created
-
-    async def close(self, grpc_grace: float | None = None, **kwargs: Any) -> None:
-        """Close the storage, and let others open it."""
-        await super().close(grpc_grace, **kwargs)
-        self._lock.close()
-
-    def _log_ahead(self, collection: str) -> None:
-        """Let SQLite write a log ahead, which halves the time of a first sync: each point waits for the disk.
-
-        A database file keeps that, see https://www.sqlite.org/wal.html.
-        """
-        for file in self._path.glob(f"collection/{collection}/storage.sqlite"):
-            # Without it all works as well. What is really wrong with the file the client says.
-            with suppress(sqlite3.Error), closing(sqlite3.connect(file)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
+    if config.path:
+        return await open_embedded(config, wait_seconds)
+    hooks = {"response": [_acknowledge_at_once]}
+    return AsyncQdrantClient(**client_arguments(config), limits=limits, event_hooks=hooks)
 
 
 class Qdrant:
@@ -208,6 +130,8 @@ class Qdrant:
             try:
                 return await request()
             except Exception as error:
+                if isinstance(self.client, EmbeddedClient):
+                    self.client.is_as_loaded = False
                 raise explain(self.config, doing, error) from None
 
         return await retrying(explained)

@@ -10,7 +10,8 @@ from qdrant_client import models
 
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError, open_searcher, searched, searcher
-from code_patterns.servers.qdrant import BusyStorageError, open_client
+from code_patterns.servers.qdrant import open_client
+from code_patterns.servers.qdrant_embedded import BusyStorageError
 from tests.integration.search.conftest import find, find_all, get, names, pattern, score
 from tests.support.faulty_qdrant import Fault, QdrantServer
 from tests.support.two_sides import TwoSides
