@@ -7,8 +7,9 @@ SELECT
     pattern_name,
     pattern_type,
     pattern_version,
-    pattern_data::text,
-    metadata::text,
+    -- Only code has points. Rows of other types come because they may have been code before; of those, the id says all.
+    CASE WHEN pattern_type = 'code' THEN pattern_data::text END AS pattern_data,
+    CASE WHEN pattern_type = 'code' THEN metadata::text END AS metadata,
     -- Infinite times, and those before year 1 or after 9999, have no ISO 8601 form that readers could parse.
     CASE
         WHEN created_at >= '0001-01-01 00:00+00' AND created_at < '10000-01-01 00:00+00' THEN created_at
@@ -23,7 +24,9 @@ FROM (
     SELECT
         *,
         -- As stored, so that nothing is unpacked only to be measured.
-        sum(pg_column_size(pattern_data) + coalesce(pg_column_size(metadata), 0)) OVER (ORDER BY sync_position) AS sync_bytes
+        sum(
+            CASE WHEN pattern_type = 'code' THEN pg_column_size(pattern_data) + coalesce(pg_column_size(metadata), 0) ELSE 0 END
+        ) OVER (ORDER BY sync_position) AS sync_bytes
     FROM (
         /* rows */
     ) AS found

@@ -47,7 +47,7 @@ class UnreadableRowError(PatternsError):
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row of ``pattern_lineage_nodes``, with JSON columns as text.
+    """One row of ``pattern_lineage_nodes``, with JSON columns as text; they are ``None`` unless the type is ``code``.
 
     :param sync_xid: the last transaction that changed what the sync reads; ``None`` for rows older than the trigger
     :param updated_at: start of that transaction, where it was read
@@ -58,7 +58,7 @@ class SourceRow:
     pattern_name: str | None
     pattern_type: str | None
     pattern_version: str | None
-    pattern_data: str
+    pattern_data: str | None
     metadata: str | None
     created_at: datetime | None
     file_path: str | None
@@ -153,7 +153,7 @@ def pattern_of(row: SourceRow, recipe: str, *, words: bool = True) -> Pattern:
     :raises UnreadableRowError: no pattern can be made of the row's JSON
     """
     _refuse_undecodable(row)
-    data = _pattern_data(row.pattern_data)
+    data = _pattern_data(row.pattern_data or "")
     code = data.get("code")
     if code is None:
         code = ""
