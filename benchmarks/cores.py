@@ -7,7 +7,7 @@ other: locks, and the work of PostgreSQL for it. That is how most installations 
 import os
 import urllib.parse
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import psycopg
@@ -62,5 +62,8 @@ def listening_process(url: str) -> psutil.Process:
 def _bind(processes: Sequence[psutil.Process], processors: Sequence[int]) -> None:
     for process in processes:
         for one in (process, *process.children(recursive=True)):
-            for thread in one.threads():
-                os.sched_setaffinity(thread.id, processors)
+            # A session of PostgreSQL, or a thread, may end in between.
+            with suppress(psutil.NoSuchProcess):
+                for thread in one.threads():
+                    with suppress(ProcessLookupError):
+                        os.sched_setaffinity(thread.id, processors)
