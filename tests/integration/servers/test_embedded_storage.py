@@ -156,23 +156,22 @@ def another_collection_stands_there(storage: QdrantConfig, number: int) -> None:
         client.upsert("one", [point(number)])
 
 
-def a_copy_is_put_back(storage: QdrantConfig, number: int) -> None:
-    folder = Path(storage.path)
-    copy = folder.with_name("copy")
-    shutil.copytree(folder, copy)
+def changed_copy(storage: QdrantConfig, number: int) -> Path:
+    copy = Path(storage.path).with_name("copy")
+    shutil.copytree(storage.path, copy)
     with closing(QdrantClient(path=str(copy))) as client:
         client.upsert("one", [point(number)])
-    shutil.rmtree(folder)
-    shutil.copytree(copy, folder)
+    return copy
+
+
+def a_copy_stands_in_its_place(storage: QdrantConfig, number: int) -> None:
+    copy = changed_copy(storage, number)
+    shutil.rmtree(storage.path)
+    copy.rename(storage.path)
 
 
 def a_copy_is_written_over_it(storage: QdrantConfig, number: int) -> None:
-    folder = Path(storage.path)
-    copy = folder.with_name("copy")
-    shutil.copytree(folder, copy)
-    with closing(QdrantClient(path=str(copy))) as client:
-        client.upsert("one", [point(number)])
-    shutil.copytree(copy, folder, dirs_exist_ok=True)
+    shutil.copytree(changed_copy(storage, number), storage.path, dirs_exist_ok=True)
 
 
 def it_is_gone(storage: QdrantConfig, number: int) -> None:
@@ -186,7 +185,7 @@ def it_is_gone(storage: QdrantConfig, number: int) -> None:
         (another_process_adds, [1, 2]),
         (another_process_deletes, []),
         (another_collection_stands_there, [2]),
-        (a_copy_is_put_back, [1, 2]),
+        (a_copy_stands_in_its_place, [1, 2]),
         (a_copy_is_written_over_it, [1, 2]),
         (it_is_gone, [2]),
     ],
