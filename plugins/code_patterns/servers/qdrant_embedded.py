@@ -118,15 +118,16 @@ class EmbeddedClient(AsyncQdrantClient):
             if self._client._flock_file:
                 self._client._flock_file.close()
 
-    def reopen(self, path: Path, *locks: TextIOWrapper) -> bool:
+    def reopen(self, path: Path, lock: TextIOWrapper, theirs: TextIOWrapper) -> bool:
         """Open the storage again without loading it; return whether that is possible.
 
         :param path: the storage that is wanted
-        :param locks: both locks, held: this module's, and that of qdrant-client
+        :param lock: the lock, held
+        :param theirs: that of qdrant-client, held
         """
         with suppress(OSError, sqlite3.Error):
             if path == self._path and self._state() == self._left:
-                self._lock, self._client._flock_file = locks
+                self._lock, self._client._flock_file = lock, theirs
                 self._client._closed = False
                 return True
         return False
