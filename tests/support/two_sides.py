@@ -14,7 +14,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.embeddings.words import WORDS, words_of
+from code_patterns.embeddings.words import WORDS
 from code_patterns.events.topics import Events
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
@@ -26,6 +26,7 @@ from code_patterns.sync.runs import sync
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import Interval, StreamSettings, SyncSettings
 from tests.support.real_functions import some_functions
+from tests.support.words import words_of_one
 
 INSERT = """
 INSERT INTO pattern_lineage_nodes
@@ -188,7 +189,7 @@ class TwoSides:
             assert (point["pattern_id"], point["language"]) == (pattern_id, language or "unknown")
             assert point["metadata"] == (metadata or {})
             assert len(point["vector"]) == self.embedding.dimension
-            words = words_of((_description(value, metadata), value.get("code") or ""), name, file_path or "")
+            words = words_of_one((_description(value, metadata), value.get("code") or ""), name, file_path or "")
             assert point["words"], node_id
             assert point["words"].indices == words.indices.tolist()
             assert point["words"].values == pytest.approx(words.values.tolist())

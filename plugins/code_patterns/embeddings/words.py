@@ -9,16 +9,18 @@ frequency, which it knows for the whole collection (modifier IDF). So a new patt
 """
 
 import hashlib
+import itertools
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 import Stemmer
 from numpy.typing import NDArray
 
+from code_patterns.embeddings.identifiers import Memo, identifiers, parts_of
 from code_patterns.embeddings.synonyms import GROUPS, SYNONYM_WEIGHT
 
 WORDS_RECIPE = "identifiers-stems-abbreviations/2"
@@ -41,10 +43,6 @@ AVERAGE_TERMS = 80.0
 LONGEST_TEXT = 200_000
 """Characters of a text that count; what comes later is generated code or data, and would make the vector huge."""
 
-_MEMOISED_WORDS = 100_000
-# Bytes beyond ASCII count as letters. Unicode's tables of letters differ between Python versions.
-_WORD = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
-_PART = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z\x80-\xff]+|[0-9]+")
 _IGNORED = frozenset(
     b"a an the of to in for on and or is are be by with from this that it its as at if into not when which".split()
 )
@@ -91,31 +89,56 @@ class Words:
     values: NDArray[np.float32]
 
 
-def words_of(texts: Iterable[str], name: str | None = None, path: str = "") -> Words:
-    """Make the words of a pattern.
+@dataclass(frozen=True, slots=True)
+class PatternTexts:
+    """What the words of a pattern are made of.
 
-    A pattern without any word gets one term that no question has: Qdrant takes no empty vector.
-
-    :param texts: description and code; of each, the first :data:`LONGEST_TEXT` characters
+    :param texts: description and code; of each, the first :data:`LONGEST_TEXT` characters count
     :param name: the pattern's name, which counts more
     :param path: the file that it comes from, which counts more too
     """
-    cut = [text[:LONGEST_TEXT] for text in texts]
-    raw = "\n".join((*[name or ""] * NAME_WEIGHT, *[path] * PATH_WEIGHT, *cut)).encode("utf-8", "replace")
-    terms = np.sort(np.frombuffer(b"".join(map(_terms, _WORD.findall(raw))) or _NO_WORD, np.dtype("<u4")))
-    # What numpy.unique does, in half the time for so few terms.
-    differs = np.ones(len(terms) + 1, np.bool_)
-    np.not_equal(terms[1:], terms[:-1], out=differs[1:-1])
+
+    texts: Sequence[str]
+    name: str | None = None
+    path: str = ""
+
+    @property
+    def terms(self) -> bytes:
+        """The ids of its terms, four bytes each, as often as they count."""
+        cut = [text[:LONGEST_TEXT] for text in self.texts]
+        raw = "\n".join((*[self.name or ""] * NAME_WEIGHT, *[self.path] * PATH_WEIGHT, *cut)).encode("utf-8", "replace")
+        return b"".join(map(_TERMS.__getitem__, identifiers(raw))) or _NO_WORD
+
+
+def words_of(patterns: Sequence[PatternTexts]) -> list[Words]:
+    """Make the words of some patterns, of each for itself; together they take a third of the time.
+
+    A pattern without any word gets one term that no question has: Qdrant takes no empty vector.
+
+    :param patterns: at least one
+    """
+    terms = [pattern.terms for pattern in patterns]
+    lengths = np.fromiter(map(len, terms), np.int64) // _ID.itemsize
+    # A term's pattern stands before its id, so that one sort is enough for all.
+    keys = np.frombuffer(b"".join(terms), _ID).astype(np.uint64)
+    keys |= np.repeat(np.arange(len(patterns), dtype=np.uint64) << np.uint64(32), lengths)
+    keys.sort()
+    differs = np.ones(len(keys) + 1, np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=differs[1:-1])
     bounds = np.flatnonzero(differs)
     counts = np.diff(bounds)
-    rarity = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * len(terms) / AVERAGE_TERMS)
-    values = counts * (SATURATION + 1) / (counts + rarity)
-    return Words(terms[bounds[:-1]].astype(np.uint32), values.astype(np.float32))
+    distinct = keys[bounds[:-1]]
+    owners = (distinct >> np.uint64(32)).astype(np.int64)
+    rarity = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * lengths / AVERAGE_TERMS)
+    values = (counts * (SATURATION + 1) / (counts + rarity[owners])).astype(np.float32)
+    indices = distinct.astype(np.uint32)
+    ends = np.cumsum(np.bincount(owners, minlength=len(patterns))).tolist()
+    return [Words(indices[start:end], values[start:end]) for start, end in itertools.pairwise((0, *ends))]
 
 
 def words_of_question(text: str) -> Words:
     """Make the words of a question or an identifier; each counts once, and its synonyms a little."""
-    words = _once(_terms, text)
+    words = _once(_TERMS, text)
     asked = set(words.indices.tolist())
     synonyms = sorted({synonym for term in asked for synonym in _synonyms().get(term, ())} - asked)
     if not synonyms:
@@ -131,42 +154,38 @@ def words_of_code(text: str) -> Words:
 
     Only parts of identifiers count: whoever looks for a pattern by code may have other names in it.
     """
-    return _once(_parts, text)
+    return _once(_PARTS, text)
 
 
 def matched(question: Words, text: str) -> list[str]:
     """The words of a text that a question has, as they are written there, each once."""
     wanted = {term.to_bytes(4, "little") for term in question.indices.tolist()}
     found: dict[bytes, str] = {}
-    for word in dict.fromkeys(_WORD.findall(text.encode("utf-8", "replace"))):
-        terms = _terms(word)
+    for word in dict.fromkeys(identifiers(text.encode("utf-8", "replace"))):
+        terms = _TERMS[word]
         if any(terms[start : start + 4] in wanted for start in range(0, len(terms), 4)):
             found.setdefault(word.lower(), word.decode("utf-8", "replace"))
     return list(found.values())
 
 
-def _once(cut: Callable[[bytes], bytes], text: str) -> Words:
-    found = _WORD.findall(text.encode("utf-8", "replace"))
-    indices = np.unique(np.frombuffer(b"".join(map(cut, found)), np.dtype("<u4")))
+def _once(cut: Mapping[bytes, bytes], text: str) -> Words:
+    found = identifiers(text.encode("utf-8", "replace"))
+    indices = np.unique(np.frombuffer(b"".join(map(cut.__getitem__, found)), _ID))
     return Words(indices.astype(np.uint32), np.ones(len(indices), np.float32))
 
 
-@lru_cache(maxsize=_MEMOISED_WORDS)
 def _terms(word: bytes) -> bytes:
     """The ids of a word and of its parts, four bytes each."""
-    lowered = word.lower()
-    parts = _PART.findall(word)
-    return (_id(b"whole:" + lowered) if len(parts) > 1 else b"") + _parts(word)
+    whole = _id(b"whole:" + word.lower()) if len(parts_of(word)) > 1 else b""
+    return whole + _PARTS[word]
 
 
-@lru_cache(maxsize=_MEMOISED_WORDS)
 def _parts(word: bytes) -> bytes:
     """The ids of the parts of a word, four bytes each."""
-    lowered = (part.lower() for part in _PART.findall(word))
-    return b"".join(_id(_stem(part)) for part in lowered if part not in _IGNORED)
+    lowered = (part.lower() for part in parts_of(word))
+    return b"".join(_id(_STEMS[part]) for part in lowered if part not in _IGNORED)
 
 
-@lru_cache(maxsize=_MEMOISED_WORDS)
 def _stem(part: bytes) -> bytes:
     if len(part) > _LONGEST_STEMMED:
         return part
@@ -181,7 +200,7 @@ def _synonyms() -> Mapping[int, frozenset[int]]:
     """The ids of the synonyms of a term, by its id."""
     found: dict[int, frozenset[int]] = {}
     for group in GROUPS:
-        terms = frozenset(int.from_bytes(_parts(word.encode()), "little") for word in group)
+        terms = frozenset(int.from_bytes(_PARTS[word.encode()], "little") for word in group)
         for term in terms:
             found[term] = found.get(term, frozenset()) | terms - {term}
     return found
@@ -196,4 +215,6 @@ def _id(term: bytes) -> bytes:
     return hashlib.blake2b(term, digest_size=4).digest()
 
 
+_ID = np.dtype("<u4")
 _NO_WORD = _id(b"")
+_TERMS, _PARTS, _STEMS = Memo(_terms), Memo(_parts), Memo(_stem)

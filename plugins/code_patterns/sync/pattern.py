@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.embeddings.words import WORDS_RECIPE, Words, words_of
+from code_patterns.embeddings.words import WORDS_RECIPE, PatternTexts, Words, words_of
 from code_patterns.errors import PatternsError
 
 TEXT_RECIPE = "file-language-path-code/1"
@@ -90,16 +90,21 @@ class Pattern:
     description: str = ""
 
     @property
-    def words(self) -> Words | None:
-        """Its words; they are made at each call. ``None`` in a collection without words."""
-        if self.words_hash is None:
-            return None
+    def texts_of_words(self) -> PatternTexts:
+        """What its words are made of."""
         payload = self.payload
-        return words_of((self.description, payload["code"]), payload["pattern_name"], payload["file_path"])
+        return PatternTexts((self.description, payload["code"]), payload["pattern_name"], payload["file_path"])
 
     def marked_truncated(self) -> "Pattern":
         """The pattern with the mark that its vector is made only of the text's beginning."""
         return replace(self, payload=self.payload | {TRUNCATED: True})
+
+
+def words_of_patterns(patterns: Sequence[Pattern]) -> list[Words | None]:
+    """Make the words of patterns, in order; ``None`` for those of a collection without words."""
+    texts = [pattern.texts_of_words for pattern in patterns if pattern.words_hash is not None]
+    made = iter(words_of(texts) if texts else ())
+    return [None if pattern.words_hash is None else next(made) for pattern in patterns]
 
 
 def recipe_of(config: EmbeddingConfig) -> str:

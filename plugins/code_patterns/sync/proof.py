@@ -17,7 +17,7 @@ from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import PointId
 from code_patterns.sync.findings import Findings, Flaw, PackedIds
-from code_patterns.sync.pattern import SourceRow, UnreadableRowError, pattern_of
+from code_patterns.sync.pattern import Pattern, SourceRow, UnreadableRowError, pattern_of
 from code_patterns.sync.proof_levels import Level, Point
 from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.streams import joined, prefetched
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_NAMED = 200
 """Most wrong points of each kind that the log names, one per line; all are counted."""
+COMPARED_AT_ONCE = 100
+"""Patterns that are made of rows at once: several times the bytes of the rows."""
 
 
 class Proof(Generic[Point]):
@@ -105,7 +107,11 @@ class Proof(Generic[Point]):
             async for rows, points in joined(row_pages, point_pages):
                 found.rows += len(rows)
                 found.points += len(points)
-                self._compare(rows, {point.id: point for point in points}, found)
+                unmatched = {point.id: point for point in points}
+                for start in range(0, len(rows), COMPARED_AT_ONCE):
+                    self._compare(rows[start : start + COMPARED_AT_ONCE], unmatched, found)
+                found.patterns += len(unmatched)
+                found.add(Flaw.FOREIGN, list(unmatched))
                 yield
 
     async def _uuid_points(self, found: Findings) -> AsyncIterator[list[Point]]:
@@ -121,7 +127,9 @@ class Proof(Generic[Point]):
                 yield page
 
     def _compare(self, rows: Sequence[SourceRow], points: dict[PointId, Point], found: Findings) -> None:
+        """Compare some rows with their points, and take these away."""
         found.patterns += len(rows)
+        pairs: list[tuple[Pattern, Point]] = []
         for row in rows:
             point = points.pop(row.id, None)
             try:
@@ -130,11 +138,13 @@ class Proof(Generic[Point]):
                 # While the row is a dead letter, its earlier point stays in Qdrant.
                 found.add(Flaw.UNREADABLE, [row.id])
                 continue
-            flaw = Flaw.MISSING if point is None else self._level.flaw(pattern, point)
+            if point is None:
+                found.add(Flaw.MISSING, [row.id])
+            else:
+                pairs.append((pattern, point))
+        for (pattern, _), flaw in zip(pairs, self._level.flaws(pairs), strict=True):
             if flaw:
-                found.add(flaw, [row.id])
-        found.patterns += len(points)
-        found.add(Flaw.FOREIGN, list(points))
+                found.add(flaw, [pattern.id])
 
     async def _excuse(self, found: Findings, flaw: Flaw, horizon: int) -> None:
         """Remove what is about to change, and dead letters, from the findings; a point without a row is neither."""

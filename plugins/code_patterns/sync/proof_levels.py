@@ -1,7 +1,7 @@
 """How closely a proof compares a point: its hashes, or all of it."""
 
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint
 from code_patterns.sync.findings import Flaw
-from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, WORDS_HASH, Pattern
+from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, WORDS_HASH, Pattern, words_of_patterns
 from code_patterns.sync.stored_points import StoredPoint, fingerprint_of, stored_point_of
 from code_patterns.sync.streams import HasId
 from code_patterns.sync.wordless import Wordless
@@ -30,8 +30,8 @@ class Level(Protocol[Point]):
     def pages(self) -> AsyncIterator[list[Point]]:
         """All points in id order, integers first."""
 
-    def flaw(self, pattern: Pattern, point: Point) -> Flaw | None:
-        """What is wrong with the point of a pattern; ``None`` if nothing."""
+    def flaws(self, pairs: Sequence[tuple[Pattern, Point]]) -> list[Flaw | None]:
+        """What is wrong with the point of each pattern; ``None`` if nothing."""
 
 
 class HashLevel:
@@ -53,8 +53,11 @@ class HashLevel:
             without = await wordless.among(records)
             yield [fingerprint_of(record, without) for record in records]
 
-    def flaw(self, pattern: Pattern, point: Fingerprint) -> Flaw | None:
-        """See :meth:`Level.flaw`."""
+    def flaws(self, pairs: Sequence[tuple[Pattern, Fingerprint]]) -> list[Flaw | None]:
+        """See :meth:`Level.flaws`."""
+        return [self._flaw(pattern, point) for pattern, point in pairs]
+
+    def _flaw(self, pattern: Pattern, point: Fingerprint) -> Flaw | None:
         if (point.embedding_hash, point.content_hash) != (pattern.embedding_hash, pattern.content_hash):
             return Flaw.EDITED
         return None if point.words_hash == pattern.words_hash else Flaw.WORDS
@@ -79,14 +82,18 @@ class WholeLevel:
         async for records in _scrolled(self._qdrant, self._collection, WHOLE_POINTS, True, vectors=True):
             yield [stored_point_of(record, dimension) for record in records]
 
-    def flaw(self, pattern: Pattern, point: StoredPoint) -> Flaw | None:
-        """See :meth:`Level.flaw`; keys that something else added to a payload are ignored."""
+    def flaws(self, pairs: Sequence[tuple[Pattern, StoredPoint]]) -> list[Flaw | None]:
+        """See :meth:`Level.flaws`; keys that something else added to a payload are ignored."""
+        words = words_of_patterns([pattern for pattern, _ in pairs])
+        return [self._flaw(pattern, point, wanted) for (pattern, point), wanted in zip(pairs, words, strict=True)]
+
+    def _flaw(self, pattern: Pattern, point: StoredPoint, words: Words | None) -> Flaw | None:
         stored = {key: point.payload.get(key) for key in pattern.payload}
         if _encoded(stored) != _encoded(pattern.payload) and not _alike(pattern.payload, stored):
             return Flaw.EDITED
         if not point.vector_usable:
             return Flaw.VECTOR
-        return None if same_words(pattern.words, point.words) else Flaw.WORDS
+        return None if same_words(words, point.words) else Flaw.WORDS
 
 
 async def _scrolled(

@@ -17,7 +17,7 @@ from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection, assert_same, read_stored
 from code_patterns.sync.diff import FIRST_ID, PointId
 from code_patterns.sync.identity import Witness
-from code_patterns.sync.pattern import SYNC_TIMESTAMP, TRUNCATED, Pattern
+from code_patterns.sync.pattern import SYNC_TIMESTAMP, TRUNCATED, Pattern, words_of_patterns
 from code_patterns.sync.stored_points import keys_of_others
 
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
@@ -57,8 +57,8 @@ class PatternTarget:
         now = datetime.now(UTC)
         stamp = {SYNC_TIMESTAMP: now.isoformat()}
         points = [
-            _encoded({"id": str(pattern.id), "vector": _vectors(pattern, vector), "payload": pattern.payload | stamp})
-            for pattern, vector in zip(patterns, vectors, strict=True)
+            _encoded({"id": str(pattern.id), "vector": vector, "payload": pattern.payload | stamp})
+            for pattern, vector in zip(patterns, _all_vectors(patterns, vectors), strict=True)
         ]
         for part in request_parts([len(point) for point in points]):
             body = b'{"points":[%b]}' % b",".join(points[part])
@@ -75,7 +75,7 @@ class PatternTarget:
         :param vectors: their vectors, shape (len(patterns), dimension)
         :raises PointRejectedError: Qdrant refuses these points
         """
-        await self._rewrite(patterns, [_vectors(*pair) for pair in zip(patterns, vectors, strict=True)])
+        await self._rewrite(patterns, _all_vectors(patterns, vectors))
 
     async def set_words(self, patterns: Sequence[Pattern]) -> None:
         """Write words and payloads, and keep the vectors; payload keys of others stay.
@@ -83,7 +83,7 @@ class PatternTarget:
         :param patterns: what to store, in a collection with words
         :raises PointRejectedError: Qdrant refuses these points
         """
-        await self._rewrite(patterns, [{WORDS: pattern.words} for pattern in patterns])
+        await self._rewrite(patterns, [{WORDS: words} for words in words_of_patterns(patterns)])
 
     async def _rewrite(self, patterns: Sequence[Pattern], vectors: Sequence[Any]) -> None:
         """Write some of the vectors, and the payloads, of points that the collection has.
@@ -266,10 +266,12 @@ class PatternTarget:
             ) from None
 
 
-def _vectors(pattern: Pattern, dense: Vectors) -> Any:
-    """All vectors of a point; a plain one would remove the words."""
-    words = pattern.words
-    return dense if words is None else {"": dense, WORDS: words}
+def _all_vectors(patterns: Sequence[Pattern], dense: Vectors) -> list[Any]:
+    """All vectors of each point; a plain one would remove the words."""
+    return [
+        vector if words is None else {"": vector, WORDS: words}
+        for vector, words in zip(dense, words_of_patterns(patterns), strict=True)
+    ]
 
 
 def _encoded(value: Any) -> bytes:

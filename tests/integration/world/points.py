@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 
 from qdrant_client import QdrantClient, models
 
-from code_patterns.embeddings.words import WORDS, words_of
+from code_patterns.embeddings.words import WORDS
 from code_patterns.sync.collection import METADATA_KEY
 from tests.support.faulty_embeddings import EmbeddingServer
+from tests.support.words import words_of_one
 
 Stored = Mapping[Any, tuple[Any, Any]]
 """Payload and vector by id."""
@@ -141,7 +142,7 @@ class Points:
 
 def _said(payload: Any, vector: Any, embeddings: EmbeddingServer) -> tuple[Any, ...] | None:
     """What a point says; ``None`` when a vector, its text or the form of its time is wrong."""
-    words = words_of((payload["file_path"], "", payload["code"]), payload["pattern_name"])
+    words = words_of_one((payload["file_path"], "", payload["code"]), payload["pattern_name"])
     if not isinstance(vector, dict) or vector[WORDS].indices != words.indices.tolist():
         return None
     vector = vector[""]

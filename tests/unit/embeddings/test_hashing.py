@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from code_patterns.embeddings import EmbeddingConfig, open_embedder
-from code_patterns.embeddings.hashing import hash_text
+from code_patterns.embeddings.hashing import TEXTS_AT_ONCE, hash_text, hash_texts
 from tests.conftest import ROOT
 
 any_text = st.text(st.characters(codec=None), max_size=300)
@@ -34,6 +34,14 @@ def test_every_text_gives_a_unit_vector(text: str, dimension: int) -> None:
 @settings(max_examples=100)
 def test_the_same_text_gives_the_same_bits(text: str) -> None:
     assert hash_text(text, 96).tobytes() == hash_text(text, 96).tobytes()
+
+
+@given(texts=st.lists(any_text, max_size=8), dimension=st.integers(1, 200))
+@settings(max_examples=200)
+def test_texts_have_the_same_bits_together_as_alone(texts: list[str], dimension: int) -> None:
+    together = hash_texts(texts, dimension)
+    assert together.shape == (len(texts), dimension)
+    assert together.tobytes() == b"".join(hash_text(text, dimension).tobytes() for text in texts)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t", "+", "é", "\ud800", "_", "0", "x" * 1_000_000])
@@ -141,6 +149,10 @@ def test_the_embedder_applies_prefix_and_limit() -> None:
         vectors = embedded.vectors
         assert vectors.tobytes() == b"".join(hash_text(t, 64).tobytes() for t in ("doc: abcd", "doc: ", "doc: x?y"))
         assert (await embedder.embed_query("abcdefgh")).tobytes() == hash_text("query: abcd", 64).tobytes()
+        many = [f"{number} texts" for number in range(2 * TEXTS_AT_ONCE + 1)]
+        embedded = await embedder.embed_documents(many)
+        assert embedded.vectors.tobytes() == b"".join(hash_text(f"doc: {text[:4]}", 64).tobytes() for text in many)
+        assert embedded.truncated == [True] * len(many)
         assert (await embedder.embed_documents([])).vectors.shape == (0, 64)
         await embedder.aclose()
 

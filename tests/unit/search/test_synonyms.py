@@ -1,7 +1,8 @@
 """Synonyms in questions."""
 
 from code_patterns.embeddings.synonyms import GROUPS, SYNONYM_WEIGHT
-from code_patterns.embeddings.words import matched, words_of, words_of_code, words_of_question
+from code_patterns.embeddings.words import matched, words_of_code, words_of_question
+from tests.support.words import words_of_one
 
 
 def test_a_question_has_the_synonyms_of_its_words_with_little_weight() -> None:
@@ -23,7 +24,7 @@ def test_a_word_of_the_question_keeps_its_weight_beside_its_synonym() -> None:
 
 def test_patterns_and_code_have_no_synonyms() -> None:
     [deleted] = words_of_code("delete").indices.tolist()
-    assert deleted not in words_of(("remove",), "remove").indices
+    assert deleted not in words_of_one(("remove",), "remove").indices
     assert deleted not in words_of_code("remove").indices
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from code_patterns.sync.diff import Action, Fingerprint, decide
-from code_patterns.sync.pattern import TRUNCATED, WORDS_HASH, SourceRow, pattern_of
+from code_patterns.sync.pattern import TRUNCATED, WORDS_HASH, SourceRow, pattern_of, words_of_patterns
 
 ROW = SourceRow(
     uuid.UUID(int=1), "p", "name", "code", "1.0.0", '{"code": "x = 1"}', "{}", None, "a.py", "python", sync_xid=7
@@ -46,6 +46,6 @@ def test_a_vector_that_stays_keeps_its_mark(changed: dict[str, Any]) -> None:
 def test_a_collection_without_words_asks_for_none() -> None:
     new = decide(ROW.id, ROW, None, "recipe", words=False)
     assert new.pattern
-    assert new.pattern.words is None
+    assert words_of_patterns([new.pattern]) == [None]
     assert WORDS_HASH not in new.pattern.payload
     assert decide(ROW.id, ROW, replace(SAME, words_hash=None), "recipe", words=False).action is Action.UNCHANGED
