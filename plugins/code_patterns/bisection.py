@@ -17,6 +17,7 @@ async def bisect(
     items: Sequence[Item],
     attempt: Callable[[Sequence[Item]], Awaitable[None]],
     rejection: type[PatternsError],
+    parts: int = 1,
 ) -> list[tuple[Item, PatternsError]]:
     """Process all items that can be processed; halve rejected parts until the bad items stand alone.
 
@@ -26,6 +27,7 @@ async def bisect(
     :param items: the items
     :param attempt: processes several items, or raises ``rejection``; it may then be repeated for each of them
     :param rejection: the error that blames the items
+    :param parts: in how many parts they are tried at first
     :return: the items that were rejected alone, each with its error
     """
 
@@ -37,19 +39,19 @@ async def bisect(
         return None
 
     bad: dict[int, PatternsError] = {}
-    parts = [range(len(items))] if items else []
-    while parts:
-        tasks = [asyncio.create_task(rejected(part)) for part in parts]
+    tried = _cut(range(len(items)), parts) if items else []
+    while tried:
+        tasks = [asyncio.create_task(rejected(part)) for part in tried]
         try:
             errors = await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        refused = {part: error for part, error in zip(parts, errors, strict=True) if error}
+        refused = {part: error for part, error in zip(tried, errors, strict=True) if error}
         bad |= {part.start: error for part, error in refused.items() if len(part) == 1}
-        hopeless = len(refused) == len(parts) >= HOPELESS_PARTS
-        parts = [piece for part in refused if len(part) > 1 for piece in _cut(part, len(part) if hopeless else 2)]
+        hopeless = len(refused) == len(tried) >= HOPELESS_PARTS
+        tried = [piece for part in refused if len(part) > 1 for piece in _cut(part, len(part) if hopeless else 2)]
     return [(items[index], bad[index]) for index in sorted(bad)]
 
 

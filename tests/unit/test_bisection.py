@@ -16,7 +16,7 @@ class RefusedError(PatternsError):
     """The items are bad."""
 
 
-def tried(count: int, bad: set[int]) -> tuple[list[int], list[int], int]:
+def tried(count: int, bad: set[int], parts: int = 1) -> tuple[list[int], list[int], int]:
     """The items that were processed, those that were rejected, and the number of attempts."""
     done: list[int] = []
     attempts = 0
@@ -28,9 +28,17 @@ def tried(count: int, bad: set[int]) -> tuple[list[int], list[int], int]:
             raise RefusedError(f"{min(blamed)}")
         done.extend(items)
 
-    rejected = asyncio.run(bisect(range(count), attempt, RefusedError))
+    rejected = asyncio.run(bisect(range(count), attempt, RefusedError, parts))
     assert [str(error) for _, error in rejected] == [str(item) for item, _ in rejected]
     return sorted(done), [item for item, _ in rejected], attempts
+
+
+def test_items_are_tried_in_parts() -> None:
+    assert tried(100, set(), parts=4) == (list(range(100)), [], 4)
+    done, rejected, attempts = tried(100, {99}, parts=4)
+    assert (done, rejected) == (list(range(99)), [99])
+    assert attempts <= 4 + 2 * math.ceil(math.log2(25)), "only the part of the bad one is halved"
+    assert tried(0, set(), parts=4) == ([], [], 0)
 
 
 @given(st.integers(0, 300).flatmap(lambda count: st.tuples(st.just(count), st.sets(st.integers(0, max(0, count - 1))))))

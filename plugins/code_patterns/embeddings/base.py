@@ -116,6 +116,10 @@ class Embedder(Protocol):
     def token_limit(self) -> int | None:
         """The longest text that the server takes, in estimated tokens; ``None`` while none was too long."""
 
+    @property
+    def slots(self) -> int:
+        """How many batches it works on at once now."""
+
     async def embed_documents(self, texts: Sequence[str]) -> Embedded:
         """Embed texts to be stored, in order; cut those that are too long, and retry temporary errors.
 

@@ -71,6 +71,11 @@ class FastEmbedder(ModelEmbedder):
     def token_limit(self) -> None:
         """The model's tokenizer knows it."""
 
+    @property
+    def slots(self) -> int:
+        """One batch is embedded after the other."""
+        return 1
+
     async def check(self) -> None:
         """Load the model and embed one word.
 

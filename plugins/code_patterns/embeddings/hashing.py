@@ -130,6 +130,11 @@ class HashingEmbedder:
     def token_limit(self) -> None:
         """No text is too long."""
 
+    @property
+    def slots(self) -> int:
+        """One batch is embedded after the other."""
+        return 1
+
     async def check(self) -> None:
         """Do nothing: there is no server, and the configuration is checked already."""
 

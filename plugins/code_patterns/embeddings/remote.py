@@ -37,6 +37,11 @@ class RemoteEmbedder(ModelEmbedder):
         """The longest text that the server takes, in estimated tokens; ``None`` while none was too long."""
         return self._length.tokens
 
+    @property
+    def slots(self) -> int:
+        """How many requests are sent at once; fewer than configured while the server is overloaded."""
+        return self._server.slots
+
     async def check(self) -> None:
         """Embed one word; see :meth:`code_patterns.embeddings.base.Embedder.check`."""
         await self._server.check()

@@ -32,6 +32,11 @@ class EmbeddingServer:
         self._probing = asyncio.Lock()
         self._answered = 0
 
+    @property
+    def slots(self) -> int:
+        """How many requests are sent at once now."""
+        return self._turns.limit
+
     async def aclose(self) -> None:
         """Close connections."""
         await self._client.aclose()

@@ -9,10 +9,14 @@ import numpy as np
 
 from code_patterns.bisection import bisect
 from code_patterns.embeddings.base import Embedder, RejectedInputError, Vectors
+from code_patterns.errors import PatternsError
 from code_patterns.sync.pattern import Pattern
 
 REMEMBERED_VECTORS = 10_000
 """Most vectors that a run keeps for identical texts, the latest ones: 30 MB at 768 dimensions."""
+
+LEAST_SHARE = 8
+"""A batch is cut into shares of no fewer texts than these: each request costs something by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class DistinctEmbedder:
         self._embedder = embedder
         self._known = known
         self._vectors: OrderedDict[str, asyncio.Future[Embedding | RejectedInputError]] = OrderedDict()
+        self._requests = 0
         self.embedded_texts = 0
 
     async def embed(self, patterns: Sequence[Pattern]) -> list[Embedding | RejectedInputError]:
@@ -60,7 +65,7 @@ class DistinctEmbedder:
         try:
             known = await self._known(list(mine.values())) if self._known and mine else {}
             unknown = [pattern for key, pattern in mine.items() if key not in known]
-            rejected = await bisect(unknown, self._embed_some, RejectedInputError)
+            rejected = await self._embed_unknown(unknown)
             for key, embedding in known.items():
                 self._vectors[key].set_result(embedding)
         except BaseException as error:
@@ -77,6 +82,18 @@ class DistinctEmbedder:
         while len(self._vectors) > REMEMBERED_VECTORS and next(iter(self._vectors.values())).done():
             self._vectors.popitem(last=False)
         return results
+
+    async def _embed_unknown(self, patterns: Sequence[Pattern]) -> list[tuple[Pattern, PatternsError]]:
+        """Embed texts by one request, or by several while the server has nothing else to do.
+
+        :return: what was rejected, and why
+        """
+        shares = max(1, min(self._embedder.slots - self._requests, len(patterns) // LEAST_SHARE))
+        self._requests += shares
+        try:
+            return await bisect(patterns, self._embed_some, RejectedInputError, shares)
+        finally:
+            self._requests -= shares
 
     async def _embed_some(self, patterns: Sequence[Pattern]) -> None:
         embedded = await self._embedder.embed_documents([pattern.text for pattern in patterns])
