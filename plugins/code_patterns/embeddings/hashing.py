@@ -23,6 +23,9 @@ CHARACTERS_AT_ONCE = 100_000
 """Most texts and characters that are embedded together, unless a single text is longer: numpy needs some, memory and
 other tasks of the event loop want few."""
 
+_SPACE = ord(" ")
+_SMALL = bytes(_SPACE if byte in b"\t\n\v\f\r" else byte for byte in bytes(range(256)).lower())
+_TWO_SPACES = np.full(2, _SPACE, np.uint8)
 _LITTLE_ENDIAN = np.dtype("<u4")
 
 
@@ -39,9 +42,25 @@ def _identifier_features(word: bytes) -> bytes:
 _FEATURES = Memo(_identifier_features)
 
 
-def _trigram_features(text: bytes) -> NDArray[np.uint32]:
+def _letters(texts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Write texts in small letters, with one space for all white space between, before and after the words.
+
+    :return: the bytes of all texts, and how many each has
+    """
+    codes = np.frombuffer(b"".join([b" %b " % text for text in texts]).translate(_SMALL), np.uint8)
+    lengths = np.fromiter(map(len, texts), np.int64) + 2
+    starts = np.cumsum(lengths) - lengths
+    spaces = codes == _SPACE
+    kept = np.ones(len(codes), np.bool_)
+    np.logical_and(spaces[1:], spaces[:-1], out=kept[1:])
+    np.logical_not(kept[1:], out=kept[1:])
+    kept[starts] = True
+    return codes[kept], np.add.reduceat(kept, starts, dtype=np.int64)
+
+
+def _trigram_features(text: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Hash every three neighbouring bytes: mix their 24 bits as MurmurHash3's finaliser does."""
-    codes = np.frombuffer(text, dtype=np.uint8).astype(np.uint32)
+    codes = text.astype(np.uint32)
     mixed: NDArray[np.uint32] = np.left_shift(codes[:-2], 16, dtype=np.uint32)
     mixed |= codes[1:-1] << 8
     mixed |= codes[2:]
@@ -61,17 +80,16 @@ def hash_texts(texts: Sequence[str], dimension: int) -> Vectors:
     square root. Therefore the sum of squares is a whole number, and the result is the same to the last bit on every
     platform and Python version.
 
-    :param texts: any texts; an empty one gives a fixed unit vector
+    :param texts: at least one, of any kind; an empty one gives a fixed unit vector
     :param dimension: length of a vector, at least 1
     :return: vectors of length 1, shape (len(texts), dimension)
     """
     raw = [text.encode("utf-8", "replace") for text in texts]
     words = [b"".join(map(_FEATURES.__getitem__, identifiers(text))) for text in raw]
-    letters = [b" ".join((b"", *text.lower().split(), b"")) for text in raw]
-    lengths = np.fromiter(map(len, letters), np.int64)
+    letters, lengths = _letters(raw)
     ends = np.cumsum(lengths)
     # The last two bytes of a text begin no trigram; two more let the last text have such bytes too.
-    trigrams = _trigram_features(b"".join((*letters, b"  ")))
+    trigrams = _trigram_features(np.append(letters, _TWO_SPACES))
     hashes = np.concatenate((np.frombuffer(b"".join(words), _LITTLE_ENDIAN), trigrams), dtype=np.int64)
     slots = 2 * dimension
     hashes *= slots

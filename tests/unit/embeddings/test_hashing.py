@@ -36,7 +36,7 @@ def test_the_same_text_gives_the_same_bits(text: str) -> None:
     assert hash_text(text, 96).tobytes() == hash_text(text, 96).tobytes()
 
 
-@given(texts=st.lists(any_text, max_size=8), dimension=st.integers(1, 200))
+@given(texts=st.lists(any_text, min_size=1, max_size=8), dimension=st.integers(1, 200))
 @settings(max_examples=200)
 def test_texts_have_the_same_bits_together_as_alone(texts: list[str], dimension: int) -> None:
     together = hash_texts(texts, dimension)
