@@ -26,6 +26,8 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
 from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
+from code_patterns.quality.backfill import backfill
+from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -38,7 +40,8 @@ from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import SyncSettings
 
-SETTLE_SECONDS = 900.0
+SETTLE_SECONDS = 3600.0
+SCORES_AT_ONCE = 1000
 
 
 def postgres_of(workload: Workload) -> PostgresConfig:
@@ -105,6 +108,16 @@ def verify(workload: Workload, dimension: str) -> None:
             details["found"] = asyncio.run(synced(workload, "verify", "hashing", int(dimension))).parity
         except ConfigurationError as error:
             details["found"] = str(error).partition(" of ")[0] + " wrong"
+
+
+def scores(workload: Workload) -> None:
+    """Score every point as ``quality_backfill`` does, without pauses."""
+    settings = BackfillSettings(
+        (workload.collection,), limit=workload.count, batch_size=SCORES_AT_ONCE, delay_seconds=0.0
+    )
+    with measured() as details:
+        run = backfill(postgres_of(workload), qdrant_of(workload), settings, RunIdentity(uuid.uuid4()))
+        details["stored"] = asyncio.run(run).stored
 
 
 def embedding_of(workload: Workload, api: str, dimension: int = DIMENSION) -> EmbeddingConfig:
@@ -253,10 +266,10 @@ def unindexed(workload: Workload, dimension: int = DIMENSION) -> None:
 def settle(workload: Workload) -> None:
     """Wait until the server has indexed the points.
 
-    :raises TimeoutError: it takes longer than a quarter of an hour
+    :raises TimeoutError: it takes longer than an hour
     """
     deadline = time.monotonic() + SETTLE_SECONDS
-    with closing(blocking_client(workload)) as client:
+    with measured(), closing(blocking_client(workload)) as client:
         while client.get_collection(workload.collection).status != models.CollectionStatus.GREEN:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the collection '{workload.collection}' is still being indexed")
@@ -282,6 +295,7 @@ JOBS = {
     "sync": run_sync,
     "sync-without-words": run_sync_without_words,
     "verify": verify,
+    "scores": scores,
     "embedding-limit": embedding_limit,
     "upload-limit": upload_limit,
     "one-request-each": one_request_each,

@@ -11,16 +11,14 @@ import asyncio
 import cProfile
 import json
 import logging
-import os
 import pstats
 import statistics
 import subprocess
-import sys
 import textwrap
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,21 +26,16 @@ from typing import Any
 import psycopg
 from qdrant_client import QdrantClient, models
 
-from benchmarks.clock import measured
 from benchmarks.jobs import blocking_client, postgres_of
 from benchmarks.patterns import functions
 from benchmarks.results import save
-from benchmarks.servers import PEERS_PYTHON, ROOT, Servers
+from benchmarks.servers import PEERS_PYTHON, Servers, measure
 from benchmarks.table import Row
-from benchmarks.workload import QDRANT_API_KEY, Workload
+from benchmarks.workload import Workload
 from code_patterns.quality import VERSION, score_pattern
-from code_patterns.quality.backfill import backfill
-from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.quality.points import Point, pattern_id_of
 from code_patterns.quality.store import ScoredPoint, ScoreStore, content_hash_of, metadata_of
-from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres_psycopg import connect
-from code_patterns.servers.qdrant_config import QdrantConfig
 
 OLD_ID = 1761955847246
 ROUNDS = 5
@@ -197,39 +190,25 @@ def fill(workload: Workload) -> None:
     client.close()
 
 
-def backfill_job() -> None:
-    """Run one backfill in this process and print what it took."""
-    workload = Workload(**json.loads(sys.argv[2]))
-    qdrant = QdrantConfig("benchmark", url=workload.qdrant_url, api_key=QDRANT_API_KEY, path=workload.qdrant_path)
-    settings = BackfillSettings((workload.collection,), False, workload.count, 0.0, BATCH, 0.0, False, False)
-    with measured() as details:
-        result = asyncio.run(backfill(postgres_of(workload), qdrant, settings, RunIdentity(uuid.uuid4())))
-        details["stored"] = result.stored
-
-
 def whole_runs(servers: Servers, points: int) -> Iterator[Row]:
     """Run whole backfills, a tenth first, each in its own process; compare their peak memory."""
     peaks = {}
     with servers.database(0) as empty, servers.collection(empty) as workload:
-        workload = Workload(**(asdict(workload) | {"count": points}))
+        workload = replace(workload, count=points)
         fill(workload)
         for count in (points // 10, points):
-            some = Workload(**(asdict(workload) | {"count": count}))
-            command = [sys.executable, "-m", "benchmarks.quality", "--backfill", json.dumps(asdict(some))]
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)])}
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)  # noqa: S603
-            seen = json.loads(done.stdout.splitlines()[-1])
+            seen = measure(replace(workload, count=count), "scores")
             with psycopg.connect(workload.dsn) as connection:
                 found = connection.execute(
                     "SELECT count(*), count(DISTINCT pattern_id) FROM pattern_quality_metrics "
                     "WHERE pattern_id = ANY(%s)",
                     [[pattern_id_of(OLD_ID + number) for number in range(count)]],
                 ).fetchone()
-            if found != (count, count) or seen["details"]["stored"] != count:
+            if found != (count, count) or seen.details["stored"] != count:
                 raise RuntimeError(f"{count} points gave {found} rows")
-            peaks[count] = seen["peak_bytes"] / 2**20
-            note = f"{seen['seconds']:.1f} s, processor {seen['cpu_seconds']:.1f} s, peak {peaks[count]:.0f} MiB"
-            yield Row(f"backfill of {count:,} points, end to end", count / seen["seconds"], "per s", "", note)
+            peaks[count] = seen.peak_bytes / 2**20
+            note = f"{seen.seconds:.1f} s, processor {seen.cpu_seconds:.1f} s, peak {peaks[count]:.0f} MiB"
+            yield Row(f"backfill of {count:,} points, end to end", count / seen.seconds, "per s", "", note)
     note = f"{peaks[points]:.0f} MiB, {peaks[points // 10]:.0f} MiB"
     yield Row(
         "peak memory of all, beside a tenth of them", peaks[points] / peaks[points // 10], "times", "≤ 1.15", note
@@ -254,4 +233,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
-    backfill_job() if sys.argv[1:2] == ["--backfill"] else main()
+    main()

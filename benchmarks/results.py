@@ -26,6 +26,7 @@ DOCUMENTS = {
     "learning": "docs/pattern_learning.md",
     "stream": "docs/stream.md",
     "search": "docs/search.md",
+    "sizes": "docs/scale.md",
 }
 
 

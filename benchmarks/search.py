@@ -84,7 +84,7 @@ def main() -> None:
             with servers.database(count) as workload, servers.collection(workload) as own:
                 asyncio.run(synced(own, "full", "hashing", DIMENSION))
                 servers.settle(own)
-                found = Found(asyncio.run(_search(own)), _recall(own))
+                found = Found(asyncio.run(timed_searches(own)), _recall(own))
         model = asyncio.run(_with_model(servers)) if servers.qdrant_url else None
         conditions = (
             f"{servers.qdrant}; {count:,} functions, {DIMENSION} dimensions of the hashing embedder; {SEARCHES} hybrid "
@@ -99,8 +99,9 @@ def questions(count: int) -> list[str]:
     return [" ".join(part.lower() for part in _PART.findall(f"{name} {path}")) for name, path, _ in chosen]
 
 
-async def _search(workload: Workload) -> list[float]:
-    embedding = embedding_of(workload, "hashing", DIMENSION)
+async def timed_searches(workload: Workload, dimension: int = DIMENSION) -> list[float]:
+    """Milliseconds of hybrid searches, one after the other, in order of size."""
+    embedding = embedding_of(workload, "hashing", dimension)
     took = []
     async with open_searcher(postgres_of(workload), qdrant_of(workload), embedding, workload.collection) as searcher:
         for text in questions(WARM_UP + SEARCHES):
