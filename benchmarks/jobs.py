@@ -24,7 +24,7 @@ from benchmarks.clock import measured
 from benchmarks.workload import AT_ONCE, BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Workload
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.hashing import hash_text
-from code_patterns.embeddings.words import WORDS
+from code_patterns.embeddings.words import WORDS, words_of
 from code_patterns.errors import ConfigurationError
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import BackfillSettings
@@ -203,8 +203,8 @@ def upload_limit(workload: Workload, form: str) -> None:
 
 
 def _sparse(pattern: Pattern) -> models.SparseVector:
-    assert pattern.words  # noqa: S101 - patterns() makes them with words
-    return models.SparseVector(indices=pattern.words.indices.tolist(), values=pattern.words.values.tolist())
+    [words] = words_of([pattern.texts_of_words])
+    return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
 
 
 def _create(client: QdrantClient, workload: Workload) -> None:

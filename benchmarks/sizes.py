@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -103,7 +103,7 @@ def main() -> None:
     save("sizes", conditions, [row for row in rows if row.target], size=size, comparison=lines)
 
 
-def _targets(keys: Sequence[tuple[str, str]]) -> Iterator[str]:
+def _targets(keys: Iterable[tuple[str, str]]) -> Iterator[str]:
     targets = {"full sync with nothing changed, per row": "≤ 25", "most memory of our processes": "≤ 250"}
     for name, _ in keys:
         yield targets.get(name, "")
