@@ -2,5 +2,5 @@
 SELECT count(*)
 FROM pattern_lineage_nodes
 WHERE
-    pattern_type = 'code'
+    pattern_type = 'code' /* filter */
     AND id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid;

@@ -6,4 +6,4 @@ WITH patient AS MATERIALIZED (
 
 SELECT count(*)
 FROM pattern_lineage_nodes
-WHERE pattern_type = 'code' AND (SELECT setting FROM patient) IS NOT NULL;
+WHERE pattern_type = 'code' /* filter */ AND (SELECT setting FROM patient) IS NOT NULL;

@@ -16,5 +16,5 @@ SELECT
     language,
     sync_xid::text::bigint
 FROM pattern_lineage_nodes
-WHERE pattern_type = 'code'
+WHERE pattern_type = 'code' /* filter */
 ORDER BY id;

@@ -78,6 +78,7 @@ ACKNOWLEDGED = Fault(acknowledged=True)
 BUSY = Fault(429, "Rate limiting exceeded: Write rate limit exceeded, retry later")
 UNAVAILABLE = Fault(503, "Service unavailable")
 DISK_FULL = Fault(500, "Service internal error: No space left on device: WAL buffer size exceeds available disk space")
+FORBIDDEN = Fault(403, "Forbidden: Global access is required")
 STRICT = Fault(400, "Bad request: Max points count limit of 10 reached!")
 
 Answer = tuple[int, bytes]
@@ -251,6 +252,8 @@ class QdrantServer:
     """What every request of an operation meets when it has no such fault."""
     markers: dict[bytes, Fault] = field(default_factory=dict)
     """Requests whose body contains the key meet this fault, and use up none of the others."""
+    forbidden: set[str] = field(default_factory=set)
+    """Names by which the key may read and write nothing, as with a key for some collections."""
     before: Callable[[Operation, int], None] | None = None
     """Called before each request is looked at, with its operation and how many of that came before."""
 
@@ -275,6 +278,7 @@ class QdrantServer:
         self.faults.clear()
         self.always.clear()
         self.markers.clear()
+        self.forbidden.clear()
         self.before = None
         self.go_up()
 
@@ -342,6 +346,8 @@ def _handler(server: QdrantServer) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path, _, query = self.path.partition("?")
             fault = server.fault_for(operation_of(self.command, path), body)
+            if path.split("/")[2:3] and path.split("/")[2] in server.forbidden:
+                fault = FORBIDDEN
             time.sleep(fault.delay)
             if fault.reset == "before":
                 return self._reset()

@@ -13,6 +13,7 @@ from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import recipe_of
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 METADATA_KEY = "code_patterns"
 VARIABLE = "patterns_collection"
@@ -49,6 +50,9 @@ class Description:
     :param progress: the token that the database holds too; every run that writes changes it
     :param unused_since: when :mod:`~code_patterns.sync.old_collections` first saw that no alias names it, in ISO 8601;
         whatever writes or publishes it removes this
+    :param target: the target whose it is; ``None`` for the one without a name
+    :param rows: which rows it held when it was last proven to agree with PostgreSQL, see
+        :attr:`~code_patterns.sync.row_filter.RowFilter.text`
     """
 
     identity: str | None = None
@@ -61,6 +65,8 @@ class Description:
     database: DatabaseIdentity | None = None
     progress: str | None = None
     unused_since: str | None = None
+    target: str | None = None
+    rows: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ class Collection:
     :param words: whether its points have words, or get them in this run
     :param carried_from: the collection that this one replaces only because its points can have no words; its vectors
         are the same
+    :param target: the target that this run is for
     :param fresh_identity: its identity, until it has a description
     """
 
@@ -140,6 +147,7 @@ class Collection:
     outdated: str | None = None
     words: bool = True
     carried_from: str | None = None
+    target: SyncTarget = WITHOUT_NAME
     fresh_identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property

@@ -60,6 +60,8 @@ def judge(
         return Judgement(reason="its points have no words to search by", agreed=True)
     if collection.words and collection.description.words != WORDS_RECIPE:
         return Judgement(reason="the words of its points are of another recipe than this version's", agreed=True)
+    if collection.description.rows != collection.target.rows.text:
+        return Judgement(reason="the target's filter has changed since everything was compared", agreed=True)
     return Judgement(checkpoint.watermark, agreed=True)
 
 

@@ -59,14 +59,15 @@ def refuse_mass_delete(points: Points, examined: int, proven: int | None, settin
     if empty or points.orphans > allowed * points.seen or min(points.orphans, before) > allowed * before:
         among = f" of the {before} points that there were before" if before < points.seen else ""
         why = (
-            "PostgreSQL holds no code pattern at all"
+            _nothing(settings)
             if empty
             else f"that is more than the share of {allowed:g} that pattern_sync_max_delete_fraction allows{among}"
         )
         raise ConfigurationError(
             f"Refusing to delete {points.orphans} of {points.seen} points from '{settings.collection}': "
             f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
-            "the right database; if the deletion is meant, run pattern_sync_full once with allow_mass_delete."
+            f"the right database{_or_filter(settings)}; if the deletion is meant, run pattern_sync_full once with "
+            "allow_mass_delete."
         )
 
 
@@ -79,7 +80,16 @@ def refuse_lost_table(name: str, before: int | None, settings: SyncSettings) -> 
     """
     if before and not settings.allow_mass_delete:
         raise ConfigurationError(
-            f"PostgreSQL holds no code pattern at all and '{name}' no point, where {before:,} were proven before. "
-            "Check that the connections name the right database and server; if everything is meant to be gone, run "
-            "pattern_sync_full once with allow_mass_delete."
+            f"{_nothing(settings)} and '{name}' no point, where {before:,} were proven before. Check that the "
+            f"connections name the right database and server{_or_filter(settings)}; if everything is meant to be gone, "
+            "run pattern_sync_full once with allow_mass_delete."
         )
+
+
+def _nothing(settings: SyncSettings) -> str:
+    passing = f" that passes the filters of {settings.target.title}" if settings.target.rows else " at all"
+    return f"PostgreSQL holds no code pattern{passing}"
+
+
+def _or_filter(settings: SyncSettings) -> str:
+    return ", and that the target's filters are right" if settings.target.rows else ""

@@ -14,6 +14,7 @@ from code_patterns.servers.postgres_errors import database_errors
 from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query
 from code_patterns.sync.pattern import SourceRow
+from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
 
 
 class ProofSession:
@@ -22,24 +23,31 @@ class ProofSession:
     :param config: the database
     :param connection: an open connection in autocommit mode, used by nothing else
     :param horizon: the oldest transaction that was open when the proof started
+    :param only: which code patterns are to be in Qdrant
     """
 
-    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection, horizon: int) -> None:
+    def __init__(
+        self, config: PostgresConfig, connection: psycopg.AsyncConnection, horizon: int, only: RowFilter = ALL_ROWS
+    ) -> None:
         self._config = config
         self._connection = connection
         self.horizon = horizon
+        self._only = only
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: PostgresConfig, system_identifier: str) -> AsyncIterator["ProofSession"]:
+    async def open(
+        cls, config: PostgresConfig, system_identifier: str, only: RowFilter = ALL_ROWS
+    ) -> AsyncIterator["ProofSession"]:
         """Open a new connection and take the horizon.
 
         :param system_identifier: the cluster of the synced rows
+        :param only: which code patterns are to be in Qdrant
         :raises OutageError: another cluster answers now
         """
         connection = await connect(config, autocommit=True)
         async with connection:
-            session = cls(config, connection, 0)
+            session = cls(config, connection, 0, only)
             [(session.horizon, identifier)] = await session._fetch("sync_proof_horizon")
             if identifier != system_identifier:
                 raise OutageError(
@@ -63,7 +71,7 @@ class ProofSession:
     async def rows(self) -> AsyncIterator[list[SourceRow]]:
         """The code patterns of the snapshot, in id order, read by one statement."""
         async with database_errors(self._config, self._connection):
-            await self._connection.execute(query("sync_proof_rows"))
+            await self._connection.execute(self._only.applied(query("sync_proof_rows")), self._only.parameters or None)
         fetch = query("sync_proof_fetch")
         while True:
             async with (
@@ -88,5 +96,6 @@ class ProofSession:
 
     async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         async with database_errors(self._config, self._connection):
-            cursor = await self._connection.execute(query(name), parameters)
+            statement = self._only.applied(query(name))
+            cursor = await self._connection.execute(statement, {**parameters, **self._only.parameters})
             return await cursor.fetchall()

@@ -38,7 +38,11 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
     physical = collection.physical
     if collection.description.identity is None:
         description = replace(
-            collection.description, identity=collection.identity, recipe=collection.recipe, database=database
+            collection.description,
+            identity=collection.identity,
+            recipe=collection.recipe,
+            database=database,
+            target=collection.target.name,
         )
         if collection.stored is None:
             log.info("Creating the Qdrant collection '%s' for '%s'.", physical, collection.name)
@@ -65,18 +69,30 @@ async def note_progress(qdrant: Qdrant, collection: Collection, database: Databa
     :raises CollectionLostError: it was deleted or replaced
     """
     assert_same(qdrant, collection, await read_stored(qdrant, collection.physical))
-    description = replace(collection.description, database=database, progress=token, unused_since=None)
+    description = replace(
+        collection.description,
+        database=database,
+        progress=token,
+        unused_since=None,
+        target=collection.target.name,
+    )
     return await _redescribed(qdrant, collection, description)
 
 
 async def remember_proof(qdrant: Qdrant, collection: Collection, points: int) -> Collection:
-    """Store how many points are proven to agree with PostgreSQL, and by which recipe of the words.
+    """Store how many points are proven to agree with which rows of PostgreSQL, and by which recipe of the words.
 
     A later mass delete is measured by the number. It is stored in Qdrant, because a run on the wrong database would
     read that one.
     """
     words = WORDS_RECIPE if collection.words else None
-    description = replace(collection.description, points=points, words=words)
+    description = replace(
+        collection.description,
+        points=points,
+        words=words,
+        rows=collection.target.rows.text,
+        target=collection.target.name,
+    )
     return collection if collection.description == description else await _redescribed(qdrant, collection, description)
 
 

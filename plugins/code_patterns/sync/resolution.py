@@ -14,6 +14,7 @@ from code_patterns.sync.collection import VARIABLE, Collection, Destination, Sto
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
 from code_patterns.sync.sync_settings import NEVER_WRITTEN
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ class _Search:
     :param name: the alias or collection, as users write it
     :param embedding: the embedding connection
     :param database: the database of the rows
-    :param take_over: whether a collection of another database may become this one's
+    :param target: the target of the run
+    :param take_over: whether a collection of another database or target may become this one's
     :param collections: names of collections
     :param aliases: collection by alias
     """
@@ -35,6 +37,7 @@ class _Search:
     name: str
     embedding: EmbeddingConfig
     database: DatabaseIdentity
+    target: SyncTarget
     take_over: bool
     collections: frozenset[str]
     aliases: Mapping[str, str]
@@ -72,7 +75,22 @@ class _Search:
                     "pattern_sync_full once with the Param take_over."
                 )
             log.warning("Taking over the collection '%s' from the database %s for %s.", physical, owner, self.database)
+        self._refuse_other_target(stored)
         return stored
+
+    def _refuse_other_target(self, stored: StoredCollection) -> None:
+        """Refuse a collection of another target: both would delete what only the other one wants."""
+        description = stored.description
+        if description.identity is None or description.target == self.target.name:
+            return
+        owner = SyncTarget(description.target).title
+        if not self.take_over:
+            raise ConfigurationError(
+                f"The Qdrant collection '{stored.physical}' of {self.qdrant.config.address} belongs to {owner}, and "
+                f"this run is for {self.target.title}. Nothing was written. Give each target a collection of its own; "
+                "if this target is to have the collection from now on, run its full sync once with the Param take_over."
+            )
+        log.warning("Taking over the collection '%s' from %s for %s.", stored.physical, owner, self.target.title)
 
 
 async def resolve(
@@ -83,6 +101,7 @@ async def resolve(
     database: DatabaseIdentity,
     *,
     take_over: bool = False,
+    target: SyncTarget = WITHOUT_NAME,
 ) -> Collection:
     """Find the collection that a run reads and writes.
 
@@ -91,12 +110,13 @@ async def resolve(
     :param embedding: the embedding connection
     :param destination: which one, if readers see a collection of another recipe
     :param database: the database of the rows
-    :param take_over: let a collection of another database become this one's
+    :param take_over: let a collection of another database or target become this one's
+    :param target: the target of the run
     :raises ConfigurationError: Qdrant refuses to be read, or this sync must not write the collection
     :raises OutageError: Qdrant cannot be reached, is too busy or fails
     """
-    search = await _search(qdrant, name, embedding, database, take_over)
-    collection = await _chosen(search, destination)
+    search = await _search(qdrant, name, embedding, database, target, take_over)
+    collection = replace(await _chosen(search, destination), target=target)
     if collection.stored is None or await _takes_words(qdrant, collection.stored):
         return collection
     if destination is Destination.CONNECTION:
@@ -238,7 +258,12 @@ def _wrong_dimension(qdrant: Qdrant, physical: str, dimension: int, embedding: E
 
 
 async def _search(
-    qdrant: Qdrant, name: str, embedding: EmbeddingConfig, database: DatabaseIdentity, take_over: bool
+    qdrant: Qdrant,
+    name: str,
+    embedding: EmbeddingConfig,
+    database: DatabaseIdentity,
+    target: SyncTarget,
+    take_over: bool,
 ) -> _Search:
     doing = f"looking for the collection '{name}'"
     collections = await qdrant.call(doing, qdrant.client.get_collections, attempts=1)
@@ -248,6 +273,7 @@ async def _search(
         name,
         embedding,
         database,
+        target,
         take_over,
         frozenset(item.name for item in collections.collections),
         {item.alias_name: item.collection_name for item in aliases.aliases},

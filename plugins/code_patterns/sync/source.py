@@ -19,6 +19,7 @@ from code_patterns.sync.capture import Capture, judge, refuse_other_than_table
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange, Watermark
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import SourceRow
+from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
 from code_patterns.sync.snapshot import Snapshot, Span
 
 PAGE_ROWS = 500
@@ -99,22 +100,25 @@ class PatternSource:
 
     :param config: where it is
     :param connection: an open connection in autocommit mode
+    :param only: which code patterns there are for this run; all other rows are like rows of another type
     """
 
-    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection) -> None:
+    def __init__(self, config: PostgresConfig, connection: psycopg.AsyncConnection, only: RowFilter = ALL_ROWS) -> None:
         self.config = config
+        self.only = only
         self._connection = connection
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: PostgresConfig) -> AsyncIterator["PatternSource"]:
+    async def open(cls, config: PostgresConfig, only: RowFilter = ALL_ROWS) -> AsyncIterator["PatternSource"]:
         """Connect, and check that the tables exist.
 
+        :param only: which code patterns there are for this run
         :raises ConfigurationError: the login fails, ``schema_migration`` has not run, or the source is not a table
         """
         connection = await connect(config, autocommit=True)
         async with connection:
-            source = cls(config, connection)
+            source = cls(config, connection, only)
             [(kind, missing, hidden)] = await source._fetch("sync_obstacles")
             refuse_other_than_table(kind)
             if missing:
@@ -245,12 +249,14 @@ class PatternSource:
             database_errors(self.config, self._connection),
             self._connection.cursor(row_factory=args_row(SourceRow)) as cursor,
         ):
-            await cursor.execute(query_over("sync_rows", name), parameters)
+            statement = self.only.applied(query_over("sync_rows", name))
+            await cursor.execute(statement, {**parameters, **self.only.parameters})
             return await cursor.fetchall()
 
     async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         async with database_errors(self.config, self._connection):
-            cursor = await self._connection.execute(query(name), parameters)
+            statement = self.only.applied(query(name))
+            cursor = await self._connection.execute(statement, {**parameters, **self.only.parameters})
             return await cursor.fetchall()
 
     async def _fetch_over(self, name: str, rows: str) -> list[tuple[Any, ...]]:

@@ -178,9 +178,18 @@ def stored_point_of(record: models.Record, dimension: int) -> StoredPoint:
 
     :param dimension: the right length of its vector
     """
-    dense = dense_of(record)
-    usable = dense is not None and dense.shape == (dimension,) and bool(np.isfinite(dense).all()) and bool(dense.any())
+    usable = usable_vector_of(record, dimension) is not None
     return StoredPoint(_point_id(record), record.payload or {}, usable, words_of_point(record))
+
+
+def usable_vector_of(record: models.Record, dimension: int) -> Vectors | None:
+    """The unnamed vector of a point, if it has the right length, is finite and not zero.
+
+    :param dimension: the right length
+    """
+    dense = dense_of(record)
+    usable = dense is not None and dense.shape == (dimension,) and np.isfinite(dense).all() and dense.any()
+    return dense if usable else None
 
 
 def dense_of(record: models.Record) -> Vectors | None:

@@ -11,6 +11,7 @@ from code_patterns import params as run_params
 from code_patterns.params import ReadVariable, Variable
 from code_patterns.servers.patience import PATIENCE_SECONDS
 from code_patterns.sync.diff import IdRange
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, CollectionName, Days, Flag, Limit, Seconds, own_rule
 
 NEVER_WRITTEN = ("execution_patterns", "archon_vectors", "quality_vectors")
@@ -72,6 +73,7 @@ class SyncSettings:
     :param shards: number of id ranges of a full sync; ``None`` decides by the work
     :param points_before: number of points before shards; ``None`` without shards
     :param patience_seconds: seconds that the run waits at its start for servers that are down
+    :param target: whose run this is, and which rows that target has
     """
 
     mode: str
@@ -93,6 +95,7 @@ class SyncSettings:
     shards: Annotated[int, Field(ge=1, le=100), NOT_BOOLEAN] | None = None
     points_before: int | None = None
     patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
+    target: SyncTarget = WITHOUT_NAME
 
 
 @dataclass(frozen=True)
@@ -141,14 +144,17 @@ def choose(
     params: Mapping[str, Any],
     interval: Interval | None,
     read_variable: ReadVariable,
+    target: SyncTarget = WITHOUT_NAME,
 ) -> Settings:
     """Make the settings of one run; see :func:`code_patterns.params.choose`.
 
     :param settings: of a run, or of a stream
     :param mode: one of :data:`code_patterns.sync.runs.MODES`, or ``stream``
     :param interval: from :func:`interval_of`
+    :param target: whose run it is
     """
-    return run_params.choose(settings, params, read_variable, given={"mode": mode, "interval": interval})
+    given = {"mode": mode, "interval": interval, "target": target}
+    return run_params.choose(settings, params, read_variable, given=given)
 
 
 def interval_of(

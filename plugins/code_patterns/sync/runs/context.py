@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 
 from code_patterns.embeddings.base import Embedder
 from code_patterns.errors import PatternsError
 from code_patterns.run_identity import RunIdentity
-from code_patterns.sync.carried import CarriedVectors
+from code_patterns.sync.carried import KnownVectors
 from code_patterns.sync.change_detection import ChangeDetector
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import FIRST_ID, Watermark
@@ -22,6 +23,8 @@ from code_patterns.sync.stored_points import StoredPoints
 from code_patterns.sync.sync_result import Counts, Parity, SyncResult, Waits
 from code_patterns.sync.sync_settings import SyncSettings
 from code_patterns.sync.target import PatternTarget
+
+log = logging.getLogger(__name__)
 
 READ_AHEAD_BATCHES = 2
 """Batches in flight beyond the embedding server's requests, so that the server never waits for a write."""
@@ -73,10 +76,10 @@ class RunContext:
         self.detector = ChangeDetector(source, stored, target.collection)
         self.counts = Counts()
         self.waits = Waits()
-        carried = target.collection.carried_from
+        self.known = KnownVectors(target.qdrant, target.collection)
         self.pipeline = Pipeline(
             target,
-            DistinctEmbedder(embedder, CarriedVectors(target.qdrant, carried).of if carried else None),
+            DistinctEmbedder(embedder, self.known.of),
             record,
             self.before_write,
             PipelineSettings(
@@ -160,6 +163,8 @@ class RunContext:
 
     async def result(self) -> SyncResult:
         """The result, after everything is done."""
+        if self.known.copied:
+            log.info("%s vectors were copied from collections of other targets.", f"{self.known.copied:,}")
         return SyncResult(
             run_id=None if self.settings.dry_run else self._identity.id,
             kind=self.kind,

@@ -99,7 +99,7 @@ async def _clear_vanished(run: RunContext) -> None:
 
 
 async def _agreed(run: RunContext) -> int | None:
-    async with ProofSession.open(run.source.config, run.horizon.system_identifier) as session:
+    async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
         return await _proof(run, session).agreed()
 
 
@@ -109,7 +109,7 @@ async def _prove(run: RunContext) -> tuple[int, int]:
     :return: number of patterns and number of points
     :raises ParityError: both sides disagree
     """
-    async with ProofSession.open(run.source.config, run.horizon.system_identifier) as session:
+    async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
         meanwhile = Span(run.horizon.watermark, Snapshot.before(session.horizon))
         if total := await run.source.count_changed(meanwhile):
             log.info("Catching up with about %s rows that changed during this run.", f"{total:,}")

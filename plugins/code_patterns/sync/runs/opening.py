@@ -28,6 +28,7 @@ from code_patterns.sync.pattern import same_recipe
 from code_patterns.sync.publication import prepare, refuse_unnamed
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.resolution import resolve
+from code_patterns.sync.row_filter import RowFilter
 from code_patterns.sync.runs.context import BEGINNING, RunContext
 from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.source import Horizon, PatternSource
@@ -99,7 +100,8 @@ async def open_run(
     while True:
         async with AsyncExitStack() as stack:
             servers, held = await patiently(
-                partial(connect_all, postgres, qdrant, embedding, find), settings.patience_seconds
+                partial(connect_all, postgres, qdrant, embedding, find, settings.target.rows),
+                settings.patience_seconds,
             )
             await stack.enter_async_context(held)
             collection = servers.collection
@@ -121,6 +123,7 @@ def finder(kind: type[RunKind], embedding: EmbeddingConfig, settings: SyncSettin
         embedding=embedding,
         destination=Destination.PREVIOUS if settings.rollback else kind.destination,
         take_over=settings.take_over and kind.reconciles,
+        target=settings.target,
     )
 
 
@@ -129,14 +132,16 @@ async def connect_all(
     qdrant: QdrantConfig,
     embedding: EmbeddingConfig,
     find: Find,
+    only: RowFilter,
 ) -> tuple[Servers, AsyncExitStack]:
     """Open everything, or nothing; the second value closes it.
 
+    :param only: which code patterns there are for this run
     :raises ConfigurationError: a person must change something first
     :raises OutageError: a server is down
     """
     async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(PatternSource.open(postgres))
+        source = await stack.enter_async_context(PatternSource.open(postgres, only))
         database = await source.identity()
         opened = await stack.enter_async_context(Qdrant.open(qdrant))
         await refuse_old_qdrant(opened)

@@ -61,7 +61,7 @@ async def stream(
     :raises OutageError: a server was away longer than the settings' patience
     """
     find = finder(Drain, embedding, settings)
-    connect = partial(connect_all, postgres, qdrant, embedding, find)
+    connect = partial(connect_all, postgres, qdrant, embedding, find, settings.target.rows)
     announces = events is not None and bool(events.topics.indexed)
     with named_rows(events, settings.collection) as named:
         async with relaying(postgres, events) as to_relay:

@@ -42,7 +42,7 @@ class VerificationRun(RunKind):
 
 
 async def _look(run: RunContext) -> Findings:
-    async with ProofSession.open(run.source.config, run.horizon.system_identifier) as session:
+    async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
         proof = Proof(session, run.qdrant, run.collection, WholeLevel(run.qdrant, run.collection))
         found = await proof.findings(_waiting_from(run.start))
     run.counts.examined = found.patterns
