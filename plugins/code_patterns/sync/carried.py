@@ -68,6 +68,8 @@ class KnownVectors:
         self._dimension = collection.embedding.dimension
         carried = collection.carried_from
         self._carried = CarriedVectors(qdrant, carried, self._dimension) if carried else None
+        self.any = bool(carried or collection.target.donors)
+        """Whether there is a collection to ask."""
         self._looking = asyncio.Lock()
         self._donors: list[CarriedVectors] | None = None
 

@@ -13,8 +13,10 @@ from code_patterns.sync.collection import Collection, Description, StoredCollect
 from code_patterns.sync.diff import Watermark
 from code_patterns.sync.identity import DatabaseIdentity, next_token, token_number
 from code_patterns.sync.judgement import Judgement, judge
+from code_patterns.sync.row_filter import RowFilter
 from code_patterns.sync.snapshot import Snapshot
 from code_patterns.sync.source import Horizon
+from code_patterns.sync.sync_target import SyncTarget
 from tests.support.two_sides import HASHING
 
 OURS = DatabaseIdentity("id", "patterns", "7", "db:5432")
@@ -38,9 +40,28 @@ def with_words(recipe: str | None, *, words: bool = True, there: bool = True) ->
     return replace(whole, stored=stored if there else replace(stored, sparse=None), words=words)
 
 
+def proven_with(rows: RowFilter, now: RowFilter) -> Collection:
+    whole = collection()
+    assert whole.stored
+    description = replace(whole.stored.description, rows=rows.text)
+    return replace(whole, stored=replace(whole.stored, description=description), target=SyncTarget("a", now))
+
+
+GO = RowFilter(languages=("go",))
+
+
 @pytest.mark.parametrize(
     ("found", "checkpoint", "expected"),
     [
+        pytest.param(proven_with(GO, GO), KNOWN, GOOD, id="the same filter"),
+        pytest.param(proven_with(GO, RowFilter()), KNOWN, "filter has changed", id="the filter was removed"),
+        pytest.param(proven_with(RowFilter(), GO), KNOWN, "filter has changed", id="a filter was added"),
+        pytest.param(
+            proven_with(GO, RowFilter(projects=("go",))),
+            KNOWN,
+            "filter has changed",
+            id="the same value of another key",
+        ),
         pytest.param(collection(), KNOWN, GOOD, id="both hold the token"),
         pytest.param(collection(), replace(KNOWN, progress="2-z", pending="3-a"), GOOD, id="it has arrived unnoted"),
         pytest.param(collection(), replace(KNOWN, pending="4-b"), GOOD, id="it was announced only"),

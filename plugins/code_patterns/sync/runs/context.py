@@ -79,7 +79,7 @@ class RunContext:
         self.known = KnownVectors(target.qdrant, target.collection)
         self.pipeline = Pipeline(
             target,
-            DistinctEmbedder(embedder, self.known.of),
+            DistinctEmbedder(embedder, self.known.of if self.known.any else None),
             record,
             self.before_write,
             PipelineSettings(
