@@ -30,13 +30,12 @@ same.
   run: they are in the table `pattern_sync_dead_letters` with their error.
 """
 
-import os
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, Asset, CronTriggerTimetable
+from airflow.sdk import DAG
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
@@ -46,66 +45,75 @@ from code_patterns.operators.qdrant_partition import QdrantPartitionOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retention import PatternPruneOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
+from code_patterns.operators.targets import at, limits, targets
 from code_patterns.operators.unknown_params import refuse_unknown_params
 
-with DAG(
-    dag_id="pattern_sync_full",
-    description="PostgreSQL → Qdrant: compare everything, delete orphans, prove parity",
-    doc_md=__doc__,
-    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    tags=["code-patterns", "sync", "qdrant"],
-    render_template_as_native_obj=True,
-    default_args={
-        "owner": "data-engineering",
-        "pre_execute": refuse_unknown_params,
-        **OUTAGE_RETRIES,
-        "execution_timeout": timedelta(hours=24),
-        "pool": os.environ.get("PATTERNS_POOL", "default_pool"),
-        # Of the operators below each takes those that it knows.
-        "batch_size": "{{ params.batch_size }}",
-        "delay_seconds": "{{ params.delay_seconds }}",
-        "limit": "{{ params.limit }}",
-        "dry_run_only": "{{ params.dry_run }}",
-        "collection": "{{ params.collection }}",
-    },
-    params=sync_form(
-        "dry_run",
-        "limit",
-        "collection",
-        "allow_mass_delete",
-        "take_over",
-        "rollback",
-        "batch_size",
-        "delay_seconds",
-        "shards",
-    ),
-):
-    partition = QdrantPartitionOperator(
-        task_id="partition",
-        shards="{{ params.shards }}",
-        rollback="{{ params.rollback }}",
-        take_over="{{ params.take_over }}",
-        max_active_tis_per_dag=1,
-    )
-    shard = QdrantUpsertOperator.partial(
-        task_id="shard", mode="full", map_index_template="from {{ task.id_range['first'] }}"
-    ).expand(id_range=partition.output)
-    sync = QdrantUpsertOperator(
-        task_id="sync",
-        mode="full",
-        rollback="{{ params.rollback }}",
-        take_over="{{ params.take_over }}",
-        allow_mass_delete="{{ params.allow_mass_delete }}",
-        points_before="{{ ti.xcom_pull(task_ids='partition', key='points') }}",
-        trigger_rule="none_failed",
-        max_active_tis_per_dag=1,
-    )
-    # Skipped after a dry or limited run, which is nothing to build on.
-    verify = QdrantUpsertOperator(
-        task_id="verify", mode="verify", max_active_tis_per_dag=1, outlets=[Asset("code_patterns")]
-    )
-    prune = PatternPruneOperator(task_id="prune", max_active_tis_per_dag=1)
-    shard >> sync >> verify >> prune
+FORM = sync_form(
+    "dry_run",
+    "limit",
+    "collection",
+    "allow_mass_delete",
+    "take_over",
+    "rollback",
+    "batch_size",
+    "delay_seconds",
+    "shards",
+)
+
+WITHOUT_SHARDS = {name: param for name, param in FORM.items() if name != "shards"}
+
+for target in targets("pattern_sync_full"):
+    with DAG(
+        dag_id=target.named("pattern_sync_full"),
+        description="PostgreSQL → Qdrant: compare everything, delete orphans, prove parity",
+        doc_md=target.doc(__doc__),
+        schedule=at(target.schedules.full),
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        **limits(),
+        max_active_runs=1,
+        tags=["code-patterns", "sync", "qdrant"],
+        render_template_as_native_obj=True,
+        default_args={
+            "owner": "data-engineering",
+            "pre_execute": refuse_unknown_params,
+            **OUTAGE_RETRIES,
+            "execution_timeout": timedelta(hours=24),
+            **target.arguments,
+            # Of the operators below each takes those that it knows.
+            "batch_size": "{{ params.batch_size }}",
+            "delay_seconds": "{{ params.delay_seconds }}",
+            "limit": "{{ params.limit }}",
+            "dry_run_only": "{{ params.dry_run }}",
+            "collection": "{{ params.collection }}",
+        },
+    ) as dag:
+        sync = QdrantUpsertOperator(
+            task_id="sync",
+            mode="full",
+            rollback="{{ params.rollback }}",
+            take_over="{{ params.take_over }}",
+            allow_mass_delete="{{ params.allow_mass_delete }}",
+            points_before="{{ ti.xcom_pull(task_ids='partition', key='points') }}",
+            trigger_rule="none_failed",
+            max_active_tis_per_dag=1,
+        )
+        # Skipped after a dry or limited run, which is nothing to build on.
+        verify = QdrantUpsertOperator(
+            task_id="verify", mode="verify", max_active_tis_per_dag=1, outlets=[target.asset("code_patterns")]
+        )
+        prune = PatternPruneOperator(task_id="prune", max_active_tis_per_dag=1)
+        sync >> verify >> prune
+        if target.has_shards:
+            partition = QdrantPartitionOperator(
+                task_id="partition",
+                shards="{{ params.shards }}",
+                rollback="{{ params.rollback }}",
+                take_over="{{ params.take_over }}",
+                max_active_tis_per_dag=1,
+            )
+            shard = QdrantUpsertOperator.partial(
+                task_id="shard", mode="full", map_index_template="from {{ task.id_range['first'] }}"
+            ).expand(id_range=partition.output)
+            shard >> sync
+    target.add_form(dag, FORM if target.has_shards else WITHOUT_SHARDS)

@@ -35,7 +35,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable
+from airflow.sdk import DAG
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
@@ -45,50 +45,56 @@ from code_patterns.operators.deadline import deadline_alert
 from code_patterns.operators.priority import backfills_last
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
+from code_patterns.operators.targets import every, limits, targets
 from code_patterns.operators.unknown_params import refuse_unknown_params
 
-with DAG(
-    dag_id="pattern_sync_incremental",
-    description="PostgreSQL → Qdrant: what changed since the last run",
-    doc_md=__doc__,
-    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    deadline=deadline_alert(os.environ.get("PATTERNS_HOURLY_DEADLINE_MINUTES")),
-    tags=["code-patterns", "sync", "qdrant"],
-    render_template_as_native_obj=True,
-    default_args={
-        "owner": "data-engineering",
-        "pre_execute": refuse_unknown_params,
-        **OUTAGE_RETRIES,
-        "execution_timeout": timedelta(hours=6),
-    },
-    params=sync_form(
-        "dry_run",
-        "limit",
-        "retry_dead_letters",
-        "interval_start",
-        "interval_end",
-        "collection",
-        "batch_size",
-        "delay_seconds",
-    ),
-):
-    QdrantUpsertOperator(
-        task_id="sync",
-        mode="incremental",
-        batch_size="{{ params.batch_size }}",
-        delay_seconds="{{ params.delay_seconds }}",
-        limit="{{ params.limit }}",
-        dry_run_only="{{ params.dry_run }}",
-        collection="{{ params.collection }}",
-        retry_dead_letters="{{ params.retry_dead_letters }}",
-        interval_start="{{ params.interval_start }}",
-        interval_end="{{ params.interval_end }}",
-        # Backfills ignore max_active_runs; one task at a time keeps waiting runs from filling the workers.
-        max_active_tis_per_dag=1,
-        weight_rule=backfills_last(),
-        outlets=[Asset("code_patterns_changes")],
-        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
-    )
+FORM = sync_form(
+    "dry_run",
+    "limit",
+    "retry_dead_letters",
+    "interval_start",
+    "interval_end",
+    "collection",
+    "batch_size",
+    "delay_seconds",
+)
+
+for target in targets("pattern_sync_incremental"):
+    with DAG(
+        dag_id=target.named("pattern_sync_incremental"),
+        description="PostgreSQL → Qdrant: what changed since the last run",
+        doc_md=target.doc(__doc__),
+        schedule=every(target.schedules.incremental),
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        **limits(),
+        max_active_runs=1,
+        deadline=deadline_alert(os.environ.get("PATTERNS_HOURLY_DEADLINE_MINUTES")),
+        tags=["code-patterns", "sync", "qdrant"],
+        render_template_as_native_obj=True,
+        default_args={
+            "owner": "data-engineering",
+            "pre_execute": refuse_unknown_params,
+            **OUTAGE_RETRIES,
+            "execution_timeout": timedelta(hours=6),
+            **target.arguments,
+        },
+    ) as dag:
+        QdrantUpsertOperator(
+            task_id="sync",
+            mode="incremental",
+            batch_size="{{ params.batch_size }}",
+            delay_seconds="{{ params.delay_seconds }}",
+            limit="{{ params.limit }}",
+            dry_run_only="{{ params.dry_run }}",
+            collection="{{ params.collection }}",
+            retry_dead_letters="{{ params.retry_dead_letters }}",
+            interval_start="{{ params.interval_start }}",
+            interval_end="{{ params.interval_end }}",
+            # Backfills ignore max_active_runs; one task at a time keeps waiting runs from filling the workers.
+            max_active_tis_per_dag=1,
+            weight_rule=backfills_last(),
+            outlets=[target.asset("code_patterns_changes")],
+            cron=target.schedules.incremental,
+        )
+    target.add_form(dag, FORM)

@@ -25,7 +25,6 @@ engine of the hourly run, kept running. The hourly and nightly runs go on beside
   starts it again, less often while that changes nothing. What it does not take, the hourly run takes.
 """
 
-import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -39,51 +38,53 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 from code_patterns.operators.comparison import ComparisonOperator
 from code_patterns.operators.dag_forms import stream_form
 from code_patterns.operators.stream import PatternStreamOperator
+from code_patterns.operators.targets import limits, targets
 from code_patterns.operators.unknown_params import refuse_unknown_params
 from code_patterns.triggers.unattended import PatternsUnattendedTrigger
 
-with DAG(
-    dag_id="pattern_sync_stream",
-    description="PostgreSQL → Qdrant: changes as they are committed",
-    doc_md=__doc__,
-    schedule=[
-        Asset(
-            "code_patterns_unattended",
-            watchers=[AssetWatcher(name="code_patterns_unattended", trigger=PatternsUnattendedTrigger())],
+FORM = stream_form()
+
+for target in targets("pattern_sync_stream"):
+    watched = target.named("code_patterns_unattended")
+    trigger = PatternsUnattendedTrigger(target.connections.postgres, target.collection)
+    with DAG(
+        dag_id=target.named("pattern_sync_stream"),
+        description="PostgreSQL → Qdrant: changes as they are committed",
+        doc_md=target.doc(__doc__),
+        schedule=[Asset(watched, watchers=[AssetWatcher(name=watched, trigger=trigger)])],
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        **limits(),
+        is_paused_upon_creation=True,
+        # Airflow notices only after minutes that a worker was killed. The next stream starts beside the dead run.
+        max_active_runs=3,
+        tags=["code-patterns", "sync", "qdrant", "stream"],
+        render_template_as_native_obj=True,
+        default_args={
+            "owner": "data-engineering",
+            "pre_execute": refuse_unknown_params,
+            # The watcher starts the next one.
+            "retries": 0,
+            "execution_timeout": timedelta(hours=25),
+            **target.arguments,
+            "pool": target.stream_pool,
+        },
+    ) as dag:
+        stream = PatternStreamOperator(
+            task_id="stream",
+            linger_seconds="{{ params.linger_seconds }}",
+            max_minutes="{{ params.max_minutes }}",
+            poll_milliseconds="{{ params.poll_milliseconds }}",
+            collection="{{ params.collection }}",
+            batch_size="{{ params.batch_size }}",
+            outlets=[target.asset("code_patterns_changes")],
         )
-    ],
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    is_paused_upon_creation=True,
-    # Airflow notices only after minutes that a worker was killed. The next stream starts beside the dead run.
-    max_active_runs=3,
-    tags=["code-patterns", "sync", "qdrant", "stream"],
-    render_template_as_native_obj=True,
-    default_args={
-        "owner": "data-engineering",
-        "pre_execute": refuse_unknown_params,
-        # The watcher starts the next one.
-        "retries": 0,
-        "execution_timeout": timedelta(hours=25),
-    },
-    params=stream_form(),
-):
-    stream = PatternStreamOperator(
-        task_id="stream",
-        linger_seconds="{{ params.linger_seconds }}",
-        max_minutes="{{ params.max_minutes }}",
-        poll_milliseconds="{{ params.poll_milliseconds }}",
-        collection="{{ params.collection }}",
-        batch_size="{{ params.batch_size }}",
-        outlets=[Asset("code_patterns_changes")],
-        pool=os.environ.get("PATTERNS_STREAM_POOL", "default_pool"),
-    )
-    compare = ComparisonOperator(
-        task_id="compare",
-        needed="{{ ti.xcom_pull(task_ids='stream')['comparison_needed'] }}",
-        trigger_dag_id="pattern_sync_full",
-        note="{{ 'A stream ended: ' ~ ti.xcom_pull(task_ids='stream')['ended'] }}",
-        retries=3,
-        pool=os.environ.get("PATTERNS_STREAM_POOL", "default_pool"),
-    )
-    stream >> compare
+        compare = ComparisonOperator(
+            task_id="compare",
+            needed="{{ ti.xcom_pull(task_ids='stream')['comparison_needed'] }}",
+            trigger_dag_id=target.named("pattern_sync_full"),
+            note="{{ 'A stream ended: ' ~ ti.xcom_pull(task_ids='stream')['ended'] }}",
+            retries=3,
+        )
+        stream >> compare
+    target.add_form(dag, FORM)

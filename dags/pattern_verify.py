@@ -19,7 +19,6 @@ point without a pattern. The nightly `pattern_sync_full` ends with the same task
   was no sync yet.
 """
 
-import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -32,31 +31,36 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 from code_patterns.operators.dag_forms import sync_form
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
+from code_patterns.operators.targets import limits, targets
 from code_patterns.operators.unknown_params import refuse_unknown_params
 
-with DAG(
-    dag_id="pattern_verify",
-    description="PostgreSQL ↔ Qdrant: read both sides whole, name what differs, heal it on demand",
-    doc_md=__doc__,
-    schedule=None,
-    catchup=False,
-    max_active_runs=1,
-    tags=["code-patterns", "sync", "qdrant"],
-    render_template_as_native_obj=True,
-    default_args={
-        "owner": "data-engineering",
-        "pre_execute": refuse_unknown_params,
-        **OUTAGE_RETRIES,
-        "execution_timeout": timedelta(hours=24),
-    },
-    params=sync_form("heal", "allow_mass_delete", "collection"),
-):
-    QdrantUpsertOperator(
-        task_id="verify",
-        mode="verify",
-        heal="{{ params.heal }}",
-        allow_mass_delete="{{ params.allow_mass_delete }}",
-        collection="{{ params.collection }}",
-        max_active_tis_per_dag=1,
-        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
-    )
+FORM = sync_form("heal", "allow_mass_delete", "collection")
+
+for target in targets("pattern_verify"):
+    with DAG(
+        dag_id=target.named("pattern_verify"),
+        description="PostgreSQL ↔ Qdrant: read both sides whole, name what differs, heal it on demand",
+        doc_md=target.doc(__doc__),
+        schedule=None,
+        catchup=False,
+        **limits(),
+        max_active_runs=1,
+        tags=["code-patterns", "sync", "qdrant"],
+        render_template_as_native_obj=True,
+        default_args={
+            "owner": "data-engineering",
+            "pre_execute": refuse_unknown_params,
+            **OUTAGE_RETRIES,
+            "execution_timeout": timedelta(hours=24),
+            **target.arguments,
+        },
+    ) as dag:
+        QdrantUpsertOperator(
+            task_id="verify",
+            mode="verify",
+            heal="{{ params.heal }}",
+            allow_mass_delete="{{ params.allow_mass_delete }}",
+            collection="{{ params.collection }}",
+            max_active_tis_per_dag=1,
+        )
+    target.add_form(dag, FORM)

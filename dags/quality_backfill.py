@@ -27,13 +27,12 @@ Reads patterns from Qdrant, scores them in five dimensions and stores one score 
   20;`.
 """
 
-import os
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG
 
 # The operators of this very checkout: a DAG bundle from Git keeps several versions side by side.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
@@ -41,37 +40,41 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 from code_patterns.operators.dag_forms import backfill_form
 from code_patterns.operators.quality_score import QualityScoreOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
+from code_patterns.operators.targets import targets
 from code_patterns.operators.unknown_params import refuse_unknown_params
 
-with DAG(
-    dag_id="quality_backfill",
-    description="Qdrant → PostgreSQL: a quality score for every pattern",
-    doc_md=__doc__,
-    schedule=Asset("code_patterns"),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    tags=["code-patterns", "quality", "qdrant"],
-    render_template_as_native_obj=True,
-    default_args={
-        "owner": "data-engineering",
-        "pre_execute": refuse_unknown_params,
-        **OUTAGE_RETRIES,
-        "execution_timeout": timedelta(hours=24),
-    },
-    params=backfill_form(),
-):
-    QualityScoreOperator(
-        task_id="score",
-        collection="{{ params.collection }}",
-        limit="{{ params.limit }}",
-        min_confidence="{{ params.min_confidence }}",
-        onex_weight="{{ params.onex_weight }}",
-        batch_size="{{ params.batch_size }}",
-        delay_seconds="{{ params.delay_seconds }}",
-        dry_run_only="{{ params.dry_run }}",
-        only_missing="{{ params.only_missing }}",
-        max_active_tis_per_dag=1,
-        outlets=[Asset("pattern_quality_metrics")],
-        pool=os.environ.get("PATTERNS_POOL", "default_pool"),
-    )
+FORM = backfill_form()
+
+for target in targets("quality_backfill", scored=True):
+    with DAG(
+        dag_id=target.named("quality_backfill"),
+        description="Qdrant → PostgreSQL: a quality score for every pattern",
+        doc_md=target.doc(__doc__),
+        schedule=target.asset("code_patterns"),
+        start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+        catchup=False,
+        max_active_runs=1,
+        tags=["code-patterns", "quality", "qdrant"],
+        render_template_as_native_obj=True,
+        default_args={
+            "owner": "data-engineering",
+            "pre_execute": refuse_unknown_params,
+            **OUTAGE_RETRIES,
+            "execution_timeout": timedelta(hours=24),
+            **target.arguments,
+        },
+    ) as dag:
+        QualityScoreOperator(
+            task_id="score",
+            collection="{{ params.collection }}",
+            limit="{{ params.limit }}",
+            min_confidence="{{ params.min_confidence }}",
+            onex_weight="{{ params.onex_weight }}",
+            batch_size="{{ params.batch_size }}",
+            delay_seconds="{{ params.delay_seconds }}",
+            dry_run_only="{{ params.dry_run }}",
+            only_missing="{{ params.only_missing }}",
+            max_active_tis_per_dag=1,
+            outlets=[target.asset("pattern_quality_metrics")],
+        )
+    target.add_form(dag, FORM)

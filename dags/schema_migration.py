@@ -35,34 +35,39 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.dag_forms import migration_form
 from code_patterns.operators.migration import PatternMigrationOperator
+from code_patterns.operators.targets import add_form, databases
 from code_patterns.operators.unknown_params import refuse_unknown_params
 
-with DAG(
-    dag_id="schema_migration",
-    description="PostgreSQL: plan, apply and verify the migrations of the patterns database",
-    doc_md=__doc__,
-    schedule=None,
-    catchup=False,
-    max_active_runs=1,
-    tags=["code-patterns", "migration", "postgres"],
-    render_template_as_native_obj=True,
-    default_args={
-        "owner": "data-engineering",
-        "pre_execute": refuse_unknown_params,
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "execution_timeout": timedelta(minutes=10),
-    },
-    params=migration_form(),
-):
-    request = {
-        "direction": "{{ params.direction }}",
-        "target": "{{ params.target }}",
-        "dry_run_only": "{{ params.dry_run }}",
-    }
-    plan = PatternMigrationOperator(task_id="plan", action="plan", **request)
-    apply = PatternMigrationOperator(
-        task_id="apply", action="apply", retries=0, execution_timeout=timedelta(hours=12), **request
-    )
-    verify = PatternMigrationOperator(task_id="verify", action="verify", **request)
-    plan >> apply >> verify
+FORM = migration_form()
+
+for database in databases():
+    with DAG(
+        dag_id=database.dag_id,
+        description="PostgreSQL: plan, apply and verify the migrations of the patterns database",
+        doc_md=database.doc(__doc__),
+        schedule=None,
+        catchup=False,
+        max_active_runs=1,
+        tags=["code-patterns", "migration", "postgres"],
+        render_template_as_native_obj=True,
+        default_args={
+            "owner": "data-engineering",
+            "pre_execute": refuse_unknown_params,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=30),
+            "execution_timeout": timedelta(minutes=10),
+            "postgres_conn_id": database.conn_id,
+        },
+    ) as dag:
+        request = {
+            "direction": "{{ params.direction }}",
+            "target": "{{ params.target }}",
+            "dry_run_only": "{{ params.dry_run }}",
+        }
+        plan = PatternMigrationOperator(task_id="plan", action="plan", **request)
+        apply = PatternMigrationOperator(
+            task_id="apply", action="apply", retries=0, execution_timeout=timedelta(hours=12), **request
+        )
+        verify = PatternMigrationOperator(task_id="verify", action="verify", **request)
+        plan >> apply >> verify
+    add_form(dag, FORM)

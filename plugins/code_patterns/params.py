@@ -6,6 +6,7 @@ in a field's ``Annotated`` names the Airflow Variable that it falls back to.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -85,6 +86,7 @@ def choose(
     raise ConfigurationError(f"{origins[str(found['loc'][0])]}; it must be {rule}.")
 
 
+@cache
 def choices_of(settings: type) -> dict[str, Choice]:
     """What a person may choose, by Param.
 

@@ -44,5 +44,13 @@ def configured(
         PatternsPostgresHook(postgres_conn_id).config,
         PatternsQdrantHook(qdrant_conn_id).config,
         EmbeddingHook(embedding_conn_id).config,
-        choose(SyncedCollection, {}, lambda name: Variable.get(name, default=None)).name,
+        synced_collection(),
     )
+
+
+def synced_collection() -> str:
+    """The collection that the Variable ``patterns_collection`` names, or the default.
+
+    :raises ConfigurationError: it makes no sense
+    """
+    return choose(SyncedCollection, {}, lambda name: Variable.get(name, default=None)).name

@@ -12,7 +12,7 @@ from code_patterns.operators.sync_operator import SyncOperator
 from code_patterns.operators.task_errors import task_errors
 from code_patterns.sync.interval_params import choose_interval
 from code_patterns.sync.runs import sync
-from code_patterns.sync.sync_settings import Interval, SyncSettings, interval_of
+from code_patterns.sync.sync_settings import HOURLY, Interval, SyncSettings, interval_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,6 +38,7 @@ class QdrantUpsertOperator(SyncOperator):
     :param id_range: be a shard: write what differs in this range only, ``{"first": id, "last": id}``, and leave the
         rest to the full sync that follows
     :param points_before: number of points before shards
+    :param cron: schedule of the DAG in UTC: a manual run for another span of it is for that span
     """
 
     template_fields: Sequence[str] = (
@@ -68,6 +69,7 @@ class QdrantUpsertOperator(SyncOperator):
         heal: bool | str = False,
         id_range: Mapping[str, str] | None = None,
         points_before: int | str | None = None,
+        cron: str | None = HOURLY,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -81,6 +83,7 @@ class QdrantUpsertOperator(SyncOperator):
         self.heal = heal
         self.id_range = id_range
         self.points_before = points_before
+        self.cron = cron
         self._lineage: Callable[[], Lineage] | None = None
 
     def execute(self, context: "Context") -> dict[str, Any]:
@@ -97,7 +100,7 @@ class QdrantUpsertOperator(SyncOperator):
 
     def _interval(self, context: "Context") -> Interval | None:
         run, run_type = context["dag_run"], run_type_of(context)
-        own = interval_of(run_type, run.data_interval_start, run.data_interval_end, run.run_after)
+        own = interval_of(run_type, run.data_interval_start, run.data_interval_end, run.run_after, self.cron or HOURLY)
         chosen = {"interval_start": self.interval_start, "interval_end": self.interval_end}
         return choose_interval(chosen, run_type, own)
 

@@ -13,6 +13,7 @@ from code_patterns.operators.lineage import quality_lineage
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
+from code_patterns.params import is_set
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import choose
 
@@ -37,6 +38,7 @@ class QualityScoreOperator(StoppableOperator):
     :param dry_run_only: dry run: score, but store nothing
     :param only_missing: leave out patterns that have a score of this version for their content; default no, but yes in
         a run that an asset triggered
+    :param default_collection: used if ``collection`` is empty, also in a run that an asset triggered
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     """
@@ -58,6 +60,7 @@ class QualityScoreOperator(StoppableOperator):
         self,
         *,
         collection: str | None = None,
+        default_collection: str | None = None,
         limit: int | str | None = None,
         min_confidence: float | str | None = None,
         onex_weight: float | str | None = None,
@@ -71,6 +74,7 @@ class QualityScoreOperator(StoppableOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.collection = collection
+        self.default_collection = default_collection
         self.limit = limit
         self.min_confidence = min_confidence
         self.onex_weight = onex_weight
@@ -86,6 +90,8 @@ class QualityScoreOperator(StoppableOperator):
         """Run the backfill and return its counts and averages."""
         with task_errors(context):
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
+            if not is_set(self.collection):
+                params["collection"] = self.default_collection
             choices = choose(params, run_type_of(context), lambda name: Variable.get(name, default=None))
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config

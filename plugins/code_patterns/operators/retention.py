@@ -10,7 +10,7 @@ from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
-from code_patterns.params import choose
+from code_patterns.params import choose, is_set
 from code_patterns.sync.retention import prune
 from code_patterns.sync.sync_settings import RetentionSettings
 
@@ -25,6 +25,7 @@ class PatternPruneOperator(StoppableOperator):
     ``pattern_collection_retention_days`` (30) say how long each is kept; 0 means for ever.
 
     :param collection: alias or collection; Variable ``patterns_collection``, default ``code_patterns``
+    :param default_collection: used instead of the Variable if ``collection`` is empty
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     """
@@ -37,19 +38,21 @@ class PatternPruneOperator(StoppableOperator):
         self,
         *,
         collection: str | None = None,
+        default_collection: str | None = None,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.collection = collection
+        self.default_collection = default_collection
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
 
     def execute(self, context: "Context") -> dict[str, int]:
         """Delete what is old enough and return the counts."""
         with task_errors(context):
-            params = {"collection": self.collection}
+            params = {"collection": self.collection if is_set(self.collection) else self.default_collection}
             settings = choose(RetentionSettings, params, lambda name: Variable.get(name, default=None))
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config

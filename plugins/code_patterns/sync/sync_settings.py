@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
+from croniter import croniter
 from pydantic import AfterValidator, Field
 
 from code_patterns import params as run_params
@@ -16,6 +17,9 @@ from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, CollectionName, D
 
 NEVER_WRITTEN = ("execution_patterns", "archon_vectors", "quality_vectors")
 """Collections of other writers."""
+
+HOURLY = "0 * * * *"
+"""The schedule of the hourly run."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,11 @@ def _writable(name: str) -> str:
     return name
 
 
-_Written = Annotated[
-    CollectionName,
-    AfterValidator(_writable),
-    Field(json_schema_extra={"not": {"enum": [*NEVER_WRITTEN]}}),
-    Variable("patterns_collection"),
+WritableCollection = Annotated[
+    CollectionName, AfterValidator(_writable), Field(json_schema_extra={"not": {"enum": [*NEVER_WRITTEN]}})
 ]
+"""The name of a collection or alias that the sync may write."""
+_Written = Annotated[WritableCollection, Variable("patterns_collection")]
 
 
 @dataclass(frozen=True)
@@ -158,17 +161,18 @@ def choose(
 
 
 def interval_of(
-    run_type: str, start: datetime | None, end: datetime | None, run_after: datetime | None
+    run_type: str, start: datetime | None, end: datetime | None, run_after: datetime | None, cron: str = HOURLY
 ) -> Interval | None:
     """Return the past span of time of a run, or ``None``.
 
-    A backfill always has one. A manual run has one if somebody chose another date or interval than the last whole hour,
-    which Airflow's form fills in: who only presses the button wants what is new.
+    A backfill always has one. A manual run has one if somebody chose another date or interval than the last one of the
+    schedule, which Airflow's form fills in: who only presses the button wants what is new.
 
     :param run_type: Airflow's ``dag_run.run_type``
     :param start: begin of the run's data interval, if it has one
     :param end: its end
     :param run_after: when the run was allowed to start
+    :param cron: the schedule, in UTC
     """
     if start is None or end is None or start >= end:
         return None
@@ -176,6 +180,7 @@ def interval_of(
         return Interval(start, end)
     if run_type != "manual" or run_after is None:
         return None
-    last_hour = run_after.replace(minute=0, second=0, microsecond=0)
-    chosen = (start, end) != (last_hour - timedelta(hours=1), last_hour)
-    return Interval(start, end) if chosen else None
+    following = croniter(cron, run_after.astimezone(UTC))
+    following.get_next(datetime)
+    last_end, last_start = following.get_prev(datetime), following.get_prev(datetime)
+    return None if (start, end) == (last_start, last_end) else Interval(start, end)

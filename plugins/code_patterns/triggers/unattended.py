@@ -21,15 +21,22 @@ class PatternsUnattendedTrigger(BaseEventTrigger):
     and less often while that changes nothing.
 
     :param postgres_conn_id: connection of the patterns' database
+    :param collection: alias or collection; ``None`` for that of the Variable ``patterns_collection``
     """
 
-    def __init__(self, postgres_conn_id: str = PatternsPostgresHook.default_conn_name) -> None:
+    def __init__(
+        self, postgres_conn_id: str = PatternsPostgresHook.default_conn_name, collection: str | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.postgres_conn_id = postgres_conn_id
+        self.collection = collection
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Name the class and its arguments; Airflow makes the trigger of them in the triggerer."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", {"postgres_conn_id": self.postgres_conn_id}
+        arguments = {"postgres_conn_id": self.postgres_conn_id}
+        # A triggerer that was not restarted does not know it yet.
+        named = {"collection": self.collection} if self.collection else {}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments | named
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire again and again; it never ends by itself."""
@@ -37,5 +44,7 @@ class PatternsUnattendedTrigger(BaseEventTrigger):
             yield TriggerEvent("changes wait")  # type: ignore[no-untyped-call]
 
     def _read(self) -> tuple[PostgresConfig, str]:
-        written = choose(SyncedCollection, {}, lambda name: Variable.get(name, default=None))
-        return PatternsPostgresHook(self.postgres_conn_id).config, written.name
+        return PatternsPostgresHook(self.postgres_conn_id).config, self.collection or self._of_variable()
+
+    def _of_variable(self) -> str:
+        return choose(SyncedCollection, {}, lambda name: Variable.get(name, default=None)).name

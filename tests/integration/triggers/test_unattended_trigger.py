@@ -1,6 +1,7 @@
 """The trigger as the triggerer has it: made of what is stored, with connections and Variables of Airflow."""
 
 import asyncio
+import contextlib
 import importlib
 import subprocess
 import sys
@@ -23,8 +24,9 @@ def stored_and_made_again(trigger: PatternsUnattendedTrigger) -> BaseEventTrigge
     return again
 
 
-def test_it_survives_being_stored() -> None:
-    trigger = PatternsUnattendedTrigger("other_database")
+@pytest.mark.parametrize("collection", [None, "of_team_a"])
+def test_it_survives_being_stored(collection: str | None) -> None:
+    trigger = PatternsUnattendedTrigger("other_database", collection)
     again = stored_and_made_again(trigger)
     assert again.serialize() == trigger.serialize()
     # Airflow knows a watcher by this number.
@@ -46,6 +48,28 @@ def test_it_fires_for_a_change_and_says_no_more(sides: TwoSides, monkeypatch: py
 
     sides.insert(rows(1, 10))
     assert asyncio.run(fired()) == "changes wait"
+
+
+def test_that_of_a_target_watches_for_the_collection_of_the_target(
+    sides: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in connections_of(sides).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(unattended, "ASK_SECONDS", 0.02)
+    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", "never_synced")
+    sides.insert(rows(2))
+    sides.sync("full")
+    sides.insert(rows(1, 10))
+
+    async def fires(trigger: PatternsUnattendedTrigger, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for _ in stored_and_made_again(trigger).run():
+                    return True
+        return False
+
+    assert asyncio.run(fires(PatternsUnattendedTrigger(collection=sides.collection), 30))
+    assert not asyncio.run(fires(PatternsUnattendedTrigger(), 0.5))
 
 
 def test_the_triggerer_does_not_load_the_engine() -> None:

@@ -126,3 +126,20 @@ def test_a_span_chosen_by_hand_counts_even_when_it_ends_just_now() -> None:
 def test_a_run_without_interval_is_for_no_span() -> None:
     assert interval_of("manual", None, None, NOON) is None
     assert interval_of("backfill", NOON, NOON, NOON) is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "start", "end"),
+    [
+        ("*/10 * * * *", NOON + timedelta(minutes=10), NOON + timedelta(minutes=20)),
+        ("30 */6 * * *", NOON - timedelta(hours=11, minutes=30), NOON - timedelta(hours=5, minutes=30)),
+    ],
+)
+def test_a_press_on_the_button_is_for_what_is_new_whatever_the_schedule_is(
+    cron: str, start: datetime, end: datetime
+) -> None:
+    """Airflow's form fills in the last span of the schedule."""
+    now = NOON + timedelta(minutes=22)
+    assert interval_of("manual", start, end, now, cron) is None
+    assert interval_of("manual", start - HOUR, end, now, cron) == Interval(start - HOUR, end)
+    assert interval_of("manual", end - HOUR, end, end, cron) == Interval(end - HOUR, end)

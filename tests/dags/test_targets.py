@@ -1,0 +1,235 @@
+"""The DAGs of targets: each has its own, and a run of one wakes none of another."""
+
+import json
+import runpy
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.sdk import DAG, Asset, BaseHook, Connection, Variable
+from airflow.serialization.serialized_objects import DagSerialization
+
+from tests.conftest import ROOT
+from tests.support.connections import connections_of
+from tests.support.two_sides import TwoSides, rows
+
+KINDS = ("pattern_sync_full", "pattern_sync_incremental", "pattern_sync_stream", "pattern_verify")
+LISTED = """
+- name: team_a
+  collection: of_team_a
+  connections: {postgres: a_postgres, qdrant: a_qdrant, embeddings: a_embeddings}
+  schedules: {full: "5 3 * * *", incremental: "*/10 * * * *"}
+  filters: {language: [python, go], project: alpha}
+  pool: pool_a
+  stream_pool: streams_a
+  shards: true
+  scores: true
+- name: team-b
+  collection: of_team_b
+  schedules: {full: null, incremental: null}
+  filters: {language: rust}
+- {name: team_c, collection: of_team_c}
+"""
+
+
+@pytest.fixture
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "targets.yaml"
+    path.write_text(LISTED)
+    monkeypatch.setenv("PATTERNS_TARGETS", str(path))
+    return path
+
+
+@pytest.fixture
+def bag(listed: Path) -> DagBag:
+    found = DagBag(ROOT / "dags")
+    assert found.import_errors == {}
+    return found
+
+
+def test_each_target_has_its_dags_beside_those_without_a_name(bag: DagBag) -> None:
+    without = {path.stem for path in (ROOT / "dags").glob("*.py")} - {"targets_file"}
+    named = {f"{kind}__{name}" for kind in KINDS for name in ("team_a", "team-b", "team_c")}
+    others = {"quality_backfill__team_a", "schema_migration__a_postgres"}
+    assert set(bag.dag_ids) == without | named | others
+
+
+def test_the_dags_without_a_name_do_not_change(bag: DagBag, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATTERNS_TARGETS")
+    alone = DagBag(ROOT / "dags")
+
+    def told(found: DagBag, dag_id: str) -> Any:
+        stored = DagSerialization.to_dict(found.dags[dag_id])["dag"]
+        # Which other collections may hold the same vectors is all that the file adds.
+        stored["default_args"]["__var"].pop("donors", None)
+        return stored
+
+    assert sorted(alone.dag_ids) == sorted(dag_id for dag_id in bag.dag_ids if "__" not in dag_id)
+    for dag_id in alone.dag_ids:
+        assert told(alone, dag_id) == told(bag, dag_id)
+
+
+def test_connections_pool_and_collection_are_the_targets(bag: DagBag) -> None:
+    tasks = [task for dag_id, dag in bag.dags.items() if dag_id.endswith("__team_a") for task in dag.tasks]
+    assert len(tasks) == 5 + 1 + 2 + 1 + 1
+    for task in tasks:
+        assert task.pool == ("streams_a" if "stream" in task.dag_id else "pool_a")
+        # A mapped task takes them from its DAG when it is made.
+        given = task.dag.default_args if task.task_id == "shard" else vars(task)
+        if task.task_id != "compare":
+            chosen = [given[name] for name in ("postgres_conn_id", "qdrant_conn_id", "default_collection")]
+            assert chosen == ["a_postgres", "a_qdrant", "of_team_a"], task.task_id
+    assert bag.dags["pattern_sync_full__team_a"].get_task("sync").embedding_conn_id == "a_embeddings"
+    assert bag.dags["schema_migration__a_postgres"].get_task("apply").postgres_conn_id == "a_postgres"
+
+
+def test_schedules_are_the_targets_and_null_means_by_hand(bag: DagBag) -> None:
+    assert bag.dags["pattern_sync_full__team_a"].timetable.expression == "5 3 * * *"
+    assert bag.dags["pattern_sync_incremental__team_a"].timetable.expression == "*/10 * * * *"
+    assert bag.dags["pattern_sync_incremental__team_a"].get_task("sync").cron == "*/10 * * * *"
+    assert not bag.dags["pattern_sync_full__team-b"].timetable.can_be_scheduled
+    assert bag.dags["pattern_sync_full__team_c"].timetable == bag.dags["pattern_sync_full"].timetable
+
+
+def asked_by(dag: DAG) -> list[Asset]:
+    """The assets that start a DAG."""
+    listed = dag.schedule if isinstance(dag.schedule, list) else [dag.schedule]
+    return [asset for asset in listed if isinstance(asset, Asset)]
+
+
+def test_no_asset_is_shared(bag: DagBag) -> None:
+    owners: dict[str, str] = {}
+    for dag_id, dag in bag.dags.items():
+        target = dag_id.partition("__")[2] if not dag_id.startswith("schema_migration") else ""
+        outlets = [asset for task in dag.tasks for asset in getattr(task, "outlets", [])]
+        for asset in [*outlets, *asked_by(dag)]:
+            assert owners.setdefault(asset.name, target) == target
+    assert {"code_patterns", "code_patterns__team_a", "code_patterns_unattended__team-b"} <= owners.keys()
+    assert bag.dags["pattern_sync_stream__team_a"].get_task("compare").trigger_dag_id == "pattern_sync_full__team_a"
+
+
+def test_the_watcher_of_each_stream_asks_for_its_own_collection(bag: DagBag) -> None:
+    seen = {}
+    for name in ("", "__team_a", "__team-b"):
+        [asset] = asked_by(bag.dags[f"pattern_sync_stream{name}"])
+        [watcher] = asset.watchers
+        seen[watcher.name] = watcher.trigger.serialize()[1]
+    assert seen == {
+        "code_patterns_unattended": {"postgres_conn_id": "patterns_postgres"},
+        "code_patterns_unattended__team_a": {"postgres_conn_id": "a_postgres", "collection": "of_team_a"},
+        "code_patterns_unattended__team-b": {"postgres_conn_id": "patterns_postgres", "collection": "of_team_b"},
+    }
+
+
+def test_donors_are_those_that_can_hold_the_same_row_in_the_same_qdrant(bag: DagBag) -> None:
+    donors = {
+        name: bag.dags[f"pattern_sync_full{name}"].get_task("sync").donors for name in ("", "__team_a", "__team_c")
+    }
+    assert donors == {"": ("of_team_b", "of_team_c"), "__team_a": (), "__team_c": (None, "of_team_b")}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forms_and_pages_are_whole(bag: DagBag, kind: str) -> None:
+    dag: DAG = bag.dags[f"{kind}__team_c"]
+    dag.params.validate()
+    assert set(bag.dags[kind].params) - set(dag.params) == ({"shards"} if kind == "pattern_sync_full" else set())
+    assert dag.params.get_param("collection").description == "Alias or collection in Qdrant. Empty: of_team_c."
+    assert "patterns_collection" in bag.dags[kind].params.get_param("collection").description
+    assert (dag.doc_md or "").startswith("### ")
+    assert "**Target `team_c`**: collection `of_team_c`" in (dag.doc_md or "")
+    DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    # A run changes the Params of its own DAG only.
+    dag.params["collection"] = "elsewhere"
+    assert bag.dags[kind].params["collection"] is None
+
+
+def test_a_wrong_file_is_one_import_error_and_the_rest_stays(listed: Path) -> None:
+    listed.write_text("- {name: a, collection: b, filter: {language: go}}")
+    bag = DagBag(ROOT / "dags")
+    [(file, error)] = bag.import_errors.items()
+    assert file.endswith("targets_file.py")
+    assert f"{listed}: target 'a' has the unknown key 'filter'. Remove or rename it; known are name, " in error
+    assert sorted(bag.dag_ids) == sorted({path.stem for path in (ROOT / "dags").glob("*.py")} - {"targets_file"})
+
+
+def test_a_task_makes_only_its_own_dag(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "pattern_sync_full__team_c")
+    assert DagBag(ROOT / "dags" / "pattern_sync_full.py").dag_ids == ["pattern_sync_full__team_c"]
+
+
+def test_fifty_targets_are_parsed_without_a_connection_a_variable_or_a_second_look_at_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, looks = tmp_path / "fifty.yaml", []
+    path.write_text("".join(f"- {{name: t{number}, collection: c{number}}}\n" for number in range(50)))
+    monkeypatch.setenv("PATTERNS_TARGETS", str(path))
+    real = Path.read_bytes
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("touched while parsing")
+
+    def read(file: Path) -> bytes:
+        looks.append(file)
+        return real(file)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    for owner, name in (
+        (socket.socket, "connect"),
+        (Variable, "get"),
+        (BaseHook, "get_connection"),
+        (Connection, "get"),
+    ):
+        monkeypatch.setattr(owner, name, refuse)
+    made = [runpy.run_path(str(file)) for file in sorted((ROOT / "dags").glob("*.py"))]
+    assert sum("target" in names and names["target"].named("x") == "x__t49" for names in made) == 4
+    assert looks.count(path) == 1
+
+
+@pytest.fixture
+def two_teams(sides: TwoSides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoSides:
+    """Connections, and a file with two targets of the same servers."""
+    for name, value in connections_of(sides).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_PATIENCE_SECONDS", "0")
+    listed = [
+        {"name": "py", "collection": f"{sides.collection}_py", "filters": {"language": "python"}, "scores": True},
+        {"name": "all", "collection": f"{sides.collection}_all"},
+    ]
+    path = tmp_path / "teams.yaml"
+    path.write_text(json.dumps(listed))
+    monkeypatch.setenv("PATTERNS_TARGETS", str(path))
+    return sides
+
+
+def run(dag_id: str, task_id: str = "sync", **params: Any) -> Any:
+    """Run a DAG of a target to its end; return the XCom of a task."""
+    dag = DagBag(ROOT / "dags" / f"{dag_id.partition('__')[0]}.py").dags[dag_id]
+    for task in dag.tasks:
+        task.retries = 0
+    dag_run = dag.test(run_conf=params)
+    assert str(dag_run.state) == "success"
+    return dag_run.get_task_instance(task_id).xcom_pull(task_ids=task_id)
+
+
+def test_two_targets_run_from_the_file(metadata_database: None, two_teams: TwoSides) -> None:
+    # The database of these tests knows only the DAGs without a name.
+    sync_bag_to_db(DagBag(ROOT / "dags", bundle_path=ROOT / "dags"), "dags-folder", None)
+    python, go = rows(6), rows(4, 20, language="go")
+    two_teams.insert([*python, *go])
+    two_teams.settle()
+    first = run("pattern_sync_full__py")
+    assert (first["collection"], first["new"], first["parity"]) == (f"{two_teams.collection}_py", 6, "proven")
+    second = run("pattern_sync_full__all")
+    assert (second["new"], second["embedded_texts"]) == (10, 4)
+    two_teams.execute("UPDATE pattern_lineage_nodes SET language = 'go' WHERE id = %s", [python[0]["id"]])
+    two_teams.settle()
+    assert run("pattern_sync_incremental__py")["deleted"] == 1
+    assert run("pattern_sync_incremental__all")["payload_only"] == 0
+    assert run("quality_backfill__py", "score")[f"found_in_{two_teams.collection}_py"] == 5
+
+
+def test_a_dag_file_alone_gives_its_targets(listed: Path) -> None:
+    made = runpy.run_path(str(ROOT / "dags" / "pattern_verify.py"))
+    assert made["dag"].dag_id == "pattern_verify__team_c"
