@@ -27,6 +27,7 @@ DOCUMENTS = {
     "stream": "docs/stream.md",
     "search": "docs/search.md",
     "sizes": "docs/scale.md",
+    "targets": "docs/targets.md",
 }
 
 
