@@ -4,7 +4,7 @@ Many values are text: those of a connection given as a URI, of a Variable, of a 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -13,7 +13,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-_NOUNS = {"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
+_NOUNS = {
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a JSON object",
+}
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -134,11 +140,41 @@ def rule_of(error: ErrorDetails, schema: Mapping[str, Any]) -> str:
     """
     if error["type"] == "own_rule":
         return str(error["ctx"]["rule"])
-    field = schema.get("properties", {}).get(error["loc"][0], schema.get("additionalProperties", {}))
+    field = field_at(schema, path_of(error, schema))
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
     words = [_words(kind) for kind in kinds]
     example = f", such as {field['examples'][0]}" if "examples" in field else ""
     return " or ".join(dict.fromkeys(words)) + example
+
+
+def path_of(error: ErrorDetails, schema: Mapping[str, Any]) -> list[str]:
+    """Return the names of the fields that lead to an error.
+
+    :param error: from :func:`first_error`
+    :param schema: JSON schema of the model that raised it
+    """
+    path: list[str] = []
+    for name in error["loc"]:
+        # Below a field that is no model, pydantic names what it tried.
+        if "properties" not in field_at(schema, path):
+            break
+        path.append(str(name))
+    return path
+
+
+def field_at(schema: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
+    """Return the JSON schema of a field, which may lie in a model within the model.
+
+    :param schema: of the outer model
+    :param path: names of the fields that lead there; nothing for the outer model itself
+    """
+    field = schema
+    for name in path:
+        field = field.get("properties", {}).get(name) or field.get("additionalProperties") or {}
+        for inner in field.get("anyOf", [field]):
+            if "$ref" in inner:
+                field = schema["$defs"][inner["$ref"].rpartition("/")[2]]
+    return field
 
 
 def _words(schema: Mapping[str, Any]) -> str:

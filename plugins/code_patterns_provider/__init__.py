@@ -90,6 +90,12 @@ QDRANT_FIELDS = {
     ),
     "timeout": _field("Timeout", "integer", "Seconds to wait for one answer.", default=30, minimum=1),
     **_TLS_FIELDS,
+    "collection": _field(
+        "Collection",
+        "object",
+        'Options of the collections that the sync makes, such as {"shard_number": 3, "on_disk": true, '
+        '"hnsw": {"m": 32}, "quantization": "int8"}. The full sync applies a change. Empty leaves all to Qdrant.',
+    ),
 }
 
 

@@ -8,6 +8,7 @@ from airflow.providers.qdrant.get_provider_info import get_provider_info as upst
 from code_patterns.embeddings.connection import EmbeddingExtra
 from code_patterns.servers.connection_models import ConnectionExtra
 from code_patterns.servers.qdrant_connection import QdrantExtra
+from code_patterns.typed_fields import field_at
 from code_patterns_provider import EMBEDDING_FIELDS, QDRANT_FIELDS
 
 LIMITS = ("enum", "minimum", "maximum", "exclusiveMinimum")
@@ -29,10 +30,12 @@ def test_a_form_offers_every_extra(form: dict[str, Any], model: type[ConnectionE
 
 @FORMS
 def test_defaults_and_types_agree(form: dict[str, Any], model: type[ConnectionExtra]) -> None:
-    fields = model.model_json_schema()["properties"]
+    whole = model.model_json_schema()
+    fields = whole["properties"]
     for name, entry in form.items():
         schema = entry["schema"]
-        kinds = {kind.get("type") for kind in fields[name].get("anyOf", [fields[name]])} | {"null"}
+        field = field_at(whole, [name])
+        kinds = {kind.get("type") for kind in field.get("anyOf", [field])} | {"null"}
         assert set(schema["type"]) == kinds, name
         if "default" in schema:
             assert schema["default"] == fields[name]["default"], name

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self
@@ -9,7 +11,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.typed_fields import first_error, rule_of
+from code_patterns.typed_fields import field_at, first_error, path_of, rule_of
 
 _SECRET = re.compile("key|passw|secret|token|url|proxy", re.IGNORECASE)
 _LONGEST_VALUE = 60
@@ -55,23 +57,28 @@ class ConnectionExtra(BaseModel):
         """
         conn_id, values = connection.conn_id, decoded_extra(connection)
         for name in sorted(values.keys() - cls.known()):
-            raise ConfigurationError(cls._unknown(conn_id, name))
+            raise _unknown(conn_id, [name], cls.known(), cls.known_in_words or ", ".join(cls.model_fields))
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             found = first_error(error)
-            rule = rule_of(found, cls.model_json_schema())
-        name = str(found["loc"][0])
-        fault = f"has extra '{name}'{_shown(name, values[name])}" if name in values else f"lacks the extra '{name}'"
+            schema = cls.model_json_schema()
+            rule = rule_of(found, schema)
+            path = path_of(found, schema)
+        name = ".".join(path)
+        if found["type"] == "extra_forbidden":
+            known = field_at(schema, path[:-1])["properties"]
+            raise _unknown(conn_id, path, known, ", ".join(known))
+        lacks = path[0] not in values or found["type"] == "missing"
+        fault = f"lacks the extra '{name}'" if lacks else f"has extra '{name}'{_shown(name, _typed(values, path))}"
         raise ConfigurationError(f"Connection '{conn_id}' {fault}. It must be {rule}; set it there.")
 
-    @classmethod
-    def _unknown(cls, conn_id: str, name: str) -> str:
-        known = cls.known_in_words or ", ".join(cls.model_fields)
-        remedy = f"Remove or rename it; known are {known}."
-        if nearest := get_close_matches(name, cls.known(), 1):
-            remedy = f"Did you mean '{nearest[0]}'? {remedy}"
-        return f"Connection '{conn_id}' has the unknown extra '{name}'. {remedy}"
+
+def _unknown(conn_id: str, path: Sequence[str], known: Collection[str], in_words: str) -> ConfigurationError:
+    remedy = f"Remove or rename it; known are {in_words}."
+    if nearest := get_close_matches(path[-1], known, 1):
+        remedy = f"Did you mean '{nearest[0]}'? {remedy}"
+    return ConfigurationError(f"Connection '{conn_id}' has the unknown extra '{'.'.join(path)}'. {remedy}")
 
 
 def api_key_of(connection: ConnectionFields) -> str | None:
@@ -104,6 +111,15 @@ def decoded_extra(connection: ConnectionFields, example: str = '{"timeout": 30}'
             f"The extra of connection '{connection.conn_id}' is not a JSON object. Correct it, for example: {example}."
         )
     return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def _typed(values: Any, path: Sequence[str]) -> Any:
+    """What was typed, before a validator made something else of it."""
+    for name in path:
+        with suppress(ValueError, TypeError):
+            values = json.loads(values)
+        values = values.get(name) if isinstance(values, dict) else values
+    return values
 
 
 def _shown(name: str, value: Any) -> str:

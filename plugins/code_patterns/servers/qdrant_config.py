@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from code_patterns.errors import ConfigurationError
+from code_patterns.servers.qdrant_options import CollectionOptions
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class QdrantConfig:
     :param timeout: seconds to wait for one answer
     :param ca_file: PEM file of the authorities to trust; empty for the machine's own
     :param verify: whether to check the server's certificate
+    :param collection: what the sync sets on its collections
     """
 
     conn_id: str
@@ -30,6 +32,7 @@ class QdrantConfig:
     timeout: int = 30
     ca_file: str = ""
     verify: bool = True
+    collection: CollectionOptions = field(default_factory=CollectionOptions)
 
     def __post_init__(self) -> None:
         """Refuse a connection without an address: the client would silently use localhost."""

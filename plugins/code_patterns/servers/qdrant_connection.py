@@ -8,6 +8,7 @@ from pydantic import Field
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields, api_key_of
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.servers.qdrant_options import CollectionOptions, DecodedOptions
 from code_patterns.servers.server_url import server_url
 from code_patterns.typed_fields import NOT_BOOLEAN, File, Flag, Word
 
@@ -27,6 +28,7 @@ class QdrantExtra(ConnectionExtra):
     timeout: Annotated[int, Field(ge=1), NOT_BOOLEAN] = QdrantConfig.timeout
     ca_file: File = QdrantConfig.ca_file
     verify: Flag = QdrantConfig.verify
+    collection: DecodedOptions | None = None
 
 
 def qdrant_config(connection: ConnectionFields) -> QdrantConfig:
@@ -58,6 +60,7 @@ def qdrant_config(connection: ConnectionFields) -> QdrantConfig:
         timeout=extra.timeout,
         ca_file=extra.ca_file,
         verify=extra.verify,
+        collection=extra.collection or CollectionOptions(),
     )
 
 
