@@ -7,11 +7,12 @@ from typing import Any
 import orjson
 
 from code_patterns.embeddings.words import WORDS, Words
-from code_patterns.search.filters import FILE_PATH, allows, filter_of
+from code_patterns.search.filters import allows, filter_of
 from code_patterns.search.fusion import Candidate, Found, Weights, fuse
 from code_patterns.search.query import SearchQuery
 from code_patterns.search.searched import Searched
 from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.payload_indexes import FILE_PATH
 
 FIRST_WINDOW = 100
 """Candidates of each side in the first window. The order of hits depends on it, so it is the same for every page."""
@@ -58,7 +59,7 @@ async def candidates(qdrant: Qdrant, searched: Searched, question: Question) -> 
 async def _window(qdrant: Qdrant, searched: Searched, question: Question, window: int) -> tuple[list[Candidate], bool]:
     """Return the candidates of one window, and whether there are no others."""
     query = question.query
-    condition = filter_of(query, paths_as_text=searched.paths_as_text)
+    condition = filter_of(query, by_folders=searched.filters_folders)
     payload: Any = [FILE_PATH] if query.path_prefix else False
     doing = f"searching '{searched.name}'"
     if question.words is None and question.near is None:

@@ -6,21 +6,21 @@ from typing import Any
 from qdrant_client import models
 
 from code_patterns.search.query import SearchQuery
+from code_patterns.sync.payload_indexes import FILE_PATH
 
 PROJECT = "metadata.project_id"
 """Where a payload names its project."""
-FILE_PATH = "file_path"
 _EXACT = {"language": "language", "pattern_type": "pattern_type", "project": PROJECT}
 
 
-def filter_of(query: SearchQuery, *, paths_as_text: bool) -> models.Filter | None:
+def filter_of(query: SearchQuery, *, by_folders: bool) -> models.Filter | None:
     """Make the filter that Qdrant applies; ``None`` if there is nothing to check.
 
     Qdrant cannot compare beginnings. It checks that a path has all whole folder names of the prefix;
     :func:`allows` checks the rest.
 
-    :param paths_as_text: whether somebody made a full-text index of the paths: then it decides what a word is, and
-        could leave out paths that begin so
+    :param by_folders: whether Qdrant finds a path by the name of a folder in it; a full-text index of somebody else
+        decides itself what a word is, and could leave out paths that begin so
     """
     must: list[models.Condition] = [
         models.FieldCondition(key=key, match=models.MatchValue(value=value))
@@ -29,7 +29,7 @@ def filter_of(query: SearchQuery, *, paths_as_text: bool) -> models.Filter | Non
     ]
     if query.created_since:
         must.append(models.FieldCondition(key="created_at", range=models.DatetimeRange(gte=query.created_since)))
-    if query.path_prefix and not paths_as_text:
+    if query.path_prefix and by_folders:
         *folders, _ = query.path_prefix.split("/")
         must += [
             models.FieldCondition(key=FILE_PATH, match=models.MatchText(text=folder))

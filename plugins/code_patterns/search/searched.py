@@ -3,15 +3,13 @@
 import time
 from dataclasses import dataclass
 
-from qdrant_client import models
-
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
-from code_patterns.search.filters import FILE_PATH
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.collection import stored_of
 from code_patterns.sync.pattern import embedding_of
+from code_patterns.sync.payload_indexes import FILE_PATH, finds_folders
 
 KNOWN_SECONDS = 1.0
 """How long what was read of a collection is used. To read it for every search took a quarter of its time."""
@@ -26,7 +24,7 @@ class Searched:
     :param has_words: whether it has the sparse vector
     :param dimension: length of its plain vectors; ``None`` if it has none
     :param recipe: how its vectors were made; ``None`` if the sync did not make it
-    :param paths_as_text: whether its paths have a full-text index
+    :param filters_folders: whether Qdrant finds a path by the name of a folder in it
     """
 
     name: str
@@ -34,7 +32,7 @@ class Searched:
     has_words: bool
     dimension: int | None
     recipe: str | None
-    paths_as_text: bool
+    filters_folders: bool
 
     def require_words(self) -> None:
         """Refuse a collection of an earlier version.
@@ -90,14 +88,13 @@ async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched
             "correct the Variable 'patterns_collection'."
         ) from None
     stored = stored_of(name, info)
-    paths = info.payload_schema.get(FILE_PATH)
     return Searched(
         name=name,
         where=qdrant.config.address,
         has_words=stored.words,
         dimension=stored.vectors.size if stored.vectors else None,
         recipe=stored.description.recipe,
-        paths_as_text=paths is not None and paths.data_type is models.PayloadSchemaType.TEXT,
+        filters_folders=finds_folders(info.payload_schema.get(FILE_PATH)),
     )
 
 

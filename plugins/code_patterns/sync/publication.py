@@ -20,12 +20,9 @@ from code_patterns.sync.collection import (
     read_stored,
 )
 from code_patterns.sync.identity import DatabaseIdentity
+from code_patterns.sync.payload_indexes import make_indexes
 
 log = logging.getLogger(__name__)
-
-FILTERED_KEYS = frozenset({"language", "pattern_type", "metadata.project_id"})
-"""Payload keys that readers filter by. Qdrant may refuse a filter without an index (strict mode), or take long."""
-
 
 async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity) -> Collection:
     """Create the collection if it does not exist, and its alias if the name is free; describe an existing one.
@@ -59,7 +56,7 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
         assert_same(qdrant, collection, stored)
         collection = replace(collection, stored=stored)
     collection = await _with_words(qdrant, collection)
-    await _index(qdrant, collection)
+    await make_indexes(qdrant, collection)
     return collection if collection.outdated else await publish(qdrant, collection)
 
 
@@ -224,23 +221,6 @@ async def _with_words(qdrant: Qdrant, collection: Collection) -> Collection:
         lambda: qdrant.client.create_vector_name(physical, WORDS, config, wait=True),
     )
     return replace(collection, stored=await read_stored(qdrant, physical))
-
-
-async def _index(qdrant: Qdrant, collection: Collection) -> None:
-    """Make the payload indexes that a collection behind the alias lacks; those of a user's own are the user's choice.
-
-    The embedded storage has none.
-    """
-    physical = collection.physical
-    if qdrant.config.path or physical == collection.name or collection.stored is None:
-        return
-    for field in sorted(FILTERED_KEYS - collection.stored.indexed):
-        await qdrant.call(
-            f"making the payload index '{field}' of '{physical}'",
-            lambda field=field: qdrant.client.create_payload_index(  # type: ignore[misc]
-                physical, field_name=field, field_schema=models.PayloadSchemaType.KEYWORD, wait=True
-            ),
-        )
 
 
 async def _redescribed(qdrant: Qdrant, collection: Collection, description: Description) -> Collection:

@@ -10,7 +10,7 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from code_patterns.embeddings.hashing import hash_text
 from code_patterns.servers.qdrant import client_arguments
-from code_patterns.sync.publication import FILTERED_KEYS
+from code_patterns.sync.payload_indexes import FILTERED_KEYS
 from tests.support.two_sides import TwoSides, rows
 
 
