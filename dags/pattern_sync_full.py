@@ -18,6 +18,7 @@ same.
   proves it, and lets the alias name it. Hourly runs write the old one meanwhile, if its model is served too. The old
   collection is kept for a while, see Variables. `rollback` brings it up to date, proves it and lets the alias name it
   again. Later runs stay there until the connection names another model, or until `rollback` is used again.
+  Options of the collection that Qdrant cannot change in place, such as `shard_number`, are changed in the same way.
 - **Shards**: with 50,000 patterns or more to write, `partition` cuts the ids into ranges and `shard` is mapped over
   them, so that several workers share the writing. `sync` does the rest. The Param `shards` sets the number, 1 means
   none. A shard that fails is retried alone. If it fails for good, `sync` does not run, and the next run goes on from

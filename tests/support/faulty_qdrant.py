@@ -118,6 +118,7 @@ class Local:
     """The version of Qdrant that it claims to be."""
 
     def __init__(self) -> None:
+        self._options: dict[str, dict[str, Any]] = {}
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self._operation: TypeAdapter[Any] = TypeAdapter(models.UpdateOperation)
@@ -158,8 +159,9 @@ class Local:
             case "POST", ["collections", "aliases"]:
                 return self._change_aliases(sent)
             case "GET", ["collections", name]:
-                return _plain(self._client.get_collection(name))
+                return self._described(name)
             case "PUT", ["collections", name]:
+                self._options[name] = _merged({}, sent)
                 chosen = models.CreateCollection.model_validate(sent)
                 return self._client.create_collection(
                     name,
@@ -168,7 +170,10 @@ class Local:
                     metadata=chosen.metadata,
                 )
             case "PATCH", ["collections", name]:
-                return self._client.update_collection(name, metadata=sent["metadata"])
+                sent["vectors"] = (sent.get("vectors") or {}).get("", {})
+                physical = self._behind(name)
+                self._options[physical] = _merged(self._options.get(physical, {}), sent)
+                return self._client.update_collection(name, metadata=sent.get("metadata")) or True
             case "PUT", ["collections", name, "vectors", vector]:
                 if self.version < "1.18":
                     raise ValueError(f"not found: {parts}")
@@ -186,6 +191,27 @@ class Local:
                 self._client.get_collection(name)
                 return self._do_points(name, rest, sent, method)
         raise ValueError(f"Wrong input: {method} {parts}")
+
+    def _behind(self, name: str) -> str:
+        """The real collection of a name."""
+        aliases = {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
+        return aliases.get(name, name)
+
+    def _described(self, name: str) -> Any:
+        """What a server says of a collection: the options as they were sent, which the local mode does not keep."""
+        described = _plain(self._client.get_collection(name))
+        options = self._options.get(self._behind(name), {})
+        config, vectors = described["config"], options.get("vectors", {})
+        config["hnsw_config"] |= options.get("hnsw_config", {})
+        config["optimizer_config"] |= options.get("optimizers_config", {})
+        config["strict_mode_config"] = options.get("strict_mode_config")
+        quantization = options.get("quantization_config")
+        config["quantization_config"] = None if quantization == "Disabled" else quantization
+        config["params"] |= {"shard_number": 1, "replication_factor": 1, **options.get("params", {})}
+        config["params"] |= {name: options[name] for name in _PARAMS if name in options}
+        if "on_disk" in vectors:
+            config["params"]["vectors"]["on_disk"] = vectors["on_disk"]
+        return described
 
     def _change_aliases(self, sent: dict[str, Any]) -> Any:
         actions = models.ChangeAliasesOperation.model_validate(sent).actions
@@ -235,6 +261,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value.model_dump(mode="json", exclude_unset=False)
+
+
+_PARAMS = ("shard_number", "replication_factor", "write_consistency_factor", "on_disk_payload")
+
+
+def _merged(before: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
+    """Options after an update: what is not sent stays."""
+    merged = dict(before)
+    for name, value in sent.items():
+        within = isinstance(value, dict) and isinstance(before.get(name), dict) and name != "quantization_config"
+        if value is not None:
+            merged[name] = _merged(before[name], value) if within else value
+    return merged
 
 
 def _error(status: int, message: str) -> Answer:

@@ -1,6 +1,7 @@
 """What is known of the Qdrant collection that a run reads and writes."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
@@ -48,6 +49,7 @@ class Description:
         :func:`~code_patterns.embeddings.texts.count_tokens` estimates them; ``None`` while none was too long
     :param database: the database of its patterns
     :param progress: the token that the database holds too; every run that writes changes it
+    :param asked: options that it was created with and that cannot be changed; Qdrant may have given it others
     :param unused_since: when :mod:`~code_patterns.sync.old_collections` first saw that no alias names it, in ISO 8601;
         whatever writes or publishes it removes this
     :param target: the target whose it is; ``None`` for the one without a name
@@ -64,6 +66,7 @@ class Description:
     token_limit: int | None = None
     database: DatabaseIdentity | None = None
     progress: str | None = None
+    asked: Mapping[str, int] | None = None
     unused_since: str | None = None
     target: str | None = None
     rows: str | None = None
@@ -78,6 +81,7 @@ class StoredCollection:
     :param description: its description
     :param indexed: payload keys with an index
     :param sparse: parameters of its sparse vector :data:`~code_patterns.embeddings.words.WORDS`, if it has that one
+    :param config: its options, as Qdrant says them
     """
 
     physical: str
@@ -85,6 +89,7 @@ class StoredCollection:
     description: Description
     indexed: frozenset[str] = frozenset()
     sparse: models.SparseVectorParams | None = None
+    config: models.CollectionConfig | None = None
 
     @property
     def words(self) -> bool:
@@ -134,8 +139,8 @@ class Collection:
     :param outdated: the collection that readers of ``name`` see until this one is published; a user's own collection
         without an alias is its own predecessor
     :param words: whether its points have words, or get them in this run
-    :param carried_from: the collection that this one replaces only because its points can have no words; its vectors
-        are the same
+    :param carried_from: the collection that this one replaces only because its points can have no words, or because
+        it has other options; its vectors are the same
     :param target: the target that this run is for
     :param fresh_identity: its identity, until it has a description
     """
@@ -196,6 +201,7 @@ def stored_of(physical: str, info: models.CollectionInfo) -> StoredCollection:
         ),
         frozenset(info.payload_schema),
         (info.config.params.sparse_vectors or {}).get(WORDS),
+        info.config,
     )
 
 

@@ -19,10 +19,12 @@ from code_patterns.sync.collection import (
     assert_same,
     read_stored,
 )
+from code_patterns.sync.collection_options import creation, fixed_options
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.payload_indexes import make_indexes
 
 log = logging.getLogger(__name__)
+
 
 async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity) -> Collection:
     """Create the collection if it does not exist, and its alias if the name is free; describe an existing one.
@@ -43,7 +45,8 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
         )
         if collection.stored is None:
             log.info("Creating the Qdrant collection '%s' for '%s'.", physical, collection.name)
-            await _create(qdrant, collection, description)
+            asked = fixed_options(qdrant.config.collection)
+            await _create(qdrant, collection, replace(description, asked=asked))
         else:
             counted = await qdrant.call(f"counting '{physical}'", lambda: qdrant.client.count(physical, exact=True))
             await _describe(qdrant, physical, replace(description, points=counted.count))
@@ -190,7 +193,10 @@ async def refuse_unnamed(qdrant: Qdrant, collection: Collection) -> None:
 
 async def _create(qdrant: Qdrant, collection: Collection, description: Description) -> None:
     physical = collection.physical
-    vectors = models.VectorParams(size=collection.embedding.dimension, distance=models.Distance.COSINE)
+    options = qdrant.config.collection
+    vectors = models.VectorParams(
+        size=collection.embedding.dimension, distance=models.Distance.COSINE, on_disk=options.on_disk
+    )
     words = {WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)}
 
     async def create() -> None:
@@ -200,6 +206,7 @@ async def _create(qdrant: Qdrant, collection: Collection, description: Descripti
                 vectors_config=vectors,
                 sparse_vectors_config=words if collection.words else None,
                 metadata=_metadata(description),
+                **creation(options),
             )
         except UnexpectedResponse as error:
             # An earlier attempt may have created it, although its answer was lost.

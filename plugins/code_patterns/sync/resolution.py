@@ -5,12 +5,14 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant, adds_vectors
 from code_patterns.sync.collection import VARIABLE, Collection, Destination, StoredCollection, read_stored
+from code_patterns.sync.collection_options import in_words, needs_rebuild, refuse_unfit
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
 from code_patterns.sync.sync_settings import NEVER_WRITTEN
@@ -112,9 +114,11 @@ async def resolve(
     :param database: the database of the rows
     :param take_over: let a collection of another database or target become this one's
     :param target: the target of the run
-    :raises ConfigurationError: Qdrant refuses to be read, or this sync must not write the collection
+    :raises ConfigurationError: Qdrant refuses to be read, this sync must not write the collection, or its options do
+        not fit the vectors
     :raises OutageError: Qdrant cannot be reached, is too busy or fails
     """
+    refuse_unfit(qdrant.config, embedding)
     search = await _search(qdrant, name, embedding, database, target, take_over)
     collection = replace(await _chosen(search, destination), target=target)
     if collection.stored is None or await _takes_words(qdrant, collection.stored):
@@ -149,7 +153,7 @@ async def _chosen(search: _Search, destination: Destination) -> Collection:
     if destination is Destination.PREVIOUS:
         return await _previous(search, published)
     if fits:
-        if destination is Destination.CONNECTION and not by_hand and await _lacks_words(search, published):
+        if destination is Destination.CONNECTION and not by_hand and await _needs_successor(search, published):
             return replace(await _own(search), outdated=physical, carried_from=physical)
         return Collection(name, physical, embedding, published)
     if destination is Destination.PUBLISHED or _was_left(name, published, embedding):
@@ -161,11 +165,19 @@ async def _chosen(search: _Search, destination: Destination) -> Collection:
     return replace(await _own(search), outdated=physical)
 
 
-async def _lacks_words(search: _Search, published: StoredCollection) -> bool:
-    """Whether only a successor can have words, and nobody went back from that one on purpose."""
+async def _needs_successor(search: _Search, published: StoredCollection) -> bool:
+    """Whether only a successor can be as it is to be, and nobody went back from that one on purpose."""
     left = published.description.left
-    went_back = left is not None and same_recipe(left, search.embedding)
-    return not went_back and not await _takes_words(search.qdrant, published)
+    if left is not None and same_recipe(left, search.embedding):
+        return False
+    if differing := needs_rebuild(search.qdrant.config, published):
+        log.info("Only a new collection than '%s' can have other options: %s.", published.physical, in_words(differing))
+    return not await _serves(search, published)
+
+
+async def _serves(search: _Search, stored: StoredCollection) -> bool:
+    """Whether a collection has or can get words and all options."""
+    return not needs_rebuild(search.qdrant.config, stored) and await _takes_words(search.qdrant, stored)
 
 
 async def _takes_words(qdrant: Qdrant, stored: StoredCollection) -> bool:
@@ -184,13 +196,14 @@ def is_own_name(name: str, physical: str) -> bool:
 async def _own(search: _Search) -> Collection:
     """The collection of the connection's recipe; there may be others of this name.
 
-    One that can have no words is left to those who go back to it, and has a successor of another name.
+    One that cannot get words, or the options, is left to those who go back to it, and has a successor of another name.
     """
     recipe = identity_of(search.embedding).encode()
-    collection = await _named(search, recipe)
-    if collection.stored and not await _takes_words(search.qdrant, collection.stored):
-        return await _named(search, recipe + WORDS.encode())
-    return collection
+    salts = chain([b"", WORDS.encode()], (b"%d" % number for number in count()))
+    while True:
+        collection = await _named(search, recipe + next(salts))
+        if collection.stored is None or await _serves(search, collection.stored):
+            return collection
 
 
 async def _named(search: _Search, recipe: bytes) -> Collection:

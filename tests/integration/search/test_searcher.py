@@ -12,6 +12,7 @@ from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError, open_searcher, searched, searcher
 from code_patterns.servers.qdrant import open_client
 from code_patterns.servers.qdrant_embedded import BusyStorageError
+from code_patterns.servers.qdrant_options import CollectionOptions
 from tests.integration.search.conftest import find, find_all, get, names, pattern, score
 from tests.support.faulty_qdrant import Fault, QdrantServer
 from tests.support.two_sides import TwoSides
@@ -74,7 +75,14 @@ def test_another_collection_behind_the_name_is_noticed_at_once(
     assert asyncio.run(run()) == ["parse_header"] * 3
 
 
-def test_filters_are_exact(sides: TwoSides) -> None:
+@pytest.mark.parametrize("strict", [False, True])
+def test_filters_are_exact(sides: TwoSides, strict: bool) -> None:
+    if strict:
+        if sides.qdrant.path:
+            pytest.skip("the embedded storage has no strict mode")
+        # A filter without an index is refused.
+        options = {"strict_mode": {"enabled": True, "unindexed_filtering_retrieve": False}}
+        sides.qdrant = replace(sides.qdrant, collection=CollectionOptions.model_validate(options))
     project = json.dumps({"project_id": "billing"})
     sides.insert(
         [

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from code_patterns.errors import ParityError
 from code_patterns.sync.collection import Destination, read_stored
+from code_patterns.sync.collection_options import bring_up
 from code_patterns.sync.curated import carry_over
 from code_patterns.sync.diff import Action, Change, Fingerprint
 from code_patterns.sync.orphans import Points, refuse_lost_table, refuse_mass_delete
@@ -36,6 +37,7 @@ class FullRun(RunKind):
         if run.settings.points_before is not None and not run.settings.dry_run:
             # Shards have written, and leave the token to this run.
             await run.pairing.begin()
+        run.collection = await bring_up(run.qdrant, run.collection, dry_run=run.settings.dry_run)
         limit = run.settings.limit
         # The proof comes first, because there may be nothing else to do; it stops at the first difference.
         looks_first = limit is None and not run.settings.dry_run and not run.record.dead_letters.ids
