@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FIXED = frozenset({"shard_number", "replication_factor"})
 """Options that only a new collection can have. Qdrant stores another ``replication_factor``, and copies no shard."""
+THRESHOLD = "optimizers.indexing_threshold"
 _UNSET = {
     "on_disk": False,
     "quantization.type": "none",
@@ -70,6 +71,9 @@ def differing(options: CollectionOptions, stored: StoredCollection) -> dict[str,
         return {}
     found = _found(stored.config)
     pairs = {name: (found.get(name, _UNSET.get(name)), wanted) for name, wanted in options.named.items()}
+    if stored.description.deferred is not None:
+        # It is another one until the first load is complete.
+        pairs.pop(THRESHOLD, None)
     return {name: pair for name, pair in pairs.items() if not _same(*pair)}
 
 

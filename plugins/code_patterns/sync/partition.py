@@ -12,7 +12,7 @@ from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.diff import FIRST_ID, LAST_ID, WRITES, Action, Change, IdRange
-from code_patterns.sync.runs.full import FullRun
+from code_patterns.sync.runs.full import FullRun, defer_indexing
 from code_patterns.sync.runs.opening import open_run
 from code_patterns.sync.sync_settings import SyncSettings
 
@@ -71,6 +71,7 @@ async def partition(
             return Partition()
         points = await run.stored.count()
         await run.before_write()
+        await defer_indexing(run, total)
         return Partition(ranges, points)
 
 

@@ -106,6 +106,14 @@ async def remember_token_limit(qdrant: Qdrant, collection: Collection, limit: in
     return await _redescribed(qdrant, collection, replace(collection.description, token_limit=limit))
 
 
+async def note_deferred(qdrant: Qdrant, collection: Collection, threshold: int | None) -> Collection:
+    """Store the ``indexing_threshold`` that a collection gets when its first load is complete.
+
+    :param threshold: in kB of vectors; ``None`` when it has it
+    """
+    return await _redescribed(qdrant, collection, replace(collection.description, deferred=threshold))
+
+
 async def note_unused(qdrant: Qdrant, stored: StoredCollection, since: str | None) -> None:
     """Store since when no alias names a collection.
 

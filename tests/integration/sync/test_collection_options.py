@@ -1,19 +1,37 @@
-"""Options of a collection: set, compared, changed in place or behind the alias."""
+"""Options of a collection: set, compared, changed in place or behind the alias; the index of a first load deferred."""
 
+import asyncio
 import logging
 import os
+import signal
+import time
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
-from code_patterns.errors import ConfigurationError
+from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_options import CollectionOptions
+from code_patterns.sync import deferral
+from code_patterns.sync.collection import METADATA_KEY, Destination
+from code_patterns.sync.pipeline import Pipeline
+from code_patterns.sync.resolution import resolve
+from code_patterns.sync.runs import full
+from code_patterns.sync.source import PatternSource
 from tests.integration.sync.test_model_change import names_behind
 from tests.support.faulty_qdrant import Fault, QdrantServer
 from tests.support.two_sides import TwoSides, rows
+from tests.support.writers import in_process
+
+SMALL_INDEX: dict[str, Any] = {"optimizers": {"indexing_threshold": 1}}
+"""An index that a test's few vectors are large enough for."""
 
 
 def with_options(sides: TwoSides, **options: Any) -> TwoSides:
@@ -24,6 +42,15 @@ def config_of(sides: TwoSides, name: str | None = None) -> models.CollectionConf
     info = sides.with_client(lambda client: client.get_collection(name or sides.collection))
     assert isinstance(info, models.CollectionInfo)
     return info.config
+
+
+def threshold(sides: TwoSides, name: str | None = None) -> int | None:
+    return config_of(sides, name).optimizer_config.indexing_threshold
+
+
+def deferred(sides: TwoSides, name: str | None = None) -> int | None:
+    found: int | None = (config_of(sides, name).metadata or {})[METADATA_KEY]["deferred"]
+    return found
 
 
 def test_options_are_set_at_creation(served: TwoSides) -> None:
@@ -183,7 +210,7 @@ def test_the_embedded_storage_says_nothing_false(
     sides: TwoSides, tmp_path: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     embedded = replace(sides, qdrant=replace(sides.qdrant, url="", api_key=None, path=str(tmp_path / "qdrant")))
-    chosen = with_options(embedded, shard_number=2, hnsw={"m": 32})
+    chosen = with_options(embedded, shard_number=2, hnsw={"m": 32}, **SMALL_INDEX)
     chosen.insert(rows(5))
     with caplog.at_level(logging.INFO, logger="code_patterns"):
         assert chosen.sync("full").parity == "proven"
@@ -191,6 +218,7 @@ def test_the_embedded_storage_says_nothing_false(
     assert "the extra 'collection' of connection 'patterns_qdrant'" in caplog.text
     assert "Changing" not in caplog.text
     assert "shard_number" not in caplog.text
+    assert deferred(chosen) is None
 
 
 @pytest.mark.parametrize("mode", ["full", "incremental", "verify"])
@@ -216,3 +244,162 @@ def test_what_qdrant_refuses_is_named(sides: TwoSides, qdrant_server: QdrantServ
     qdrant_server.heal()
     chosen.sync("full")
     assert config_of(chosen).hnsw_config.m == 32
+
+
+@pytest.fixture
+def loading(served: TwoSides, monkeypatch: pytest.MonkeyPatch) -> TwoSides:
+    """An empty collection, and enough rows for an index."""
+    monkeypatch.setattr(full, "QUIET_SECONDS", 0.3)
+    sides = with_options(served, **SMALL_INDEX)
+    sides.insert(rows(60))
+    return sides
+
+
+def kill_in_the_middle(sides: TwoSides, name: str | None = None, before: int = 0) -> None:
+    """Kill a full sync after its first points; there were some before."""
+    process = in_process(lambda: sides.sync("full", batch_size=2, delay_seconds=0.1, settled=False))
+    sides.with_client(partial(_more_points, name or sides.collection, before))
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+async def _more_points(name: str, before: int, client: AsyncQdrantClient) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(UnexpectedResponse):
+            if (await client.count(name)).count > before:
+                return
+        await asyncio.sleep(0.02)
+    raise AssertionError("no point came")
+
+
+def test_a_first_load_is_indexed_at_its_end(loading: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, load = [], Pipeline.run
+
+    async def looking(self: Pipeline, *args: Any, **options: Any) -> None:
+        await load(self, *args, **options)
+        info = await self._target.qdrant.client.get_collection(loading.collection)
+        seen.append(info.config.optimizer_config.indexing_threshold)
+
+    monkeypatch.setattr(Pipeline, "run", looking)
+    assert loading.sync("full").parity == "proven"
+    # The second time it catches up, after the index was given back.
+    assert seen == [deferral.NEVER, 1]
+    assert (threshold(loading), deferred(loading)) == (1, None)
+    loading.assert_equal_sides()
+    loading.insert(rows(2, start=70))
+    seen.clear()
+    loading.sync("full")
+    assert set(seen) == {1}, "deferred for a small change"
+
+
+@pytest.mark.parametrize("then", ["incremental", "full", "shards"])
+def test_whoever_comes_after_a_kill_gives_the_index_back(
+    loading: TwoSides, then: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="code_patterns")
+    kill_in_the_middle(loading)
+    assert (threshold(loading), deferred(loading)) == (deferral.NEVER, 1)
+    if then == "shards":
+        cut = loading.partition(shards=2)
+        for id_range in cut.ranges:
+            loading.sync("full", id_range=id_range)
+            assert (threshold(loading), deferred(loading)) == (deferral.NEVER, 1)
+        loading.sync("full", points_before=cut.points)
+    else:
+        assert loading.sync(then).kind == "full"
+    assert (threshold(loading), deferred(loading)) == (1, None)
+    assert "Changing options" not in caplog.text
+    loading.assert_equal_sides()
+
+
+def test_the_index_is_given_back_as_the_connection_says_now(loading: TwoSides) -> None:
+    kill_in_the_middle(loading)
+    with_options(loading, optimizers={"indexing_threshold": 3}).sync("full")
+    assert threshold(loading) == 3
+
+
+def test_what_somebody_else_set_is_given_back(served: TwoSides) -> None:
+    served.insert(rows(60))
+    served.sync("full", limit=2)
+    by_hand = models.OptimizersConfigDiff(indexing_threshold=4)
+    served.with_client(lambda client: client.update_collection(served.collection, optimizers_config=by_hand))
+    kill_in_the_middle(served, before=2)
+    assert (threshold(served), deferred(served)) == (deferral.NEVER, 4)
+    served.sync()
+    assert (threshold(served), deferred(served)) == (4, None)
+
+
+@pytest.mark.parametrize("name", ["_set_threshold", "note_deferred"])
+def test_a_failure_between_note_and_option(loading: TwoSides, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    real = getattr(deferral, name)
+    for survives in range(2):
+        calls = iter(range(10))
+
+        async def fails(*args: Any, calls: Any = calls, survives: int = survives) -> Any:
+            if next(calls) == survives:
+                raise OutageError("as ordered")
+            return await real(*args)
+
+        monkeypatch.setattr(deferral, name, fails)
+        with pytest.raises(OutageError, match="as ordered"):
+            loading.sync("full")
+    monkeypatch.setattr(deferral, name, real)
+    assert loading.sync().parity == "proven"
+    assert (threshold(loading), deferred(loading)) == (1, None)
+
+
+def test_nothing_is_deferred_for_what_is_no_first_load(loading: TwoSides, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="code_patterns"):
+        loading.sync("full", limit=40)
+        # Two thirds are there: the rest is no load any more.
+        loading.sync("full")
+        served = replace(loading, collection=f"{loading.collection}_other")
+        served.sync(interval=(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)))
+        with_options(served, optimizers={"indexing_threshold": 1_000_000}).sync("full")
+    assert "when its first load is complete" not in caplog.text
+
+
+def test_a_successor_is_indexed_before_readers_see_it(
+    loading: TwoSides, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loading.sync("full")
+    old, _ = names_behind(loading)
+    other = loading.with_embedding(dimension=96)
+    new = asyncio.run(_successor(other))
+    kill_in_the_middle(other, new)
+    loading.insert(rows(1, start=80))
+    assert other.sync().kind == "incremental"
+    assert (threshold(loading, new), deferred(loading, new)) == (deferral.NEVER, 1)
+    assert names_behind(loading) == (old, {old, new})
+
+    read, publish, busy, at_publication = AsyncQdrantClient.get_collection, full.publish, iter(range(3)), []
+
+    async def indexing(self: Any, name: str, **options: Any) -> Any:
+        info = await read(self, name, **options)
+        if info.config.optimizer_config.indexing_threshold == 1 and name == new and next(busy, None) is not None:
+            info.status = models.CollectionStatus.YELLOW
+        return info
+
+    async def looking(*args: Any, **options: Any) -> Any:
+        at_publication.append((await read(args[0].client, new)).config.optimizer_config.indexing_threshold)
+        return await publish(*args, **options)
+
+    monkeypatch.setattr(AsyncQdrantClient, "get_collection", indexing)
+    monkeypatch.setattr(full, "publish", looking)
+    monkeypatch.setattr(deferral, "_NOTICE_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO, logger="code_patterns"):
+        assert other.sync("full").parity == "proven"
+    assert f"Waiting for the index of '{new}'" in caplog.text
+    assert at_publication == [1]
+    assert next(busy, None) is None
+    assert names_behind(loading) == (new, {old, new})
+    other.assert_equal_sides()
+
+
+async def _successor(sides: TwoSides) -> str:
+    """The collection that a full sync is going to build."""
+    async with Qdrant.open(sides.qdrant) as qdrant, PatternSource.open(sides.postgres) as source:
+        database = await source.identity()
+        found = await resolve(qdrant, sides.collection, sides.embedding, Destination.CONNECTION, database)
+    return found.physical

@@ -7,6 +7,7 @@ from code_patterns.errors import ParityError
 from code_patterns.sync.collection import Destination, read_stored
 from code_patterns.sync.collection_options import bring_up
 from code_patterns.sync.curated import carry_over
+from code_patterns.sync.deferral import QUIET_SECONDS, defer, is_loading, resume, until_indexed
 from code_patterns.sync.diff import Action, Change, Fingerprint
 from code_patterns.sync.orphans import Points, refuse_lost_table, refuse_mass_delete
 from code_patterns.sync.proof import Proof
@@ -44,20 +45,33 @@ class FullRun(RunKind):
         agreed = await _agreed(run) if looks_first else None
         if agreed is not None:
             run.counts.examined = run.counts.unchanged = agreed
-            await _conclude(run, agreed, agreed)
+            waited = await _index(run)
+            await _conclude(run, *(await _prove(run) if waited else (agreed, agreed)))
             return
         total = await run.source.count_code()
+        await defer_indexing(run, total)
         points = Points()
         await run.pipeline.run(run.detector.everything(points, limit), min(total, limit or total))
         if limit is not None and total > limit:
             log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
             return
+        await _index(run)
         refuse_mass_delete(points, run.counts.examined, run.collection.description.points, run.settings)
         await delete_orphans(run, points)
         if run.settings.dry_run:
             return
         await _clear_vanished(run)
         await _conclude(run, *await _prove(run))
+
+
+async def defer_indexing(run: RunContext, total: int) -> None:
+    """Let Qdrant build no index while a run, or the shards after it, write the first load.
+
+    :param total: number of patterns
+    """
+    if run.settings.limit is None and not run.settings.dry_run and is_loading(run.qdrant, run.collection):
+        await run.record.assert_locked()
+        run.collection = await defer(run.qdrant, run.collection, total, await run.stored.count())
 
 
 async def delete_orphans(run: RunContext, points: Points) -> None:
@@ -98,6 +112,22 @@ async def _clear_vanished(run: RunContext) -> None:
         rows = await run.source.rows_by_id(ids)
         gone = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
         await run.record.dead_letters.clear(gone)
+
+
+async def _index(run: RunContext) -> bool:
+    """Let Qdrant build the index that was deferred; wait for it if readers are about to see the collection.
+
+    :return: whether that took time, in which rows may have changed
+    """
+    if run.settings.dry_run:
+        return False
+    await run.record.assert_locked()
+    deferred = run.collection.description.deferred is not None
+    run.collection = await resume(run.qdrant, run.collection)
+    if run.collection.outdated in (None, run.collection.physical):
+        return False
+    quiet_seconds = QUIET_SECONDS if deferred else 0.0
+    return await until_indexed(run.qdrant, run.collection.physical, run.record.assert_locked, quiet_seconds)
 
 
 async def _agreed(run: RunContext) -> int | None:

@@ -1,0 +1,134 @@
+"""Defer the index of a collection during its first load.
+
+Qdrant builds the index of a segment when it is large enough, and builds much of it again when it merges segments.
+During a first load it is told to build none, as its documentation says for bulk uploads. The threshold that it is to
+get back is in the collection's description. So any run can give it back, also after the one that took it was killed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from qdrant_client import models
+
+from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.collection import Collection, read_stored
+from code_patterns.sync.collection_options import THRESHOLD
+from code_patterns.sync.publication import note_deferred
+
+log = logging.getLogger(__name__)
+
+QDRANTS_THRESHOLD = 10_000
+"""The ``indexing_threshold`` of a collection that says none."""
+NEVER = 0
+"""The ``indexing_threshold`` by which Qdrant builds no index."""
+QUIET_SECONDS = 2.0
+"""After :func:`resume` Qdrant begins to index in the background. It is done if it says so for this long."""
+MOST_HOURS = 6.0
+"""How long readers of the present collection wait for the index of its successor."""
+_POLL_SECONDS = 0.2
+_LONGEST_POLL_SECONDS = 5.0
+_NOTICE_SECONDS = 60.0
+_BYTES_PER_NUMBER = 4
+
+
+def is_loading(qdrant: Qdrant, collection: Collection) -> bool:
+    """Whether a collection never was complete, and has an index that could be deferred."""
+    return not qdrant.config.path and collection.stored is not None and collection.description.points is None
+
+
+async def defer(qdrant: Qdrant, collection: Collection, rows: int, points: int) -> Collection:
+    """Let Qdrant build no index until :func:`resume`, if most points are still missing and it would build one.
+
+    :param collection: a collection for which :func:`is_loading` is true
+    :param rows: number of patterns
+    :param points: number of points
+    """
+    physical = collection.physical
+    stored = await read_stored(qdrant, physical)
+    found = stored.config.optimizer_config.indexing_threshold if stored.config else NEVER
+    if collection.description.deferred is None:
+        threshold = QDRANTS_THRESHOLD if found is None else found
+        vectors = rows * collection.embedding.dimension * _BYTES_PER_NUMBER
+        if threshold == NEVER or vectors < threshold * 1024 or points * 2 > rows:
+            return collection
+        log.info("Qdrant builds the index of '%s' when its first load is complete.", physical)
+        # First: whoever comes after a kill must know what to give back.
+        collection = await note_deferred(qdrant, collection, threshold)
+    if found != NEVER:
+        await _set_threshold(qdrant, physical, NEVER)
+    return collection
+
+
+async def resume(qdrant: Qdrant, collection: Collection) -> Collection:
+    """Let Qdrant build the index that was deferred, if one was.
+
+    It gets the threshold that the connection names, or the one it had.
+    """
+    deferred = collection.description.deferred
+    if deferred is None:
+        return collection
+    threshold = qdrant.config.collection.named.get(THRESHOLD, deferred)
+    log.info("Qdrant builds the index of '%s' now.", collection.physical)
+    await _set_threshold(qdrant, collection.physical, threshold)
+    return await note_deferred(qdrant, collection, None)
+
+
+async def until_indexed(
+    qdrant: Qdrant, physical: str, still_ours: Callable[[], Awaitable[None]], quiet_seconds: float = 0.0
+) -> bool:
+    """Wait until Qdrant has built the index of a collection that nobody writes.
+
+    :param physical: the real collection
+    :param still_ours: called while it waits; its errors end the wait
+    :param quiet_seconds: how long Qdrant must say that it is done
+    :return: whether there was something to wait for
+    """
+    started = noticed = time.monotonic()
+    pause, quiet_since, waited = _POLL_SECONDS, started, False
+    while True:
+        info = await qdrant.call(f"reading '{physical}'", lambda: qdrant.client.get_collection(physical))
+        now = time.monotonic()
+        if info.status is models.CollectionStatus.RED:
+            log.warning("Qdrant cannot index '%s': %s. Its log says more.", physical, info.optimizer_status)
+            return waited
+        if info.status is models.CollectionStatus.GREEN:
+            if now - quiet_since >= quiet_seconds:
+                return waited
+        else:
+            waited, quiet_since = True, now
+            if info.status is models.CollectionStatus.GREY:
+                # After a restart of the server it waits for a change.
+                await _wake(qdrant, physical)
+        if now - started >= MOST_HOURS * 3600:
+            log.warning(
+                "Qdrant still indexes '%s' after %.0f hours. Readers see it all the same.", physical, now / 3600
+            )
+            return waited
+        if now - noticed >= _NOTICE_SECONDS:
+            noticed = now
+            log.info("Waiting for the index of '%s': %s.", physical, _progress(info))
+        await still_ours()
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def _progress(info: models.CollectionInfo) -> str:
+    return f"{info.indexed_vectors_count or 0:,} vectors of {info.points_count or 0:,} points"
+
+
+async def _set_threshold(qdrant: Qdrant, physical: str, threshold: int) -> None:
+    config = models.OptimizersConfigDiff(indexing_threshold=threshold)
+    await qdrant.call(
+        f"setting {THRESHOLD} of '{physical}'",
+        lambda: qdrant.client.update_collection(physical, optimizers_config=config),
+    )
+
+
+async def _wake(qdrant: Qdrant, physical: str) -> None:
+    config = models.OptimizersConfigDiff()
+    await qdrant.call(
+        f"waking the optimizers of '{physical}'",
+        lambda: qdrant.client.update_collection(physical, optimizers_config=config),
+    )
