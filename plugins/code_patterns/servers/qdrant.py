@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import AsyncQdrantClient, grpc, models
+from qdrant_client.conversions.conversion import RestToGrpc
 from qdrant_client.http.exceptions import ResponseHandlingException
 from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
@@ -170,6 +171,25 @@ class Qdrant:
             update_operations=body,  # type: ignore[arg-type]
         )
         return _present(answer.result)
+
+    async def count(self, collection: str, consistency: models.ReadConsistency | None) -> int:
+        """Count the points of a collection exactly.
+
+        The client's own method does not take the consistency.
+
+        :param collection: the real collection
+        :param consistency: how many replicas of a cluster to ask, see https://qdrant.tech/documentation/operations/distributed_deployment/
+        """
+        if self.config.path or consistency is None:
+            return int((await self.client.count(collection, exact=True)).count)
+        if self.config.prefer_grpc:
+            wanted = RestToGrpc.convert_read_consistency(consistency)
+            request = grpc.CountPoints(collection_name=collection, exact=True, read_consistency=wanted)
+            return int((await self.client.grpc_points.Count(request, timeout=self.config.timeout)).result.count)
+        answer = await self.client.http.points_api.count_points(
+            collection, consistency=consistency, count_request=models.CountRequest(exact=True)
+        )
+        return int(_present(answer.result).count)
 
     async def query_batch(self, collection: str, body: bytes) -> Sequence[models.QueryResponse]:
         """Send several encoded searches at once; return their answers in the same order.

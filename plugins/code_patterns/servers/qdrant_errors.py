@@ -20,11 +20,14 @@ HTTP_STATUS = {
     grpc.StatusCode.PERMISSION_DENIED: 403,
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 500,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNIMPLEMENTED: 501,
 }
-"""The HTTP status of the same meaning; any other code is a failure of the server."""
+"""The HTTP status of the same meaning; any other code is a failure of the server.
+
+FAILED_PRECONDITION is what a node of a cluster answers whose shard is not ready for a request. Over HTTP that is a 500.
+"""
 
 
 class BusyError(OutageError):
@@ -79,6 +82,26 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
     if isinstance(error, ResponseHandlingException):
         return _broken(config, where, error.source)
     return ConfigurationError(f"{where}: {error}")
+
+
+def failed_inside(error: Exception) -> bool:
+    """Whether Qdrant took a request and could not do it, as a cluster answers that lacks replicas or a leader.
+
+    :param error: the client's error
+    """
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code == 500
+    return isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.INTERNAL
+
+
+def already_exists(error: Exception) -> bool:
+    """Whether what a request was to make is there already.
+
+    :param error: the client's error
+    """
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code == 409
+    return isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.ALREADY_EXISTS
 
 
 def _is_qdrants(content: bytes) -> bool:

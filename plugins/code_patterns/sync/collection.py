@@ -84,6 +84,7 @@ class StoredCollection:
     :param indexed: payload keys with an index
     :param sparse: parameters of its sparse vector :data:`~code_patterns.embeddings.words.WORDS`, if it has that one
     :param config: its options, as Qdrant says them
+    :param replicas: on how many nodes of a cluster each of its shards is
     """
 
     physical: str
@@ -92,6 +93,7 @@ class StoredCollection:
     indexed: frozenset[str] = frozenset()
     sparse: models.SparseVectorParams | None = None
     config: models.CollectionConfig | None = None
+    replicas: int = 1
 
     @property
     def words(self) -> bool:
@@ -158,6 +160,11 @@ class Collection:
     fresh_identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
+    def replicated(self) -> bool:
+        """Whether its shards are on several nodes of a cluster, which may disagree."""
+        return self.stored is not None and self.stored.replicas > 1
+
+    @property
     def description(self) -> Description:
         """Its description; empty until it is created."""
         return self.stored.description if self.stored else Description()
@@ -204,6 +211,7 @@ def stored_of(physical: str, info: models.CollectionInfo) -> StoredCollection:
         frozenset(info.payload_schema),
         (info.config.params.sparse_vectors or {}).get(WORDS),
         info.config,
+        info.config.params.replication_factor or 1,
     )
 
 

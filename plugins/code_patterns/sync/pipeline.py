@@ -184,7 +184,8 @@ class Pipeline:
                 vectors[pattern.id] = result.vector
                 embeddable.append(pattern.marked_truncated() if result.truncated else pattern)
 
-        if batch.writes:
+        gone = [change.id for change in batch.of({Action.DELETE, *self._deletes_again})]
+        if batch.writes or gone:
             await self._before_write()
             refused = {dead_letter.id for dead_letter in dead_letters}
             await self._record.intend([change for change in batch.changes if change.id not in refused])
@@ -197,7 +198,7 @@ class Pipeline:
         known = {change.id for change in batch.of({Action.CHANGED})}
         started = time.monotonic()
         # Deletions first: a point that was written last shows that the collection is the same, a deleted one does not.
-        await self._delete([change.id for change in batch.of({Action.DELETE})])
+        await self._delete(gone)
         for write, patterns in (
             (self._target.upsert, [pattern for pattern in embeddable if pattern.id not in known]),
             (self._target.update, [pattern for pattern in embeddable if pattern.id in known]),
@@ -211,6 +212,11 @@ class Pipeline:
             dead_letters += await self._write(patterns, rewrite)
         self._waits.upsert += time.monotonic() - started
         return dead_letters
+
+    @property
+    def _deletes_again(self) -> frozenset[Action]:
+        """What is deleted although it is absent: an earlier deletion may have reached only some replicas."""
+        return frozenset({Action.ABSENT}) if self._target.collection.replicated else frozenset()
 
     async def _delete(self, ids: Sequence[UUID]) -> None:
         if self._record.witness_id in ids and (other := await self._target.mark_other(ids)):

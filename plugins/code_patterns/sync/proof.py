@@ -13,8 +13,7 @@ from typing import Generic
 from uuid import UUID
 
 from code_patterns.errors import ParityError
-from code_patterns.servers.qdrant import Qdrant
-from code_patterns.sync.collection import Collection
+from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import PointId
 from code_patterns.sync.findings import Findings, Flaw, PackedIds
 from code_patterns.sync.pattern import Pattern, SourceRow, UnreadableRowError, pattern_of
@@ -34,16 +33,15 @@ class Proof(Generic[Point]):
     """One comparison of everything.
 
     :param session: the session on PostgreSQL
-    :param qdrant: the open Qdrant
-    :param collection: the collection
+    :param points: how to read the collection: every replica, or none
     :param level: how closely points are compared
     """
 
-    def __init__(self, session: ProofSession, qdrant: Qdrant, collection: Collection, level: Level[Point]) -> None:
+    def __init__(self, session: ProofSession, points: AgreedPoints, level: Level[Point]) -> None:
         self._session = session
-        self._qdrant = qdrant
-        self._collection = collection
+        self._points = points
         self._level = level
+        self._collection = collection = points.collection
         self._recipe = collection.recipe
         self._words = collection.words
 
@@ -55,7 +53,7 @@ class Proof(Generic[Point]):
         found = Findings()
         async with self._session.snapshot() as rows:
             # Counting is cheaper than the first page if one side is empty or far behind.
-            if rows != await self._count_points():
+            if rows != await self._count_points() or not await self._points.replicas_agree():
                 return None
             async with aclosing(self._looked_at(found)) as looks:
                 async for _ in looks:
@@ -74,6 +72,8 @@ class Proof(Generic[Point]):
         found = Findings()
         async with self._session.snapshot() as rows:
             points = await self._count_points()
+            if points and not await self._points.replicas_agree():
+                raise _disagreement(self._collection.physical)
             async for _ in self._looked_at(found):
                 pass
         self._nothing_skipped(found, rows, points)
@@ -161,13 +161,7 @@ class Proof(Generic[Point]):
         found.replace(flaw, wrong)
 
     async def _count_points(self) -> int:
-        if not self._collection.stored:
-            return 0
-        physical = self._collection.physical
-        counted = await self._qdrant.call(
-            f"counting '{physical}'", lambda: self._qdrant.client.count(physical, exact=True)
-        )
-        return int(counted.count)
+        return await self._points.count() if self._collection.stored else 0
 
     def _nothing_skipped(self, found: Findings, rows: int, points: int) -> None:
         if (found.rows, found.points) == (rows, points):
@@ -177,6 +171,15 @@ class Proof(Generic[Point]):
             f"{found.points:,} of {points:,} points of Qdrant, so nothing is proven. Does something else write to "
             f"'{self._collection.physical}'? The next try looks again."
         )
+
+
+def _disagreement(physical: str) -> ParityError:
+    return ParityError(
+        f"The replicas of '{physical}' in Qdrant hold different numbers of points, so nothing is proven: a deletion "
+        "has reached some of them and not others. The full sync deletes once more what was deleted in PostgreSQL. If "
+        "that does not help, drop one replica of each shard in Qdrant (drop_replica) and make it again "
+        "(replicate_shard)."
+    )
 
 
 def _named(ids: Sequence[UUID]) -> str:

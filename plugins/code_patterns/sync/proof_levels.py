@@ -9,8 +9,7 @@ import orjson
 from qdrant_client import models
 
 from code_patterns.embeddings.words import Words
-from code_patterns.servers.qdrant import Qdrant
-from code_patterns.sync.collection import Collection
+from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import Fingerprint
 from code_patterns.sync.findings import Flaw
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, WORDS_HASH, Pattern, words_of_patterns
@@ -37,19 +36,17 @@ class Level(Protocol[Point]):
 class HashLevel:
     """The hashes of a point, and whether it has words.
 
-    :param qdrant: the open Qdrant
-    :param collection: the collection
+    :param points: how to read the collection
     """
 
-    def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
-        self._qdrant = qdrant
-        self._collection = collection
+    def __init__(self, points: AgreedPoints) -> None:
+        self._points = points
 
     async def pages(self) -> AsyncIterator[list[Fingerprint]]:
         """See :meth:`Level.pages`."""
         keys = [EMBEDDING_HASH, CONTENT_HASH, WORDS_HASH]
-        wordless = Wordless(self._qdrant, self._collection)
-        async for records in _scrolled(self._qdrant, self._collection, SCROLL_POINTS, keys, vectors=False):
+        wordless = Wordless(self._points)
+        async for records in _scrolled(self._points, SCROLL_POINTS, keys, vectors=False):
             without = await wordless.among(records)
             yield [fingerprint_of(record, without) for record in records]
 
@@ -68,18 +65,16 @@ class WholeLevel:
 
     It does not find a wrong vector of the right length that is not zero: that would need embedding every text again.
 
-    :param qdrant: the open Qdrant
-    :param collection: the collection
+    :param points: how to read the collection
     """
 
-    def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
-        self._qdrant = qdrant
-        self._collection = collection
+    def __init__(self, points: AgreedPoints) -> None:
+        self._points = points
 
     async def pages(self) -> AsyncIterator[list[StoredPoint]]:
         """See :meth:`Level.pages`."""
-        dimension = self._collection.embedding.dimension
-        async for records in _scrolled(self._qdrant, self._collection, WHOLE_POINTS, True, vectors=True):
+        dimension = self._points.collection.embedding.dimension
+        async for records in _scrolled(self._points, WHOLE_POINTS, True, vectors=True):
             yield [stored_point_of(record, dimension) for record in records]
 
     def flaws(self, pairs: Sequence[tuple[Pattern, StoredPoint]]) -> list[Flaw | None]:
@@ -97,16 +92,12 @@ class WholeLevel:
 
 
 async def _scrolled(
-    qdrant: Qdrant, collection: Collection, size: int, payload: bool | list[str], *, vectors: bool
+    points: AgreedPoints, size: int, payload: bool | list[str], *, vectors: bool
 ) -> AsyncIterator[list[models.Record]]:
     offset: Any = None
-    while collection.stored:
-        start = offset
-        records, offset = await qdrant.call(
-            f"proving '{collection.physical}'",
-            lambda start=start: qdrant.client.scroll(  # type: ignore[misc]
-                collection.physical, limit=size, offset=start, with_payload=payload, with_vectors=vectors
-            ),
+    while points.collection.stored:
+        records, offset = await points.page(
+            f"proving '{points.collection.physical}'", size, offset, payload=payload, vectors=vectors
         )
         if records:
             yield records

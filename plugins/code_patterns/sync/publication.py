@@ -5,12 +5,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from qdrant_client import models
-from qdrant_client.http.exceptions import UnexpectedResponse
 
 from code_patterns.embeddings.words import WORDS, WORDS_RECIPE
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import LEAST_VERSION_TEXT, Qdrant
-from code_patterns.servers.qdrant_errors import CollectionLostError
+from code_patterns.servers.qdrant_errors import CollectionLostError, already_exists
 from code_patterns.sync.collection import (
     METADATA_KEY,
     Collection,
@@ -216,9 +215,9 @@ async def _create(qdrant: Qdrant, collection: Collection, description: Descripti
                 metadata=_metadata(description),
                 **creation(options),
             )
-        except UnexpectedResponse as error:
+        except Exception as error:
             # An earlier attempt may have created it, although its answer was lost.
-            if error.status_code != 409:
+            if not already_exists(error):
                 raise
 
     await qdrant.call(f"creating the collection '{physical}'", create)

@@ -12,6 +12,7 @@ from qdrant_client import models
 from code_patterns.embeddings.base import Vectors
 from code_patterns.embeddings.words import WORDS, Words
 from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import Fingerprint, IdRange, PointId
 from code_patterns.sync.identity import Witness
@@ -58,7 +59,7 @@ class StoredPoints:
     """
 
     def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
-        self._qdrant = qdrant
+        self._points = AgreedPoints(qdrant, collection)
         self._collection = collection
 
     async def lacks(self, last: Witness) -> bool:
@@ -76,11 +77,8 @@ class StoredPoints:
         """When a point was written; ``None`` if there is none, or something else wrote it."""
         if not self._collection.stored:
             return None
-        records = await self._qdrant.call(
-            f"reading a point of '{self._collection.physical}'",
-            lambda: self._qdrant.client.retrieve(
-                self._collection.physical, ids=[str(node_id)], with_payload=[SYNC_TIMESTAMP], with_vectors=False
-            ),
+        records = await self._points.by_id(
+            f"reading a point of '{self._collection.physical}'", [str(node_id)], [SYNC_TIMESTAMP]
         )
         stamp = (records[0].payload or {}).get(SYNC_TIMESTAMP) if records else None
         try:
@@ -93,16 +91,10 @@ class StoredPoints:
         """The hashes of these points; ids that Qdrant does not have are absent."""
         if not self._collection.stored or not ids:
             return {}
-        records = await self._qdrant.call(
-            f"reading points of '{self._collection.physical}'",
-            lambda: self._qdrant.client.retrieve(
-                self._collection.physical,
-                ids=[str(node_id) for node_id in ids],
-                with_payload=_HASHES,
-                with_vectors=False,
-            ),
+        records = await self._points.by_id(
+            f"reading points of '{self._collection.physical}'", [str(node_id) for node_id in ids], _HASHES
         )
-        wordless = await wordless_among(self._qdrant, self._collection, [str(record.id) for record in records])
+        wordless = await wordless_among(self._points, [str(record.id) for record in records])
         return {UUID(str(record.id)): fingerprint_of(record, wordless) for record in records}
 
     async def pages(self, within: IdRange | None = None) -> AsyncIterator[list[Fingerprint]]:
@@ -111,18 +103,10 @@ class StoredPoints:
         :param within: only UUIDs of this range; ``None`` for all, integers first, then UUIDs
         """
         offset: Any = str(within.first) if within else None
-        wordless = Wordless(self._qdrant, self._collection, offset)
+        wordless = Wordless(self._points, offset)
         while self._collection.stored:
-            start = offset
-            records, offset = await self._qdrant.call(
-                f"scrolling through '{self._collection.physical}'",
-                lambda start=start: self._qdrant.client.scroll(  # type: ignore[misc]
-                    self._collection.physical,
-                    limit=SCROLL_POINTS,
-                    offset=start,
-                    with_payload=_HASHES,
-                    with_vectors=False,
-                ),
+            records, offset = await self._points.page(
+                f"scrolling through '{self._collection.physical}'", SCROLL_POINTS, offset, payload=_HASHES
             )
             without = await wordless.among(records)
             page = [fingerprint_of(record, without) for record in records]
@@ -134,13 +118,11 @@ class StoredPoints:
 
     async def count(self) -> int:
         """How many points there are."""
-        if not self._collection.stored:
-            return 0
-        result = await self._qdrant.call(
-            f"counting '{self._collection.physical}'",
-            lambda: self._qdrant.client.count(self._collection.physical, exact=True),
-        )
-        return int(result.count)
+        return await self._points.count() if self._collection.stored else 0
+
+    async def replicas_agree(self) -> bool:
+        """See :meth:`~code_patterns.sync.agreed_points.AgreedPoints.replicas_agree`."""
+        return not self._collection.stored or await self._points.replicas_agree()
 
 
 async def keys_of_others(qdrant: Qdrant, collection: str, ids: Sequence[Any]) -> KeysOfOthers:

@@ -50,14 +50,24 @@ class PatternTarget:
     async def upsert(self, patterns: Sequence[Pattern], vectors: Vectors) -> None:
         """Write whole points, which the collection does not have yet: an upsert replaces the payload.
 
+        A point on which the replicas of a cluster disagree counts as absent. It keeps the keys of others.
+
         :param patterns: what to store
         :param vectors: their vectors, shape (len(patterns), dimension)
         :raises PointRejectedError: Qdrant refuses these points
         """
         now = datetime.now(UTC)
         stamp = {SYNC_TIMESTAMP: now.isoformat()}
+        ids = [str(pattern.id) for pattern in patterns] if self.collection.replicated else []
+        others = await keys_of_others(self.qdrant, self.collection.physical, ids)
         points = [
-            _encoded({"id": str(pattern.id), "vector": vector, "payload": pattern.payload | stamp})
+            _encoded(
+                {
+                    "id": str(pattern.id),
+                    "vector": vector,
+                    "payload": {**others.get(str(pattern.id), {}), **pattern.payload, **stamp},
+                }
+            )
             for pattern, vector in zip(patterns, _all_vectors(patterns, vectors), strict=True)
         ]
         for part in request_parts([len(point) for point in points]):

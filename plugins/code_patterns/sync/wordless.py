@@ -10,7 +10,7 @@ from typing import Any
 from qdrant_client import models
 
 from code_patterns.embeddings.words import WORDS
-from code_patterns.servers.qdrant import Qdrant
+from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.collection import Collection
 
 PAGE_POINTS = 1_000
@@ -20,14 +20,12 @@ _HAS_WORDS = models.HasVectorCondition(has_vector=WORDS)
 class Wordless:
     """The points without words, read beside pages of all points.
 
-    :param qdrant: the open Qdrant
-    :param collection: the collection
+    :param points: how to read the collection
     :param start: where the pages start; ``None`` for the first point
     """
 
-    def __init__(self, qdrant: Qdrant, collection: Collection, start: Any = None) -> None:
-        self._qdrant = qdrant
-        self._collection = collection
+    def __init__(self, points: AgreedPoints, start: Any = None) -> None:
+        self._points = points
         self._offset = start
         self._ended = False
         self._read: list[models.Record] = []
@@ -37,7 +35,7 @@ class Wordless:
 
         :param page: points in id order, all of them beyond those of the last page
         """
-        if not page or not has_words(self._collection):
+        if not page or not has_words(self._points.collection):
             return frozenset(record.id for record in page)
         last = _order(page[-1].id)
         while not self._ended and (not self._read or _order(self._read[-1].id) < last):
@@ -47,36 +45,32 @@ class Wordless:
         return frozenset(found)
 
     async def _read_more(self) -> None:
-        records, self._offset = await self._qdrant.call(
-            f"looking for points of '{self._collection.physical}' without words",
-            lambda: self._qdrant.client.scroll(
-                self._collection.physical,
-                scroll_filter=models.Filter(must_not=[_HAS_WORDS]),
-                limit=PAGE_POINTS,
-                offset=self._offset,
-                with_payload=False,
-                with_vectors=False,
-            ),
+        records, self._offset = await self._points.page(
+            _doing(self._points),
+            PAGE_POINTS,
+            self._offset,
+            payload=False,
+            where=models.Filter(must_not=[_HAS_WORDS]),
         )
         self._read += records
         self._ended = self._offset is None
 
 
-async def wordless_among(qdrant: Qdrant, collection: Collection, ids: Sequence[str]) -> frozenset[Any]:
+async def wordless_among(points: AgreedPoints, ids: Sequence[str]) -> frozenset[Any]:
     """Which of these points have no words.
 
+    :param points: how to read the collection
     :param ids: any ids, as Qdrant takes them
     """
-    if not ids or not has_words(collection):
+    if not ids or not has_words(points.collection):
         return frozenset(ids)
     these = models.Filter(must=[models.HasIdCondition(has_id=[*ids])], must_not=[_HAS_WORDS])
-    records, _ = await qdrant.call(
-        f"looking for points of '{collection.physical}' without words",
-        lambda: qdrant.client.scroll(
-            collection.physical, scroll_filter=these, limit=len(ids), with_payload=False, with_vectors=False
-        ),
-    )
+    records, _ = await points.page(_doing(points), len(ids), None, payload=False, where=these)
     return frozenset(record.id for record in records)
+
+
+def _doing(points: AgreedPoints) -> str:
+    return f"looking for points of '{points.collection.physical}' without words"
 
 
 def has_words(collection: Collection) -> bool:

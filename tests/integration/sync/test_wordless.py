@@ -3,6 +3,7 @@
 import asyncio
 import random
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from qdrant_client import AsyncQdrantClient, models
 from code_patterns.embeddings.words import WORDS
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.sync import wordless
+from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.collection import Collection, read_stored
 from code_patterns.sync.wordless import Wordless, wordless_among
 from tests.support.two_sides import HASHING, TwoSides
@@ -41,8 +43,8 @@ def test_points_without_words(sides: TwoSides, monkeypatch: pytest.MonkeyPatch, 
         ]
         await client.upsert(name, structs, wait=True)
         qdrant = Qdrant(sides.qdrant, client)
-        collection = Collection(name, name, HASHING, await read_stored(qdrant, name))
-        beside, offset, found = Wordless(qdrant, collection), None, set()
+        points = AgreedPoints(qdrant, Collection(name, name, HASHING, await read_stored(qdrant, name)))
+        beside, offset, found = Wordless(points), None, set()
         while True:
             page, offset = await client.scroll(name, limit=7, offset=offset, with_payload=False)
             found |= await beside.among(page)
@@ -50,12 +52,12 @@ def test_points_without_words(sides: TwoSides, monkeypatch: pytest.MonkeyPatch, 
                 break
         assert found == without
         some = [node_id for node_id in ids if isinstance(node_id, str)][:9]
-        assert await wordless_among(qdrant, collection, some) == without.intersection(some)
+        assert await wordless_among(points, some) == without.intersection(some)
 
     sides.with_client(check)
 
 
 def test_nothing_is_asked_of_a_collection_that_cannot_have_words(sides: TwoSides) -> None:
     nowhere = Collection("name", "name", HASHING, words=False)
-    qdrant: Any = None
-    assert asyncio.run(wordless_among(qdrant, nowhere, ["a"])) == {"a"}
+    qdrant: Any = SimpleNamespace(client=None)
+    assert asyncio.run(wordless_among(AgreedPoints(qdrant, nowhere), ["a"])) == {"a"}

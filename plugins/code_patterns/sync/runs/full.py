@@ -4,6 +4,7 @@ import logging
 from uuid import UUID
 
 from code_patterns.errors import ParityError
+from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.collection import Destination, read_stored
 from code_patterns.sync.collection_options import bring_up
 from code_patterns.sync.curated import carry_over
@@ -14,7 +15,7 @@ from code_patterns.sync.proof import Proof
 from code_patterns.sync.proof_levels import HashLevel
 from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.publication import publish, remember_proof
-from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.context import BEGINNING, RunContext
 from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.snapshot import Snapshot, Span
 from code_patterns.sync.source import PAGE_ROWS
@@ -60,6 +61,7 @@ class FullRun(RunKind):
         await delete_orphans(run, points)
         if run.settings.dry_run:
             return
+        await _repeat_deletions(run)
         await _clear_vanished(run)
         await _conclude(run, *await _prove(run))
 
@@ -82,6 +84,26 @@ async def delete_orphans(run: RunContext, points: Points) -> None:
         orphans = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
         await _delete(run, orphans)
     await _delete(run, points.foreign)
+
+
+async def _repeat_deletions(run: RunContext) -> None:
+    """Delete once more what was deleted in PostgreSQL, if an earlier deletion has not reached every replica.
+
+    A point that is on some replicas only is no orphan that a comparison finds.
+    """
+    if await run.stored.replicas_agree():
+        return
+    log.warning(
+        "The replicas of '%s' hold different numbers of points. Deleting once more what was deleted in PostgreSQL.",
+        run.collection.physical,
+    )
+    await run.before_write()
+    async for tombstones in run.source.tombstone_pages(Span(BEGINNING, run.horizon.snapshot)):
+        ids = [tombstone.id for tombstone in tombstones]
+        rows = await run.source.rows_by_id(ids)
+        await run.target.delete(
+            [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
+        )
 
 
 async def refuse_lost_tables(run: RunContext) -> None:
@@ -159,7 +181,8 @@ async def _prove(run: RunContext) -> tuple[int, int]:
 
 
 def _proof(run: RunContext, session: ProofSession) -> Proof[Fingerprint]:
-    return Proof(session, run.qdrant, run.collection, HashLevel(run.qdrant, run.collection))
+    points = AgreedPoints(run.qdrant, run.collection, strict=True)
+    return Proof(session, points, HashLevel(points))
 
 
 async def _conclude(run: RunContext, patterns: int, points: int) -> None:

@@ -1,6 +1,7 @@
 """The verification: compare both sides whole, name what differs, heal it on demand."""
 
 from code_patterns.errors import ConfigurationError
+from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import LAST_ID, Watermark
 from code_patterns.sync.findings import Findings, Flaw
 from code_patterns.sync.orphans import Points, refuse_mass_delete
@@ -43,8 +44,8 @@ class VerificationRun(RunKind):
 
 async def _look(run: RunContext) -> Findings:
     async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
-        proof = Proof(session, run.qdrant, run.collection, WholeLevel(run.qdrant, run.collection))
-        found = await proof.findings(_waiting_from(run.start))
+        points = AgreedPoints(run.qdrant, run.collection, strict=True)
+        found = await Proof(session, points, WholeLevel(points)).findings(_waiting_from(run.start))
     run.counts.examined = found.patterns
     run.counts.unchanged = found.patterns - found.wrong - found.moving - len(found.parked)
     return found
