@@ -166,10 +166,13 @@ class Proof(Generic[Point]):
     def _nothing_skipped(self, found: Findings, rows: int, points: int) -> None:
         if (found.rows, found.points) == (rows, points):
             return
+        doubt = (
+            " Do its replicas disagree? The full sync writes again what differs." if self._collection.replicated else ""
+        )
         raise ParityError(
             f"The proof of '{self._collection.name}' read {found.rows:,} of {rows:,} rows of PostgreSQL and "
             f"{found.points:,} of {points:,} points of Qdrant, so nothing is proven. Does something else write to "
-            f"'{self._collection.physical}'? The next try looks again."
+            f"'{self._collection.physical}'?{doubt} The next try looks again."
         )
 
 

@@ -1,6 +1,9 @@
 """Create and describe a collection, and let readers see it without interruption."""
 
+import asyncio
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -23,6 +26,11 @@ from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.payload_indexes import make_indexes
 
 log = logging.getLogger(__name__)
+
+HEARD_SECONDS = 5.0
+"""How long to wait until all nodes of a cluster have heard of a change, where one has not."""
+HEARD_TIMES = 5
+"""How often in succession the change must show then: each time another node may be asked."""
 
 
 async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIdentity) -> Collection:
@@ -49,7 +57,7 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
         else:
             counted = await qdrant.call(f"counting '{physical}'", lambda: qdrant.client.count(physical, exact=True))
             await _describe(qdrant, physical, replace(description, points=counted.count))
-        stored = await read_stored(qdrant, physical)
+        stored = await _read_changed(qdrant, physical, lambda now: now.description.identity == collection.identity)
         if stored.description.identity is None:
             raise ConfigurationError(
                 f"Qdrant at {qdrant.config.address} does not keep what is said about a collection (its metadata). "
@@ -234,7 +242,27 @@ async def _with_words(qdrant: Qdrant, collection: Collection) -> Collection:
         f"adding the sparse vector '{WORDS}' to '{physical}'",
         lambda: qdrant.client.create_vector_name(physical, WORDS, config, wait=True),
     )
-    return replace(collection, stored=await read_stored(qdrant, physical))
+    return replace(collection, stored=await _read_changed(qdrant, physical, lambda now: now.words))
+
+
+async def _read_changed(qdrant: Qdrant, physical: str, changed: Callable[[StoredCollection], bool]) -> StoredCollection:
+    """Read a collection that was just changed, as it is after the change.
+
+    A node of a cluster that has no shard of the collection asks another node, which may not have heard of the change.
+    It is asked again for some seconds.
+
+    :param changed: whether the change shows
+    """
+    stored = await read_stored(qdrant, physical)
+    if changed(stored):
+        return stored
+    ends = time.monotonic() + HEARD_SECONDS
+    seen = 0
+    while seen < HEARD_TIMES and time.monotonic() < ends:
+        await asyncio.sleep(HEARD_SECONDS / 100)
+        stored = await read_stored(qdrant, physical)
+        seen = seen + 1 if changed(stored) else 0
+    return stored
 
 
 async def _redescribed(qdrant: Qdrant, collection: Collection, description: Description) -> Collection:

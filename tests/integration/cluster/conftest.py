@@ -38,7 +38,7 @@ class ClusteredSides:
     sides: TwoSides
     cluster: Cluster
 
-    def make_collection(self) -> str:
+    def make_collection(self, shards: int = 3) -> str:
         """Make the collection that the next full sync adopts behind the alias, empty; return its name."""
         recipe = identity_of(self.sides.embedding).encode()
         name = f"{self.sides.collection}__{hashlib.blake2b(recipe, digest_size=4).hexdigest()}"
@@ -48,7 +48,7 @@ class ClusteredSides:
             await client.create_collection(
                 name,
                 vectors_config=models.VectorParams(size=size, distance=models.Distance.COSINE),
-                shard_number=3,
+                shard_number=shards,
                 replication_factor=2,
             )
 

@@ -112,20 +112,15 @@ class Cluster:
         return cls([Node(url.strip().rstrip("/")) for url in urls.split(",")])
 
     def whole(self, *collections: str) -> bool:
-        """Whether all nodes answer and agree on a leader, and all replicas are active and not under way."""
+        """Whether all nodes answer and know the same, and all replicas are active and not under way."""
         statuses = [node.ask("/cluster") for node in self.nodes]
-        if not all(statuses) or len({status["raft_info"]["leader"] for status in statuses} - {None, 0}) != 1:
+        if not all(statuses):
             return False
-        if any(status["message_send_failures"] and not self._recovered(status) for status in statuses):
+        if any(len({status["raft_info"][known] for status in statuses}) > 1 for known in ("leader", "term", "commit")):
             return False
         return all(
             self._settled(node.ask(f"/collections/{name}/cluster")) for node in self.nodes for name in collections
         )
-
-    @staticmethod
-    def _recovered(status: Any) -> bool:
-        # Failures stay in the list until the next message to that node gets through.
-        return all(failure["count"] == 0 for failure in status["message_send_failures"].values())
 
     @staticmethod
     def _settled(found: Any) -> bool:

@@ -125,7 +125,7 @@ def change_some(sides: TwoSides, chosen: random.Random) -> None:
     )
     sides.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'renamed' WHERE left(id::text, 1) = '7'")
     some = "SELECT id FROM pattern_lineage_nodes ORDER BY random() LIMIT 60"
-    sides.execute(f"DELETE FROM pattern_lineage_nodes WHERE id IN ({some})")  # noqa: S608 - no input of others
+    sides.execute(f"DELETE FROM pattern_lineage_nodes WHERE id IN ({some})")
 
 
 def first_sync(both: ClusteredSides, event: Event, chosen: random.Random, tries: Tries) -> None:

@@ -13,7 +13,9 @@ from code_patterns.servers.qdrant_errors import (
     CollectionLostError,
     RefusedRequestError,
     UnreachableError,
+    already_exists,
     explain,
+    failed_inside,
 )
 
 CONFIG = QdrantConfig("patterns_qdrant", url="http://qdrant:6333", api_key="a-secret", prefer_grpc=True)
@@ -31,6 +33,7 @@ CONFIG = QdrantConfig("patterns_qdrant", url="http://qdrant:6333", api_key="a-se
         (StatusCode.RESOURCE_EXHAUSTED, BusyError, "fewer writers"),
         (StatusCode.INTERNAL, BusyError, "Look at its log and disk"),
         (StatusCode.UNKNOWN, BusyError, "Look at its log and disk"),
+        (StatusCode.FAILED_PRECONDITION, BusyError, "what the server said"),
     ],
 )
 def test_error_names_the_connection_and_the_remedy(code: StatusCode, kind: type[PatternsError], says: str) -> None:
@@ -54,3 +57,18 @@ def test_a_404_of_another_server_is_not_a_lost_collection(content: bytes, says: 
     error = explain(CONFIG, "listing the collections", UnexpectedResponse(404, "Not Found", content, httpx.Headers()))
     assert type(error) is CollectionLostError
     assert says in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exists", "failed"),
+    [
+        (409, StatusCode.ALREADY_EXISTS, True, False),
+        (500, StatusCode.INTERNAL, False, True),
+        (503, StatusCode.UNAVAILABLE, False, False),
+    ],
+)
+def test_both_interfaces_say_the_same(status: int, code: StatusCode, exists: bool, failed: bool) -> None:
+    over_http = UnexpectedResponse(status, "reason", b"", httpx.Headers())
+    over_grpc = AioRpcError(code, Metadata(), Metadata(), "reason")
+    for error in (over_http, over_grpc):
+        assert (already_exists(error), failed_inside(error)) == (exists, failed)
