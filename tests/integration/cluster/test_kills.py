@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.support.two_sides import TwoSides, rows
 
 ROUNDS = int(os.environ.get("PATTERNS_CLUSTER_ROUNDS", "1"))
 ROWS = 400
-SLOWLY = {"batch_size": 10, "delay_seconds": 0.03}
+SLOWLY: dict[str, Any] = {"batch_size": 10, "delay_seconds": 0.03}
 """A run long enough to be hit in the middle."""
 LONGEST = 240.0
 
@@ -117,7 +118,7 @@ class Tries:
 
 def change_some(sides: TwoSides, chosen: random.Random) -> None:
     """Insert, change and delete patterns."""
-    sides.insert(rows(60, chosen.randrange(400, 800)))
+    sides.insert({**row, "pattern_id": str(row["id"])} for row in rows(60, chosen.randrange(400, 800)))
     sides.execute(
         "UPDATE pattern_lineage_nodes SET pattern_data = jsonb_set(pattern_data, '{code}', to_jsonb(%s::text || id)) "
         "WHERE id IN (SELECT id FROM pattern_lineage_nodes ORDER BY random() LIMIT 60)",
@@ -153,27 +154,17 @@ def stream(both: ClusteredSides, event: Event, chosen: random.Random, tries: Tri
         running.join()
         return both.sides.sync("incremental", dry_run=True)
 
-    with meanwhile(both, event, chosen, 2.5), writing(both.sides, chosen):
+    with meanwhile(both, event, chosen, 2.5), meanwhile(both, writing, chosen, 0):
         tries.until_done(until_equal)
     if tries.errors:
         tries.until_done(until_equal)
 
 
-@contextmanager
-def writing(sides: TwoSides, chosen: random.Random) -> Iterator[None]:
+def writing(both: ClusteredSides, chosen: random.Random) -> None:
     """Change patterns several times."""
-
-    def write() -> None:
-        for _ in range(3):
-            change_some(sides, chosen)
-            time.sleep(0.7)
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
+    for _ in range(3):
+        change_some(both.sides, chosen)
+        time.sleep(0.7)
 
 
 def verify(both: ClusteredSides, event: Event, chosen: random.Random, tries: Tries) -> None:
