@@ -46,7 +46,7 @@ test: install ## Run every test and check
 test-fab: install $(FAB)/.installed ## Test the REST API with the FAB auth manager
 	@PATTERNS_TEST_FAB_PYTHON=$(CURDIR)/$(FAB)/bin/python $(BIN)/python -m pytest -n 0 tests/integration/web/test_fab.py
 
-bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search, scores and storage beside limits and peers; SIZE=large takes two hours
+bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search, scores and storage beside limits and peers; SIZE=large takes hours
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.stream --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.triggers
@@ -55,6 +55,8 @@ bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.quality --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.learning --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.search --size $(or $(SIZE),small)
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.targets
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.sizes --size $(or $(SIZE),small)
 
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 benchmarks/.venv-cocoindex/.installed: benchmarks/peers/cocoindex.lock

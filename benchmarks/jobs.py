@@ -30,18 +30,22 @@ from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.tls import tls_context
+from code_patterns.sync import deferral
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern, pattern_of
 from code_patterns.sync.resolution import resolve
-from code_patterns.sync.runs import opening, sync
+from code_patterns.sync.runs import full, opening, sync
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import SyncSettings
 
 SETTLE_SECONDS = 3600.0
 SCORES_AT_ONCE = 1000
+M = 16
+"""Edges of each point in Qdrant's index, unless a collection says otherwise."""
 
 
 def postgres_of(workload: Workload) -> PostgresConfig:
@@ -81,6 +85,31 @@ def run_sync(workload: Workload, mode: str, api: str, dimension: str = str(DIMEN
     with measured() as details:
         result = asyncio.run(synced(workload, mode, api, int(dimension)))
         details.update(asdict(result)["counts"], parity=result.parity)
+
+
+def first_load(workload: Workload, way: str, dimension: str) -> None:
+    """Sync into a new collection, and wait until Qdrant has indexed it.
+
+    :param way: ``meanwhile`` to index during the sync, ``threshold`` to defer that as the sync does, ``graph`` to
+        defer only the graph of the index
+    :param dimension: length of the vectors
+    """
+
+    async def set_m(qdrant: Qdrant, physical: str, threshold: int) -> None:
+        graph = models.HnswConfigDiff(m=0 if threshold == deferral.NEVER else M)
+        await qdrant.client.update_collection(physical, hnsw_config=graph)
+
+    if way == "meanwhile":
+        full.is_loading = lambda *_: False  # type: ignore[attr-defined]
+    elif way == "graph":
+        deferral._set_threshold = set_m
+    with measured() as details:
+        started = time.monotonic()
+        result = asyncio.run(synced(workload, "full", "hashing", int(dimension)))
+        details["synced"] = time.monotonic() - started
+        until_indexed(workload, deferral.QUIET_SECONDS)
+        details["indexed"] = time.monotonic() - started - deferral.QUIET_SECONDS
+        details["parity"] = result.parity
 
 
 def run_sync_without_words(workload: Workload, mode: str, api: str) -> None:
@@ -264,13 +293,25 @@ def unindexed(workload: Workload, dimension: int = DIMENSION) -> None:
 
 
 def settle(workload: Workload) -> None:
+    """Wait until the server has indexed the points; see :func:`until_indexed`."""
+    with measured():
+        until_indexed(workload)
+
+
+def until_indexed(workload: Workload, quiet_seconds: float = 0.0) -> None:
     """Wait until the server has indexed the points.
 
+    :param quiet_seconds: how long it must say so
     :raises TimeoutError: it takes longer than an hour
     """
-    deadline = time.monotonic() + SETTLE_SECONDS
-    with measured(), closing(blocking_client(workload)) as client:
-        while client.get_collection(workload.collection).status != models.CollectionStatus.GREEN:
+    quiet_since = time.monotonic()
+    deadline = quiet_since + SETTLE_SECONDS
+    with closing(blocking_client(workload)) as client:
+        while True:
+            if client.get_collection(workload.collection).status != models.CollectionStatus.GREEN:
+                quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since >= quiet_seconds:
+                return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the collection '{workload.collection}' is still being indexed")
             time.sleep(0.2)
@@ -293,6 +334,7 @@ def patterns(workload: Workload) -> list[Pattern]:
 
 JOBS = {
     "sync": run_sync,
+    "first-load": first_load,
     "sync-without-words": run_sync_without_words,
     "verify": verify,
     "scores": scores,

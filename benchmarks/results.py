@@ -28,6 +28,7 @@ DOCUMENTS = {
     "search": "docs/search.md",
     "sizes": "docs/scale.md",
     "targets": "docs/targets.md",
+    "collection": "docs/collection.md",
 }
 
 
