@@ -55,7 +55,7 @@ class Node:
     @property
     def runs(self) -> bool:
         """Whether the process runs."""
-        return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
+        return bool(self.process.is_running()) and self.process.status() != psutil.STATUS_ZOMBIE
 
     def kill(self) -> None:
         """End the process at once."""
