@@ -77,7 +77,9 @@ class Replicas:
 
 def points_of(replicas: Replicas, *, strict: bool = False) -> AgreedPoints:
     vectors = models.VectorParams(size=64, distance=models.Distance.COSINE)
-    stored = StoredCollection("name", vectors, Description(identity="one"), replicas=len(replicas.held))
+    params = models.CollectionParams(vectors=vectors, replication_factor=len(replicas.held))
+    config = models.CollectionConfig.model_construct(params=params)
+    stored = StoredCollection("name", vectors, Description(identity="one"), config=config)
     qdrant = Qdrant(CONFIG, cast("AsyncQdrantClient", replicas))
     return AgreedPoints(qdrant, Collection("name", "name", HASHING, stored), strict=strict)
 
