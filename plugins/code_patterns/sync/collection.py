@@ -84,7 +84,6 @@ class StoredCollection:
     :param indexed: payload keys with an index
     :param sparse: parameters of its sparse vector :data:`~code_patterns.embeddings.words.WORDS`, if it has that one
     :param config: its options, as Qdrant says them
-    :param replicas: on how many nodes of a cluster each of its shards is
     """
 
     physical: str
@@ -93,7 +92,6 @@ class StoredCollection:
     indexed: frozenset[str] = frozenset()
     sparse: models.SparseVectorParams | None = None
     config: models.CollectionConfig | None = None
-    replicas: int = 1
 
     @property
     def words(self) -> bool:
@@ -162,7 +160,8 @@ class Collection:
     @property
     def replicated(self) -> bool:
         """Whether its shards are on several nodes of a cluster, which may disagree."""
-        return self.stored is not None and self.stored.replicas > 1
+        config = self.stored.config if self.stored else None
+        return config is not None and (config.params.replication_factor or 1) > 1
 
     @property
     def description(self) -> Description:
@@ -211,7 +210,6 @@ def stored_of(physical: str, info: models.CollectionInfo) -> StoredCollection:
         frozenset(info.payload_schema),
         (info.config.params.sparse_vectors or {}).get(WORDS),
         info.config,
-        info.config.params.replication_factor or 1,
     )
 
 
