@@ -32,11 +32,13 @@ class Node:
 
     def __post_init__(self) -> None:
         port = urlsplit(self.url).port
-        [self.process] = {
+        listening = {
             psutil.Process(connection.pid)
             for connection in psutil.net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid
         }
+        assert len(listening) == 1, f"No process of this machine that may be looked at listens at {self.url}"
+        [self.process] = listening
         self.command = self.process.cmdline()
         self.environment = self.process.environ()
         self.folder = self.process.cwd()
