@@ -49,7 +49,7 @@ def test_a_broken_copy_fails_and_the_file_is_named(repository: Path) -> None:
     (dags / "quality_backfill.py").write_text(text.replace('"owner": "data-engineering"', '"owner": ""'))
     text = (dags / "schema_migration.py").read_text()
     (dags / "schema_migration.py").write_text(
-        text.replace("params=migration_form(", "params={'n': 'x'} | migration_form(")
+        text.replace("FORM = migration_form(", "FORM = {'n': 'x'} | migration_form(")
     )
     status, said = checked(repository)
     assert status == 1, said
