@@ -66,8 +66,8 @@ def test_the_image_gets_what_the_tests_ran_with_and_none_of_their_tools() -> Non
     names = {line.split("==")[0] for line in worker}
     assert set(requirement.findall(wanted)) | {"apache-airflow"} <= names
     tools = set(requirement.findall((ROOT / "requirements-dev.txt").read_text().lower()))
-    # Airflow itself needs PyYAML and psutil.
-    assert names & tools == {"apache-airflow", "pyyaml", "psutil"}
+    # Airflow itself needs psutil.
+    assert names & tools == {"apache-airflow", "psutil"}
 
 
 @services
