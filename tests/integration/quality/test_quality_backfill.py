@@ -386,7 +386,8 @@ asyncio.run(backfill(PostgresConfig(**given["postgres"]), QdrantConfig(**given["
 def test_killed_and_retried_ends_with_the_same_rows(sides: TwoSides) -> None:
     points = real_points(400)
     name = put(sides, "archon_vectors", points)
-    given = json.dumps({"name": name, "postgres": asdict(sides.postgres), "qdrant": asdict(sides.qdrant)})
+    qdrant = {key: value for key, value in asdict(sides.qdrant).items() if key != "collection"}
+    given = json.dumps({"name": name, "postgres": asdict(sides.postgres), "qdrant": qdrant})
     script = CHILD.format(plugins=str(ROOT / "plugins"), root=str(ROOT))
     child = subprocess.Popen([sys.executable, "-c", script, given], stdout=subprocess.PIPE)
     try:
