@@ -103,7 +103,7 @@ async def until_indexed(
                 await _wake(qdrant, physical)
         if now - started >= MOST_HOURS * 3600:
             log.warning(
-                "Qdrant still indexes '%s' after %.0f hours. Readers see it all the same.", physical, now / 3600
+                "Qdrant still indexes '%s' after %.0f hours. Readers see it all the same.", physical, MOST_HOURS
             )
             return waited
         if now - noticed >= _NOTICE_SECONDS:
