@@ -80,9 +80,7 @@ async def delete_orphans(run: RunContext, points: Points) -> None:
     """Delete orphans that are still orphans."""
     for ids in points.orphan_batches(run.settings.batch_size):
         # A row may have been inserted since its point was compared; the next run syncs it.
-        rows = await run.source.rows_by_id(ids)
-        orphans = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
-        await _delete(run, orphans)
+        await _delete(run, await _without_pattern(run, ids))
     await _delete(run, points.foreign)
 
 
@@ -99,11 +97,13 @@ async def _repeat_deletions(run: RunContext) -> None:
     )
     await run.before_write()
     async for tombstones in run.source.tombstone_pages(Span(BEGINNING, run.horizon.snapshot)):
-        ids = [tombstone.id for tombstone in tombstones]
-        rows = await run.source.rows_by_id(ids)
-        await run.target.delete(
-            [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
-        )
+        await run.target.delete(await _without_pattern(run, [tombstone.id for tombstone in tombstones]))
+
+
+async def _without_pattern(run: RunContext, ids: list[UUID]) -> list[UUID]:
+    """Which of these ids have no code pattern now."""
+    rows = await run.source.rows_by_id(ids)
+    return [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
 
 
 async def refuse_lost_tables(run: RunContext) -> None:
@@ -131,9 +131,7 @@ async def _clear_vanished(run: RunContext) -> None:
     dead_letters = sorted(run.record.dead_letters.ids)
     for start in range(0, len(dead_letters), PAGE_ROWS):
         ids = dead_letters[start : start + PAGE_ROWS]
-        rows = await run.source.rows_by_id(ids)
-        gone = [node_id for node_id in ids if node_id not in rows or rows[node_id].pattern_type != "code"]
-        await run.record.dead_letters.clear(gone)
+        await run.record.dead_letters.clear(await _without_pattern(run, ids))
 
 
 async def _index(run: RunContext) -> bool:
