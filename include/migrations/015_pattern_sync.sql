@@ -110,6 +110,24 @@ COMMENT ON COLUMN pattern_sync_dead_letters.first_failed_at IS 'Time of the firs
 COMMENT ON COLUMN pattern_sync_dead_letters.last_failed_at IS 'Time of the latest failure.';
 COMMENT ON COLUMN pattern_sync_dead_letters.next_attempt_at IS 'Hourly runs leave it alone until then; each attempt doubles the wait, up to 7 days. A change of the row, or a full sync, tries it at once.';
 
+CREATE TABLE IF NOT EXISTS pattern_sync_digests (
+    collection text,
+    target_identity text,
+    first_id uuid,
+    rows_digest bytea NOT NULL,
+    points_digest bytea NOT NULL,
+    whole_at timestamptz,
+    PRIMARY KEY (collection, target_identity, first_id)
+);
+COMMENT ON TABLE pattern_sync_digests IS
+    'Digests of id ranges, a cache: a proof reads no row of a range whose rows and points still have these. Nothing is lost with it but time.';
+COMMENT ON COLUMN pattern_sync_digests.collection IS 'Name of the Qdrant collection.';
+COMMENT ON COLUMN pattern_sync_digests.target_identity IS 'Which collection of that name: the identity in its metadata.';
+COMMENT ON COLUMN pattern_sync_digests.first_id IS 'The range begins with this id, and ends before the next one.';
+COMMENT ON COLUMN pattern_sync_digests.rows_digest IS 'Digest of what the sync reads of its code patterns, as PostgreSQL computes it.';
+COMMENT ON COLUMN pattern_sync_digests.points_digest IS 'Digest of the ids and hashes that their points must have; empty where no pattern can be made of a row.';
+COMMENT ON COLUMN pattern_sync_digests.whole_at IS 'When all its points were last read whole and nothing was wrong.';
+
 CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,

@@ -18,6 +18,7 @@ SELECT
                 ('pattern_sync_checkpoints', 'capture_identity'),
                 ('pattern_sync_checkpoints', 'unfinished_in'),
                 ('pattern_sync_dead_letters', 'next_attempt_at'),
+                ('pattern_sync_digests', NULL),
                 ('pattern_sync_outbox', NULL),
                 ('pattern_sync_runs', NULL),
                 ('pattern_sync_runs', 'first_id')) AS needed (table_name, column_name)

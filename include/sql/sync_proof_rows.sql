@@ -1,4 +1,5 @@
--- All code patterns of one snapshot in id order: one statement, so that no seam between pages can lose a row.
+-- The code patterns of an id range of one snapshot in id order: one statement, so that no seam between pages can lose a
+-- row.
 DECLARE proof NO SCROLL CURSOR FOR
 SELECT
     id,
@@ -14,7 +15,9 @@ SELECT
     END AS created_at,
     file_path,
     language,
-    sync_xid::text::bigint
+    sync_xid::text::bigint,
+    NULL AS updated_at,
+    /* digest */ AS digest
 FROM pattern_lineage_nodes
-WHERE pattern_type = 'code' /* filter */
+WHERE pattern_type = 'code' AND id BETWEEN %(first_id)s AND %(last_id)s /* filter */
 ORDER BY id;

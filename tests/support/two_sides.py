@@ -98,6 +98,7 @@ class TwoSides:
         interval: tuple[datetime, datetime] | None = None,
         *,
         settled: bool = True,
+        dag_run: str = "run",
         **settings: Any,
     ) -> SyncResult:
         """Run a sync; ``settled=False`` where the test itself holds a transaction open or races."""
@@ -110,7 +111,7 @@ class TwoSides:
                 self.qdrant,
                 self.embedding,
                 chosen,
-                RunIdentity(uuid.uuid4(), "dag", "run", 1),
+                RunIdentity(uuid.uuid4(), "dag", dag_run, 1),
                 self.events,
             )
         )

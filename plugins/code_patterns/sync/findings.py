@@ -55,6 +55,7 @@ class Findings:
     :ivar patterns: rows and points, each pair counted once
     :ivar rows: code patterns read
     :ivar points: points read
+    :ivar by_digest: patterns that were compared by the digests of their ranges only
     :ivar integers: points whose id is an integer, which no row can have
     :ivar moving: differences by transactions after the horizon, which belong to the next run
     :ivar parked: differing rows that are excused as dead letters
@@ -64,6 +65,7 @@ class Findings:
         self.patterns = 0
         self.rows = 0
         self.points = 0
+        self.by_digest = 0
         self.integers = array("Q")
         self.moving = 0
         self.parked = PackedIds()

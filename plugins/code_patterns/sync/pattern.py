@@ -51,6 +51,7 @@ class SourceRow:
 
     :param sync_xid: the last transaction that changed what the sync reads; ``None`` for rows older than the trigger
     :param updated_at: start of that transaction, where it was read
+    :param digest: PostgreSQL's digest of the row, where it was read
     """
 
     id: UUID
@@ -65,6 +66,7 @@ class SourceRow:
     language: str | None
     sync_xid: int | None
     updated_at: datetime | None = None
+    digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,29 @@ noticed.
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import aclosing
-from typing import Generic
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Generic
 from uuid import UUID
 
 from code_patterns.errors import ParityError
 from code_patterns.sync.agreed_points import AgreedPoints
-from code_patterns.sync.diff import PointId
+from code_patterns.sync.diff import ALL_IDS, IdRange, PointId
+from code_patterns.sync.digests import Digests, KnownRange, RangeCutter, hashes_of
 from code_patterns.sync.findings import Findings, Flaw, PackedIds
 from code_patterns.sync.pattern import Pattern, SourceRow, UnreadableRowError, pattern_of
-from code_patterns.sync.proof_levels import Level, Point
+from code_patterns.sync.proof_levels import HashLevel, Level, Point
 from code_patterns.sync.proof_session import ProofSession
-from code_patterns.sync.streams import joined, prefetched
+from code_patterns.sync.streams import Cut, flattened, joined, prefetched
 
 log = logging.getLogger(__name__)
 
 MAX_NAMED = 200
 """Most wrong points of each kind that the log names, one per line; all are counted."""
+KEPT_AT_ONCE = 400
+"""Digests that are learnt before they are kept: a proof that is killed has these ranges behind it."""
 COMPARED_AT_ONCE = 100
 """Patterns that are made of rows at once: several times the bytes of the rows."""
 
@@ -35,12 +40,28 @@ class Proof(Generic[Point]):
     :param session: the session on PostgreSQL
     :param points: how to read the collection: every replica, or none
     :param level: how closely points are compared
+    :param digests: what is known of id ranges; learns what is found
+    :param keep: keeps what was learnt
+    :param due: first ids of the ranges that are compared at that level even if their digests are as before
     """
 
-    def __init__(self, session: ProofSession, points: AgreedPoints, level: Level[Point]) -> None:
+    def __init__(
+        self,
+        session: ProofSession,
+        points: AgreedPoints,
+        level: Level[Point],
+        digests: Digests,
+        keep: Callable[[Digests], Awaitable[None]],
+        due: Container[UUID] = frozenset(),
+    ) -> None:
         self._session = session
         self._points = points
         self._level = level
+        self._hashes = HashLevel(points)
+        self._digests = digests
+        self._keep = keep
+        self._due = due
+        self._whole_at: datetime | None = None
         self._collection = collection = points.collection
         self._recipe = collection.recipe
         self._words = collection.words
@@ -51,7 +72,7 @@ class Proof(Generic[Point]):
         :raises ParityError: points were skipped
         """
         found = Findings()
-        async with self._session.snapshot() as rows:
+        async with self._session.snapshot() as (rows, _):
             # Counting is cheaper than the first page if one side is empty or far behind.
             if rows != await self._count_points() or not await self._points.replicas_agree():
                 return None
@@ -70,7 +91,8 @@ class Proof(Generic[Point]):
         """
         started = time.monotonic()
         found = Findings()
-        async with self._session.snapshot() as rows:
+        async with self._session.snapshot() as (rows, at):
+            self._whole_at = at if self._level.whole else None
             points = await self._count_points()
             if points and not await self._points.replicas_agree():
                 raise _disagreement(self._collection.physical)
@@ -81,11 +103,12 @@ class Proof(Generic[Point]):
             await self._excuse(found, flaw, horizon)
         seconds = time.monotonic() - started
         log.info(
-            "Compared %s patterns in %.1f s (%s per second):\n"
+            "Compared %s patterns in %.1f s (%s per second), %s of them by the digests of their ranges:\n"
             "  %s wrong\n  %s changed meanwhile and wait for the next sync\n  %s differ as dead letters%s",
             f"{found.patterns:,}",
             seconds,
             f"{found.patterns / seconds if seconds else 0:,.0f}",
+            f"{found.by_digest:,}",
             f"{found.wrong:,}",
             f"{found.moving:,}",
             f"{len(found.parked):,}",
@@ -99,37 +122,96 @@ class Proof(Generic[Point]):
         return found
 
     async def _looked_at(self, found: Findings) -> AsyncGenerator[None]:
-        """Join both sides, range by range."""
+        """Compare everything, range by range."""
+        await self._read_integers(found)
+        ranges = self._digests.ranges(ALL_IDS)
+        trusted = [one.ids for one in ranges if self._trusts(one)]
+        async with aclosing(prefetched(self._session.digests(trusted))) as pages:
+            now = flattened(pages)
+            for trusts, group in groupby(ranges, self._trusts):
+                some = list(group)
+                looked = self._by_digest(some, now, found) if trusts else self._in_full(_union(some), found)
+                async with aclosing(looked):
+                    async for _ in looked:
+                        yield
+        await self._keep(self._digests)
+
+    def _trusts(self, one: KnownRange) -> bool:
+        return one.known is not None and one.known.first not in self._due
+
+    async def _by_digest(
+        self, ranges: Sequence[KnownRange], now: AsyncIterator[tuple[UUID, int, bytes]], found: Findings
+    ) -> AsyncGenerator[None]:
+        """Compare the digests of consecutive ranges; read those in full that have others than before.
+
+        :param now: first id, number of rows and digest of these ranges and others behind them
+        """
+        async with aclosing(prefetched(self._hashes.pages(_union(ranges)))) as pages:
+            points = Cut(pages)
+            for one in ranges:
+                here = await points.until(one.ids.last)
+                first, rows, digest = await anext(now)
+                known = one.known
+                if (
+                    known is not None
+                    and (first, digest) == (one.ids.first, known.rows)
+                    and len(here) == rows
+                    and self._digests.of([hashes_of(point) for point in here]) == known.points
+                ):
+                    found.patterns += rows
+                    found.rows += rows
+                    found.points += rows
+                    found.by_digest += rows
+                    yield
+                    continue
+                async with aclosing(self._in_full(one.ids, found)) as looked:
+                    async for _ in looked:
+                        yield
+
+    async def _in_full(self, within: IdRange, found: Findings) -> AsyncGenerator[None]:
+        """Join both sides of an id range, and learn its digests."""
+        cutter = RangeCutter(within, self._digests)
         async with (
-            aclosing(prefetched(self._session.rows())) as row_pages,
-            aclosing(prefetched(self._uuid_points(found))) as point_pages,
+            aclosing(prefetched(self._session.rows(within))) as row_pages,
+            aclosing(prefetched(self._level.pages(within))) as point_pages,
         ):
             async for rows, points in joined(row_pages, point_pages):
                 found.rows += len(rows)
                 found.points += len(points)
                 unmatched = {point.id: point for point in points}
                 for start in range(0, len(rows), COMPARED_AT_ONCE):
-                    self._compare(rows[start : start + COMPARED_AT_ONCE], unmatched, found)
-                found.patterns += len(unmatched)
-                found.add(Flaw.FOREIGN, list(unmatched))
+                    self._compare(rows[start : start + COMPARED_AT_ONCE], unmatched, found, cutter)
+                if unmatched:
+                    found.patterns += len(unmatched)
+                    found.add(Flaw.FOREIGN, list(unmatched))
+                    cutter.doubt()
+                if self._digests.unkept >= KEPT_AT_ONCE:
+                    await self._keep(self._digests)
                 yield
+        cutter.end(whole_at=self._whole_at)
 
-    async def _uuid_points(self, found: Findings) -> AsyncIterator[list[Point]]:
-        """The points with a UUID; a point with an integer id is foreign at once."""
-        async for page in self._level.pages():
-            if isinstance(page[0].id, int):
-                integers = [point.id for point in page if isinstance(point.id, int)]
-                found.points += len(integers)
-                found.patterns += len(integers)
-                found.add(Flaw.FOREIGN, integers)
-                page = [point for point in page if not isinstance(point.id, int)]
-            if page:
-                yield page
+    async def _read_integers(self, found: Findings) -> None:
+        """Points whose id is an integer are foreign; in Qdrant they come before the others."""
+        offset: Any = None
+        while self._collection.stored:
+            records, offset = await self._points.page(
+                f"proving '{self._collection.physical}'", MAX_NAMED, offset, payload=False
+            )
+            integers = [record.id for record in records if isinstance(record.id, int)]
+            found.points += len(integers)
+            found.patterns += len(integers)
+            found.add(Flaw.FOREIGN, integers)
+            if offset is None or len(integers) < len(records):
+                return
 
-    def _compare(self, rows: Sequence[SourceRow], points: dict[PointId, Point], found: Findings) -> None:
+    def _compare(
+        self, rows: Sequence[SourceRow], points: dict[PointId, Point], found: Findings, cutter: RangeCutter
+    ) -> None:
         """Compare some rows with their points, and take these away."""
         found.patterns += len(rows)
+        patterns: list[Pattern] = []
         pairs: list[tuple[Pattern, Point]] = []
+        wrong_before = found.wrong
         for row in rows:
             point = points.pop(row.id, None)
             try:
@@ -138,6 +220,7 @@ class Proof(Generic[Point]):
                 # While the row is a dead letter, its earlier point stays in Qdrant.
                 found.add(Flaw.UNREADABLE, [row.id])
                 continue
+            patterns.append(pattern)
             if point is None:
                 found.add(Flaw.MISSING, [row.id])
             else:
@@ -145,6 +228,7 @@ class Proof(Generic[Point]):
         for (pattern, _), flaw in zip(pairs, self._level.flaws(pairs), strict=True):
             if flaw:
                 found.add(flaw, [pattern.id])
+        cutter.add(rows, patterns, whole_at=self._whole_at if found.wrong == wrong_before else None)
 
     async def _excuse(self, found: Findings, flaw: Flaw, horizon: int) -> None:
         """Remove what is about to change, and dead letters, from the findings; a point without a row is neither."""
@@ -174,6 +258,10 @@ class Proof(Generic[Point]):
             f"{found.points:,} of {points:,} points of Qdrant, so nothing is proven. Does something else write to "
             f"'{self._collection.physical}'?{doubt} The next try looks again."
         )
+
+
+def _union(ranges: Sequence[KnownRange]) -> IdRange:
+    return IdRange(ranges[0].ids.first, ranges[-1].ids.last)
 
 
 def _disagreement(physical: str) -> ParityError:

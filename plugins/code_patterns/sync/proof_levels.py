@@ -1,8 +1,10 @@
 """How closely a proof compares a point: its hashes, or all of it."""
 
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import orjson
@@ -10,7 +12,7 @@ from qdrant_client import models
 
 from code_patterns.embeddings.words import Words
 from code_patterns.sync.agreed_points import AgreedPoints
-from code_patterns.sync.diff import Fingerprint
+from code_patterns.sync.diff import Fingerprint, IdRange
 from code_patterns.sync.findings import Flaw
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, WORDS_HASH, Pattern, words_of_patterns
 from code_patterns.sync.stored_points import StoredPoint, fingerprint_of, stored_point_of
@@ -24,10 +26,15 @@ Point = TypeVar("Point", bound=HasId)
 
 
 class Level(Protocol[Point]):
-    """What is read of a point, and what is wrong with it."""
+    """What is read of a point, and what is wrong with it.
 
-    def pages(self) -> AsyncIterator[list[Point]]:
-        """All points in id order, integers first."""
+    :cvar whole: whether it reads all that a point has
+    """
+
+    whole: ClassVar[bool]
+
+    def pages(self, within: IdRange) -> AsyncGenerator[list[Point]]:
+        """The points of an id range, in id order."""
 
     def flaws(self, pairs: Sequence[tuple[Pattern, Point]]) -> list[Flaw | None]:
         """What is wrong with the point of each pattern; ``None`` if nothing."""
@@ -39,14 +46,16 @@ class HashLevel:
     :param points: how to read the collection
     """
 
+    whole: ClassVar[bool] = False
+
     def __init__(self, points: AgreedPoints) -> None:
         self._points = points
 
-    async def pages(self) -> AsyncIterator[list[Fingerprint]]:
+    async def pages(self, within: IdRange) -> AsyncGenerator[list[Fingerprint]]:
         """See :meth:`Level.pages`."""
         keys = [EMBEDDING_HASH, CONTENT_HASH, WORDS_HASH]
-        wordless = Wordless(self._points)
-        async for records in _scrolled(self._points, SCROLL_POINTS, keys, vectors=False):
+        wordless = Wordless(self._points, str(within.first))
+        async for records in _scrolled(self._points, within, SCROLL_POINTS, keys, vectors=False):
             without = await wordless.among(records)
             yield [fingerprint_of(record, without) for record in records]
 
@@ -68,13 +77,15 @@ class WholeLevel:
     :param points: how to read the collection
     """
 
+    whole: ClassVar[bool] = True
+
     def __init__(self, points: AgreedPoints) -> None:
         self._points = points
 
-    async def pages(self) -> AsyncIterator[list[StoredPoint]]:
+    async def pages(self, within: IdRange) -> AsyncGenerator[list[StoredPoint]]:
         """See :meth:`Level.pages`."""
         dimension = self._points.collection.embedding.dimension
-        async for records in _scrolled(self._points, WHOLE_POINTS, True, vectors=True):
+        async for records in _scrolled(self._points, within, WHOLE_POINTS, True, vectors=True):
             yield [stored_point_of(record, dimension) for record in records]
 
     def flaws(self, pairs: Sequence[tuple[Pattern, StoredPoint]]) -> list[Flaw | None]:
@@ -92,16 +103,18 @@ class WholeLevel:
 
 
 async def _scrolled(
-    points: AgreedPoints, size: int, payload: bool | list[str], *, vectors: bool
+    points: AgreedPoints, within: IdRange, size: int, payload: bool | list[str], *, vectors: bool
 ) -> AsyncIterator[list[models.Record]]:
-    offset: Any = None
-    while points.collection.stored:
+    offset: Any = str(within.first)
+    last = str(within.last)
+    while points.collection.stored and offset is not None:
         records, offset = await points.page(
             f"proving '{points.collection.physical}'", size, offset, payload=payload, vectors=vectors
         )
-        if records:
-            yield records
-        if offset is None:
+        wanted = bisect_right(records, last, key=attrgetter("id"))
+        if wanted:
+            yield records[:wanted]
+        if wanted < len(records) or (offset is not None and str(offset) > last):
             return
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from code_patterns.sync.capture import Capture
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.dead_letters import DeadLetter, DeadLetters
 from code_patterns.sync.diff import Change, Watermark
+from code_patterns.sync.digests import Digests, RangeDigest
 from code_patterns.sync.history import RunHistory
 from code_patterns.sync.identity import Witness
 from code_patterns.sync.outbox import Outbox
@@ -154,6 +156,49 @@ class RunRecord:
         async with self._turn:
             await self._session.execute("sync_mark_unfinished", **self._key, incarnation=incarnation)
 
+    async def digests(self, collection: Collection) -> Digests:
+        """Read what is known of the collection's id ranges.
+
+        :param collection: the collection as it is now
+        """
+        async with self._turn:
+            rows = await self._session.fetch("sync_digests", **self._key)
+        return Digests((RangeDigest(*row) for row in rows), collection.recipe, words=collection.words)
+
+    async def keep(self, digests: Digests) -> None:
+        """Store what was learnt of id ranges, in one transaction."""
+        if not (learnt := digests.taken()):
+            return
+        known = [one for _, one in learnt if one]
+        async with self._turn, self._session.transaction():
+            await self._session.execute(
+                "sync_drop_digests",
+                **self._key,
+                first_ids=[ids.first for ids, _ in learnt],
+                last_ids=[ids.last for ids, _ in learnt],
+            )
+            await self._session.execute(
+                "sync_save_digests",
+                **self._key,
+                first_ids=[one.first for one in known],
+                rows=[one.rows for one in known],
+                points=[one.points for one in known],
+                whole_at=[one.whole_at for one in known],
+            )
+
+    async def verified_since(self, run: RunIdentity) -> datetime:
+        """When the DAG run of a verification began, or its last try that came to a verdict ended."""
+        async with self._turn:
+            rows = await self._session.fetch(
+                "sync_verified_since",
+                collection=self._key["collection"],
+                id=run.id,
+                dag_id=run.dag_id,
+                dag_run_id=run.dag_run_id,
+            )
+        since: datetime = rows[0][0]
+        return since
+
     async def owe_comparison(self) -> None:
         """Let the next run compare everything, whatever its kind."""
         await self._session.execute("sync_owe_comparison", **self._key)
@@ -175,11 +220,11 @@ class RunRecord:
 
 
 async def forget(session: LockedSession, physical: str, identity: str) -> None:
-    """Delete the checkpoint, the dead letters and the events of a collection.
+    """Delete the checkpoint, the dead letters, the digests and the events of a collection.
 
     :param physical: its real name
     :param identity: its identity
     """
     async with session.transaction():
-        for name in ("sync_forget_checkpoint", "sync_forget_dead_letters", "outbox_forget"):
+        for name in ("sync_forget_checkpoint", "sync_forget_dead_letters", "sync_forget_digests", "outbox_forget"):
             await session.execute(name, collection=physical, target_identity=identity)

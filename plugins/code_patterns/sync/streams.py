@@ -2,9 +2,10 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from operator import attrgetter
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
 
 from code_patterns.sync.diff import PointId
 
@@ -52,3 +53,34 @@ async def joined(
         yield rows[:row_end], points[:point_end]
         rows = rows[row_end:] or await anext(row_pages, [])
         points = points[point_end:] or await anext(point_pages, [])
+
+
+async def flattened(pages: AsyncIterator[Sequence[Page]]) -> AsyncIterator[Page]:
+    """What pages hold, one by one."""
+    async for page in pages:
+        for one in page:
+            yield one
+
+
+class Cut(Generic[One]):
+    """Cuts pages in id order where ranges of ids end.
+
+    :param pages: the pages
+    """
+
+    def __init__(self, pages: AsyncIterator[list[One]]) -> None:
+        self._pages = pages
+        self._left: list[One] = []
+
+    async def until(self, last: UUID) -> list[One]:
+        """All up to an id that have not been taken yet."""
+        taken: list[One] = []
+        while True:
+            end = bisect_right(self._left, last, key=BY_ID)
+            taken += self._left[:end]
+            self._left = self._left[end:]
+            if self._left:
+                return taken
+            self._left = await anext(self._pages, [])
+            if not self._left:
+                return taken

@@ -71,6 +71,7 @@ class SyncSettings:
     :param take_over: let a full sync make a collection of another database this one's
     :param retry_dead_letters: try all dead letters now, also those that have not waited long enough
     :param heal: write again what ``verify`` finds wrong
+    :param nights: in how many nights ``verify`` reads every point whole once; the others are compared by digests
     :param interval: sync only the rows created or updated in this span, and do not move the watermark
     :param id_range: be a shard: do only the writing of a full sync, and only for these ids
     :param shards: number of id ranges of a full sync; ``None`` decides by the work
@@ -93,6 +94,7 @@ class SyncSettings:
     take_over: Flag = False
     retry_dead_letters: Flag = False
     heal: Flag = False
+    nights: Annotated[int, Field(ge=1, le=100), NOT_BOOLEAN, Variable("pattern_verify_nights")] = 1
     interval: Interval | None = None
     id_range: IdRange | None = None
     shards: Annotated[int, Field(ge=1, le=100), NOT_BOOLEAN] | None = None

@@ -11,7 +11,7 @@ from qdrant_client import AsyncQdrantClient
 
 from code_patterns.errors import ConfigurationError, OutageError, ParityError
 from code_patterns.servers.qdrant import QdrantConfig
-from code_patterns.sync.diff import Action, Change
+from code_patterns.sync.diff import Action, Change, IdRange
 from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.stored_points import StoredPoints
@@ -89,8 +89,8 @@ def test_a_proof_that_skips_a_point_proves_nothing(sides: TwoSides, monkeypatch:
     sides.sync("full")
     real = ProofSession.rows
 
-    async def short_sighted(self: ProofSession) -> AsyncIterator[Any]:
-        async for page in real(self):
+    async def short_sighted(self: ProofSession, within: IdRange) -> AsyncIterator[Any]:
+        async for page in real(self, within):
             yield page[1:]
 
     monkeypatch.setattr(ProofSession, "rows", short_sighted)

@@ -96,7 +96,7 @@ class RunContext:
         self.replaced: str | None = None
         self._embedder = embedder
         self._lock = asyncio.Lock()
-        self._identity = identity
+        self.identity = identity
         self._started = time.monotonic()
 
     @property
@@ -139,7 +139,7 @@ class RunContext:
     async def open_history(self) -> None:
         """Record the start of the run in the history."""
         await self.record.history.start(
-            self._identity,
+            self.identity,
             name=self.settings.collection,
             kind=self.kind,
             id_range=self.settings.id_range,
@@ -159,14 +159,14 @@ class RunContext:
             "latency_p99": None,
         }
         with contextlib.suppress(PatternsError) if error else contextlib.nullcontext():
-            await self.record.finish(self._identity, outcome, f"{error}" if error else None)
+            await self.record.finish(self.identity, outcome, f"{error}" if error else None)
 
     async def result(self) -> SyncResult:
         """The result, after everything is done."""
         if self.known.copied:
             log.info("%s vectors were copied from collections of other targets.", f"{self.known.copied:,}")
         return SyncResult(
-            run_id=None if self.settings.dry_run else self._identity.id,
+            run_id=None if self.settings.dry_run else self.identity.id,
             kind=self.kind,
             collection=self.settings.collection,
             dry_run=self.settings.dry_run,

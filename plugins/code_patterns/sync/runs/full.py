@@ -9,7 +9,8 @@ from code_patterns.sync.collection import Destination, read_stored
 from code_patterns.sync.collection_options import bring_up
 from code_patterns.sync.curated import carry_over
 from code_patterns.sync.deferral import QUIET_SECONDS, defer, is_loading, resume, until_indexed
-from code_patterns.sync.diff import Action, Change, Fingerprint
+from code_patterns.sync.diff import ALL_IDS, Action, Change, Fingerprint, IdRange
+from code_patterns.sync.expectation import expecting
 from code_patterns.sync.orphans import Points, refuse_lost_table, refuse_mass_delete
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.proof_levels import HashLevel
@@ -52,7 +53,10 @@ class FullRun(RunKind):
         total = await run.source.count_code()
         await defer_indexing(run, total)
         points = Points()
-        await run.pipeline.run(run.detector.everything(points, limit), min(total, limit or total))
+        if limit is None and not run.settings.dry_run:
+            await compare_and_write(run, points, total)
+        else:
+            await run.pipeline.run(run.detector.everything(points, limit), min(total, limit or total))
         if limit is not None and total > limit:
             log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
             return
@@ -64,6 +68,22 @@ class FullRun(RunKind):
         await _repeat_deletions(run)
         await _clear_vanished(run)
         await _conclude(run, *await _prove(run))
+
+
+async def compare_and_write(run: RunContext, points: Points, total: int, within: IdRange | None = None) -> None:
+    """Write what differs in an id range, and learn meanwhile which digests a proof must find there.
+
+    :param points: collects the orphans
+    :param total: number of patterns
+    :param within: the range; ``None`` for all points, also those whose id is an integer
+    """
+    digests = await run.record.digests(run.collection)
+    async with (
+        ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session,
+        expecting(session, run.collection, digests, within or ALL_IDS, lambda: run.counts.examined),
+    ):
+        await run.pipeline.run(run.detector.everything(points, within=within), total)
+    await run.record.keep(digests)
 
 
 async def defer_indexing(run: RunContext, total: int) -> None:
@@ -152,7 +172,8 @@ async def _index(run: RunContext) -> bool:
 
 async def _agreed(run: RunContext) -> int | None:
     async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
-        return await _proof(run, session).agreed()
+        proof = await _proof(run, session)
+        return await proof.agreed()
 
 
 async def _prove(run: RunContext) -> tuple[int, int]:
@@ -166,7 +187,8 @@ async def _prove(run: RunContext) -> tuple[int, int]:
         if total := await run.source.count_changed(meanwhile):
             log.info("Catching up with about %s rows that changed during this run.", f"{total:,}")
         await run.pipeline.run(run.detector.since(meanwhile, moves=False), total)
-        found = await _proof(run, session).findings(session.horizon)
+        proof = await _proof(run, session)
+        found = await proof.findings(session.horizon)
     if found.wrong:
         run.parity = "broken"
         await run.record.owe_comparison()
@@ -178,9 +200,9 @@ async def _prove(run: RunContext) -> tuple[int, int]:
     return found.patterns, found.points
 
 
-def _proof(run: RunContext, session: ProofSession) -> Proof[Fingerprint]:
+async def _proof(run: RunContext, session: ProofSession) -> Proof[Fingerprint]:
     points = AgreedPoints(run.qdrant, run.collection, strict=True)
-    return Proof(session, points, HashLevel(points))
+    return Proof(session, points, HashLevel(points), await run.record.digests(run.collection), run.record.keep)
 
 
 async def _conclude(run: RunContext, patterns: int, points: int) -> None:

@@ -12,6 +12,7 @@ from code_patterns.sync.diff import IdRange
 from code_patterns.sync.orphans import Points
 from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.full import compare_and_write
 from code_patterns.sync.runs.kind import RunKind
 
 log = logging.getLogger(__name__)
@@ -44,4 +45,4 @@ class ShardRun(RunKind):
         """Sync the range."""
         total = await run.source.count_code(self._id_range)
         log.info("Syncing %s patterns from id %s to %s.", f"{total:,}", self._id_range.first, self._id_range.last)
-        await run.pipeline.run(run.detector.everything(Points(), within=self._id_range), total)
+        await compare_and_write(run, Points(), total, self._id_range)

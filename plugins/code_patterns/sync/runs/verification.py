@@ -1,5 +1,7 @@
 """The verification: compare both sides whole, name what differs, heal it on demand."""
 
+import logging
+
 from code_patterns.errors import ConfigurationError
 from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import LAST_ID, Watermark
@@ -12,6 +14,8 @@ from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.full import delete_orphans, refuse_lost_tables
 from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.source import LOOKUP_ROWS
+
+log = logging.getLogger(__name__)
 
 
 class VerificationRun(RunKind):
@@ -45,7 +49,13 @@ class VerificationRun(RunKind):
 async def _look(run: RunContext) -> Findings:
     async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
         points = AgreedPoints(run.qdrant, run.collection, strict=True)
-        found = await Proof(session, points, WholeLevel(points)).findings(_waiting_from(run.start))
+        digests = await run.record.digests(run.collection)
+        due = digests.due(run.settings.nights, await run.record.verified_since(run.identity))
+        log.info(
+            "Reading %s of %s ranges of ids whole, and comparing the digests of the others.", len(due), len(digests)
+        )
+        proof = Proof(session, points, WholeLevel(points), digests, run.record.keep, due)
+        found = await proof.findings(_waiting_from(run.start))
     run.counts.examined = found.patterns
     run.counts.unchanged = found.patterns - found.wrong - found.moving - len(found.parked)
     return found
