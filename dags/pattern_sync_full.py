@@ -12,7 +12,8 @@ same.
   - `take_over`: make a collection of another database this one's. `rollback` and `shards`: see below.
 - **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 - **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
-  (0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300). How many days are kept, 0 for ever:
+  (0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300), `pattern_verify_nights` (1): nights
+  in which `verify` reads every point whole once. How many days are kept, 0 for ever:
   `pattern_run_retention_days` (90), `pattern_tombstone_retention_days` (30), `pattern_collection_retention_days` (30).
 - **A change of model**, dimension, prefix or text recipe in `patterns_embeddings`: the run builds a second collection,
   proves it, and lets the alias name it. Hourly runs write the old one meanwhile, if its model is served too. The old
@@ -21,8 +22,7 @@ same.
   Options of the collection that Qdrant cannot change in place, such as `shard_number`, are changed in the same way.
 - **Shards**: with 50,000 patterns or more to write, `partition` cuts the ids into ranges and `shard` is mapped over
   them, so that several workers share the writing. `sync` does the rest. The Param `shards` sets the number, 1 means
-  none. A shard that fails is retried alone. If it fails for good, `sync` does not run, and the next run goes on from
-  there.
+  none. A shard that fails is retried alone. If it fails for good, `sync` does not run; the next run goes on there.
 - **A re-run** writes nothing for what is done. If a run is killed, the next try compares again and goes on. Runs of
   this DAG and of `pattern_sync_incremental` wait for each other.
 - **When it fails**: the last lines of the task log say what is wrong and what to do. For "Run schema_migration first",

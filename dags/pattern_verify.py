@@ -7,13 +7,14 @@ point without a pattern. The nightly `pattern_sync_full` ends with the same task
 - **Schedule**: none. It reads all vectors, many times the bytes of a sync with nothing to do. The log says how long it
   took.
 - **Params**: `heal` writes exactly the wrong points again, and deletes points without a pattern, within the limit of
-  `pattern_sync_max_delete_fraction` unless `allow_mass_delete` is set. An empty `collection` falls back to its
-  Variable.
+  `pattern_sync_max_delete_fraction` unless `allow_mass_delete` is set. With `nights` at 7, the run reads the seventh of
+  the points whole that has waited longest, and compares the others by the digests of their rows and hashes. An empty
+  Param falls back to its Variable.
 - **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 - **Variables**: `patterns_collection` (`code_patterns`), `pattern_sync_max_delete_fraction` (0.2),
-  `pattern_sync_batch_size` (100), `patterns_patience_seconds` (300).
-- **A re-run** compares again. Rows that changed after the last sync are not wrong: the next sync takes them. Dead
-  letters are not wrong either.
+  `pattern_sync_batch_size` (100), `pattern_verify_nights` (1), `patterns_patience_seconds` (300).
+- **A re-run** compares again; a try after a kill goes on where that one was. Rows that changed after the last sync are
+  not wrong: the next sync takes them. Dead letters are not wrong either.
 - **When it fails**: the message counts what is wrong and names examples; the log names up to 200 points of each kind.
   Find out who else writes to the collection, then run it with `heal`. "Run pattern_sync_full first" means that there
   was no sync yet.
@@ -34,7 +35,7 @@ from code_patterns.operators.retries import OUTAGE_RETRIES
 from code_patterns.operators.targets import limits, targets
 from code_patterns.operators.unknown_params import refuse_unknown_params
 
-FORM = sync_form("heal", "allow_mass_delete", "collection")
+FORM = sync_form("heal", "allow_mass_delete", "nights", "collection")
 
 for target in targets("pattern_verify"):
     with DAG(
@@ -59,6 +60,7 @@ for target in targets("pattern_verify"):
             task_id="verify",
             mode="verify",
             heal="{{ params.heal }}",
+            nights="{{ params.nights }}",
             allow_mass_delete="{{ params.allow_mass_delete }}",
             collection="{{ params.collection }}",
             max_active_tis_per_dag=1,

@@ -35,6 +35,7 @@ _VARIABLES = {
     "pattern_sync_batch_size": ("100", "Patterns that are embedded and written together"),
     "pattern_sync_delay_seconds": ("0", "Pause between two batches of a sync"),
     "pattern_sync_max_delete_fraction": ("0.2", "A full sync refuses to delete more than this share of the points"),
+    "pattern_verify_nights": ("1", "In how many nights a verification reads every point whole once"),
     "patterns_collection": ("code_patterns", "Alias or collection in Qdrant that the sync writes"),
     "patterns_patience_seconds": ("300", "How long a run waits at its start for servers that are down"),
     "pattern_stream_linger_seconds": ("600", "The stream ends when nothing has changed for so long"),

@@ -17,6 +17,9 @@ SYNC = {
     "limit": Field("Limit", "Most rows to look at. Empty: all."),
     "retry_dead_letters": Field("Retry dead letters", "Try all dead letters now, also those that still wait."),
     "heal": Field("Heal", "Write again what is found wrong, and delete points without a pattern."),
+    "nights": Field(
+        "Nights", "In how many nights every point is read whole once; the others are compared by digests. 1: all now."
+    ),
     "interval_start": Field(
         "From", "Sync the rows created or updated from here on, instead of what is new. Empty: what is new.", INTERVAL
     ),

@@ -35,6 +35,8 @@ class QdrantUpsertOperator(SyncOperator):
     :param interval_end: its end, excluded
     :param retry_dead_letters: try all dead letters now, also those that have not waited long enough
     :param heal: write again what mode ``verify`` finds wrong
+    :param nights: in how many nights mode ``verify`` reads every point whole once; Variable ``pattern_verify_nights``,
+        default 1
     :param id_range: be a shard: write what differs in this range only, ``{"first": id, "last": id}``, and leave the
         rest to the full sync that follows
     :param points_before: number of points before shards
@@ -50,6 +52,7 @@ class QdrantUpsertOperator(SyncOperator):
         "interval_end",
         "retry_dead_letters",
         "heal",
+        "nights",
         "id_range",
         "points_before",
     )
@@ -67,6 +70,7 @@ class QdrantUpsertOperator(SyncOperator):
         interval_end: str | None = None,
         retry_dead_letters: bool | str = False,
         heal: bool | str = False,
+        nights: int | str | None = None,
         id_range: Mapping[str, str] | None = None,
         points_before: int | str | None = None,
         cron: str | None = HOURLY,
@@ -81,6 +85,7 @@ class QdrantUpsertOperator(SyncOperator):
         self.interval_end = interval_end
         self.retry_dead_letters = retry_dead_letters
         self.heal = heal
+        self.nights = nights
         self.id_range = id_range
         self.points_before = points_before
         self.cron = cron

@@ -17,5 +17,6 @@ where the last one stopped, ``pairing`` changes the token that both sides hold. 
 
 The rest: ``sync_settings`` are the settings, ``sync_result`` is the result. ``partition`` cuts a full sync into id
 ranges. ``orphans`` counts points without a pattern. ``proof``, ``proof_session``, ``proof_levels`` and ``findings``
-prove parity. ``streams`` joins pages of both sides.
+prove parity; ``digests`` is what they know of id ranges already, and ``expectation`` learns that during a first load.
+``streams`` joins pages of both sides.
 """
