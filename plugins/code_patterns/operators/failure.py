@@ -10,6 +10,8 @@ WIDTH = 70
 """Longest line, in characters: Airflow's log page does not wrap. In a window of 1,280 pixels it shows 71 of them after
 somebody has looked at the graph, and 87 before."""
 
+_OF_TARGETS = re.compile(r"\bpattern_(?:sync_full|sync_incremental|sync_stream|verify)\b(?!__)")
+"""Ids of DAGs that each target has for itself, see :mod:`code_patterns.operators.targets`."""
 _FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
@@ -17,33 +19,39 @@ _FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 class Failure:
     """What a person needs to know about a failed try.
 
+    :param said: the error's message
     :param wrong: what is wrong, and where
     :param remedy: what to do; empty if the error is one sentence that says both
     :param waited: how often the task itself tried; empty if that says nothing
     :param tries: which try of the task it was, and whether another follows
     """
 
+    said: str
     wrong: str
     remedy: str
     waited: str
     tries: str
 
     @classmethod
-    def of(cls, error: PatternsError, try_number: int, max_tries: int) -> "Failure":
+    def of(cls, error: PatternsError, try_number: int, max_tries: int, dag_id: str = "") -> "Failure":
         """Make the parts of an error's message.
 
         :param error: the error that ended the task
         :param try_number: number of the try, from 1
         :param max_tries: most tries after the first
+        :param dag_id: the DAG; that of a target has other DAGs beside it than the message knows
         """
+        said = _OF_TARGETS.sub(rf"\g<0>{''.join(dag_id.partition('__')[1:])}", str(error))
         waited = error.tried if isinstance(error, OutageError) else ""
-        said = " ".join(str(error).removesuffix(waited).split())
-        wrong, _, remedy = _FIRST_SENTENCE.sub("\n", said, count=1).partition("\n")
+        shown = " ".join(said.removesuffix(waited).split())
+        wrong, _, remedy = _FIRST_SENTENCE.sub("\n", shown, count=1).partition("\n")
         if not error.may_be_retried(try_number):
-            return cls(wrong, remedy, waited, f"Try {try_number} failed for good: another one would end the same.")
+            return cls(
+                said, wrong, remedy, waited, f"Try {try_number} failed for good: another one would end the same."
+            )
         further = "another one follows" if try_number <= max_tries else "the last one"
         tries = max(try_number, min(max_tries + 1, error.most_tries or max_tries + 1))
-        return cls(wrong, remedy, waited, f"Try {try_number} of {tries} failed, {further}.")
+        return cls(said, wrong, remedy, waited, f"Try {try_number} of {tries} failed, {further}.")
 
     def lines(self) -> list[str]:
         """The parts in short lines."""

@@ -31,7 +31,8 @@ def task_errors(context: "Context") -> Iterator[None]:
     except PatternsError as error:
         # There is no task instance if an operator is called without Airflow.
         instance = context.get("ti")
-        failure = Failure.of(error, instance.try_number, instance.max_tries) if instance else Failure.of(error, 1, 0)
+        tries = (instance.try_number, instance.max_tries, instance.dag_id) if instance else (1, 0)
+        failure = Failure.of(error, *tries)
         for line in failure.lines():
             log.error("%s", line)
         if instance:
@@ -39,6 +40,6 @@ def task_errors(context: "Context") -> Iterator[None]:
             with contextlib.suppress(Exception):
                 instance.xcom_push("failure", failure.text())
         again = error.may_be_retried(instance.try_number if instance else 1)
-        raised = AirflowException(f"{error} {failure.tries}") if again else AirflowFailException(str(error))
+        raised = AirflowException(f"{failure.said} {failure.tries}") if again else AirflowFailException(failure.said)
         raised.add_note(failure.text())
         raise raised from None

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 import orjson
 
-from code_patterns.sync.diff import Fingerprint, IdRange, PointId
+from code_patterns.sync.diff import IdRange
 from code_patterns.sync.pattern import Pattern, SourceRow
 
 RANGE_ROWS = 250
@@ -50,12 +51,13 @@ class KnownRange:
     known: RangeDigest | None
 
 
-Hashes = tuple[PointId, str | None, str | None, str | None]
+Hashes = tuple[str, Any, Any, Any]
+"""Of a point: its id as text; hashes of embedding, content and words, or what else stands in their places."""
 
 
-def hashes_of(point: Pattern | Fingerprint) -> Hashes:
-    """The id and the hashes of a point, or those that the point of a pattern must have."""
-    return point.id, point.embedding_hash, point.content_hash, point.words_hash
+def hashes_of(pattern: Pattern) -> Hashes:
+    """The id and the hashes that the point of a pattern must have."""
+    return str(pattern.id), pattern.embedding_hash, pattern.content_hash, pattern.words_hash
 
 
 class Digests:

@@ -35,6 +35,8 @@ PAYLOAD_KEYS = (
 )
 """All payload keys that the sync writes. Keys of others are left alone."""
 
+_TEXTS = ("pattern_data", "metadata", "pattern_id", "pattern_name", "pattern_version", "file_path", "language")
+
 NO_LANGUAGE = "unknown"
 """Language of a pattern without one, in payloads: readers filter by it."""
 NO_FILE_PATH = ""
@@ -199,14 +201,19 @@ def pattern_of(row: SourceRow, recipe: str, *, words: bool = True) -> Pattern:
 
 def _refuse_undecodable(row: SourceRow) -> None:
     """Refuse bytes that are not UTF-8, read as lone surrogates; a database with encoding SQL_ASCII may hold them."""
-    for name in ("pattern_data", "metadata", "pattern_id", "pattern_name", "pattern_version", "file_path", "language"):
-        value = getattr(row, name)
-        try:
-            (value or "").encode()
-        except UnicodeEncodeError:
-            raise UnreadableRowError(
-                f"{name} holds bytes that are no UTF-8; the database's encoding allows any"
-            ) from None
+    texts = {name: getattr(row, name) or "" for name in _TEXTS}
+    if _is_utf8("".join(texts.values())):
+        return
+    name = next(name for name, text in texts.items() if not _is_utf8(text))
+    raise UnreadableRowError(f"{name} holds bytes that are no UTF-8; the database's encoding allows any")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def document_text(name: str | None, file_path: str | None, language: str | None, code: str) -> str:

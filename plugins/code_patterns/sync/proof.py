@@ -11,13 +11,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Generic
 from uuid import UUID
 
 from code_patterns.errors import ParityError
 from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import ALL_IDS, IdRange, PointId
-from code_patterns.sync.digests import Digests, KnownRange, RangeCutter, hashes_of
+from code_patterns.sync.digests import Digests, KnownRange, RangeCutter
 from code_patterns.sync.findings import Findings, Flaw, PackedIds
 from code_patterns.sync.pattern import Pattern, SourceRow, UnreadableRowError, pattern_of
 from code_patterns.sync.proof_levels import HashLevel, Level, Point
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 MAX_NAMED = 200
 """Most wrong points of each kind that the log names, one per line; all are counted."""
+BY_TEXT = itemgetter(0)
+"""Ids as text have the order of their numbers."""
 KEPT_AT_ONCE = 400
 """Digests that are learnt before they are kept: a proof that is killed has these ranges behind it."""
 COMPARED_AT_ONCE = 100
@@ -146,17 +149,17 @@ class Proof(Generic[Point]):
 
         :param now: first id, number of rows and digest of these ranges and others behind them
         """
-        async with aclosing(prefetched(self._hashes.pages(_union(ranges)))) as pages:
-            points = Cut(pages)
+        async with aclosing(prefetched(self._hashes.hashes(_union(ranges)))) as pages:
+            points = Cut(pages, BY_TEXT)
             for one in ranges:
-                here = await points.until(one.ids.last)
+                here = await points.until(str(one.ids.last))
                 first, rows, digest = await anext(now)
                 known = one.known
                 if (
                     known is not None
                     and (first, digest) == (one.ids.first, known.rows)
                     and len(here) == rows
-                    and self._digests.of([hashes_of(point) for point in here]) == known.points
+                    and self._digests.of(here) == known.points
                 ):
                     found.patterns += rows
                     found.rows += rows

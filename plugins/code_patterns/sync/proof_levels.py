@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from qdrant_client import models
 from code_patterns.embeddings.words import Words
 from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import Fingerprint, IdRange
+from code_patterns.sync.digests import Hashes
 from code_patterns.sync.findings import Flaw
 from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, WORDS_HASH, Pattern, words_of_patterns
 from code_patterns.sync.stored_points import StoredPoint, fingerprint_of, stored_point_of
@@ -53,11 +54,25 @@ class HashLevel:
 
     async def pages(self, within: IdRange) -> AsyncGenerator[list[Fingerprint]]:
         """See :meth:`Level.pages`."""
+        async for records, without in self._records(within):
+            yield [fingerprint_of(record, without) for record in records]
+
+    async def hashes(self, within: IdRange) -> AsyncGenerator[list[Hashes]]:
+        """The same as tuples: making a :class:`Fingerprint` of each point would take longer than reading it."""
+        async for records, without in self._records(within):
+            page: list[Hashes] = []
+            for record in records:
+                payload = record.payload or {}
+                words_hash = None if record.id in without else payload.get(WORDS_HASH)
+                page.append((str(record.id), payload.get(EMBEDDING_HASH), payload.get(CONTENT_HASH), words_hash))
+            yield page
+
+    async def _records(self, within: IdRange) -> AsyncIterator[tuple[list[models.Record], Container[Any]]]:
+        """Pages of points, and the ids of those without words."""
         keys = [EMBEDDING_HASH, CONTENT_HASH, WORDS_HASH]
         wordless = Wordless(self._points, str(within.first))
         async for records in _scrolled(self._points, within, SCROLL_POINTS, keys, vectors=False):
-            without = await wordless.among(records)
-            yield [fingerprint_of(record, without) for record in records]
+            yield records, await wordless.among(records)
 
     def flaws(self, pairs: Sequence[tuple[Pattern, Fingerprint]]) -> list[Flaw | None]:
         """See :meth:`Level.flaws`."""

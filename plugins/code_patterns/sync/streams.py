@@ -2,10 +2,9 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from operator import attrgetter
-from typing import Generic, Protocol, TypeVar
-from uuid import UUID
+from typing import Any, Generic, Protocol, TypeVar
 
 from code_patterns.sync.diff import PointId
 
@@ -62,21 +61,23 @@ async def flattened(pages: AsyncIterator[Sequence[Page]]) -> AsyncIterator[Page]
             yield one
 
 
-class Cut(Generic[One]):
-    """Cuts pages in id order where ranges of ids end.
+class Cut(Generic[Page]):
+    """Cuts pages that are in order.
 
     :param pages: the pages
+    :param key: what they are ordered by
     """
 
-    def __init__(self, pages: AsyncIterator[list[One]]) -> None:
+    def __init__(self, pages: AsyncIterator[list[Page]], key: Callable[[Page], Any]) -> None:
         self._pages = pages
-        self._left: list[One] = []
+        self._key = key
+        self._left: list[Page] = []
 
-    async def until(self, last: UUID) -> list[One]:
-        """All up to an id that have not been taken yet."""
-        taken: list[One] = []
+    async def until(self, last: Any) -> list[Page]:
+        """All up to a key that have not been taken yet."""
+        taken: list[Page] = []
         while True:
-            end = bisect_right(self._left, last, key=BY_ID)
+            end = bisect_right(self._left, last, key=self._key)
             taken += self._left[:end]
             self._left = self._left[end:]
             if self._left:

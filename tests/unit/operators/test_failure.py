@@ -62,7 +62,7 @@ def test_the_task_ends_with_it(
     error: PatternsError, raised: type[Exception], ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     pushed: dict[str, Any] = {}
-    instance = SimpleNamespace(try_number=3, max_tries=5, xcom_push=pushed.__setitem__)
+    instance = SimpleNamespace(dag_id="a_dag", try_number=3, max_tries=5, xcom_push=pushed.__setitem__)
     context: Any = {"ti": instance}
     with pytest.raises(raised) as failed, task_errors(context):
         raise error
@@ -73,10 +73,23 @@ def test_the_task_ends_with_it(
     assert failed.value.__notes__ == [pushed["failure"]]
 
 
+@pytest.mark.parametrize(
+    ("dag_id", "named"),
+    [("pattern_verify", "pattern_sync_full"), ("pattern_verify__team_a", "pattern_sync_full__team_a")],
+)
+def test_a_dag_that_a_target_has_for_itself_is_called_by_its_own_name(dag_id: str, named: str) -> None:
+    instance = SimpleNamespace(dag_id=dag_id, try_number=1, max_tries=0, xcom_push=lambda *_: None)
+    context: Any = {"ti": instance}
+    with pytest.raises(AirflowFailException) as failed, task_errors(context):
+        raise ConfigurationError("The tables are old. Run schema_migration, then pattern_sync_full.")
+    assert str(failed.value) == f"The tables are old. Run schema_migration, then {named}."
+    assert failed.value.__notes__[0].splitlines()[1] == f"What to do: Run schema_migration, then {named}."
+
+
 def test_a_failure_that_cannot_be_stored_hides_no_error() -> None:
     def refuse(*_: Any) -> None:
         raise OSError("no API server")
 
-    context: Any = {"ti": SimpleNamespace(try_number=1, max_tries=0, xcom_push=refuse)}
+    context: Any = {"ti": SimpleNamespace(dag_id="a_dag", try_number=1, max_tries=0, xcom_push=refuse)}
     with pytest.raises(AirflowFailException, match="Run schema_migration first"), task_errors(context):
         raise ConfigurationError(LONG)

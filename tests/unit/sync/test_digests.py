@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange
-from code_patterns.sync.digests import Digests, KnownRange, RangeCutter, RangeDigest, hashes_of
+from code_patterns.sync.digests import MAKER, Digests, KnownRange, RangeCutter, RangeDigest, hashes_of
 from code_patterns.sync.pattern import Pattern, SourceRow, pattern_of
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -101,6 +102,13 @@ def test_the_same_hashes_by_another_recipe_have_another_digest() -> None:
     hashes = [hashes_of(pattern(source_row(1)))]
     recipes = [(RECIPE, True), (RECIPE, False), (RECIPE.replace("64", "65"), True)]
     assert len({Digests((), recipe, words=words).of(hashes) for recipe, words in recipes}) == len(recipes)
+
+
+def test_other_hashes_of_the_same_row_need_another_maker() -> None:
+    """Kept digests say which hashes the points of some rows have; who changes these must change ``MAKER`` too."""
+    row = replace(source_row(1), pattern_name="f", file_path="a/b.py", language="python", metadata='{"x": [1, 2.5]}')
+    hashes = "9b4484f8965053439400e0d7a319b8ec", "c6ba6efaf86451e3e348205777e3d33b", "86f3e6d84da4908d329d426071d92b37"
+    assert (MAKER, hashes_of(pattern(row))) == (1, (str(row.id), *hashes))
 
 
 def known(number: int, nights_ago: float | None) -> RangeDigest:
