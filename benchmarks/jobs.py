@@ -23,7 +23,7 @@ from qdrant_client import QdrantClient, models
 from benchmarks.clock import measured
 from benchmarks.workload import AT_ONCE, BATCH, DIMENSION, MODEL, QDRANT_API_KEY, Workload
 from code_patterns.embeddings.base import EmbeddingConfig
-from code_patterns.embeddings.hashing import hash_text
+from code_patterns.embeddings.hashing import hash_text, hash_texts
 from code_patterns.embeddings.words import WORDS, words_of
 from code_patterns.errors import ConfigurationError
 from code_patterns.quality.backfill import backfill
@@ -125,16 +125,17 @@ def run_sync_without_words(workload: Workload, mode: str, api: str) -> None:
     run_sync(workload, mode, api)
 
 
-def verify(workload: Workload, dimension: str) -> None:
+def verify(workload: Workload, dimension: str, nights: str = "1") -> None:
     """Verify as ``pattern_verify`` does; that points are wrong is a result.
 
     :param dimension: length of the vectors
+    :param nights: in how many nights every point is read whole once
     """
     # It would name hundreds of wrong points in the middle of the table.
     logging.disable(logging.WARNING)
     with measured() as details:
         try:
-            details["found"] = asyncio.run(synced(workload, "verify", "hashing", int(dimension))).parity
+            details["found"] = asyncio.run(synced(workload, "verify", "hashing", int(dimension), int(nights))).parity
         except ConfigurationError as error:
             details["found"] = str(error).partition(" of ")[0] + " wrong"
 
@@ -162,9 +163,9 @@ def embedding_of(workload: Workload, api: str, dimension: int = DIMENSION) -> Em
     )
 
 
-async def synced(workload: Workload, mode: str, api: str, dimension: int = DIMENSION) -> SyncResult:
+async def synced(workload: Workload, mode: str, api: str, dimension: int = DIMENSION, nights: int = 1) -> SyncResult:
     """Run one sync."""
-    settings = SyncSettings(mode=mode, collection=workload.collection, batch_size=BATCH)
+    settings = SyncSettings(mode=mode, collection=workload.collection, batch_size=BATCH, nights=nights)
     embedding = embedding_of(workload, api, dimension)
     return await sync(postgres_of(workload), qdrant_of(workload), embedding, settings, RunIdentity(uuid.uuid4()))
 
@@ -267,16 +268,19 @@ def hashing(workload: Workload) -> None:
     """Embed every text on one core, after a run under a profiler that shows where the time goes."""
     texts = [pattern.text for pattern in patterns(workload)]
     with measured(profile=_profile(texts)):
-        for text in texts:
-            hash_text(text, DIMENSION)
+        _embed(texts)
+
+
+def _embed(texts: Sequence[str]) -> None:
+    for start in range(0, len(texts), BATCH):
+        hash_texts(texts[start : start + BATCH], DIMENSION)
 
 
 def _profile(texts: Sequence[str]) -> dict[str, float]:
     """The embedder's own time by function, as shares, the largest first."""
     profile = cProfile.Profile()
     profile.enable()
-    for text in texts:
-        hash_text(text, DIMENSION)
+    _embed(texts)
     profile.disable()
     stats: dict[tuple[str, int, str], Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     total = sum(own for _, _, own, _, _ in stats.values())

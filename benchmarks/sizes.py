@@ -34,7 +34,10 @@ SIZES = {
 FITTED = 10_000_000
 HOURLY_ROUNDS = 3
 OURS = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname = ANY(%s)"
-TABLES = ["pattern_sync_checkpoints", "pattern_sync_dead_letters", "pattern_sync_runs", "pattern_sync_tombstones"]
+TABLES = [
+    *("pattern_sync_checkpoints", "pattern_sync_dead_letters", "pattern_sync_digests", "pattern_sync_runs"),
+    "pattern_sync_tombstones",
+]
 
 
 @dataclass(frozen=True)
@@ -137,12 +140,14 @@ def _measured(servers: Servers, count: int) -> Iterator[tuple[tuple[str, str], f
         yield ("full sync with nothing changed, per row", "µs"), 1e6 * unchanged.seconds / count
         verified = measure(own, "verify", str(DIMENSION))
         yield ("verification of whole points", "s"), verified.seconds
+        seventh = measure(own, "verify", str(DIMENSION), "7")
+        yield ("verification, a seventh whole, the rest by digests", "s"), seventh.seconds
         scored = measure(own, "scores")
         yield ("scores of all", "s"), scored.seconds
         milliseconds = asyncio.run(timed_searches(own, DIMENSION))
         for share in (0.5, 0.99):
             yield (f"hybrid search, {share:.0%} of them within", "ms"), milliseconds[int(share * len(milliseconds))]
-        ours = max(run.peak_bytes for run in (first, *hourly, unchanged, verified, scored))
+        ours = max(run.peak_bytes for run in (first, *hourly, unchanged, verified, seventh, scored))
         yield ("most memory of our processes", "MiB"), ours / MEBIBYTE
         yield ("memory of Qdrant", "MiB"), qdrant.memory_info().rss / MEBIBYTE
         yield ("memory of PostgreSQL", "MiB"), _postgres_memory(own) / MEBIBYTE
