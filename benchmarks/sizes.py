@@ -32,6 +32,8 @@ SIZES = {
     "large": (30_000, 300_000, 1_000_000, 3_000_000),
 }
 FITTED = 10_000_000
+RATES = ("patterns/s", "µs")
+"""Units of what does not grow with the number of patterns, so that the model says nothing."""
 HOURLY_ROUNDS = 3
 OURS = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname = ANY(%s)"
 TABLES = [
@@ -114,9 +116,15 @@ def _targets(keys: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _line(quantity: Quantity, counts: Sequence[int]) -> list[str]:
+    name = f"{quantity.name} ({quantity.unit})"
+    if quantity.unit in RATES:
+        return [name, *map(_shown, quantity.values), "", ""]
     fit = Fit.of(counts, quantity.values)
-    values = [f"{value:,.3g}" if value < 100 else f"{value:,.0f}" for value in (*quantity.values, fit.at)]
-    return [f"{quantity.name} ({quantity.unit})", *values, f"{fit.residual:.0%}"]
+    return [name, *map(_shown, (*quantity.values, fit.at)), f"{fit.residual:.0%}"]
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def _measured(servers: Servers, count: int) -> Iterator[tuple[tuple[str, str], float]]:
