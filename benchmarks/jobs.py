@@ -6,6 +6,7 @@
 import asyncio
 import cProfile
 import logging
+import multiprocessing
 import pstats
 import sys
 import time
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -35,6 +37,7 @@ from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.tls import tls_context
 from code_patterns.sync import deferral
 from code_patterns.sync.collection import Collection
+from code_patterns.sync.partition import partition
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern, pattern_of
 from code_patterns.sync.resolution import resolve
 from code_patterns.sync.runs import full, opening, sync
@@ -85,6 +88,30 @@ def run_sync(workload: Workload, mode: str, api: str, dimension: str = str(DIMEN
     with measured() as details:
         result = asyncio.run(synced(workload, mode, api, int(dimension)))
         details.update(asdict(result)["counts"], parity=result.parity)
+
+
+def sync_in_shards(workload: Workload, shards: str, dimension: str = str(DIMENSION)) -> None:
+    """Run a first sync with the hashing embedder as ``pattern_sync_full`` does with shards, each in its own process.
+
+    :param shards: how many
+    :param dimension: length of the vectors
+    """
+    embedding = embedding_of(workload, "hashing", int(dimension))
+    whole = settings_of(workload, "full", shards=int(shards))
+    fork = multiprocessing.get_context("fork")
+    with measured() as details:
+        cut = asyncio.run(partition(postgres_of(workload), qdrant_of(workload), embedding, whole))
+        processes = [
+            fork.Process(target=_run, args=(workload, embedding, settings_of(workload, "full", id_range=ids)))
+            for ids in cut.ranges
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        if any(process.exitcode for process in processes):
+            raise RuntimeError("a shard failed")
+        details["parity"] = _run(workload, embedding, replace(whole, points_before=cut.points)).parity
 
 
 def first_load(workload: Workload, way: str, dimension: str) -> None:
@@ -163,11 +190,21 @@ def embedding_of(workload: Workload, api: str, dimension: int = DIMENSION) -> Em
     )
 
 
+def settings_of(workload: Workload, mode: str, **others: Any) -> SyncSettings:
+    """The settings of a run."""
+    return SyncSettings(mode=mode, collection=workload.collection, batch_size=BATCH, **others)
+
+
 async def synced(workload: Workload, mode: str, api: str, dimension: int = DIMENSION, nights: int = 1) -> SyncResult:
     """Run one sync."""
-    settings = SyncSettings(mode=mode, collection=workload.collection, batch_size=BATCH, nights=nights)
+    settings = settings_of(workload, mode, nights=nights)
     embedding = embedding_of(workload, api, dimension)
     return await sync(postgres_of(workload), qdrant_of(workload), embedding, settings, RunIdentity(uuid.uuid4()))
+
+
+def _run(workload: Workload, embedding: EmbeddingConfig, settings: SyncSettings) -> SyncResult:
+    run = sync(postgres_of(workload), qdrant_of(workload), embedding, settings, RunIdentity(uuid.uuid4()))
+    return asyncio.run(run)
 
 
 def embedding_limit(workload: Workload) -> None:
@@ -190,12 +227,14 @@ def embedding_limit(workload: Workload) -> None:
         asyncio.run(send_all())
 
 
-def upload_limit(workload: Workload, form: str) -> None:
+def upload_limit(workload: Workload, form: str, index: str = "indexed") -> None:
     """Upload points that are ready in memory.
 
     :param form: ``client`` for qdrant-client's ``upload_points``; ``bodies`` for finished request bodies, with as many
         in flight as the sync has
+    :param index: whether Qdrant builds an index meanwhile: ``indexed`` or ``unindexed``
     """
+    create = partial(_create, workload=workload, indexed=index == "indexed")
     points = [
         models.PointStruct(
             id=str(pattern.id),
@@ -206,7 +245,7 @@ def upload_limit(workload: Workload, form: str) -> None:
     ]
     if form == "client":
         with measured(), closing(blocking_client(workload)) as client:
-            _create(client, workload)
+            create(client)
             client.upload_points(workload.collection, points, batch_size=BATCH, wait=True)
         return
     bodies = [
@@ -228,7 +267,7 @@ def upload_limit(workload: Workload, form: str) -> None:
 
     with measured():
         with closing(blocking_client(workload)) as client:
-            _create(client, workload)
+            create(client)
         asyncio.run(send_all())
 
 
@@ -237,11 +276,12 @@ def _sparse(pattern: Pattern) -> models.SparseVector:
     return models.SparseVector(indices=words.indices.tolist(), values=words.values.tolist())
 
 
-def _create(client: QdrantClient, workload: Workload) -> None:
+def _create(client: QdrantClient, workload: Workload, *, indexed: bool) -> None:
     client.create_collection(
         workload.collection,
         vectors_config=models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE),
         sparse_vectors_config={WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+        optimizers_config=None if indexed else models.OptimizersConfigDiff(indexing_threshold=0),
     )
 
 
@@ -338,6 +378,7 @@ def patterns(workload: Workload) -> list[Pattern]:
 
 JOBS = {
     "sync": run_sync,
+    "sync-in-shards": sync_in_shards,
     "first-load": first_load,
     "sync-without-words": run_sync_without_words,
     "verify": verify,

@@ -143,6 +143,12 @@ def growth(servers: Servers, size: Size, seen: Measurements) -> None:
             seen.add(f"{name} first", 0, measure(workload, "sync", "full", "hashing"))
         for _, workload in both:
             servers.settle(workload)
+        if servers.qdrant_url:
+            for name, job in (("bodies", ("upload-limit", "bodies", "unindexed")), ("two", ("sync-in-shards", "2"))):
+                with servers.collection(many) as own:
+                    if name == "two":
+                        unindexed(own)
+                    seen.add(f"large {name}", 0, measure(own, *job))
         for round_ in range(size.rounds):
             for name, workload in both:
                 seen.add(f"{name} unchanged", round_, measure(workload, "sync", "full", "hashing"))

@@ -72,8 +72,6 @@ def _against_limits(seen: Measurements, size: Size) -> Iterator[Row]:
     yield _ratio(seen, size, "first sync, beside the embedding server saturated", "embedding limit", "sync", "≥ 0.92")
     name = "first sync with the hashing embedder, beside uploading ready points with qdrant-client"
     yield _ratio(seen, size, name, "upload", "sync hashing", "≥ 0.8")
-    name = "the same, beside finished request bodies, four on their way"
-    yield _ratio(seen, size, name, "upload bodies", "sync hashing", "")
 
 
 def _words(seen: Measurements, size: Size) -> Iterator[Row]:
@@ -105,6 +103,13 @@ def _against_peers(seen: Measurements, size: Size) -> Iterator[Row]:
 
 
 def _growth(seen: Measurements, size: Size) -> Iterator[Row]:
+    for name, ours, target in (("one process", "large first", "≥ 0.75"), ("two", "large two", "≥ 0.9")):
+        title = f"first sync of {size.large:,} with the hashing embedder, {name}, beside finished request bodies"
+        if not seen.has("large bodies", ours):
+            yield Row(title, None, "times", target, NEEDS_SERVER)
+            continue
+        mine, bodies = (size.large / seen.median(side, seconds) for side in (ours, "large bodies"))
+        yield Row(title, mine / bodies, "times", target, f"{mine:.0f} patterns/s, {bodies:.0f} patterns/s")
     step = f"at {size.large:,} rows, of {size.small:,}"
     names = (f"hourly run with 100 changes, {step}", f"most memory of a full sync, {step}")
     if not seen.has("large hourly"):
