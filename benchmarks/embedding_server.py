@@ -2,12 +2,15 @@
 
 With batches of 100 it embeds at most 769 texts per second. It speaks Ollama's ``/api/embed``, and as much of
 ``/api/show`` as a client needs before it embeds. It runs in its own process and keeps every answer, so it takes hardly
-any processor time from what is measured.
+any processor time from what is measured. ``POST /embedded`` tells how many texts it has embedded. It refuses a request
+with a text that holds :data:`POISON`.
 """
 
 import asyncio
 import sys
 import time
+from collections import Counter
+from typing import Any
 
 import orjson
 
@@ -16,7 +19,8 @@ from code_patterns.embeddings.hashing import hash_text
 
 REQUEST_SECONDS = 0.020
 TEXT_SECONDS = 0.005
-
+POISON = "a text that this model does not take"
+REFUSED = orjson.dumps({"error": "the input is not valid"})
 
 SHOWN = orjson.dumps(
     {"model_info": {"general.architecture": "benchmark", "benchmark.context_length": 8192}, "details": {}}
@@ -35,6 +39,7 @@ class Server:
         self._text_seconds = text_seconds
         self._accelerator = asyncio.Semaphore(AT_ONCE)
         self._encoded: dict[str, bytes] = {}
+        self._times: Counter[str] = Counter()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until the client closes it."""
@@ -43,11 +48,11 @@ class Server:
                 fields = head.decode("latin-1").lower().split("\r\n")
                 [length] = [int(field.split(":")[1]) for field in fields if field.startswith("content-length:")]
                 body = orjson.loads(await reader.readexactly(length))
-                shown = fields[0].split()[1] == "/api/show"
-                answer = SHOWN if shown else await self._embed(body["input"], body["model"])
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer)
+                status, answer = await self._answer(fields[0].split()[1], body, reader)
+                head_lines = (
+                    f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"
                 )
+                writer.write(head_lines.encode("latin-1"))
                 writer.write(answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -55,10 +60,25 @@ class Server:
         finally:
             writer.close()
 
-    async def _embed(self, given: str | list[str], model: str) -> bytes:
+    async def _answer(self, path: str, body: dict[str, Any], reader: asyncio.StreamReader) -> tuple[str, bytes]:
+        if path == "/api/show":
+            return "200 OK", SHOWN
+        if path == "/embedded":
+            total = self._times.total()
+            return "200 OK", orjson.dumps({"texts": total, "again": total - len(self._times)})
+        given = body["input"]
         texts = [given] if isinstance(given, str) else given
+        if any(POISON in text for text in texts):
+            return "400 Bad Request", REFUSED
+        return "200 OK", await self._embed(texts, body["model"], reader)
+
+    async def _embed(self, texts: list[str], model: str, reader: asyncio.StreamReader) -> bytes:
         async with self._accelerator:
+            if reader.at_eof():
+                # The client has been killed while its request waited.
+                raise ConnectionError
             start = time.perf_counter()
+            self._times.update(texts)
             vectors = b",".join(self._vector(text) for text in texts)
             spent = time.perf_counter() - start
             await asyncio.sleep(self._request_seconds + self._text_seconds * len(texts) - spent)

@@ -221,6 +221,7 @@ WAYS = (
         "CocoIndex 1.0.26 live, a pass each second",
         _own_environment("cocoindex"),
         f"{_PEERS}.cocoindex",
+        ("live",),
         starts_empty=True,
     ),
     Way(
@@ -228,6 +229,7 @@ WAYS = (
         "pgai 0.12.1, its worker polling each second",
         _own_environment("pgai"),
         f"{_PEERS}.pgai",
+        ("live",),
         in_postgres=True,
         starts_empty=True,
     ),
