@@ -49,6 +49,7 @@ test-fab: install $(FAB)/.installed ## Test the REST API with the FAB auth manag
 bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search, scores and storage beside limits and peers; SIZE=large takes hours
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.stream --size $(or $(SIZE),small)
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.peers_table --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.triggers
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.verification --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.migrations --size $(or $(SIZE),small)

@@ -167,6 +167,16 @@ def verify(workload: Workload, dimension: str, nights: str = "1") -> None:
             details["found"] = str(error).partition(" of ")[0] + " wrong"
 
 
+def heal(workload: Workload, api: str) -> None:
+    """Verify, and write again what is wrong.
+
+    :param api: as in :func:`run_sync`
+    """
+    logging.disable(logging.WARNING)
+    with measured() as details:
+        details["found"] = asyncio.run(synced(workload, "verify", api, heal=True)).parity
+
+
 def scores(workload: Workload) -> None:
     """Score every point as ``quality_backfill`` does, without pauses."""
     settings = BackfillSettings(
@@ -195,9 +205,11 @@ def settings_of(workload: Workload, mode: str, **others: Any) -> SyncSettings:
     return SyncSettings(mode=mode, collection=workload.collection, batch_size=BATCH, **others)
 
 
-async def synced(workload: Workload, mode: str, api: str, dimension: int = DIMENSION, nights: int = 1) -> SyncResult:
+async def synced(
+    workload: Workload, mode: str, api: str, dimension: int = DIMENSION, nights: int = 1, *, heal: bool = False
+) -> SyncResult:
     """Run one sync."""
-    settings = settings_of(workload, mode, nights=nights)
+    settings = settings_of(workload, mode, nights=nights, heal=heal)
     embedding = embedding_of(workload, api, dimension)
     return await sync(postgres_of(workload), qdrant_of(workload), embedding, settings, RunIdentity(uuid.uuid4()))
 
@@ -382,6 +394,7 @@ JOBS = {
     "first-load": first_load,
     "sync-without-words": run_sync_without_words,
     "verify": verify,
+    "heal": heal,
     "scores": scores,
     "embedding-limit": embedding_limit,
     "upload-limit": upload_limit,

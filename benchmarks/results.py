@@ -29,6 +29,7 @@ DOCUMENTS = {
     "sizes": "docs/scale.md",
     "targets": "docs/targets.md",
     "collection": "docs/collection.md",
+    "peers": "docs/peers.md",
 }
 
 

@@ -188,7 +188,7 @@ def main() -> None:
         with ExitStack() as stack:
             servers = stack.enter_context(Servers.running())
             free = stack.enter_context(embedding_server(0, 0))
-            sides = list(_sides(stack, servers, free, [way for way in WAYS if way.name in arguments.ways]))
+            sides = list(opened_sides(stack, servers, free, [way for way in WAYS if way.name in arguments.ways]))
             _measure(servers, sides, size)
             conditions = (
                 f"{servers.qdrant}, {_postgres(servers)}; {PATTERNS:,} patterns before; load average {load:.1f} "
@@ -207,7 +207,7 @@ def _postgres(servers: Servers) -> str:
         return f"PostgreSQL {connection.info.server_version // 10_000} with fsync {fsync}"
 
 
-def _sides(stack: ExitStack, servers: Servers, free: str, ways: list[Way]) -> Iterator[Side]:
+def opened_sides(stack: ExitStack, servers: Servers, free: str, ways: list[Way]) -> Iterator[Side]:
     """Give each way a database and a collection."""
     for way in ways:
         if not way.python.exists():
