@@ -21,7 +21,7 @@ from code_patterns.sync.diff import ALL_IDS, IdRange, PointId
 from code_patterns.sync.digests import Digests, KnownRange, RangeCutter
 from code_patterns.sync.findings import Findings, Flaw, PackedIds
 from code_patterns.sync.pattern import Pattern, SourceRow, UnreadableRowError, pattern_of
-from code_patterns.sync.proof_levels import HashLevel, Level, Point
+from code_patterns.sync.proof_levels import SCROLL_POINTS, HashLevel, Level, Point
 from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.streams import Cut, flattened, joined, prefetched
 
@@ -196,10 +196,12 @@ class Proof(Generic[Point]):
     async def _read_integers(self, found: Findings) -> None:
         """Points whose id is an integer are foreign; in Qdrant they come before the others."""
         offset: Any = None
+        limit = 1
         while self._collection.stored:
             records, offset = await self._points.page(
-                f"proving '{self._collection.physical}'", MAX_NAMED, offset, payload=False
+                f"proving '{self._collection.physical}'", limit, offset, payload=False
             )
+            limit = SCROLL_POINTS
             integers = [record.id for record in records if isinstance(record.id, int)]
             found.points += len(integers)
             found.patterns += len(integers)
