@@ -4,6 +4,7 @@ So do the DAG processor, for every file it parses, and the local executor, for e
 is a piece of work in JSON; its result is a line of standard output that begins with ``RESULT``.
 """
 
+import asyncio
 import importlib
 import json
 import os
@@ -106,10 +107,21 @@ def work(order: dict[str, Any]) -> None:
     print("RESULT", json.dumps(result, default=str), flush=True)
 
 
+async def prepare_api() -> None:
+    """Let the API for tasks answer once: its first answer takes seconds, and every child would pay for it."""
+    import httpx
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+    transport = in_process_api_server().atransport
+    async with httpx.AsyncClient(transport=transport, base_url="http://in-process.invalid") as client:
+        (await client.get("/health")).raise_for_status()
+
+
 def main() -> None:
     """Do every piece of work in a child of its own."""
     for module in OF_AIRFLOW:
         importlib.import_module(module)
+    asyncio.run(prepare_api())
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
