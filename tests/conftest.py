@@ -63,8 +63,6 @@ FEW_AND_LONG = (
     *("test_retention.py", "test_integrity.py", "test_matrix.py"),
 )
 """Files that take long, the longest first."""
-SHARDS_AND_STREAMS = ("test_sharded_sync.py", "test_stream.py", "test_retention.py", "test_kafka.py", "test_policy.py")
-"""Files of DAG runs that take as long together as all others."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,13 +73,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ByFile(LoadFileScheduling):
-    """Workers share the tests by file, and two of them take all that need Airflow: each takes 20 s to prepare."""
+    """Workers share the tests by file, and one of them takes all that need Airflow: it takes 20 s to prepare."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(super()._split_scope(nodeid))
-        if file.parent.name != "dags":
-            return str(file)
-        return "one half of the DAG runs" if file.name in SHARDS_AND_STREAMS else "the other half"
+        return "DAG runs" if file.parent.name == "dags" else str(file)
 
 
 @pytest.hookimpl(optionalhook=True)
