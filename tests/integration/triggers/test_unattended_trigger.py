@@ -3,15 +3,12 @@
 import asyncio
 import contextlib
 import importlib
-import subprocess
-import sys
 
 import pytest
 from airflow.triggers.base import BaseEventTrigger
 
 from code_patterns.sync import unattended
 from code_patterns.triggers.unattended import PatternsUnattendedTrigger
-from tests.conftest import ROOT
 from tests.support.connections import connections_of
 from tests.support.two_sides import TwoSides, rows
 
@@ -70,15 +67,3 @@ def test_that_of_a_target_watches_for_the_collection_of_the_target(
 
     assert asyncio.run(fires(PatternsUnattendedTrigger(collection=sides.collection), 30))
     assert not asyncio.run(fires(PatternsUnattendedTrigger(), 0.5))
-
-
-def test_the_triggerer_does_not_load_the_engine() -> None:
-    """It imports triggers in its event loop, where all triggers stand still meanwhile."""
-    code = (
-        "import sys, code_patterns.triggers.unattended\n"
-        "print([name for name in ('qdrant_client', 'code_patterns.sync.runs') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "plugins", capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
