@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -92,16 +92,28 @@ def main() -> None:
         "--size", choices=SIZES, default="small", help="small takes minutes, medium one hour, large three"
     )
     size = parser.parse_args().size
-    counts = SIZES[size]
+    measured: dict[int, dict[tuple[str, str], float]] = {}
     with Servers.running() as servers:
         if not servers.qdrant_url:
             print(f"What grows with the number of patterns {NEEDS_SERVER}.")
             return
-        measured = [dict(_measured(servers, count)) for count in counts]
         conditions = f"{servers.qdrant}; vectors of {DIMENSION} dimensions of the hashing embedder"
+        # The largest first, and kept at once: it takes most of the time.
+        for count in sorted(SIZES[size], reverse=True):
+            measured[count] = dict(_measured(servers, count))
+            _save(dict(sorted(measured.items())), conditions, size)
+
+
+def _save(measured: Mapping[int, Mapping[tuple[str, str], float]], conditions: str, size: str) -> None:
+    """Print and keep what is measured so far.
+
+    :param measured: the quantities by size, in order
+    """
+    counts = list(measured)
+    keys = measured[counts[-1]]
     quantities = [
-        Quantity(name, unit, [each[name, unit] for each in measured], target)
-        for (name, unit), target in zip(measured[0], _targets(measured[0]), strict=True)
+        Quantity(name, unit, [each[name, unit] for each in measured.values()], target)
+        for (name, unit), target in zip(keys, _targets(keys), strict=True)
     ]
     header = ["what", *(f"{count:,}" for count in counts), f"{FITTED:,} (fitted)", "largest residual"]
     lines = [header, *(_line(quantity, counts) for quantity in quantities)]
@@ -117,7 +129,7 @@ def _targets(keys: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _line(quantity: Quantity, counts: Sequence[int]) -> list[str]:
     name = f"{quantity.name} ({quantity.unit})"
-    if quantity.unit in RATES:
+    if quantity.unit in RATES or len(counts) == 1:
         return [name, *map(_shown, quantity.values), "", ""]
     fit = Fit.of(counts, quantity.values)
     return [name, *map(_shown, (*quantity.values, fit.at)), f"{fit.residual:.0%}"]
