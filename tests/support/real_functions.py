@@ -8,6 +8,7 @@ import functools
 from collections import deque
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,18 +31,30 @@ def package_folder() -> Path:
     return Path(str(spec.origin)).parent
 
 
-@functools.cache
 def real_functions() -> tuple[Function, ...]:
     """Every function of three subpackages, a few thousand; no two have the same source."""
+    read, rest = _reading()
+    read += rest
+    return tuple(read)
+
+
+@functools.cache
+def _reading() -> tuple[list[Function], Iterator[Function]]:
+    """What has been read, and the rest: to parse all of it takes seconds, and most tests need few."""
+    return [], _read()
+
+
+def _read() -> Iterator[Function]:
     root = package_folder()
-    found: dict[str, Function] = {}
+    seen: set[str] = set()
     for path in sorted(file for folder in FOLDERS for file in (root / folder).glob("*.py")):
         text = path.read_text("utf-8")
         lines = text.splitlines(keepends=True)
         for node in _functions(ast.parse(text)):
             code = "".join(lines[node.lineno - 1 : node.end_lineno])
-            found.setdefault(code, Function(node.name, path.relative_to(root).as_posix(), code))
-    return tuple(found.values())
+            if code not in seen:
+                seen.add(code)
+                yield Function(node.name, path.relative_to(root).as_posix(), code)
 
 
 def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
@@ -59,7 +72,9 @@ def some_functions(count: int, start: int = 0) -> tuple[Function, ...]:
 
     :raises ValueError: there are not so many; fewer would weaken a test without a sign
     """
-    chosen = real_functions()[start : start + count]
+    read, rest = _reading()
+    read += islice(rest, max(start + count - len(read), 0))
+    chosen = tuple(read[start : start + count])
     if len(chosen) < count:
-        raise ValueError(f"there are {len(real_functions())} real functions, not {start + count}")
+        raise ValueError(f"there are {len(read)} real functions, not {start + count}")
     return chosen

@@ -32,13 +32,10 @@ async def expecting(
 
     :param session: its own session on PostgreSQL
     :param collection: the collection
-    :param digests: learns; nothing, if it knows ranges of these ids already
+    :param digests: learns; knows nothing of these ids yet
     :param within: the id range
     :param examined: how many of its rows are done
     """
-    if digests.knows(within):
-        yield
-        return
     written = False
 
     def is_ahead(seen: int) -> bool:

@@ -27,39 +27,49 @@ class ProofSession:
 
     :param config: the database
     :param connection: an open connection in autocommit mode, used by nothing else
-    :param horizon: the oldest transaction that was open when the proof started
+    :param system_identifier: the cluster of the synced rows
     :param only: which code patterns are to be in Qdrant
+    :ivar horizon: the oldest transaction that was open when the proof began
     """
 
     def __init__(
-        self, config: PostgresConfig, connection: psycopg.AsyncConnection, horizon: int, only: RowFilter = ALL_ROWS
+        self,
+        config: PostgresConfig,
+        connection: psycopg.AsyncConnection,
+        system_identifier: str,
+        only: RowFilter = ALL_ROWS,
     ) -> None:
         self._config = config
         self._connection = connection
-        self.horizon = horizon
+        self._system_identifier = system_identifier
         self._only = only
+        self.horizon = 0
 
     @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, config: PostgresConfig, system_identifier: str, only: RowFilter = ALL_ROWS
-    ) -> AsyncIterator["ProofSession"]:
-        """Open a new connection and take the horizon.
+    async def open(cls, config: PostgresConfig, system_identifier: str, only: RowFilter = ALL_ROWS) -> "ProofSession":
+        """Open a new connection."""
+        return cls(config, await connect(config, autocommit=True), system_identifier, only)
 
-        :param system_identifier: the cluster of the synced rows
-        :param only: which code patterns are to be in Qdrant
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended, as one that was idle for long may have."""
+        return self._connection.closed
+
+    async def begin(self) -> None:
+        """Begin a proof: take the horizon.
+
         :raises OutageError: another cluster answers now
         """
-        connection = await connect(config, autocommit=True)
-        async with connection:
-            session = cls(config, connection, 0, only)
-            [(session.horizon, identifier)] = await session._fetch("sync_proof_horizon")
-            if identifier != system_identifier:
-                raise OutageError(
-                    f"Another PostgreSQL cluster answers at {config.address} than at the start of this run, as after a "
-                    "failover to a copy. Nothing is proven; the next try starts again with what answers then."
-                )
-            yield session
+        [(self.horizon, identifier)] = await self._fetch("sync_proof_horizon")
+        if identifier != self._system_identifier:
+            raise OutageError(
+                f"Another PostgreSQL cluster answers at {self._config.address} than at the start of this run, as after "
+                "a failover to a copy. Nothing is proven; the next try starts again with what answers then."
+            )
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -141,8 +142,8 @@ def test_tombstones_of_another_cluster_are_not_forgiven(sides: TwoSides) -> None
 
 def test_another_cluster_than_at_the_start_of_the_run_proves_nothing(sides: TwoSides) -> None:
     async def look() -> None:
-        async with ProofSession.open(sides.postgres, "42"):
-            raise AssertionError("opened")
+        async with aclosing(await ProofSession.open(sides.postgres, "42")) as session:
+            await session.begin()
 
     with pytest.raises(OutageError, match="Another PostgreSQL cluster answers"):
         asyncio.run(look())

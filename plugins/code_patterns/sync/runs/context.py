@@ -16,6 +16,7 @@ from code_patterns.sync.embed import DistinctEmbedder
 from code_patterns.sync.outbox import AGREEING
 from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.pipeline import Pipeline, PipelineSettings
+from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.publication import remember_token_limit
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
@@ -94,6 +95,7 @@ class RunContext:
         self.parity: Parity = "not proven"
         self.moved_to: Watermark | None = None
         self.replaced: str | None = None
+        self._proof_session: ProofSession | None = None
         self._embedder = embedder
         self._lock = asyncio.Lock()
         self.identity = identity
@@ -107,6 +109,23 @@ class RunContext:
     @collection.setter
     def collection(self, collection: Collection) -> None:
         self.target.collection = collection
+
+    async def proof_session(self) -> ProofSession:
+        """Begin a proof on the run's second session, which is opened with the first one.
+
+        :raises OutageError: another cluster answers now
+        """
+        if self._proof_session is None or self._proof_session.closed:
+            self._proof_session = await ProofSession.open(
+                self.source.config, self.horizon.system_identifier, self.source.only
+            )
+        await self._proof_session.begin()
+        return self._proof_session
+
+    async def aclose(self) -> None:
+        """Close what the run has opened by itself."""
+        if self._proof_session:
+            await self._proof_session.aclose()
 
     async def move_watermark(self, to: Watermark | None = None) -> None:
         """Move the watermark: everything below has arrived.

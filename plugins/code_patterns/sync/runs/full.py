@@ -1,6 +1,7 @@
 """The full sync: compare everything, delete orphans, prove parity, let readers see the result."""
 
 import logging
+from contextlib import AbstractAsyncContextManager, nullcontext
 from uuid import UUID
 
 from code_patterns.errors import ParityError
@@ -78,10 +79,12 @@ async def compare_and_write(run: RunContext, points: Points, total: int, within:
     :param within: the range; ``None`` for all points, also those whose id is an integer
     """
     digests = await run.record.digests(run.collection)
-    async with (
-        ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session,
-        expecting(session, run.collection, digests, within or ALL_IDS, lambda: run.counts.examined),
-    ):
+    ids = within or ALL_IDS
+    learning: AbstractAsyncContextManager[None] = nullcontext()
+    if not digests.knows(ids):
+        session = await run.proof_session()
+        learning = expecting(session, run.collection, digests, ids, lambda: run.counts.examined)
+    async with learning:
         await run.pipeline.run(run.detector.everything(points, within=within), total)
     await run.record.keep(digests)
 
@@ -171,9 +174,8 @@ async def _index(run: RunContext) -> bool:
 
 
 async def _agreed(run: RunContext) -> int | None:
-    async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
-        proof = await _proof(run, session)
-        return await proof.agreed()
+    proof = await _proof(run, await run.proof_session())
+    return await proof.agreed()
 
 
 async def _prove(run: RunContext) -> tuple[int, int]:
@@ -182,13 +184,13 @@ async def _prove(run: RunContext) -> tuple[int, int]:
     :return: number of patterns and number of points
     :raises ParityError: both sides disagree
     """
-    async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
-        meanwhile = Span(run.horizon.watermark, Snapshot.before(session.horizon))
-        if total := await run.source.count_changed(meanwhile):
-            log.info("Catching up with about %s rows that changed during this run.", f"{total:,}")
-        await run.pipeline.run(run.detector.since(meanwhile, moves=False), total)
-        proof = await _proof(run, session)
-        found = await proof.findings(session.horizon)
+    session = await run.proof_session()
+    meanwhile = Span(run.horizon.watermark, Snapshot.before(session.horizon))
+    if total := await run.source.count_changed(meanwhile):
+        log.info("Catching up with about %s rows that changed during this run.", f"{total:,}")
+    await run.pipeline.run(run.detector.since(meanwhile, moves=False), total)
+    proof = await _proof(run, session)
+    found = await proof.findings(session.horizon)
     if found.wrong:
         run.parity = "broken"
         await run.record.owe_comparison()

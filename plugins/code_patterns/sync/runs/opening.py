@@ -111,7 +111,9 @@ async def open_run(
                 if collection.physical != servers.collection.physical:
                     log.info("'%s' names another collection now; starting again.", settings.collection)
                     continue
-            yield await begin(kind, servers, collection, settings, identity, announces=announces)
+            kind, run = await begin(kind, servers, collection, settings, identity, announces=announces)
+            stack.push_async_callback(run.aclose)
+            yield kind, run
             return
 
 

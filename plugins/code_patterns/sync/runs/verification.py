@@ -9,7 +9,6 @@ from code_patterns.sync.findings import Findings, Flaw
 from code_patterns.sync.orphans import Points, refuse_mass_delete
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.proof_levels import WholeLevel
-from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.full import delete_orphans, refuse_lost_tables
 from code_patterns.sync.runs.kind import RunKind
@@ -47,15 +46,13 @@ class VerificationRun(RunKind):
 
 
 async def _look(run: RunContext) -> Findings:
-    async with ProofSession.open(run.source.config, run.horizon.system_identifier, run.source.only) as session:
-        points = AgreedPoints(run.qdrant, run.collection, strict=True)
-        digests = await run.record.digests(run.collection)
-        due = digests.due(run.settings.nights, await run.record.verified_since(run.identity))
-        log.info(
-            "Reading %s of %s ranges of ids whole, and comparing the digests of the others.", len(due), len(digests)
-        )
-        proof = Proof(session, points, WholeLevel(points), digests, run.record.keep, due)
-        found = await proof.findings(_waiting_from(run.start))
+    points = AgreedPoints(run.qdrant, run.collection, strict=True)
+    digests = await run.record.digests(run.collection)
+    due = digests.due(run.settings.nights, await run.record.verified_since(run.identity))
+    if len(due) < len(digests):
+        log.info("Reading %s of %s ranges of ids whole, the others by their digests.", len(due), len(digests))
+    proof = Proof(await run.proof_session(), points, WholeLevel(points), digests, run.record.keep, due)
+    found = await proof.findings(_waiting_from(run.start))
     run.counts.examined = found.patterns
     run.counts.unchanged = found.patterns - found.wrong - found.moving - len(found.parked)
     return found
