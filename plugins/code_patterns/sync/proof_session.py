@@ -54,11 +54,6 @@ class ProofSession:
         """Close the connection."""
         await self._connection.close()
 
-    @property
-    def closed(self) -> bool:
-        """Whether the connection has ended, as one that was idle for long may have."""
-        return self._connection.closed
-
     async def begin(self) -> None:
         """Begin a proof: take the horizon.
 

@@ -308,3 +308,25 @@ def test_rows_that_change_during_a_first_load_are_proven_as_they_are_then(
     assert changed
     sides.sync()
     sides.assert_equal_sides()
+
+
+def test_a_session_that_ends_during_the_load_costs_only_time(sides: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:
+    sides.insert(rows(ROWS))
+    processes: list[int] = []
+    open_session, apply = ProofSession.open, Pipeline._apply
+
+    async def noted(*arguments: Any) -> ProofSession:
+        session = await open_session(*arguments)
+        processes.append(session._connection.info.backend_pid)
+        return session
+
+    async def ending(self: Pipeline, batch: Any) -> Any:
+        if len(processes) == 1:
+            sides.execute("SELECT pg_terminate_backend(%s, 10000)", [processes[0]])
+        return await apply(self, batch)
+
+    monkeypatch.setattr(ProofSession, "open", noted)
+    monkeypatch.setattr(Pipeline, "_apply", ending)
+    assert sides.sync("full", batch_size=20).parity == "proven"
+    assert len(processes) == 2
+    sides.assert_equal_sides()

@@ -6,7 +6,7 @@ import logging
 import time
 
 from code_patterns.embeddings.base import Embedder
-from code_patterns.errors import PatternsError
+from code_patterns.errors import OutageError, PatternsError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.sync.carried import KnownVectors
 from code_patterns.sync.change_detection import ChangeDetector
@@ -115,10 +115,15 @@ class RunContext:
 
         :raises OutageError: another cluster answers now
         """
-        if self._proof_session is None or self._proof_session.closed:
-            self._proof_session = await ProofSession.open(
-                self.source.config, self.horizon.system_identifier, self.source.only
-            )
+        if self._proof_session:
+            # It may have been idle for hours, and may have ended.
+            with contextlib.suppress(OutageError):
+                await self._proof_session.begin()
+                return self._proof_session
+            await self._proof_session.aclose()
+        self._proof_session = await ProofSession.open(
+            self.source.config, self.horizon.system_identifier, self.source.only
+        )
         await self._proof_session.begin()
         return self._proof_session
 
