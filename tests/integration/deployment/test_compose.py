@@ -200,6 +200,7 @@ def test_the_variables_are_known_and_have_their_defaults() -> None:
         "pattern_sync_batch_size": "100",
         "pattern_sync_delay_seconds": "0",
         "pattern_sync_max_delete_fraction": "0.2",
+        "pattern_verify_nights": "1",
         "patterns_collection": "code_patterns",
         "patterns_patience_seconds": "300",
         "pattern_stream_linger_seconds": "600",
