@@ -14,15 +14,11 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from code_patterns.sync.diff import IdRange
-from code_patterns.sync.pattern import Pattern, SourceRow
+from code_patterns.sync.pattern import Pattern, SourceRow, hashing_of
 
 RANGE_ROWS = 250
 """Rows of a new range. One changed row has its whole range read; each range takes some hundred bytes of memory."""
-MAKER = 1
-"""Another value wherever :func:`code_patterns.sync.pattern.pattern_of` makes other hashes of the same row."""
 
 BY_FIRST = attrgetter("first")
 
@@ -70,13 +66,13 @@ class Digests:
 
     def __init__(self, known: Iterable[RangeDigest], recipe: str, *, words: bool) -> None:
         self._known = list(known)
-        self._maker = orjson.dumps([MAKER, recipe, words])
+        self._hashing = hashing_of(recipe, words=words)
         self._new: list[tuple[IdRange, RangeDigest | None]] = []
 
     def of(self, hashes: Sequence[Hashes]) -> bytes:
         """Return the digest of the hashes of a range's points; the same hashes made in another way have another one."""
         # Not as JSON: what stands in the place of a hash may be any value.
-        return hashlib.sha256(self._maker + repr(hashes).encode("utf-8", "backslashreplace")).digest()
+        return hashlib.sha256(self._hashing + repr(hashes).encode("utf-8", "backslashreplace")).digest()
 
     def knows(self, within: IdRange) -> bool:
         """Whether anything is known of an id range."""

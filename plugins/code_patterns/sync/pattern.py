@@ -18,6 +18,9 @@ from code_patterns.errors import PatternsError
 TEXT_RECIPE = "file-language-path-code/1"
 """Name of the text recipe of :func:`document_text`; a new name makes the next full sync embed everything again."""
 
+HASHES = 1
+"""Another number wherever :func:`pattern_of` makes other hashes of the same row by the same recipes."""
+
 MAX_DEPTH = 100
 """Deepest JSON nesting that is synced. Qdrant's parser (serde_json) stops at 128 levels, envelope included."""
 
@@ -116,6 +119,15 @@ def recipe_of(config: EmbeddingConfig) -> str:
     return orjson.dumps(
         [TEXT_RECIPE, config.model, config.dimension, config.document_prefix, config.max_characters]
     ).decode()
+
+
+def hashing_of(recipe: str, *, words: bool) -> bytes:
+    """Name everything except a row that decides the three hashes of its pattern.
+
+    :param recipe: from :func:`recipe_of`
+    :param words: whether the collection has words
+    """
+    return orjson.dumps([HASHES, recipe, WORDS_RECIPE if words else None])
 
 
 def embedding_of(recipe: str, config: EmbeddingConfig) -> EmbeddingConfig | None:

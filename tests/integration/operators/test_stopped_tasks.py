@@ -32,7 +32,7 @@ RUN = SimpleNamespace(
     data_interval_start=None,
     data_interval_end=None,
 )
-TASK = SimpleNamespace(try_number=1, max_tries=0, xcom_push=lambda key, value: None)
+TASK = SimpleNamespace(dag_id="dag", try_number=1, max_tries=0, xcom_push=lambda key, value: None)
 
 
 @contextmanager

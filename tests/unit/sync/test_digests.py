@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_patterns.sync.diff import ALL_IDS, FIRST_ID, LAST_ID, IdRange
-from code_patterns.sync.digests import MAKER, Digests, KnownRange, RangeCutter, RangeDigest, hashes_of
-from code_patterns.sync.pattern import Pattern, SourceRow, pattern_of
+from code_patterns.sync.digests import Digests, KnownRange, RangeCutter, RangeDigest, hashes_of
+from code_patterns.sync.pattern import HASHES, Pattern, SourceRow, pattern_of
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 RECIPE = '["file-language-path-code/1","hashing-v1",64,"",null]'
@@ -104,11 +104,11 @@ def test_the_same_hashes_by_another_recipe_have_another_digest() -> None:
     assert len({Digests((), recipe, words=words).of(hashes) for recipe, words in recipes}) == len(recipes)
 
 
-def test_other_hashes_of_the_same_row_need_another_maker() -> None:
-    """Kept digests say which hashes the points of some rows have; who changes these must change ``MAKER`` too."""
+def test_other_hashes_of_the_same_row_need_another_number() -> None:
+    """Kept digests say which hashes the points of some rows have; who changes these must change ``HASHES`` too."""
     row = replace(source_row(1), pattern_name="f", file_path="a/b.py", language="python", metadata='{"x": [1, 2.5]}')
     hashes = "9b4484f8965053439400e0d7a319b8ec", "c6ba6efaf86451e3e348205777e3d33b", "86f3e6d84da4908d329d426071d92b37"
-    assert (MAKER, hashes_of(pattern(row))) == (1, (str(row.id), *hashes))
+    assert (HASHES, hashes_of(pattern(row))) == (1, (str(row.id), *hashes))
 
 
 def known(number: int, nights_ago: float | None) -> RangeDigest:
