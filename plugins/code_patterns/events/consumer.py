@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from code_patterns.events.client import KafkaConfig, open_consumer, reason
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 MOST_MESSAGES = 10_000
 """Messages that one :meth:`EventConsumer.poll` takes at most."""
+REBALANCE_SECONDS = 0.1
+"""A rebalance that is on its way inside the client is there within this time."""
 CLOSING_SECONDS = 3.0
 """The client's own way to close has no limit: with a commit on its way to a broker that is away it never ends."""
 
@@ -82,6 +85,8 @@ class EventConsumer:
 
     def close(self) -> None:
         """Leave the group; wait a few seconds at most for what :meth:`commit` noted."""
+        from confluent_kafka import KafkaException
+
         deadline = time.monotonic() + CLOSING_SECONDS
         self._dead.close(CLOSING_SECONDS / 2)
         self._send_offsets()
@@ -89,6 +94,11 @@ class EventConsumer:
         while self._committing and time.monotonic() < deadline:
             # What it returns is not done, so it comes again.
             self._consumer.poll(0.05)
+        # The rest of a rebalance comes here, not while the client closes: there the client's answer to it was once seen
+        # to wait for ever, with the interpreter's lock, so that nothing of the process went on.
+        with suppress(KafkaException):
+            self._consumer.unsubscribe()
+        self._consumer.poll(REBALANCE_SECONDS)
         closing = threading.Thread(target=self._consumer.close, name="leaving Kafka", daemon=True)
         closing.start()
         closing.join(max(deadline - time.monotonic(), 0.5))
