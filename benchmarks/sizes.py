@@ -34,6 +34,8 @@ SIZES = {
 FITTED = 10_000_000
 RATES = ("patterns/s", "µs")
 """Units of what does not grow with the number of patterns, so that the model says nothing."""
+MOST_RESIDUAL = 0.5
+"""What lies further from the model than this does not grow by it."""
 HOURLY_ROUNDS = 3
 OURS = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname = ANY(%s)"
 TABLES = [
@@ -132,7 +134,8 @@ def _line(quantity: Quantity, counts: Sequence[int]) -> list[str]:
     if quantity.unit in RATES or len(counts) == 1:
         return [name, *map(_shown, quantity.values), "", ""]
     fit = Fit.of(counts, quantity.values)
-    return [name, *map(_shown, (*quantity.values, fit.at)), f"{fit.residual:.0%}"]
+    at = _shown(fit.at) if fit.residual <= MOST_RESIDUAL else "no line"
+    return [name, *map(_shown, quantity.values), at, f"{fit.residual:.0%}"]
 
 
 def _shown(value: float) -> str:
