@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from code_patterns.sync.diff import IdRange
+from code_patterns.sync.diff import FIRST_ID, LAST_ID, IdRange
 from code_patterns.sync.pattern import Pattern, SourceRow, hashing_of
 
 RANGE_ROWS = 250
@@ -78,15 +78,12 @@ class Digests:
         """Whether anything is known of an id range."""
         return bool(self._known[self._span(within)])
 
-    def ranges(self, within: IdRange) -> list[KnownRange]:
-        """The ranges of an id range in id order, without a gap.
-
-        :param within: ids where known ranges begin and end
-        """
-        known: list[RangeDigest | None] = [*self._known[self._span(within)]]
+    def ranges(self) -> list[KnownRange]:
+        """The ranges of all ids in id order, without a gap."""
+        known: list[RangeDigest | None] = [*self._known]
         # What lies before the first known range belongs to it: there was no row.
-        starts = [within.first, *(one.first for one in known[1:] if one)]
-        ends = [*(UUID(int=start.int - 1) for start in starts[1:]), within.last]
+        starts = [FIRST_ID, *(one.first for one in known[1:] if one)]
+        ends = [*(UUID(int=start.int - 1) for start in starts[1:]), LAST_ID]
         return [
             KnownRange(IdRange(start, end), one) for start, end, one in zip(starts, ends, known or [None], strict=True)
         ]

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from code_patterns.errors import ParityError
 from code_patterns.sync.agreed_points import AgreedPoints
-from code_patterns.sync.diff import ALL_IDS, IdRange, PointId
+from code_patterns.sync.diff import IdRange, PointId
 from code_patterns.sync.digests import Digests, KnownRange, RangeCutter
 from code_patterns.sync.findings import Findings, Flaw, PackedIds
 from code_patterns.sync.pattern import Pattern, SourceRow, UnreadableRowError, pattern_of
@@ -127,7 +127,7 @@ class Proof(Generic[Point]):
     async def _looked_at(self, found: Findings) -> AsyncGenerator[None]:
         """Compare everything, range by range."""
         await self._read_integers(found)
-        ranges = self._digests.ranges(ALL_IDS)
+        ranges = self._digests.ranges()
         trusted = [one.ids for one in ranges if self._trusts(one)]
         async with aclosing(prefetched(self._session.digests(trusted))) as pages:
             now = flattened(pages)

@@ -60,7 +60,7 @@ def without_gap(ranges: Sequence[KnownRange], within: IdRange = ALL_IDS) -> bool
 def test_ranges_cover_every_id_and_hold_every_row(numbers: list[int], pages: int) -> None:
     rows = [source_row(number) for number in sorted(numbers)]
     learnt = cut(rows, pages=pages)
-    ranges = learnt.ranges(ALL_IDS)
+    ranges = learnt.ranges()
     assert without_gap(ranges)
     for one in ranges:
         inside = [row for row in rows if one.ids.first <= row.id <= one.ids.last]
@@ -75,12 +75,12 @@ def test_ranges_cover_every_id_and_hold_every_row(numbers: list[int], pages: int
 def test_a_range_is_learnt_anew_in_the_middle(data: st.DataObject) -> None:
     numbers = sorted(data.draw(st.lists(st.integers(0, 2**128 - 1), min_size=40, max_size=40, unique=True)))
     learnt = cut([source_row(number) for number in numbers])
-    before = learnt.ranges(ALL_IDS)
+    before = learnt.ranges()
     one = data.draw(st.sampled_from(before))
     kept = data.draw(st.booleans())
     inside = [source_row(n, "other") for n in numbers if one.ids.first.int <= n <= one.ids.last.int and kept]
     cut(inside, one.ids, into=learnt)
-    after = learnt.ranges(ALL_IDS)
+    after = learnt.ranges()
     assert without_gap(after)
     others = [known for known in before if known != one]
     assert [known.known for known in after if known.known in [other.known for other in others]] == [
@@ -93,7 +93,7 @@ def test_a_row_of_which_no_pattern_can_be_made_is_never_passed_over() -> None:
     cutter = RangeCutter(ALL_IDS, learnt)
     cutter.add([source_row(1), source_row(2)], [pattern(source_row(1))])
     cutter.end()
-    [only] = learnt.ranges(ALL_IDS)
+    [only] = learnt.ranges()
     assert only.known
     assert only.known.points == b""
 
@@ -143,7 +143,7 @@ def test_every_range_comes_within_its_nights() -> None:
         due = ranges.due(7, since)
         assert len(due) == 15
         seen |= due
-        for one in ranges.ranges(ALL_IDS):
+        for one in ranges.ranges():
             if one.known and one.known.first in due:
                 first, rows, points = one.known.first, one.known.rows, one.known.points
                 ranges.learn(one.ids, RangeDigest(first, rows, points, since + timedelta(hours=1)))
@@ -152,9 +152,9 @@ def test_every_range_comes_within_its_nights() -> None:
 
 def test_changed_rows_do_not_put_off_the_night_of_their_range() -> None:
     ranges = digests([known(0, 5.0), known(10, 2.0)])
-    [first, _] = ranges.ranges(ALL_IDS)
+    [first, _] = ranges.ranges()
     ranges.learn(first.ids, RangeDigest(FIRST_ID, b"new", b"new"))
-    assert [one.known and one.known.whole_at for one in ranges.ranges(ALL_IDS)] == [
+    assert [one.known and one.known.whole_at for one in ranges.ranges()] == [
         NOW - timedelta(days=5),
         NOW - timedelta(days=2),
     ]
@@ -163,7 +163,7 @@ def test_changed_rows_do_not_put_off_the_night_of_their_range() -> None:
 def test_a_range_without_rows_becomes_part_of_its_neighbour() -> None:
     ranges = digests([known(0, None), known(10, None), known(20, None)])
     ranges.learn(IdRange(UUID(int=10), UUID(int=19)), None)
-    assert [(one.ids.first.int, one.ids.last) for one in ranges.ranges(ALL_IDS)] == [
+    assert [(one.ids.first.int, one.ids.last) for one in ranges.ranges()] == [
         (0, UUID(int=19)),
         (20, LAST_ID),
     ]
