@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any
 from uuid import UUID
 
-from code_patterns.errors import OutageError, PatternsError
 from code_patterns.quality.dimensions import TIERS, WEIGHTS
 from code_patterns.search import Hit
 from demo import HOME
@@ -16,6 +15,7 @@ from demo.arrival import QUESTION as ARRIVAL_QUESTION
 from demo.arrival import ROW, Arrival, insert_and_find, is_streaming
 from demo.collection import ALIAS, compare, search
 from demo.command import run
+from demo.errors import DemoError
 from demo.installation import Burst, change, count_scores
 from demo.learning import Learned, analyse, learn
 from demo.rest import AirflowApi, Run
@@ -83,7 +83,7 @@ def demo(place: Workplace, screen: Screen) -> None:
 def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
     """Run a DAG to its end.
 
-    :raises PatternsError: the run failed; the message ends with the end of the task's log
+    :raises DemoError: the run failed; the message ends with the end of the task's log
     """
     return _finish(api, screen, api.trigger(dag_id, params))
 
@@ -91,12 +91,12 @@ def _run(api: AirflowApi, screen: Screen, dag_id: str, **params: Any) -> Run:
 def _finish(api: AirflowApi, screen: Screen, started: Run) -> Run:
     """Wait for the end of a run.
 
-    :raises PatternsError: it failed; the message ends with the end of the task's log
+    :raises DemoError: it failed; the message ends with the end of the task's log
     """
     finished = api.finish(started, screen.tick, RUN_SECONDS)
     if finished.state != "success":
         log = "\n".join(api.failed_task_log(finished)[-LOG_LINES:])
-        raise PatternsError(
+        raise DemoError(
             f"The run {finished.run_id} of {finished.dag_id} failed. The end of its task log:\n\n{log}\n\n"
             f"More is in {LOGS}."
         )
@@ -107,7 +107,7 @@ def _start_stream(stack: Stack, screen: Screen) -> Run:
     """Start the stream by hand, and wait until it looks for changes.
 
     :return: the run; a failed one has ended
-    :raises OutageError: it does not start in time
+    :raises DemoError: it does not start in time
     """
     stream = stack.api.trigger(STREAM, {"linger_seconds": LINGER_SECONDS})
     deadline = time.monotonic() + RUN_SECONDS
@@ -115,7 +115,7 @@ def _start_stream(stack: Stack, screen: Screen) -> Run:
         if stack.api.refresh(stream).is_finished:
             return _finish(stack.api, screen, stream)
         if time.monotonic() > deadline:
-            raise OutageError(f"{STREAM} has not started within {RUN_SECONDS:.0f} s.")
+            raise DemoError(f"{STREAM} has not started within {RUN_SECONDS:.0f} s.")
         screen.tick()
         time.sleep(0.1)
     return stream
@@ -147,7 +147,7 @@ def _tell_sync(screen: Screen, stack: Stack, finished: Run) -> Mapping[str, Any]
     )
     seen = compare(stack.database)
     if not seen.agrees:
-        raise PatternsError(f"PostgreSQL and Qdrant do not agree after {finished.dag_id}: {seen}")
+        raise DemoError(f"PostgreSQL and Qdrant do not agree after {finished.dag_id}: {seen}")
     screen.say(f"Compared from outside: {seen.rows:,} rows and {seen.points:,} points hold the same.")
     return result
 
@@ -171,15 +171,15 @@ def _tell_quality(screen: Screen, stack: Stack, finished: Run, found: int) -> No
     """Show how many patterns were scored and how they spread over the tiers.
 
     :param found: points in the collection
-    :raises PatternsError: a pattern has no score, or more than one
+    :raises DemoError: a pattern has no score, or more than one
     """
     result: Mapping[str, Any] = stack.api.result(finished, "score")
     _tell_seconds(screen, finished)
     if result["stored"] != found:
-        raise PatternsError(f"{QUALITY} stored {result['stored']} scores for {found} patterns.")
+        raise DemoError(f"{QUALITY} stored {result['stored']} scores for {found} patterns.")
     scores, patterns = count_scores(stack.database)
     if scores != patterns:
-        raise PatternsError(f"{patterns} patterns have {scores} scores; expected was one each.")
+        raise DemoError(f"{patterns} patterns have {scores} scores; expected was one each.")
     screen.say(
         f"{result['stored']:,} scores stored, {result['patterns_per_second']:,.0f} patterns/s, definitions "
         f"{result['version']}"
@@ -198,12 +198,12 @@ def _tell_quality(screen: Screen, stack: Stack, finished: Run, found: int) -> No
 def _tell_analytics(screen: Screen, stack: Stack, finished: Run, learned: Learned) -> None:
     """Show the most used templates of a day and the trend of the days before it.
 
-    :raises PatternsError: the analytics did not count every recorded event
+    :raises DemoError: the analytics did not count every recorded event
     """
     result: Mapping[str, Any] = stack.api.result(finished, "compute")
     _tell_seconds(screen, finished)
     if result["total_usage_count"] != learned.events_of_day:
-        raise PatternsError(
+        raise DemoError(
             f"{ANALYTICS} counted {result['total_usage_count']} events; {learned.events_of_day} were recorded."
         )
     analysis = analyse(stack.database, learned.day)
@@ -233,15 +233,15 @@ def _tell_analytics(screen: Screen, stack: Stack, finished: Run, learned: Learne
 def _tell_stream(screen: Screen, stack: Stack, finished: Run, arrival: Arrival) -> None:
     """Show when a search found the row, and how the stream ended.
 
-    :raises PatternsError: the search did not find it, or both sides do not agree
+    :raises DemoError: the search did not find it, or both sides do not agree
     """
     result: Mapping[str, Any] = stack.api.result(finished, "stream")
     _tell_seconds(screen, finished)
     if not arrival.is_found:
-        raise PatternsError(f"A search did not find the row {ROW.id} that {STREAM} has synced.")
+        raise DemoError(f"A search did not find the row {ROW.id} that {STREAM} has synced.")
     seen = compare(stack.database)
     if not seen.agrees:
-        raise PatternsError(f"PostgreSQL and Qdrant do not agree after {finished.dag_id}: {seen}")
+        raise DemoError(f"PostgreSQL and Qdrant do not agree after {finished.dag_id}: {seen}")
     screen.say(
         f"Row {ROW.pattern_name} inserted: written and recorded {arrival.recorded_seconds:.2f} s after its commit,",
         f"found by a search {arrival.found_seconds:.2f} s after it.",
@@ -253,7 +253,7 @@ def _tell_stream(screen: Screen, stack: Stack, finished: Run, arrival: Arrival) 
 def _check(found: Mapping[str, Any], burst: Burst) -> None:
     """Compare what the incremental sync did with what was done to the rows.
 
-    :raises PatternsError: it did more or less
+    :raises DemoError: it did more or less
     """
     expected = {
         "new": burst.inserted,
@@ -265,7 +265,7 @@ def _check(found: Mapping[str, Any], burst: Burst) -> None:
     if wrong := [
         f"{name} is {found[name]}, expected {count}" for name, count in expected.items() if found[name] != count
     ]:
-        raise PatternsError(f"{INCREMENTAL} did not do what the changes ask for: {', '.join(wrong)}.")
+        raise DemoError(f"{INCREMENTAL} did not do what the changes ask for: {', '.join(wrong)}.")
 
 
 def _tell_search(screen: Screen, stack: Stack, question: str, inserted: frozenset[UUID]) -> None:

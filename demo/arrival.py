@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from code_patterns.errors import OutageError
 from code_patterns.search import Hit, Searcher, SearchQuery
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_psycopg import connect_blocking
 from code_patterns.servers.qdrant_embedded import BusyStorageError
 from demo.collection import searcher_of
+from demo.errors import DemoError
 from demo.harvest import Pattern
 from demo.installation import add, query
 
@@ -80,7 +80,7 @@ def insert_and_find(database: PostgresConfig) -> Arrival:
     The searcher is open before, as in a program that searches all day. An embedded storage is open in one process at a
     time. So the search begins when the stream has recorded the row, and waits until the stream has closed the storage.
 
-    :raises OutageError: no stream takes the row, or the stream does not close the storage
+    :raises DemoError: no stream takes the row, or the stream does not close the storage
     """
     return asyncio.run(_insert_and_find(database, SearchQuery(text=QUESTION, limit=HITS)))
 
@@ -100,7 +100,7 @@ def _insert(database: PostgresConfig) -> tuple[float, float]:
         committed = time.monotonic()
         while connection.execute(query("is_recorded"), {"id": ROW.id}).fetchone() != (True,):
             if time.monotonic() - committed > PATIENCE_SECONDS:
-                raise OutageError(f"No stream has taken the row {ROW.id} within {PATIENCE_SECONDS:.0f} s.")
+                raise DemoError(f"No stream has taken the row {ROW.id} within {PATIENCE_SECONDS:.0f} s.")
             time.sleep(POLL_SECONDS)
     return committed, time.monotonic()
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 
 from code_patterns.errors import PatternsError
+from demo.errors import DemoError
 from demo.screen import Screen
 from demo.stack import Workplace, workplace
 
@@ -25,7 +26,7 @@ def run(work: Callable[[Workplace, Screen], None], *, after: str = "") -> int:
     except KeyboardInterrupt:
         screen.title("Airflow and PostgreSQL are stopped. The data stays in .demo.")
         return INTERRUPTED
-    except PatternsError as error:
+    except (DemoError, PatternsError) as error:
         sys.stdout.flush()
         sys.stderr.write(f"\n{error}\n")
         return 1

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from code_patterns.errors import PatternsError
+from demo.errors import DemoError
 
 PATTERNS = 1200
 """How many functions and classes are taken."""
@@ -110,7 +110,7 @@ def harvest(now: datetime, library: Path | None = None) -> Harvest:
 
     :param now: the rows' dates end here
     :param library: the folder to read; default: the interpreter's standard library
-    :raises PatternsError: the library's source files are missing or too few
+    :raises DemoError: the library's source files are missing or too few
     """
     folder = library or Path(sysconfig.get_path("stdlib"))
     sources: list[_Source] = []
@@ -119,7 +119,7 @@ def harvest(now: datetime, library: Path | None = None) -> Harvest:
         if len(sources) >= PATTERNS:
             break
     if len(sources) < PATTERNS:
-        raise PatternsError(
+        raise DemoError(
             f"Only {len(sources)} of {PATTERNS} patterns were found in {folder}: this Python was installed without the "
             "source of its standard library. Use another one: make clean, then make demo PYTHON=/path/to/python3"
         )

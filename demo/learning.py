@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from code_patterns.errors import PatternsError
 from code_patterns.servers.postgres import PostgresConfig
+from demo.errors import DemoError
 from demo.harvest import Pattern
 from pattern_learning import (
     ModelContractEffect,
@@ -59,7 +59,7 @@ class Analysis:
 def learn(database: PostgresConfig, patterns: Sequence[Pattern]) -> Learned:
     """Store patterns as templates and record a week of their use.
 
-    :raises PatternsError: an operation failed
+    :raises DemoError: an operation failed
     """
     return asyncio.run(_learn(database, patterns))
 
@@ -67,7 +67,7 @@ def learn(database: PostgresConfig, patterns: Sequence[Pattern]) -> Learned:
 def analyse(database: PostgresConfig, day: date) -> Analysis:
     """Read what the analytics of a day say.
 
-    :raises PatternsError: an operation failed
+    :raises DemoError: an operation failed
     """
     return asyncio.run(_analyse(database, day))
 
@@ -147,7 +147,7 @@ async def _analyse(database: PostgresConfig, day: date) -> Analysis:
         async with manager.acquire() as connection:
             rows = await connection.fetch(_ANALYTICS.read_text("utf-8"), start)
         if not rows:
-            raise PatternsError(f"There are no analytics of {day}.")
+            raise DemoError(f"There are no analytics of {day}.")
         period = {"period_start": start - timedelta(days=DAYS - 1), "period_end": start + timedelta(days=1)}
         trend = await _do(analytics, "get_usage_trends", **period)
     finally:
@@ -158,5 +158,5 @@ async def _analyse(database: PostgresConfig, day: date) -> Analysis:
 async def _do(node: Any, operation: str, **arguments: Any) -> Any:
     result = await node.execute_effect(ModelContractEffect(operation, **arguments))
     if not result.success:
-        raise PatternsError(f"{operation} failed: {result.error}")
+        raise DemoError(f"{operation} failed: {result.error}")
     return result.data

@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg
 
-from code_patterns.errors import PatternsError
 from code_patterns.servers.postgres import PostgresConfig
 from demo import HOME
+from demo.errors import DemoError
 from demo.processes import Programs, free_port, inherited_environment
 
 with warnings.catch_warnings():
@@ -45,7 +45,7 @@ class PostgresServer:
         """Start the server; make its data directory first if there is none.
 
         :return: how to reach the database
-        :raises PatternsError: the server does not start; the message names its log
+        :raises DemoError: the server does not start; the message names its log
         """
         self._data.parent.mkdir(exist_ok=True)
         package = get_server(self._data, start=False)
@@ -82,7 +82,7 @@ class PostgresServer:
             if _serves(config, process):
                 return config
             self._programs.stop(process)
-        raise PatternsError(f"PostgreSQL does not start. Read {self._log}.")
+        raise DemoError(f"PostgreSQL does not start. Read {self._log}.")
 
     def _create_database(self, program: Path, options: dict[str, Any]) -> None:
         """Make role and database before the server listens; afterwards only that password is accepted."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from code_patterns.errors import PatternsError
 from demo import HOME
+from demo.errors import DemoError
 
 MARKER = "CODE_PATTERNS_DEMO"
 """Environment variable of every program the demo starts; its value is the demo's folder."""
@@ -100,7 +100,7 @@ def free_port(preferred: int = 0) -> int:
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return int(probe.getsockname()[1])
-    raise PatternsError(f"No free port between {preferred} and {preferred + 99} on 127.0.0.1.")
+    raise DemoError(f"No free port between {preferred} and {preferred + 99} on 127.0.0.1.")
 
 
 def inherited_environment() -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from code_patterns.errors import OutageError, PatternsError
+from demo.errors import DemoError
 
 FINISHED = {"success", "failed"}
 FAILED = {"failed", "up_for_retry"}
@@ -118,12 +118,12 @@ class AirflowApi:
         :param run: the run
         :param waiting: called now and then while waiting
         :param timeout: seconds to wait
-        :raises OutageError: the run has not ended within that time
+        :raises DemoError: the run has not ended within that time
         """
         deadline = time.monotonic() + timeout
         while not (now := self.refresh(run)).is_finished:
             if time.monotonic() > deadline:
-                raise OutageError(f"{run.dag_id} has not ended within {timeout:.0f} s; its state is {now.state}.")
+                raise DemoError(f"{run.dag_id} has not ended within {timeout:.0f} s; its state is {now.state}.")
             waiting()
             time.sleep(0.2)
         return now
@@ -158,7 +158,7 @@ class AirflowApi:
         try:
             answer = self._client.request(method, path, **options)
         except httpx.TransportError as error:
-            raise OutageError(f"Airflow's API server does not answer: {error}") from None
+            raise DemoError(f"Airflow's API server does not answer: {error}") from None
         if answer.is_error:
             raise _refused(method, path, answer)
         return answer.json()
@@ -168,8 +168,8 @@ def _run(answer: Mapping[str, Any]) -> Run:
     return Run(answer["dag_id"], answer["dag_run_id"], answer["state"], float(answer["duration"] or 0.0))
 
 
-def _refused(method: str, path: str, answer: httpx.Response) -> PatternsError:
-    return PatternsError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}")
+def _refused(method: str, path: str, answer: httpx.Response) -> DemoError:
+    return DemoError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}")
 
 
 def _line(entry: Mapping[str, Any]) -> str:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from code_patterns.errors import OutageError, PatternsError
 from code_patterns.servers.postgres import PostgresConfig
 from demo import HOME
 from demo.airflow_server import LOGS, POOL, USER, AirflowServer
 from demo.collection import DIMENSION, STORAGE
+from demo.errors import DemoError
 from demo.harvest import Harvest, harvest
 from demo.installation import count_by_type, load
 from demo.postgres import PostgresServer
@@ -81,7 +81,7 @@ def workplace(screen: Screen) -> Iterator[Workplace]:
     """Lock the demo's folder for this process, and at the end stop everything that was started.
 
     :param screen: shows that it stops
-    :raises PatternsError: another demo of this checkout is running
+    :raises DemoError: another demo of this checkout is running
     """
     HOME.mkdir(exist_ok=True)
     place = Workplace(Programs(), Programs())
@@ -90,7 +90,7 @@ def workplace(screen: Screen) -> Iterator[Workplace]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PatternsError(
+            raise DemoError(
                 f"Another 'make demo' or 'make ui' of this checkout is running, and {HOME} serves one at a time. "
                 "Stop the other with Ctrl-C first."
             ) from None
@@ -119,7 +119,7 @@ def start(
     :param port: preferred port of Airflow's UI, 0 for any
     :param scheduled: whether the DAGs' own schedules start runs
     :param triggerer: whether to start Airflow's triggerer too
-    :raises PatternsError: something does not start; the message names its log
+    :raises DemoError: something does not start; the message names its log
     """
     if rows:
         _clear()
@@ -141,7 +141,7 @@ def start(
             screen.tick()
             time.sleep(0.1)
         if migration.returncode:
-            raise PatternsError(f"Airflow's metadata database could not be made. Read {LOGS / 'db.log'}.")
+            raise DemoError(f"Airflow's metadata database could not be made. Read {LOGS / 'db.log'}.")
         server.start(triggerer=triggerer)
         api = AirflowApi(server.url, USER, secrets.login)
         _wait_until_ready(server, api, place.airflow, screen)
@@ -175,14 +175,14 @@ def _wait_until_ready(server: AirflowServer, api: AirflowApi, programs: Programs
     healthy = False
     while not (healthy and needed <= api.dag_ids()):
         if failed := programs.failed():
-            raise PatternsError(f"'{failed}' ended unexpectedly. Read its log in {LOGS}.")
+            raise DemoError(f"'{failed}' ended unexpectedly. Read its log in {LOGS}.")
         if time.monotonic() > deadline:
-            raise OutageError(f"Airflow at {server.url} is not ready after {START_SECONDS:.0f} s. Read {LOGS}.")
+            raise DemoError(f"Airflow at {server.url} is not ready after {START_SECONDS:.0f} s. Read {LOGS}.")
         if not healthy and api.is_up():
             healthy = True
             api.log_in()
         elif healthy and (errors := api.import_errors()):
-            raise PatternsError("Airflow cannot read a DAG file of this checkout:\n" + "\n".join(errors))
+            raise DemoError("Airflow cannot read a DAG file of this checkout:\n" + "\n".join(errors))
         screen.tick()
         time.sleep(0.1)
 

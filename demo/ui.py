@@ -5,10 +5,10 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from code_patterns.errors import PatternsError
 from demo import HOME
 from demo.airflow_server import ENVIRONMENT_FILE, LOGS, USER
 from demo.command import INTERRUPTED, run
+from demo.errors import DemoError
 from demo.screen import Screen
 from demo.stack import FULL, INCREMENTAL, MIGRATION, STREAM, Workplace, harvested, is_loaded, start
 
@@ -19,7 +19,7 @@ BACKFILLED = timedelta(hours=6)
 def serve(place: Workplace, screen: Screen) -> None:
     """Start everything and keep it running until Ctrl-C.
 
-    :raises PatternsError: a component ended unexpectedly
+    :raises DemoError: a component ended unexpectedly
     """
     fresh = not is_loaded()
     screen.title(
@@ -60,7 +60,7 @@ def serve(place: Workplace, screen: Screen) -> None:
     screen.say("Ctrl-C stops Airflow and PostgreSQL; the data stays.")
     while not (failed := place.airflow.failed() or place.databases.failed()):
         time.sleep(1)
-    raise PatternsError(f"'{failed}' ended unexpectedly. Read its log in {LOGS}.")
+    raise DemoError(f"'{failed}' ended unexpectedly. Read its log in {LOGS}.")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ from code_patterns.servers.postgres import PostgresConfig  # noqa: E402
 from tests.support.faulty_embeddings import EmbeddingServer, running  # noqa: E402
 from tests.support.leaks import LEAKS  # noqa: E402
 
-pytest_plugins = ("tests.support.fixtures", "tests.support.leak_checks")
+pytest_plugins = ("tests.support.fixtures", "tests.support.leak_checks", "tests.support.code_checks")
 
 # A busy machine takes its time for an example.
 settings.register_profile("without deadline", settings.default, deadline=None)

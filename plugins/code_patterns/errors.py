@@ -1,19 +1,32 @@
 """Errors with messages for the person who reads the task log.
 
-Every message says what is wrong, where (the connection, Variable, table or collection by name), and what to do. No
-message holds a password or an API key.
+Every message says what is wrong, where (the connection, Variable, table or collection by name), and what to do, and
+ends with a code of docs/runbook.md. No message holds a password or an API key.
 """
+
+from code_patterns.codes import Code
 
 
 class PatternsError(Exception):
-    """Base of every error that this project raises on purpose.
+    """Base of every error that this project raises on purpose. As a text, it is its message and its code.
 
+    :param code: what went wrong, for the runbook
+    :param message: what is wrong, where, and what to do
     :cvar retryable: whether the same task may succeed later although nobody changes anything
     :cvar most_tries: how often it is tried at most; ``None`` leaves that to the task
     """
 
     retryable = False
     most_tries: int | None = None
+
+    # The base class keeps the arguments, by which an error can be pickled.
+    def __init__(self, code: Code, message: str) -> None:
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        """The message, and its code."""
+        return f"{self.message} [{self.code}]"
 
     def may_be_retried(self, tries: int) -> bool:
         """Whether to try again.
@@ -30,14 +43,15 @@ class ConfigurationError(PatternsError):
 class OutageError(PatternsError):
     """A server did not answer, or cannot serve now; trying again later may help.
 
+    :param code: what went wrong
     :param message: what is wrong, where, and what to do
     :param tried: how often the same was tried already, in one sentence; empty if nobody counted
     """
 
     retryable = True
 
-    def __init__(self, message: str, tried: str = "") -> None:
-        super().__init__(f"{message} {tried}" if tried else message)
+    def __init__(self, code: Code, message: str, tried: str = "") -> None:
+        super().__init__(code, f"{message} {tried}" if tried else message)
         self.tried = tried
 
 
@@ -54,8 +68,14 @@ class ParityError(PatternsError):
 class NothingToDoError(PatternsError):
     """There is nothing to do in this run; the task is skipped and does not fail."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.NOTHING_TO_DO, message)
+
 
 class StoppedError(PatternsError):
     """Airflow stopped the task, for example because its worker shuts down."""
 
     retryable = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.STOPPED, message)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.typed_fields import first_error, rule_of
 
@@ -83,7 +84,7 @@ def choose(
     except ValidationError as error:
         found = first_error(error)
         rule = rule_of(found, model.json_schema())
-    raise ConfigurationError(f"{origins[str(found['loc'][0])]}; it must be {rule}.")
+    raise ConfigurationError(Code.SETTING_WRONG, f"{origins[str(found['loc'][0])]}; it must be {rule}.")
 
 
 @cache

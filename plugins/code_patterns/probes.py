@@ -7,6 +7,7 @@ from dataclasses import replace
 import psycopg
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError, OutageError
@@ -38,12 +39,16 @@ def probe_postgres(config: PostgresConfig) -> str:
             [(version, role, there, readable)] = connection.execute(query("connection_probe")).fetchall()
             entries = ledger.read(connection)
         except psycopg.errors.QueryCanceled:
-            raise OutageError(f"PostgreSQL at {config.address} gave no answer within {SECONDS:.0f} s.") from None
+            raise OutageError(
+                Code.POSTGRES_AWAY, f"PostgreSQL at {config.address} gave no answer within {SECONDS:.0f} s."
+            ) from None
     found = (
         f"Logged in as '{role}' to PostgreSQL {version}, database '{config.database}' at {config.host}:{config.port}."
     )
     if there and not readable:
-        raise ConfigurationError(f"{found} The role may not read pattern_lineage_nodes: grant it SELECT.")
+        raise ConfigurationError(
+            Code.POSTGRES_RIGHT_MISSING, f"{found} The role may not read pattern_lineage_nodes: grant it SELECT."
+        )
     return f"{found} {_migrated(entries) if entries else _never_migrated(there)}"
 
 
@@ -83,7 +88,9 @@ async def probe_qdrant(config: QdrantConfig, collection: str) -> str:
                     collection, await qdrant.call(doing, lambda: client.get_collection(collection), attempts=1)
                 )
     except TimeoutError:
-        raise OutageError(f"Qdrant at {config.address} gave no answer within {SECONDS:.0f} s.") from None
+        raise OutageError(
+            Code.QDRANT_AWAY, f"Qdrant at {config.address} gave no answer within {SECONDS:.0f} s."
+        ) from None
     finally:
         await client.close()
     where = (
@@ -110,7 +117,9 @@ async def probe_embedding(config: EmbeddingConfig) -> str:
         async with asyncio.timeout(SECONDS):
             await embedder.check()
     except TimeoutError:
-        raise OutageError(f"The embedding server of {config.address} gave no answer within {SECONDS:.0f} s.") from None
+        raise OutageError(
+            Code.EMBEDDINGS_AWAY, f"The embedding server of {config.address} gave no answer within {SECONDS:.0f} s."
+        ) from None
     finally:
         await embedder.aclose()
     took = (time.monotonic() - started) * 1000

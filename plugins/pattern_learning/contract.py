@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 
 ASYNCPG_AVAILABLE = True
@@ -62,7 +63,9 @@ class ModelContractEffect:
         """
         known = [each.name for each in fields(cls) if each.name != "operation"]
         if unknown := [name for name in arguments if name not in known]:
-            raise ConfigurationError(f"arguments has the unknown field {unknown[0]!r}; known are {', '.join(known)}.")
+            raise ConfigurationError(
+                Code.ARGUMENT_REFUSED, f"arguments has the unknown field {unknown[0]!r}; known are {', '.join(known)}."
+            )
         return cls(operation, **arguments)
 
 

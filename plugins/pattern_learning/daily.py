@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.params import ReadVariable, Variable, choose
 from code_patterns.servers.patience import PATIENCE_SECONDS
@@ -49,7 +50,8 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
         if begin >= today:
             raise ConfigurationError(
-                f"The Param 'day' is {param!r}, which is not over yet in UTC; choose an earlier day."
+                Code.SETTING_WRONG,
+                f"The Param 'day' is {param!r}, which is not over yet in UTC; choose an earlier day.",
             )
         return Period(begin, begin + ONE_DAY)
     if start is not None and end is not None and start < end:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_url import config_from_url
@@ -42,12 +43,16 @@ def _from_environment(environment: Mapping[str, str]) -> PostgresConfig | None:
     for field in ("host", "database", "user"):
         if field not in given:
             raise ConfigurationError(
+                Code.CONNECTION_WRONG,
                 f"The environment has {FIELD_VARIABLES[next(iter(given))]}, but not {FIELD_VARIABLES[field]}. Set it "
-                "too; nothing is guessed."
+                "too; nothing is guessed.",
             )
     port = given.get("port", "5432")
     if not port.isdecimal():
-        raise ConfigurationError(f"The variable {FIELD_VARIABLES['port']} is {port!r}; it must be a port such as 5432.")
+        raise ConfigurationError(
+            Code.CONNECTION_WRONG,
+            f"The variable {FIELD_VARIABLES['port']} is {port!r}; it must be a port such as 5432.",
+        )
     return PostgresConfig(
         conn_id="TRACEABILITY_DB_HOST",
         host=given["host"],

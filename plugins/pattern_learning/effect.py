@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError, PatternsError
 from code_patterns.servers.postgres_asyncpg import Borrowed
 from code_patterns.servers.postgres_errors import Kind, diagnose, explain
@@ -62,6 +63,8 @@ class PatternEffect:
         except Exception as error:
             reason = reason_of(error)
             metadata["retryable"] = reason.retryable if reason else False
+            if reason:
+                metadata["code"] = str(reason.code)
             text = str(reason) if reason else f"{type(error).__name__}: {error}"
             result = ModelResult(False, error=text, metadata=metadata)
             self._log_failure(contract, text, None if reason else error)
@@ -128,7 +131,7 @@ class PatternEffect:
                     end = await connection.fetchval(statement("learning_transaction_end"), transaction)
                 if end in ("committed", "aborted"):
                     return bool(end == "committed")
-        raise OutageError(f"PostgreSQL went away during the operation. {IF_AWAY}")
+        raise OutageError(Code.POSTGRES_AWAY, f"PostgreSQL went away during the operation. {IF_AWAY}")
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
@@ -196,7 +199,9 @@ def reason_of(error: Exception) -> PatternsError | None:
     if isinstance(error, PatternsError):
         return error
     if isinstance(error, TimeoutError):
-        return OutageError("PostgreSQL did not answer within the pool's command_timeout. Try again later.")
+        return OutageError(
+            Code.POSTGRES_BUSY, "PostgreSQL did not answer within the pool's command_timeout. Try again later."
+        )
     fault = diagnose(error)
     return (
         explain(

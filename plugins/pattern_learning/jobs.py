@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.patience import patiently
 from code_patterns.servers.postgres import PostgresConfig
@@ -120,13 +121,17 @@ async def run_operation(config: PostgresConfig, contract: ModelContractEffect, a
         names = [name for node in nodes for name in node.operations]
         node = next((node for node in nodes if contract.operation in node.operations), None)
         if node is None:
-            raise ConfigurationError(f"operation is {contract.operation!r}; it must be one of {', '.join(names)}.")
+            raise ConfigurationError(
+                Code.ARGUMENT_REFUSED, f"operation is {contract.operation!r}; it must be one of {', '.join(names)}."
+            )
         result = await node.execute_effect(contract)
     finally:
         await manager.close()
     if not result.success:
         kind = OutageError if result.metadata["retryable"] else ConfigurationError
-        raise kind(f"{contract.operation} on {config.address} failed: {result.error}")
+        code = Code(result.metadata.get("code", Code.OPERATION_FAILED))
+        reason = str(result.error).removesuffix(f" [{code}]")
+        raise kind(code, f"{contract.operation} on {config.address} failed: {reason}")
     return as_json(result.data)
 
 
@@ -143,6 +148,6 @@ async def _connected(config: PostgresConfig, patience: float) -> AsyncIterator[A
         # A template was deleted while its row was computed; the next try does not see it.
         retryable = reason.retryable or isinstance(error, asyncpg.ForeignKeyViolationError)
         kind = OutageError if retryable else ConfigurationError
-        raise kind(f"At {config.address}: {reason}") from None
+        raise kind(reason.code, f"At {config.address}: {reason.message}") from None
     finally:
         await connection.close(timeout=5)

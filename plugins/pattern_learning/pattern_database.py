@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.runner import apply
 from code_patterns.servers.postgres import PostgresConfig
@@ -52,7 +53,8 @@ class PatternDatabaseManager:
     ) -> None:
         if not 0 < min_pool_size <= max_pool_size:
             raise ConfigurationError(
-                f"min_pool_size is {min_pool_size} and max_pool_size is {max_pool_size}; needed is 1 <= min <= max."
+                Code.POOL_UNUSABLE,
+                f"min_pool_size is {min_pool_size} and max_pool_size is {max_pool_size}; needed is 1 <= min <= max.",
             )
         self.pool: Any = None
         self.min_pool_size = min_pool_size

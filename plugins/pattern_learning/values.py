@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import Any, NoReturn
 from uuid import UUID
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 
 _LARGEST_BIGINT = 2**63 - 1
@@ -22,6 +23,9 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 class Refusal(ConfigurationError):  # noqa: N818 -- the caller's mistake: it becomes a failed result, never leaves a node
     """An argument is missing or makes no sense; the text names it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.ARGUMENT_REFUSED, message)
 
 
 def refuse(name: str, value: Any, rule: str) -> NoReturn:

@@ -1,10 +1,10 @@
 """Part of every test: no secret in its log, in its output or in the text of an error of this project."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.errors import PatternsError
 from tests.support.leaks import LEAKS
 
@@ -12,10 +12,11 @@ from tests.support.leaks import LEAKS
 @pytest.fixture(scope="session", autouse=True)
 def every_error_is_read() -> Iterator[None]:
     """Look through the text of each error of this project, whoever catches it."""
+    initialise = PatternsError.__init__
 
-    def read(error: PatternsError, *arguments: Any) -> None:
-        Exception.__init__(error, *arguments)
-        LEAKS.look(f"text of a {type(error).__name__}", " ".join(map(str, arguments)))
+    def read(error: PatternsError, code: Code, message: str) -> None:
+        initialise(error, code, message)
+        LEAKS.look(f"text of a {type(error).__name__}", str(error))
 
     patch = pytest.MonkeyPatch()
     patch.setattr(PatternsError, "__init__", read)

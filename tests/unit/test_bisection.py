@@ -9,11 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from code_patterns.bisection import HOPELESS_PARTS, bisect
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError, PatternsError
 
 
 class RefusedError(PatternsError):
     """The items are bad."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(Code.POINT_REFUSED, message)
 
 
 def tried(count: int, bad: set[int], parts: int = 1) -> tuple[list[int], list[int], int]:
@@ -29,7 +33,7 @@ def tried(count: int, bad: set[int], parts: int = 1) -> tuple[list[int], list[in
         done.extend(items)
 
     rejected = asyncio.run(bisect(range(count), attempt, RefusedError, parts))
-    assert [str(error) for _, error in rejected] == [str(item) for item, _ in rejected]
+    assert [error.message for _, error in rejected] == [str(item) for item, _ in rejected]
     return sorted(done), [item for item, _ in rejected], attempts
 
 
@@ -95,7 +99,7 @@ def test_another_error_ends_it_and_cancels_what_is_under_way() -> None:
         if len(items) == 4:
             raise RefusedError
         if 0 in items:
-            raise OutageError("away")
+            raise OutageError(Code.QDRANT_AWAY, "away")
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:

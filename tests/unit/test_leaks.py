@@ -14,6 +14,7 @@ from tests.support.leaks import MARKER, Leaks, secret
 PLANTED = """
 import logging
 import pytest
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from tests.support.leaks import LEAKS, secret
 
@@ -25,7 +26,7 @@ def test_output():
 
 def test_error():
     with pytest.raises(ConfigurationError):
-        raise ConfigurationError("cannot reach https://" + secret("proxy") + "@host")
+        raise ConfigurationError(Code.CONNECTION_WRONG, "cannot reach https://" + secret("proxy") + "@host")
 
 def test_clean():
     logging.getLogger("code_patterns.sync").warning("logged in")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionFields
 from code_patterns.servers.postgres_url import config_from_url
@@ -88,7 +89,10 @@ class _Variables:
         return next(((name, self._values[name]) for name in names if self._values.get(name)), ("", ""))
 
     def refuse(self, what: str, names: Sequence[str]) -> ConfigurationError:
-        return ConfigurationError(f"{self.path} names no {what}. Set {' or '.join(names)} in it; nothing is guessed.")
+        return ConfigurationError(
+            Code.OLD_ENVIRONMENT_WRONG,
+            f"{self.path} names no {what}. Set {' or '.join(names)} in it; nothing is guessed.",
+        )
 
 
 def read_old_environment(path: Path) -> OldEnvironment:
@@ -113,9 +117,13 @@ def _read(path: Path) -> dict[str, str]:
             wrong = [binding.original.line for binding in parse_stream(stream) if binding.error]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigurationError(f"{path} cannot be read: {reason}. Name the .env file with --env.") from None
+        raise ConfigurationError(
+            Code.OLD_ENVIRONMENT_WRONG, f"{path} cannot be read: {reason}. Name the .env file with --env."
+        ) from None
     if wrong:
-        raise ConfigurationError(f"Line {wrong[0]} of {path} is no assignment such as NAME=value. Correct it.")
+        raise ConfigurationError(
+            Code.OLD_ENVIRONMENT_WRONG, f"Line {wrong[0]} of {path} is no assignment such as NAME=value. Correct it."
+        )
     return {name: value for name, value in dotenv_values(path, encoding="utf-8").items() if value}
 
 
@@ -163,7 +171,8 @@ def _from_parts(variables: _Variables) -> Iterator[OldConnection]:
             continue
         if missing := [parts[part][0] for part in ("NAME", "USER") if not found[part][0]]:
             raise ConfigurationError(
-                f"{variables.path} has {found['HOST'][0]}, but not {missing[0]}. Set it too; nothing is guessed."
+                Code.OLD_ENVIRONMENT_WRONG,
+                f"{variables.path} has {found['HOST'][0]}, but not {missing[0]}. Set it too; nothing is guessed.",
             )
         fields = ConnectionFields(
             "patterns_postgres",
@@ -179,7 +188,10 @@ def _from_parts(variables: _Variables) -> Iterator[OldConnection]:
 
 def _number(variables: _Variables, name: str, value: str) -> int | None:
     if value and not (value.isdecimal() and 0 < int(value) < 65536):
-        raise ConfigurationError(f"{name} of {variables.path} is {value!r}; it must be a whole number from 1 to 65535.")
+        raise ConfigurationError(
+            Code.OLD_ENVIRONMENT_WRONG,
+            f"{name} of {variables.path} is {value!r}; it must be a whole number from 1 to 65535.",
+        )
     return int(value) if value else None
 
 

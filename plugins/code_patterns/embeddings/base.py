@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from code_patterns.codes import Code
 from code_patterns.errors import PatternsError
 
 Api = Literal["ollama", "openai", "fastembed", "hashing"]
@@ -95,6 +96,9 @@ class Embedded:
 
 class RejectedInputError(PatternsError):
     """The server works but refuses to embed this input; asking again does not help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.TEXT_REFUSED, message)
 
 
 class Embedder(Protocol):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import MAX_DIMENSION, Api, EmbeddingConfig, EncodingFormat
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields, api_key_of
@@ -48,12 +49,15 @@ def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
     for name, api in _OF_ONE_API.items():
         if options[name] and extra.api != api:
             raise ConfigurationError(
-                f"Connection '{conn_id}' has extra '{name}', which only the api '{api}' knows. Remove it."
+                Code.CONNECTION_WRONG,
+                f"Connection '{conn_id}' has extra '{name}', which only the api '{api}' knows. Remove it.",
             )
     if extra.api == "hashing":
         return EmbeddingConfig(conn_id, **options | {"model": extra.model or "hashing-v1"})
     if not extra.model:
-        raise ConfigurationError(f"Connection '{conn_id}' names no model. Set its extra 'model'.")
+        raise ConfigurationError(
+            Code.CONNECTION_WRONG, f"Connection '{conn_id}' names no model. Set its extra 'model'."
+        )
     if extra.api == "fastembed":
         return EmbeddingConfig(conn_id, **options)
     return EmbeddingConfig(
@@ -65,7 +69,8 @@ def _base_url(connection: ConnectionFields, api: Api) -> str:
     host, scheme = connection.host, connection.schema or "http"
     if not host:
         raise ConfigurationError(
-            f"Connection '{connection.conn_id}' names no server. Set its host (and port) to the {api} server."
+            Code.CONNECTION_WRONG,
+            f"Connection '{connection.conn_id}' names no server. Set its host (and port) to the {api} server.",
         )
     bare = scheme == "http" and "://" not in host
     return server_url(

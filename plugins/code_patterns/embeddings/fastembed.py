@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import Embedded, EmbeddingConfig, RejectedInputError, Vectors
 from code_patterns.embeddings.faults import DoubtError
 from code_patterns.embeddings.length import HARMLESS_WORD
@@ -118,14 +119,16 @@ def _load(config: EmbeddingConfig) -> "TextEmbedding":
         if error.name != "fastembed":
             raise
         raise ConfigurationError(
+            Code.PACKAGE_MISSING,
             f"Connection '{config.conn_id}' has the api 'fastembed', and this worker has no package fastembed. Install "
-            "it with: pip install -r requirements-optional.txt"
+            "it with: pip install -r requirements-optional.txt",
         ) from None
     known = {model["model"].lower(): model["dim"] for model in TextEmbedding.list_supported_models()}
     if config.model.lower() not in known:
         raise ConfigurationError(
+            Code.MODEL_UNAVAILABLE,
             f"Connection '{config.conn_id}' names the model '{config.model}', which fastembed does not know. Choose "
-            "one of its list: https://qdrant.github.io/fastembed/examples/Supported_Models/"
+            "one of its list: https://qdrant.github.io/fastembed/examples/Supported_Models/",
         )
     try:
         return TextEmbedding(
@@ -139,12 +142,14 @@ def _load(config: EmbeddingConfig) -> "TextEmbedding":
         reason = " ".join(str(error).split()).rstrip(".")
         if config.path:
             raise ConfigurationError(
+                Code.MODEL_UNAVAILABLE,
                 f"The model '{config.model}' cannot be loaded from the folder '{config.path}', which the extra 'path' "
-                f"of connection '{config.conn_id}' names: {reason}. Copy the model's files there, with its tokenizer."
+                f"of connection '{config.conn_id}' names: {reason}. Copy the model's files there, with its tokenizer.",
             ) from None
         where = f"the folder '{config.cache_dir}'" if config.cache_dir else "fastembed's cache folder"
         raise OutageError(
+            Code.MODEL_UNAVAILABLE,
             f"The model '{config.model}' of connection '{config.conn_id}' is not in {where}, and could not be fetched "
             f"from the hub: {reason}. Let the worker reach the hub once, or copy the model's files into a folder and "
-            "name it in the extra 'path'."
+            "name it in the extra 'path'.",
         ) from None

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig, Vectors
 from code_patterns.embeddings.faults import MisconfiguredError, RefusedRequestError, TemporaryError, Trouble
 from code_patterns.embeddings.proxy import Proxy, proxy_for
@@ -111,7 +112,7 @@ class EmbeddingClient:
             failure = undelivered(error, self._config, self._proxy)
         # Raised outside the handler, so that the error does not carry the request as its context.
         if isinstance(failure, MisconfiguredError):
-            raise ConfigurationError(self.explain(failure, failure.remedy))
+            raise ConfigurationError(Code.EMBEDDINGS_REFUSED, self.explain(failure, failure.remedy))
         raise failure
 
     def _check_status(self, response: httpx.Response) -> None:
@@ -143,7 +144,7 @@ class EmbeddingClient:
                 )
         elif status == 404 and "model" in answered.lower():
             remedy = f"{self._dialect.missing_model(self._config.model)}."
-        raise ConfigurationError(self.explain(answered, remedy))
+        raise ConfigurationError(Code.EMBEDDINGS_REFUSED, self.explain(answered, remedy))
 
     def _decode(self, response: httpx.Response) -> Mapping[str, Any]:
         try:

@@ -10,6 +10,7 @@ from urllib.request import getproxies
 
 import httpx
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.tls import tls_context
 
@@ -87,13 +88,15 @@ def _usable(conn_id: str, text: str, origin: str) -> Proxy:
     proxy = Proxy(url, origin)
     if url.scheme not in _HTTP + _SOCKS or not url.host:
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"The connection '{conn_id}' is to go through a proxy whose address cannot be used ({origin}). Write it "
-            "as http://host:port, or set the connection's extra 'proxy' to 'none' to use no proxy."
+            "as http://host:port, or set the connection's extra 'proxy' to 'none' to use no proxy.",
         )
     if url.scheme in _SOCKS and importlib.util.find_spec("socksio") is None:
         raise ConfigurationError(
+            Code.PACKAGE_MISSING,
             f"The connection '{conn_id}' is to go through the SOCKS {proxy.address}, which needs the Python package "
-            "'socksio'. Install httpx[socks], name an HTTP proxy, or set the connection's extra 'proxy' to 'none'."
+            "'socksio'. Install httpx[socks], name an HTTP proxy, or set the connection's extra 'proxy' to 'none'.",
         )
     return proxy
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from tenacity import RetryCallState, retry_if_exception
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig, RejectedInputError, Vectors
 from code_patterns.embeddings.concurrency import AdaptiveLimit
 from code_patterns.embeddings.faults import DoubtError, RefusedRequestError, TemporaryError, Trouble
@@ -55,10 +56,12 @@ class EmbeddingServer:
         except TemporaryError as error:
             if error.kind is Trouble.UNREADABLE:
                 remedy = "Correct the connection's host, port, schema and extra 'api'."
-                raise ConfigurationError(self._client.explain(error, remedy)) from None
+                raise ConfigurationError(Code.EMBEDDINGS_REFUSED, self._client.explain(error, remedy)) from None
             raise self._outage(error) from None
         except DoubtError as error:
-            raise ConfigurationError(self._client.explain(error, "Does the model embed texts?")) from None
+            raise ConfigurationError(
+                Code.EMBEDDINGS_REFUSED, self._client.explain(error, "Does the model embed texts?")
+            ) from None
 
     async def embed(self, texts: list[str], attempts: int | None = None) -> Vectors:
         """Embed texts by one request; repeat it while asking again may help.
@@ -128,7 +131,8 @@ class EmbeddingServer:
     def _outage(self, error: TemporaryError) -> OutageError:
         remedy = "Look at the server's log, or raise the connection's extra 'timeout'."
         return OutageError(
-            self._client.explain(error, self._client.way_remedy if error.kind is Trouble.UNREACHABLE else remedy)
+            Code.EMBEDDINGS_AWAY,
+            self._client.explain(error, self._client.way_remedy if error.kind is Trouble.UNREACHABLE else remedy),
         )
 
     def _rejected(self, doubt: DoubtError, texts: list[str]) -> RejectedInputError:
@@ -147,13 +151,15 @@ class EmbeddingServer:
             await self._prove_well(doubt)
         except RefusedRequestError as error:
             raise ConfigurationError(
+                Code.EMBEDDINGS_REFUSED,
                 self._client.explain(
                     error, "It refuses a single word too. Check the connection's extras 'model' and 'api'."
-                )
+                ),
             ) from None
         except DoubtError as error:
             raise OutageError(
-                self._client.explain(doubt, f"A single word fails too: {error}. Look at its log.")
+                Code.EMBEDDINGS_FAILING,
+                self._client.explain(doubt, f"A single word fails too: {error}. Look at its log."),
             ) from None
 
     async def _prove_well(self, doubt: DoubtError) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig, Vectors
 from code_patterns.embeddings.faults import TemporaryError, Trouble, UnusableVectorsError
 from code_patterns.errors import ConfigurationError
@@ -30,9 +31,10 @@ def checked_vectors(rows: Sequence[Any], count: int, config: EmbeddingConfig) ->
         raise TemporaryError(Trouble.UNREADABLE, "its vectors are not lists of numbers of one length")
     if vectors.shape[1] != config.dimension:
         raise ConfigurationError(
+            Code.DIMENSION_WRONG,
             f"The model '{config.model}' of {config.address} gives vectors of length {vectors.shape[1]}, "
             f"expected {config.dimension}. Set the connection's extra 'dimension' to {vectors.shape[1]}, or "
-            f"its extra 'model' to a model of {config.dimension} dimensions."
+            f"its extra 'model' to a model of {config.dimension} dimensions.",
         )
     # Qdrant divides by this number, in 32 bits too. It shows NaN, infinity, zeros and overflow at once.
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from code_patterns.codes import Code
 from code_patterns.errors import PatternsError
 
 LONGEST_ID = 1_000
@@ -20,6 +21,9 @@ LONGEST_CORRELATION = 200
 
 class UnreadableEventError(PatternsError):
     """A message is no event about a pattern, and should be one."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.EVENT_UNREADABLE, message)
 
 
 @dataclass(frozen=True, slots=True)

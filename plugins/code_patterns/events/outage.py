@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from code_patterns.codes import Code
 from code_patterns.events.client import KafkaConfig, reason
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ class Outage:
             log.info("Kafka at %s is back.", self._config.address)
         elif self._reason and not works and not self._away:
             log.warning(
-                "Kafka at %s is away: %s. Rows are found without events; events are read later.",
+                "Kafka at %s is away: %s. Rows are found without events; events are read later. [%s]",
                 self._config.address,
                 self._reason,
+                Code.KAFKA_AWAY,
             )
         if works:
             self._away, self._reason = False, ""

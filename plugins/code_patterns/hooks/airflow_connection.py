@@ -7,6 +7,7 @@ from collections.abc import Callable
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, PatternsError
 from code_patterns.servers.connection_models import ConnectionFields
 
@@ -21,8 +22,9 @@ def read_connection(conn_id: str, create_with: str) -> ConnectionFields:
     if found := find_connection(conn_id):
         return found
     raise ConfigurationError(
+        Code.CONNECTION_MISSING,
         f"Connection '{conn_id}' is not defined. Create it under Admin > Connections, or with: "
-        f"airflow connections add {conn_id} {create_with}"
+        f"airflow connections add {conn_id} {create_with}",
     )
 
 
@@ -38,8 +40,9 @@ def find_connection(conn_id: str) -> ConnectionFields | None:
         if variable in os.environ:
             # Airflow ignores a value that it cannot read.
             raise ConfigurationError(
+                Code.CONNECTION_WRONG,
                 f"Connection '{conn_id}' cannot be read from the environment variable {variable}. "
-                "Write it as JSON with the fields conn_type, host, port, schema, login, password, extra."
+                "Write it as JSON with the fields conn_type, host, port, schema, login, password, extra.",
             ) from None
         return None
     return ConnectionFields(

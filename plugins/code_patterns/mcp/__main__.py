@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.search import Searcher, SearchQuery
 
@@ -30,7 +31,7 @@ class LocalPatterns:
         """
         found = await (await self._open()).get(pattern)
         if found is None:
-            raise ConfigurationError(f"There is no pattern '{pattern[:200]}'.")
+            raise ConfigurationError(Code.PATTERN_UNKNOWN, f"There is no pattern '{pattern[:200]}'.")
         return found.as_dict()
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.statements import first_words
 from code_patterns.sql import MIGRATIONS
@@ -92,8 +93,9 @@ class Script:
             return Kind(word)
         except ValueError:
             raise ConfigurationError(
+                Code.MIGRATION_FILES_WRONG,
                 f"Migration file {self.name}.sql has a part of the unknown kind '{word}'. Use one of: "
-                f"{', '.join(kind.value for kind in Kind)}."
+                f"{', '.join(kind.value for kind in Kind)}.",
             ) from None
 
 
@@ -122,20 +124,27 @@ def read_migrations(folder: Path = MIGRATIONS) -> tuple[Migration, ...]:
         match = _FILE_NAME.fullmatch(path.name)
         if not match or int(match["version"]) == 0:
             raise ConfigurationError(
-                f"Migration file {path.name} is misnamed. Call it NNN_name.sql or NNN_rollback_name.sql, from 001."
+                Code.MIGRATION_FILES_WRONG,
+                f"Migration file {path.name} is misnamed. Call it NNN_name.sql or NNN_rollback_name.sql, from 001.",
             )
         key = int(match["version"]), bool(match["rollback"])
         if key in scripts:
             raise ConfigurationError(
-                f"Migration files {scripts[key].name}.sql and {path.name} have the same number. Renumber one of them."
+                Code.MIGRATION_FILES_WRONG,
+                f"Migration files {scripts[key].name}.sql and {path.name} have the same number. Renumber one of them.",
             )
         scripts[key] = _read(path)
     if not scripts:
-        raise ConfigurationError(f"There are no migrations in {folder}. Deploy the bundle with its include folder.")
+        raise ConfigurationError(
+            Code.MIGRATION_FILES_WRONG,
+            f"There are no migrations in {folder}. Deploy the bundle with its include folder.",
+        )
     for version, rollback in scripts:
         if (version, not rollback) not in scripts:
             missing = "forward file" if rollback else "rollback file"
-            raise ConfigurationError(f"Migration {scripts[version, rollback].name} has no {missing}. Add it.")
+            raise ConfigurationError(
+                Code.MIGRATION_FILES_WRONG, f"Migration {scripts[version, rollback].name} has no {missing}. Add it."
+            )
     versions = sorted({version for version, _ in scripts})
     return tuple(Migration(version, scripts[version, False], scripts[version, True]) for version in versions)
 
@@ -146,12 +155,14 @@ def _read(path: Path) -> Script:
         words = first_words(part.sql)
         if own := _TRANSACTION_CONTROL.intersection(words):
             raise ConfigurationError(
-                f"Migration file {path.name} uses {min(own)}. It runs in the runner's transaction and must not end it."
+                Code.MIGRATION_FILES_WRONG,
+                f"Migration file {path.name} uses {min(own)}. It runs in the runner's transaction and must not end it.",
             )
         if part.kind is not Kind.SHORT and len(words) != 1:
             what = f"Part '{part.title}' of migration file {path.name}" if part.title else f"Migration file {path.name}"
             raise ConfigurationError(
+                Code.MIGRATION_FILES_WRONG,
                 f"{what} is not transactional and holds {len(words)} statements. Give each its own part or file: "
-                "PostgreSQL would run several in one transaction."
+                "PostgreSQL would run several in one transaction.",
             )
     return script

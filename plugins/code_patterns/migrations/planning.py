@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.files import Migration, Script
 from code_patterns.migrations.findings import Findings
@@ -124,11 +125,14 @@ def make_plan(
     check_unchanged(address, migrations, entries)
     if direction == "down" and target is None:
         raise ConfigurationError(
-            "Rolling back needs an explicit target, the version to go down to. Set Param target; 0 takes back all."
+            Code.SETTING_WRONG,
+            "Rolling back needs an explicit target, the version to go down to. Set Param target; 0 takes back all.",
         )
     if target is not None and target not in known and not (direction == "down" and target == 0):
         choices = ", ".join(str(version) for version in ([0] if direction == "down" else []) + sorted(known))
-        raise ConfigurationError(f"There is no migration {target}. Set Param target to one of: {choices}.")
+        raise ConfigurationError(
+            Code.SETTING_WRONG, f"There is no migration {target}. Set Param target to one of: {choices}."
+        )
     if direction == "down":
         steps = tuple(
             Step(known[version], "down", seen[version].dirty)
@@ -141,8 +145,9 @@ def make_plan(
     skipped = [name for name in skipped if name not in {entry.name for entry in entries}]
     if skipped:
         raise ConfigurationError(
+            Code.MIGRATION_OUT_OF_ORDER,
             f"{address} is at version {current:03d} without {', '.join(skipped)}: migrations run in order only. Give "
-            f"the new file a number above {current:03d}."
+            f"the new file a number above {current:03d}.",
         )
     steps = tuple(
         Step(
@@ -168,8 +173,9 @@ def check_unchanged(address: str, migrations: Sequence[Migration], entries: Sequ
     known = {migration.version: migration for migration in migrations}
     if missing := [entry.name for entry in entries if entry.version not in known]:
         raise ConfigurationError(
+            Code.MIGRATIONS_UNKNOWN,
             f"{address} has seen migrations that this checkout does not have: {', '.join(missing)}. Deploy the version "
-            "of the bundle that brought them."
+            "of the bundle that brought them.",
         )
     changed = []
     for entry in entries:
@@ -180,6 +186,7 @@ def check_unchanged(address: str, migrations: Sequence[Migration], entries: Sequ
             changed.append(migration.rollback.name)
     if changed:
         raise ConfigurationError(
+            Code.MIGRATIONS_EDITED,
             f"Applied migrations were edited since they ran on {address}: {', '.join(changed)}. Restore the files as "
-            "they were (table pattern_schema_migrations has their SHA-256) and put the change into a new migration."
+            "they were (table pattern_schema_migrations has their SHA-256) and put the change into a new migration.",
         )

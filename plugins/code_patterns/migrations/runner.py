@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from code_patterns import schema
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations import ledger
 from code_patterns.migrations.execution import patiently, run_part
@@ -99,7 +100,7 @@ def apply(
         with explained(config, connection, "Preparing the migration failed"):
             todo = _make_plan(connection, config, migrations, direction, target, folder)
             if todo.obstacles:
-                raise ConfigurationError(todo.refusal)
+                raise ConfigurationError(Code.MIGRATION_OBSTRUCTED, todo.refusal)
             ledger.create(connection)
         log.info("%s", todo.summary)
         for note in todo.notes:
@@ -127,8 +128,9 @@ def verify(config: PostgresConfig, folder: Path = MIGRATIONS) -> Verification:
     check_unchanged(config.address, migrations, entries)
     if dirty := [f"{entry.name} ({entry.state})" for entry in entries if entry.dirty]:
         raise ConfigurationError(
+            Code.MIGRATION_UNFINISHED,
             f"A run died in the middle of {', '.join(dirty)} on {config.address}. Run schema_migration again: it "
-            "cleans up and repeats it."
+            "cleans up and repeats it.",
         )
     version = max((entry.version for entry in entries), default=0)
     expected = schema.expected_facts(version, folder)
@@ -138,9 +140,10 @@ def verify(config: PostgresConfig, folder: Path = MIGRATIONS) -> Verification:
         more = f"; and {len(missing) - _SHOWN_DIFFERENCES} more" if len(missing) > _SHOWN_DIFFERENCES else ""
         versions = ", ".join(f"{since:03d}" for since in sorted(set(lost.values())))
         raise ConfigurationError(
+            Code.SCHEMA_DIFFERS,
             f"The schema of {config.address} is not that of version {version:03d}: {len(missing)} of {len(expected)} "
             f"facts do not hold: {shown}{more}. Run schema_migration with dry_run off: it applies {versions} again, "
-            "which restores what is missing and leaves rows alone."
+            "which restores what is missing and leaves rows alone.",
         )
     return Verification(version, len(expected))
 
@@ -182,7 +185,9 @@ def _run(connection: psycopg.Connection[Any], config: PostgresConfig, step: Step
         check_lock(connection, config)
         found = find(connection, step.scripts)
         if found.obstacles:
-            raise ConfigurationError(f"{failed} at {config.address}: {' '.join(found.obstacles)} {before}")
+            raise ConfigurationError(
+                Code.MIGRATION_OBSTRUCTED, f"{failed} at {config.address}: {' '.join(found.obstacles)} {before}"
+            )
         doing: ledger.State = "applying" if step.direction == "up" else "rolling back"
         ledger.record(connection, step.migration, doing, run_id, found.notes)
         for each in step.scripts:

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.schema import expected_names
 from code_patterns.servers.locks import Lock, holds_blocking, take_blocking
@@ -48,10 +49,12 @@ def explained(
         parts = [f"{doing} at {config.address}: {fault.said}"]
         parts += [f"Detail: {fault.detail}"] if fault.detail else []
         parts += [f"Hint: {fault.hint}"] if fault.hint else []
+        reason = explain(fault, f"PostgreSQL at {config.address}", login=config.user, doing="the statement")
+        code = Code.MIGRATION_OBSTRUCTED if fault.kind is Kind.REFUSED else reason.code
         if fault.kind in (Kind.HIDDEN, Kind.LIMIT, Kind.CANCELLED):
-            reason = explain(fault, f"PostgreSQL at {config.address}", login=config.user, doing="the statement")
-            parts = [f"{doing}: {reason}"]
+            parts = [f"{doing}: {reason.message}"]
         elif fault.kind is Kind.FORBIDDEN:
+            code = Code.NOT_THE_OWNER
             parts.append(
                 f"Give login '{config.user}' the ownership of the tables named pattern_* and the right to create "
                 "objects in their schema, or use the login of their owner."
@@ -61,7 +64,7 @@ def explained(
         parts += [aftermath] if aftermath else []
         text = " ".join(part if part[-1] in ".;!?" else f"{part}." for part in parts)
         kind = OutageError if fault.retryable else ConfigurationError
-        raise kind(text) from None
+        raise kind(code, text) from None
 
 
 @contextmanager
@@ -100,8 +103,9 @@ def check_lock(connection: psycopg.Connection[Any], config: PostgresConfig) -> N
     """
     if not holds_blocking(connection, _lock(config)):
         raise ConfigurationError(
+            Code.POOLER_IN_THE_WAY,
             f"The lock of the migration was lost on {config.address}. Migrations need a direct connection: name the "
-            "port of the server, not that of a pooler such as PgBouncer in transaction mode."
+            "port of the server, not that of a pooler such as PgBouncer in transaction mode.",
         )
 
 
@@ -112,33 +116,40 @@ def check(connection: psycopg.Connection[Any], config: PostgresConfig) -> None:
     """
     row = connection.execute(query("migration_session")).fetchone()
     if row is None:
-        raise ConfigurationError(f"{config.address} gave no answer about itself. Does a proxy stand in between?")
+        raise ConfigurationError(
+            Code.POOLER_IN_THE_WAY, f"{config.address} gave no answer about itself. Does a proxy stand in between?"
+        )
     read_only, schema, may_create, ledger_schema, process = row
     if process != connection.info.backend_pid:
         raise ConfigurationError(
+            Code.POOLER_IN_THE_WAY,
             f"{config.address} is behind a pooler such as PgBouncer, which may cut off long statements and share the "
             f"lock of the run. Migrations need a direct connection: name the host and port of PostgreSQL itself in "
-            f"'{config.conn_id}' for this DAG."
+            f"'{config.conn_id}' for this DAG.",
         )
     if read_only:
         raise ConfigurationError(
+            Code.POSTGRES_READ_ONLY,
             f"PostgreSQL at {config.address} takes no changes: it is a standby or set to read-only. Point "
-            f"'{config.conn_id}' at the primary."
+            f"'{config.conn_id}' at the primary.",
         )
     if schema is None:
         raise ConfigurationError(
+            Code.SEARCH_PATH_WRONG,
             f"No schema of the search_path of login '{config.user}' exists in {config.address}. Create one, or correct "
-            "the search_path."
+            "the search_path.",
         )
     if not may_create:
         raise ConfigurationError(
+            Code.NOT_THE_OWNER,
             f"Login '{config.user}' may not create tables in schema {schema} of {config.address}. Run as the owner: "
-            f'GRANT USAGE, CREATE ON SCHEMA {schema} TO "{config.user}";'
+            f'GRANT USAGE, CREATE ON SCHEMA {schema} TO "{config.user}";',
         )
     if ledger_schema not in (None, schema):
         raise ConfigurationError(
+            Code.SEARCH_PATH_WRONG,
             f"{config.address} was migrated in schema {ledger_schema}, but login '{config.user}' creates tables in "
-            f"schema {schema}. Put {ledger_schema} first on its search_path."
+            f"schema {schema}. Put {ledger_schema} first on its search_path.",
         )
     _check_owner(connection, config)
 
@@ -162,8 +173,9 @@ def _check_owner(connection: psycopg.Connection[Any], config: PostgresConfig) ->
         shown, remedy = f"{len(owned)} objects, such as {shown}", f"the {len(owned)} statements that the log lists"
         log.warning("To make '%s' the owner of each:\n%s", config.user, "\n".join(changes))
     raise ConfigurationError(
+        Code.NOT_THE_OWNER,
         f"Login '{config.user}' does not own what migrations change in {config.address}: {shown}. Use the login of the "
-        f"owner, or let a superuser run {' '.join(grants) + ' or ' if grants else ''}{remedy}"
+        f"owner, or let a superuser run {' '.join(grants) + ' or ' if grants else ''}{remedy}",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from patterns_deadline import RunQueuedAt
 
@@ -29,7 +30,8 @@ def deadline_alert(minutes: str | None) -> DeadlineAlert | None:
         interval = timedelta(0)
     if interval <= timedelta(0):
         raise ConfigurationError(
-            f"The environment variable {VARIABLE} is {minutes!r}; it must be a positive number of minutes."
+            Code.SETTING_WRONG,
+            f"The environment variable {VARIABLE} is {minutes!r}; it must be a positive number of minutes.",
         )
     # By name: the triggerer runs it, and has this package but not the DAG files.
     callback = AsyncCallback(f"{__name__}.{report_missed_deadline.__name__}")

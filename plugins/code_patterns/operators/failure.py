@@ -4,6 +4,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError, PatternsError
 
 WIDTH = 70
@@ -24,6 +25,7 @@ class Failure:
     :param remedy: what to do; empty if the error is one sentence that says both
     :param waited: how often the task itself tried; empty if that says nothing
     :param tries: which try of the task it was, and whether another follows
+    :param code: what the runbook says more about
     """
 
     said: str
@@ -31,6 +33,7 @@ class Failure:
     remedy: str
     waited: str
     tries: str
+    code: Code
 
     @classmethod
     def of(cls, error: PatternsError, try_number: int, max_tries: int, dag_id: str = "") -> "Failure":
@@ -41,17 +44,16 @@ class Failure:
         :param max_tries: most tries after the first
         :param dag_id: the DAG; that of a target has other DAGs beside it than the message knows
         """
-        said = _OF_TARGETS.sub(rf"\g<0>{''.join(dag_id.partition('__')[1:])}", str(error))
+        said = _OF_TARGETS.sub(rf"\g<0>{''.join(dag_id.partition('__')[1:])}", error.message)
         waited = error.tried if isinstance(error, OutageError) else ""
         shown = " ".join(said.removesuffix(waited).split())
         wrong, _, remedy = _FIRST_SENTENCE.sub("\n", shown, count=1).partition("\n")
         if not error.may_be_retried(try_number):
-            return cls(
-                said, wrong, remedy, waited, f"Try {try_number} failed for good: another one would end the same."
-            )
+            end = f"Try {try_number} failed for good: another one would end the same."
+            return cls(said, wrong, remedy, waited, end, error.code)
         further = "another one follows" if try_number <= max_tries else "the last one"
         tries = max(try_number, min(max_tries + 1, error.most_tries or max_tries + 1))
-        return cls(said, wrong, remedy, waited, f"Try {try_number} of {tries} failed, {further}.")
+        return cls(said, wrong, remedy, waited, f"Try {try_number} of {tries} failed, {further}.", error.code)
 
     def lines(self) -> list[str]:
         """The parts in short lines."""
@@ -66,5 +68,6 @@ class Failure:
     def text(self) -> str:
         """The parts, one on each line. A text, because the XCom page folds everything else."""
         remedy = f"What to do: {self.remedy}" if self.remedy else ""
-        parts = [f"What is wrong: {self.wrong}", remedy, self.waited, self.tries]
+        more = f"More about it: {self.code} in docs/runbook.md."
+        parts = [f"What is wrong: {self.wrong}", remedy, self.waited, self.tries, more]
         return "\n".join(part for part in parts if part)

@@ -27,7 +27,7 @@ def task_errors(context: "Context") -> Iterator[None]:
     try:
         yield
     except NothingToDoError as error:
-        raise AirflowSkipException(str(error)) from None
+        raise AirflowSkipException(error.message) from None
     except PatternsError as error:
         # There is no task instance if an operator is called without Airflow.
         instance = context.get("ti")
@@ -40,6 +40,7 @@ def task_errors(context: "Context") -> Iterator[None]:
             with contextlib.suppress(Exception):
                 instance.xcom_push("failure", failure.text())
         again = error.may_be_retried(instance.try_number if instance else 1)
-        raised = AirflowException(f"{failure.said} {failure.tries}") if again else AirflowFailException(failure.said)
+        said = f"{failure.said} {failure.tries} [{failure.code}]" if again else f"{failure.said} [{failure.code}]"
+        raised = AirflowException(said) if again else AirflowFailException(said)
         raised.add_note(failure.text())
         raise raised from None

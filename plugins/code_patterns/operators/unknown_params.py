@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.operators.task_errors import task_errors
 
@@ -18,6 +19,7 @@ def refuse_unknown_params(context: "Context") -> None:
     with task_errors(context):
         if unknown := sorted((context["dag_run"].conf or {}).keys() - known.keys()):
             raise ConfigurationError(
+                Code.SETTING_WRONG,
                 f"The run was started with the unknown Param '{unknown[0]}'. Nothing was done. Trigger it again; known "
-                f"are {', '.join(known)}."
+                f"are {', '.join(known)}.",
             )

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from code_patterns.bisection import bisect
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, PatternsError
 from code_patterns.progress import ProgressLog
 from code_patterns.quality.backfill_result import BackfillResult, Tally
@@ -126,8 +127,9 @@ class Backfill:
         if len(latest) > 1 and len(refused) == len(latest):
             # The table refused every score of a batch: the table is at fault, not the patterns.
             raise ConfigurationError(
+                Code.SCORES_REFUSED,
                 f"The table pattern_quality_metrics refuses every score: {refused[0][1]}. Look at its constraints and "
-                "triggers."
+                "triggers.",
             )
         for item, reason in refused:
             log.warning("The score of %s was not stored: %s", item.point.pattern_id, reason)

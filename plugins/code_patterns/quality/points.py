@@ -9,6 +9,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.quality.payload import confidence_of
 from code_patterns.servers.qdrant import Qdrant
@@ -77,9 +78,10 @@ class PointSource:
             found = {aliases.get(name, name): name for name in reversed(names) if name in known}
             if not found or (missing and not only_existing):
                 raise ConfigurationError(
+                    Code.COLLECTION_MISSING,
                     f"Qdrant at {config.address} has no collection {_either(missing)}. It has: "
                     f"{', '.join(sorted(known)) or 'none at all'}. Choose one of these with the Param 'collection', "
-                    "or correct the connection."
+                    "or correct the connection.",
                 )
             yield cls(qdrant, [name for name in names if name in found.values()])
 

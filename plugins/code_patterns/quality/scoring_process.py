@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.quality.score import QualityScore, score_as_text, score_pattern
 
@@ -106,8 +107,9 @@ class ScoringProcess:
             await _answer(process)
         except asyncio.IncompleteReadError:
             raise ConfigurationError(
+                Code.PACKAGE_MISSING,
                 f"The process that scores does not start ({_ending(await process.wait())}). Its error stands above, in "
-                "the log of the task or of its worker. Install requirements.txt for this Python."
+                "the log of the task or of its worker. Install requirements.txt for this Python.",
             ) from None
         return process
 

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.errors import RaiseException
 from psycopg.types.json import Jsonb
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, PatternsError
 from code_patterns.quality.payload import UNNAMED
 from code_patterns.quality.points import Point
@@ -31,6 +32,9 @@ VOLATILE_FIELDS = ("sync_timestamp",)
 
 class ScoreRefusedError(PatternsError):
     """The database works but refuses these scores."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.SCORE_REFUSED, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,9 @@ class ScoreStore:
             missing = [row[0] for row in await store._fetch("quality_missing_objects")]
             if missing:
                 raise ConfigurationError(
+                    Code.SCHEMA_INCOMPLETE,
                     f"The database of {config.address} lacks {', '.join(missing)}. Run schema_migration first; "
-                    "nothing was scored."
+                    "nothing was scored.",
                 )
             yield store
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic import BeforeValidator as Before
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.typed_fields import NOT_BOOLEAN, Word, first_error, moment_or_day, own_rule, rule_of
 
@@ -23,10 +24,15 @@ LONGEST_FILTER = 1_000
 
 
 class WrongQueryError(ConfigurationError):
-    """A query that nobody can answer; the message names the field, and what is allowed."""
+    """A query that nobody can answer; the message names the field, and what is allowed.
 
-    def __init__(self, message: str, field: str) -> None:
-        super().__init__(message)
+    :param message: what is wrong
+    :param field: the field
+    :param code: what went wrong, for the runbook
+    """
+
+    def __init__(self, message: str, field: str, code: Code = Code.REQUEST_WRONG) -> None:
+        super().__init__(code, message)
         self.field = field
 
 

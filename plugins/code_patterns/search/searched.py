@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
@@ -41,8 +42,9 @@ class Searched:
         """
         if not self.has_words:
             raise ConfigurationError(
+                Code.WORDS_MISSING,
                 f"The collection '{self.name}' of {self.where} has no vector 'words' yet, by which this search looks. "
-                "Run pattern_sync_full once: it adds them, and embeds nothing again."
+                "Run pattern_sync_full once: it adds them, and embeds nothing again.",
             )
 
     def embedding(self, connection: EmbeddingConfig) -> EmbeddingConfig:
@@ -58,9 +60,10 @@ class Searched:
             theirs = f"{self.dimension} dimensions" if self.dimension else "none without a name"
             model = f", made by '{made.model}'" if made and self.recipe else ""
             raise ConfigurationError(
+                Code.SEARCH_MODEL_DIFFERS,
                 f"The collection '{self.name}' of {self.where} has vectors of {theirs}{model}, and "
                 f"{connection.address} makes those of '{connection.model}' with {connection.dimension}. Correct the "
-                "connection, or run pattern_sync_full, which embeds everything again."
+                "connection, or run pattern_sync_full, which embeds everything again.",
             )
         return made
 
@@ -84,8 +87,9 @@ async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched
         if await qdrant.call(doing, lambda: qdrant.client.collection_exists(name), attempts=attempts):
             raise
         raise ConfigurationError(
+            Code.COLLECTION_MISSING,
             f"Qdrant at {qdrant.config.address} has no collection '{name}'. Run pattern_sync_full, which makes it, or "
-            "correct the Variable 'patterns_collection'."
+            "correct the Variable 'patterns_collection'.",
         ) from None
     stored = stored_of(name, info)
     return Searched(

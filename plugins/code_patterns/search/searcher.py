@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 
+from code_patterns.codes import Code
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.embeddings.words import Words, matched, words_of_code, words_of_question
@@ -44,6 +45,9 @@ _PAYLOAD = ["pattern_id", "pattern_name", "pattern_type", "file_path", "language
 
 class UnknownPatternError(WrongQueryError):
     """The collection has no such pattern."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message, field, Code.PATTERN_UNKNOWN)
 
 
 class Searcher:
@@ -210,8 +214,9 @@ class Searcher:
             if not limit.expired():
                 raise
             raise OutageError(
+                Code.SEARCH_TOO_LONG,
                 f"The search in '{self._collection}' of {self._config.address} took longer than "
-                f"{SEARCH_SECONDS:.0f} s and was given up. Try again, with fewer filters."
+                f"{SEARCH_SECONDS:.0f} s and was given up. Try again, with fewer filters.",
             ) from None
 
 

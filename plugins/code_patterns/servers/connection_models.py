@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.typed_fields import field_at, first_error, path_of, rule_of
 
@@ -71,14 +72,18 @@ class ConnectionExtra(BaseModel):
             raise _unknown(conn_id, path, known, ", ".join(known))
         lacks = path[0] not in values or found["type"] == "missing"
         fault = f"lacks the extra '{name}'" if lacks else f"has extra '{name}'{_shown(name, _typed(values, path))}"
-        raise ConfigurationError(f"Connection '{conn_id}' {fault}. It must be {rule}; set it there.")
+        raise ConfigurationError(
+            Code.CONNECTION_WRONG, f"Connection '{conn_id}' {fault}. It must be {rule}; set it there."
+        )
 
 
 def _unknown(conn_id: str, path: Sequence[str], known: Collection[str], in_words: str) -> ConfigurationError:
     remedy = f"Remove or rename it; known are {in_words}."
     if nearest := get_close_matches(path[-1], known, 1):
         remedy = f"Did you mean '{nearest[0]}'? {remedy}"
-    return ConfigurationError(f"Connection '{conn_id}' has the unknown extra '{'.'.join(path)}'. {remedy}")
+    return ConfigurationError(
+        Code.CONNECTION_WRONG, f"Connection '{conn_id}' has the unknown extra '{'.'.join(path)}'. {remedy}"
+    )
 
 
 def api_key_of(connection: ConnectionFields) -> str | None:
@@ -89,8 +94,9 @@ def api_key_of(connection: ConnectionFields) -> str | None:
     key = (connection.password or "").strip()
     if key and not (key.isascii() and key.isprintable() and " " not in key):
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"The password (API key) of connection '{connection.conn_id}' holds a blank, a line break or a character "
-            "beyond ASCII, which no HTTP header can carry. Enter the key again."
+            "beyond ASCII, which no HTTP header can carry. Enter the key again.",
         )
     return key or None
 
@@ -108,7 +114,8 @@ def decoded_extra(connection: ConnectionFields, example: str = '{"timeout": 30}'
         values = None
     if not isinstance(values, dict):
         raise ConfigurationError(
-            f"The extra of connection '{connection.conn_id}' is not a JSON object. Correct it, for example: {example}."
+            Code.CONNECTION_WRONG,
+            f"The extra of connection '{connection.conn_id}' is not a JSON object. Correct it, for example: {example}.",
         )
     return {name: value for name, value in values.items() if value not in (None, "")}
 

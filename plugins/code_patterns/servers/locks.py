@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors
@@ -102,9 +103,10 @@ class LockedSession:
         for lock in self._locks:
             if not (await self.fetch("lock_held", **asdict(lock)))[0][0]:
                 raise OutageError(
+                    Code.POOLER_IN_THE_WAY,
                     f"The session of {self._config.address} that held the lock on {lock.subject} was exchanged for "
                     "another one, as poolers in transaction mode do. Connect to PostgreSQL itself; the next try goes "
-                    "on from there."
+                    "on from there.",
                 )
 
     @asynccontextmanager
@@ -180,8 +182,9 @@ def _taking(lock: Lock, patience: float) -> Steps:
                 if waited >= patience:
                     yield "lock_want_no_more"
                     raise OutageError(
+                        Code.LOCK_HELD,
                         f"{text}. Waited {patience:.0f} s. Wait for it, or end it: "
-                        f"SELECT pg_terminate_backend({holders[0][0]});"
+                        f"SELECT pg_terminate_backend({holders[0][0]});",
                     )
                 log.info("%s. Waiting%s.", text, "" if patience == math.inf else f" up to {patience:.0f} s")
                 next_notice = waited + NOTICE_SECONDS

@@ -45,7 +45,7 @@ async def patiently(
             wait = min(wait * random.uniform(0.8, 1.2), patience - waited)  # noqa: S311 (spreads requests, guards no secret)
             if wait <= 0:
                 how_often = "once" if tries == 1 else f"{tries} times in {waited:.0f} s"
-                raise OutageError(str(error), f"Tried {how_often} at the start of the run.") from None
+                raise OutageError(error.code, error.message, f"Tried {how_often} at the start of the run.") from None
             log.warning(
                 "%s Try %d follows in %.0f s, the last one in %.0f s.", error, tries + 1, wait, patience - waited
             )

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg.conninfo import make_conninfo
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -69,8 +70,9 @@ class PostgresConfig:
         for name in ("host", "database", "user"):
             if not getattr(self, name):
                 raise ConfigurationError(
+                    Code.CONNECTION_WRONG,
                     f"Connection '{self.conn_id}' has no {name}. Set its host, schema (the database name) and "
-                    "login; nothing is guessed."
+                    "login; nothing is guessed.",
                 )
 
     @property
@@ -114,8 +116,9 @@ def refuse_old_postgres(config: PostgresConfig, version: str) -> None:
     number = re.match(r"\d+", version)
     if number and int(number[0]) < LEAST_MAJOR:
         raise ConfigurationError(
+            Code.POSTGRES_TOO_OLD,
             f"PostgreSQL at {config.address} is version {version.split()[0]}; version {LEAST_MAJOR} or newer is "
-            "needed. Upgrade it, with pg_upgrade or by dump and restore."
+            "needed. Upgrade it, with pg_upgrade or by dump and restore.",
         )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import asyncpg
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, NO_FILE, PINNED, PostgresConfig, refuse_old_postgres
 from code_patterns.servers.postgres_errors import connection_failure
@@ -232,8 +233,9 @@ def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, st
     known = {*_TLS, *_SESSION, "connect_timeout", "target_session_attrs"}
     if strict and (unknown := sorted(options.keys() - known)):
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"{config.address} has the parameter '{unknown[0]}', which the storage layer cannot use. Remove it; usable "
-            f"are {', '.join(sorted(known))}."
+            f"are {', '.join(sorted(known))}.",
         )
     tls = {name: options[name] for name in _TLS if name in options}
     session = {"options": str(options["options"])} if options.get("options") else {}
@@ -257,13 +259,14 @@ def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, st
 def _unavailable(pool: Any, timeout_seconds: float, error: Exception) -> PatternsError:
     if isinstance(error, TimeoutError):
         return OutageError(
+            Code.POSTGRES_BUSY,
             f"No connection became free within {timeout_seconds:g} s: all {pool.get_size()} of the pool (at most "
             f"{pool.get_max_size()}) are in use or cannot be opened. Nothing was done; try again, or give the pool a "
-            "larger max_pool_size."
+            "larger max_pool_size.",
         )
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if isinstance(error, asyncpg.InterfaceError):
         return ConfigurationError(
-            f"The pool cannot be used: {reason}. Open it with PatternDatabaseManager.initialize()."
+            Code.POOL_UNUSABLE, f"The pool cannot be used: {reason}. Open it with PatternDatabaseManager.initialize()."
         )
-    return OutageError(f"PostgreSQL cannot be reached: {reason}. Nothing was done; try again.")
+    return OutageError(Code.POSTGRES_AWAY, f"PostgreSQL cannot be reached: {reason}. Nothing was done; try again.")

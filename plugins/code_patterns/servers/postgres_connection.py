@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from psycopg import pq
 from pydantic import AfterValidator, ConfigDict, Field
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields
 from code_patterns.servers.postgres import PostgresConfig
@@ -69,15 +70,19 @@ def postgres_config(connection: ConnectionFields) -> PostgresConfig:
     if extra.iam or options.get("azure_conn_id"):
         name = "iam" if extra.iam else "azure_conn_id"
         raise ConfigurationError(
-            f"Connection '{conn_id}' has extra '{name}', which is not supported here. Use a password."
+            Code.CONNECTION_WRONG,
+            f"Connection '{conn_id}' has extra '{name}', which is not supported here. Use a password.",
         )
     for name in options.keys() & _FIELDS.keys():
-        raise ConfigurationError(f"Connection '{conn_id}' has extra '{name}'. Set the field {_FIELDS[name]} instead.")
+        raise ConfigurationError(
+            Code.CONNECTION_WRONG, f"Connection '{conn_id}' has extra '{name}'. Set the field {_FIELDS[name]} instead."
+        )
     if extra.sslmode in ("verify-ca", "verify-full") and not extra.sslrootcert:
         # libpq would look for a file in the home of the user that runs the worker.
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"Connection '{conn_id}' has extra 'sslmode' = '{extra.sslmode}' and no extra 'sslrootcert'. Set it to the "
-            "PEM file of the authority that signed the server's certificate, or to 'system' for the machine's own."
+            "PEM file of the authority that signed the server's certificate, or to 'system' for the machine's own.",
         )
     _refuse_urls(connection)
     return PostgresConfig(
@@ -98,6 +103,7 @@ def _refuse_urls(connection: ConnectionFields) -> None:
     for name in ("host", "schema", "login"):
         if "://" in getattr(connection, name) or (name == "host" and in_host):
             raise ConfigurationError(
+                Code.CONNECTION_WRONG,
                 f"The {name} of connection '{connection.conn_id}' is a URL or a connection string. Put its parts into "
-                "the fields host, port, schema, login and password."
+                "the fields host, port, schema, login and password.",
             )

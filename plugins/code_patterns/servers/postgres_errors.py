@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_inquiry import CANCELLED, circumstances_of, inquire, is_unasked
@@ -165,36 +166,44 @@ def explain(fault: Fault, server: str, *, login: str = "", doing: str = "this", 
     said = fault.said
     role = f"the role '{login}'" if login else "the role of this connection"
     if fault.kind is Kind.AWAY:
-        return OutageError(f"{server} went away during {doing}: {said}. {if_away}".rstrip())
+        return OutageError(Code.POSTGRES_AWAY, f"{server} went away during {doing}: {said}. {if_away}".rstrip())
     if fault.kind is Kind.BUSY:
         limit = f", by the setting {fault.setting}" if fault.setting else ""
-        return OutageError(f"{server} could not do it now: {said}{limit}. Try again.")
+        return OutageError(Code.POSTGRES_BUSY, f"{server} could not do it now: {said}{limit}. Try again.")
     if fault.kind is Kind.CANCELLED:
         return OutageError(
+            Code.STATEMENT_CANCELLED,
             f"{server} cancelled {doing}: {said}. The session has no statement_timeout, so somebody did it, as with "
-            "pg_cancel_backend, or a limit that held only inside the transaction. Try again."
+            "pg_cancel_backend, or a limit that held only inside the transaction. Try again.",
         )
     if fault.kind is Kind.LIMIT:
         return ConfigurationError(
+            Code.STATEMENT_LIMITED,
             f"{server} ended {doing} by the setting {fault.setting}: {said}. The same would happen again: set it to 0 "
-            f"for {role}, or where else it comes from, such as a trigger's function or a pooler."
+            f"for {role}, or where else it comes from, such as a trigger's function or a pooler.",
         )
     if fault.kind is Kind.HIDDEN:
         return hidden_rows(fault.hidden, server, login)
     if fault.kind is Kind.INCOMPLETE:
-        return ConfigurationError(f"{server} lacks what {doing} needs: {said}. Run schema_migration first.")
+        return ConfigurationError(
+            Code.SCHEMA_INCOMPLETE, f"{server} lacks what {doing} needs: {said}. Run schema_migration first."
+        )
     if fault.kind is Kind.FORBIDDEN:
         return ConfigurationError(
-            f"{server} does not let {role} do this: {said}. Grant it the right, or use another login."
+            Code.POSTGRES_RIGHT_MISSING,
+            f"{server} does not let {role} do this: {said}. Grant it the right, or use another login.",
         )
     if fault.kind is Kind.READ_ONLY:
         return ConfigurationError(
+            Code.POSTGRES_READ_ONLY,
             f"{server} cannot be written: {said}, as on a replica. Name the primary server: what runs remember is "
-            "kept beside the patterns."
+            "kept beside the patterns.",
         )
     if fault.kind is Kind.LOGIN:
-        return ConfigurationError(f"{server} refused the login: {said}. Check database, login and password.")
-    return ConfigurationError(f"{server} refused it: {said}.")
+        return ConfigurationError(
+            Code.POSTGRES_LOGIN_REFUSED, f"{server} refused the login: {said}. Check database, login and password."
+        )
+    return ConfigurationError(Code.STATEMENT_REFUSED, f"{server} refused it: {said}.")
 
 
 def hidden_rows(tables: Sequence[str], server: str, login: str = "") -> ConfigurationError:
@@ -206,9 +215,10 @@ def hidden_rows(tables: Sequence[str], server: str, login: str = "") -> Configur
     """
     role = f"the role '{login}'" if login else "the role of this connection"
     return ConfigurationError(
+        Code.ROWS_HIDDEN,
         f"{server} may hide rows of {' and '.join(tables)} from {role}: row-level security. To work on the rest "
         "would be wrong. Use the role that owns the tables, or let this one see all rows: ALTER ROLE "
-        f"{quoted(login) if login else '...'} BYPASSRLS;"
+        f"{quoted(login) if login else '...'} BYPASSRLS;",
     )
 
 
@@ -233,11 +243,13 @@ def connection_failure(config: PostgresConfig, error: Exception, cause: Exceptio
     text = f"PostgreSQL refused {config.address}: {reason or type(error).__name__}"
     fault = None if cause is None else diagnose(cause)
     if cause is None or (fault and fault.retryable and not _for_a_person(config, cause)):
-        return OutageError(f"{text}. It may serve again shortly. Check host, port and its log if it does not.")
+        return OutageError(
+            Code.POSTGRES_AWAY, f"{text}. It may serve again shortly. Check host, port and its log if it does not."
+        )
     fields = "host, port, database, login and password"
     if str(config.options.get("sslmode", "")).startswith("verify"):
         fields += ", and the extras 'sslmode' and 'sslrootcert',"
-    return ConfigurationError(f"{text}. Check {fields} of '{config.conn_id}'.")
+    return ConfigurationError(Code.POSTGRES_LOGIN_REFUSED, f"{text}. Check {fields} of '{config.conn_id}'.")
 
 
 def _for_a_person(config: PostgresConfig, cause: Exception) -> bool:

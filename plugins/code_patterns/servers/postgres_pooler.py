@@ -8,6 +8,7 @@ import json
 from collections.abc import Generator, Mapping
 from typing import Any
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PINNED, PostgresConfig
 
@@ -32,9 +33,10 @@ def behind_pooler(config: PostgresConfig, process: int, settings: Mapping[str, s
     """
     if config.options.get("options"):
         raise ConfigurationError(
+            Code.POOLER_IN_THE_WAY,
             f"{config.address} is behind a pooler, which may drop the extra 'options'. Remove it from "
             f"'{config.conn_id}' and set the same for the role (ALTER ROLE ... SET), or name the port of PostgreSQL "
-            "itself."
+            "itself.",
         )
     [other] = yield ANOTHER
     [now] = yield "session_process", ()
@@ -46,7 +48,8 @@ def behind_pooler(config: PostgresConfig, process: int, settings: Mapping[str, s
 def shared_process(config: PostgresConfig) -> ConfigurationError:
     """Make the error for a pooler whose sessions share server processes."""
     return ConfigurationError(
+        Code.POOLER_IN_THE_WAY,
         f"{config.address} is behind a pooler in transaction mode: another session was given the server process of "
         f"this one, so locks and settings do not hold. Name in '{config.conn_id}' the port of PostgreSQL itself, or a "
-        "pool in session mode (PgBouncer: pool_mode = session)."
+        "pool in session mode (PgBouncer: pool_mode = session).",
     )

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_pooler import ANOTHER, Row, Step, behind_pooler
@@ -69,9 +70,10 @@ def _refuse_disputed(config: PostgresConfig, schema: str | None) -> None:
     """
     if schema is not None and "search_path" not in str(config.options.get("options", "")):
         raise ConfigurationError(
+            Code.SEARCH_PATH_WRONG,
             f"The tables pattern_* are in schema {schema} of {config.address}, and in schema public as well. Say which "
             f"are meant: give '{config.conn_id}' the extra 'options' = '-c search_path={schema}' or "
-            "'-c search_path=public'."
+            "'-c search_path=public'.",
         )
 
 

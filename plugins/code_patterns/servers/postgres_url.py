@@ -3,6 +3,7 @@
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PostgresConfig
 
@@ -21,19 +22,21 @@ def config_from_url(url: str, name: str = URL_NAME) -> PostgresConfig:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"The {name} is malformed. Write it as postgresql://user:password@host:port/database, with special "
-            "characters of the password percent-encoded."
+            "characters of the password percent-encoded.",
         ) from None
     host, port = str(parts.pop("host", "") or ""), str(parts.pop("port", "") or "5432")
     database, user = str(parts.pop("dbname", "") or ""), str(parts.pop("user", "") or "")
     for part, value in (("host", host), ("database", database), ("user", user)):
         if not value:
             raise ConfigurationError(
+                Code.CONNECTION_WRONG,
                 f"The {name} has no {part}. Write it as postgresql://user:password@host:port/database; nothing "
-                "is guessed."
+                "is guessed.",
             )
     if "," in host or not port.isdecimal():
-        raise ConfigurationError(f"The {name} must name one host and one port.")
+        raise ConfigurationError(Code.CONNECTION_WRONG, f"The {name} must name one host and one port.")
     password = parts.pop("password", None)
     return PostgresConfig(
         conn_id=name,

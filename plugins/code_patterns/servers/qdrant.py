@@ -16,6 +16,7 @@ from qdrant_client.conversions.conversion import RestToGrpc
 from qdrant_client.http.exceptions import ResponseHandlingException
 from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_embedded import WAIT_SECONDS, EmbeddedClient, open_embedded
@@ -225,9 +226,10 @@ async def refuse_old_qdrant(qdrant: Qdrant) -> str:
     version = await _version(qdrant)
     if version and _numbers(version) < LEAST_VERSION:
         raise ConfigurationError(
+            Code.QDRANT_TOO_OLD,
             f"Qdrant at {qdrant.config.address} is version {version}; version {LEAST_VERSION_TEXT} or newer is "
             "needed, which keeps what is said about a collection (its metadata). Upgrade it, one minor version after "
-            "the other."
+            "the other.",
         )
     return version
 

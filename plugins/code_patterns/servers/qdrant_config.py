@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant_options import CollectionOptions
 
@@ -38,8 +39,9 @@ class QdrantConfig:
         """Refuse a connection without an address: the client would silently use localhost."""
         if bool(self.url) == bool(self.path):
             raise ConfigurationError(
+                Code.CONNECTION_WRONG,
                 f"Connection '{self.conn_id}' must name either a server (host and port, or extra 'url') or an "
-                f"embedded storage (extra 'path'); it names {'both' if self.url else 'neither'}."
+                f"embedded storage (extra 'path'); it names {'both' if self.url else 'neither'}.",
             )
 
     @property

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields, api_key_of
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -42,13 +43,15 @@ def qdrant_config(connection: ConnectionFields) -> QdrantConfig:
     extra = QdrantExtra.read(connection)
     if "://" in extra.path:
         raise ConfigurationError(
-            f"Connection '{connection.conn_id}' has a URL in extra 'path', which names a folder. Use the host."
+            Code.CONNECTION_WRONG,
+            f"Connection '{connection.conn_id}' has a URL in extra 'path', which names a folder. Use the host.",
         )
     prefer_grpc = extra.prefer_grpc or extra.prefer_gprc
     if prefer_grpc and not extra.verify:
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"Connection '{connection.conn_id}' has extra 'verify' = false, which gRPC cannot do. Name the server's "
-            "certificate in extra 'ca_file' instead, or do without 'prefer_grpc'."
+            "certificate in extra 'ca_file' instead, or do without 'prefer_grpc'.",
         )
     return QdrantConfig(
         conn_id=connection.conn_id,
@@ -69,23 +72,28 @@ def _url(connection: ConnectionFields, extra: QdrantExtra) -> str:
     if not typed:
         return ""
     if extra.url and connection.host:
-        raise ConfigurationError(f"Connection '{conn_id}' has a host and the extra 'url'. Set one of them.")
+        raise ConfigurationError(
+            Code.CONNECTION_WRONG, f"Connection '{conn_id}' has a host and the extra 'url'. Set one of them."
+        )
     https = extra.https
     if https is None:
         https = connection.schema == "https" if connection.schema else bool(connection.password)
     url = server_url(conn_id, typed, connection.port, "https" if https else "http", REST_PORT)
     if extra.https and url.startswith("http:"):
         raise ConfigurationError(
-            f"Connection '{conn_id}' has extra 'https' = true and a URL with http. Set one of them."
+            Code.CONNECTION_WRONG,
+            f"Connection '{conn_id}' has extra 'https' = true and a URL with http. Set one of them.",
         )
     parts = urlsplit(url)
     if parts.query:
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"The address of connection '{conn_id}' holds a query, the part from '?' on, which Qdrant does not take. "
-            "Put an API key into the connection's password."
+            "Put an API key into the connection's password.",
         )
     if parts.path and prefix and parts.path.strip("/") != prefix:
         raise ConfigurationError(
-            f"Connection '{conn_id}' has a path in its URL and another one in the extra 'prefix'. Set one of them."
+            Code.CONNECTION_WRONG,
+            f"Connection '{conn_id}' has a path in its URL and another one in the extra 'prefix'. Set one of them.",
         )
     return url if parts.path or not prefix else f"{url}/{prefix}"

@@ -19,6 +19,7 @@ from typing import Any
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.local.async_qdrant_local import AsyncQdrantLocal
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.qdrant_config import QdrantConfig
 
@@ -34,6 +35,9 @@ _kept: dict[int, "EmbeddedClient"] = {}
 
 class BusyStorageError(OutageError):
     """Another process has the embedded storage open."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.EMBEDDED_STORAGE_BUSY, message)
 
 
 async def open_embedded(config: QdrantConfig, wait_seconds: float) -> "EmbeddedClient":
@@ -54,8 +58,9 @@ async def open_embedded(config: QdrantConfig, wait_seconds: float) -> "EmbeddedC
                 raise
         except OSError as error:
             raise ConfigurationError(
+                Code.EMBEDDED_STORAGE_UNUSABLE,
                 f"The embedded Qdrant storage of {config.address} cannot be opened: {error}. "
-                "Check the extra 'path' and its permissions."
+                "Check the extra 'path' and its permissions.",
             ) from None
         if time.monotonic() >= deadline:
             raise BusyStorageError(

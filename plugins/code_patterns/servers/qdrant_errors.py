@@ -8,6 +8,7 @@ import httpx
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import retry_after_seconds
@@ -38,20 +39,29 @@ class BusyError(OutageError):
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+        super().__init__(Code.QDRANT_BUSY, message)
         self.retry_after = retry_after
 
 
 class UnreachableError(OutageError):
     """No connection could be made, for example because of a wrong host or port."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.QDRANT_AWAY, message)
+
 
 class RefusedRequestError(ConfigurationError):
     """Qdrant works but refuses this request."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.QDRANT_REFUSED, message)
+
 
 class CollectionLostError(OutageError):
     """Something else deleted or replaced what a run reads or writes; the next try looks again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.COLLECTION_LOST, message)
 
 
 def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError:
@@ -81,7 +91,7 @@ def explain(config: QdrantConfig, doing: str, error: Exception) -> PatternsError
         return BusyError(f"{where}: the server answered 429: {error} Give Qdrant fewer writers.", seconds)
     if isinstance(error, ResponseHandlingException):
         return _broken(config, where, error.source)
-    return ConfigurationError(f"{where}: {error}")
+    return ConfigurationError(Code.QDRANT_REFUSED, f"{where}: {error}")
 
 
 def failed_inside(error: Exception) -> bool:
@@ -122,20 +132,21 @@ def _answered(where: str, status: int, answer: str, retry_after: float | None = 
     said = f"{where}: the server answered {status}: {answer[:500]}"
     if status in (401, 403):
         return ConfigurationError(
+            Code.QDRANT_KEY_REFUSED,
             f"{where}: the server refused with status {status}: {answer[:500]} Give the connection's password (its API "
-            "key) the right to read and write this collection."
+            "key) the right to read and write this collection.",
         )
     if status == 429 or status >= 500:
         remedy = "Give Qdrant fewer writers, or raise its limits." if status == 429 else "Look at its log and disk."
         return BusyError(f"{said} {remedy}", retry_after)
     if status in (408, 425):
-        return OutageError(said)
+        return OutageError(Code.QDRANT_AWAY, said)
     if status == 404:
         return CollectionLostError(
             f"{said} It was there a moment ago: something else deletes or renames in Qdrant. The next try looks again "
             "and repairs what is missing."
         )
-    return RefusedRequestError(said) if status in (400, 413, 422) else ConfigurationError(said)
+    return RefusedRequestError(said) if status in (400, 413, 422) else ConfigurationError(Code.QDRANT_REFUSED, said)
 
 
 def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsError:
@@ -145,23 +156,26 @@ def _called(config: QdrantConfig, where: str, error: grpc.RpcError) -> PatternsE
         remedy = f"Check host and gRPC port ({config.grpc_port}) of '{config.conn_id}'."
         return UnreachableError(f"{where}: cannot connect ({details}). {remedy}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return OutageError(f"{where}: no answer within {config.timeout} s.")
+        return OutageError(Code.QDRANT_AWAY, f"{where}: no answer within {config.timeout} s.")
     return _answered(where, HTTP_STATUS.get(code, 500), details)
 
 
 def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsError:
     """Say what happened to a request without a status, or with an answer that is not Qdrant's."""
     if isinstance(source, httpx.ConnectError) and (failure := tls_failure(source, "set the extra 'https' to false")):
-        return ConfigurationError(f"{where}: {'. '.join(failure)}")
+        return ConfigurationError(Code.CERTIFICATE_REFUSED, f"{where}: {'. '.join(failure)}")
     if isinstance(source, httpx.ConnectError | httpx.ConnectTimeout):
         return UnreachableError(
             f"{where}: cannot connect ({source or type(source).__name__}). Check host and port of '{config.conn_id}'."
         )
     if isinstance(source, httpx.TimeoutException):
-        return OutageError(f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")
+        return OutageError(Code.QDRANT_AWAY, f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")
     if isinstance(source, httpx.TransportError):
-        return OutageError(f"{where}: the connection broke in the middle of a request ({type(source).__name__}).")
+        return OutageError(
+            Code.QDRANT_AWAY, f"{where}: the connection broke in the middle of a request ({type(source).__name__})."
+        )
     return ConfigurationError(
+        Code.NOT_QDRANT,
         f"{where}: the answer is not one of Qdrant's ({type(source).__name__}). Does '{config.conn_id}' name the "
-        "REST port of a Qdrant server (6333 by default)?"
+        "REST port of a Qdrant server (6333 by default)?",
     )

@@ -4,6 +4,7 @@ import re
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 
 _NO_HOST = re.compile(r"[\s%\[\]@\\]")
@@ -29,15 +30,17 @@ def server_url(conn_id: str, host: str, port: int | None, scheme: str, default_p
     parts, typed_port = _split(host)
     if "@" in parts.netloc:
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"The host of connection '{conn_id}' holds a user or a password, which would show in logs. Put the API key "
-            "into the connection's password."
+            "into the connection's password.",
         )
     name = parts.hostname or ""
     if parts.scheme not in ("http", "https") or not name or typed_port == 0 or _NO_HOST.search(name) or parts.fragment:
         raise _no_address(conn_id)
     if typed_port and port and typed_port != port:
         raise ConfigurationError(
-            f"Connection '{conn_id}' has port {port}, and {typed_port} in its host or URL. Set one of them."
+            Code.CONNECTION_WRONG,
+            f"Connection '{conn_id}' has port {port}, and {typed_port} in its host or URL. Set one of them.",
         )
     final_port = typed_port or port or default_port
     return (
@@ -57,6 +60,7 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
 
 def _no_address(conn_id: str) -> ConfigurationError:
     return ConfigurationError(
+        Code.CONNECTION_WRONG,
         f"The host, port or schema of connection '{conn_id}' makes no server's address. Set host and port, or a host "
-        "such as 'https://host:port'."
+        "such as 'https://host:port'.",
     )

@@ -5,6 +5,7 @@ import ssl
 
 import httpx
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 
 
@@ -35,7 +36,7 @@ def tls_context(url: str, *, conn_id: str = "", ca_file: str = "", verify: bool 
         message = (
             f"Connection '{conn_id}' cannot use the file of its {origin}, '{file}': {reason}. Name a PEM file there."
         )
-    raise ConfigurationError(message)
+    raise ConfigurationError(Code.CERTIFICATE_REFUSED, message)
 
 
 def tls_failure(error: BaseException, plain_http: str) -> tuple[str, str] | None:

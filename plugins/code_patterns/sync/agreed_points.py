@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError, PatternsError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import failed_inside
@@ -138,7 +139,7 @@ class AgreedPoints:
         except OutageError as error:
             if not (self._strict and self.collection.replicated):
                 raise
-            raise OutageError(f"{error} {await self._missing()}") from None
+            raise OutageError(Code.REPLICAS_DIFFER, f"{error.message} {await self._missing()}") from None
 
     def _warn(self) -> None:
         if not self._warned:

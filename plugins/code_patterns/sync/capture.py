@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.schema import expected_facts
 
@@ -88,8 +89,9 @@ def refuse_other_than_table(kind: str | None) -> None:
     """
     if kind in _NO_TABLES:
         raise ConfigurationError(
+            Code.TABLE_NOT_CAPTURED,
             f"{TABLE} is {_NO_TABLES[kind]}. The sync needs a table whose triggers record changes and deletions: point "
-            "the connection at the database and schema that hold the table itself."
+            "the connection at the database and schema that hold the table itself.",
         )
 
 

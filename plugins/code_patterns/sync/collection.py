@@ -7,6 +7,7 @@ from enum import Enum
 
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
@@ -123,9 +124,10 @@ class StoredCollection:
         unfit = self._unfit
         if unfit or self.vectors is None:
             raise ConfigurationError(
+                Code.COLLECTION_UNFIT,
                 f"{subject} has {' and '.join(unfit)}; the sync needs one unnamed float32 vector with cosine distance, "
                 f"and makes '{WORDS}' itself. Set the Variable '{VARIABLE}' to another name: the full sync then makes "
-                "the collection."
+                "the collection.",
             )
         return self.vectors
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
@@ -42,9 +43,10 @@ def refuse_unfit(qdrant: QdrantConfig, embedding: EmbeddingConfig) -> None:
     quantization = qdrant.collection.quantization
     if quantization and quantization.type == "binary" and embedding.api == "hashing":
         raise ConfigurationError(
+            Code.CONNECTION_WRONG,
             f"Connection '{qdrant.conn_id}' has extra 'collection.quantization.type' = 'binary', and the vectors of "
             f"'{embedding.conn_id}' are made by 'hashing': most of their numbers are 0, of which one bit tells "
-            "nothing. Set it to int8 or none, or use a model."
+            "nothing. Set it to int8 or none, or use a model.",
         )
 
 

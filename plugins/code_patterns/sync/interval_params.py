@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from code_patterns import params as run_params
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.sync.sync_settings import Interval
 from code_patterns.typed_fields import Moment
@@ -37,22 +38,26 @@ def choose_interval(params: Mapping[str, Any], run_type: str, own: Interval | No
         return own
     if run_type == "backfill":
         raise ConfigurationError(
+            Code.SETTING_WRONG,
             "The Params 'interval_start' and 'interval_end' are set in a backfill, whose runs have intervals of their "
-            "own. Leave both empty there."
+            "own. Leave both empty there.",
         )
     if start is None or end is None:
         given, missing = ("interval_start", "interval_end") if start else ("interval_end", "interval_start")
         raise ConfigurationError(
-            f"The Param '{given}' is set, '{missing}' is not. Set both to sync an interval, or none of them."
+            Code.SETTING_WRONG,
+            f"The Param '{given}' is set, '{missing}' is not. Set both to sync an interval, or none of them.",
         )
     if end <= start:
         raise ConfigurationError(
+            Code.SETTING_WRONG,
             f"The Param 'interval_end' is {end.isoformat()}, which is not after 'interval_start', "
-            f"{start.isoformat()}. Correct one of them."
+            f"{start.isoformat()}. Correct one of them.",
         )
     if end > (now := datetime.now(UTC)):
         raise ConfigurationError(
+            Code.SETTING_WRONG,
             f"The Param 'interval_end' is {end.isoformat()}, in the future: it is {now:%Y-%m-%dT%H:%M:%SZ} now. Choose "
-            "an end that is past."
+            "an end that is past.",
         )
     return Interval(start, end)

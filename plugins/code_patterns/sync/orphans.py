@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.sync.diff import PointId
 from code_patterns.sync.sync_settings import SyncSettings
@@ -64,10 +65,11 @@ def refuse_mass_delete(points: Points, examined: int, proven: int | None, settin
             else f"that is more than the share of {allowed:g} that pattern_sync_max_delete_fraction allows{among}"
         )
         raise ConfigurationError(
+            Code.MASS_DELETE_REFUSED,
             f"Refusing to delete {points.orphans} of {points.seen} points from '{settings.collection}': "
             f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
             f"the right database{_or_filter(settings)}; if the deletion is meant, run pattern_sync_full once with "
-            "allow_mass_delete."
+            "allow_mass_delete.",
         )
 
 
@@ -80,9 +82,10 @@ def refuse_lost_table(name: str, before: int | None, settings: SyncSettings) -> 
     """
     if before and not settings.allow_mass_delete:
         raise ConfigurationError(
+            Code.MASS_DELETE_REFUSED,
             f"{_nothing(settings)} and '{name}' no point, where {before:,} were proven before. Check that the "
             f"connections name the right database and server{_or_filter(settings)}; if everything is meant to be gone, "
-            "run pattern_sync_full once with allow_mass_delete."
+            "run pattern_sync_full once with allow_mass_delete.",
         )
 
 

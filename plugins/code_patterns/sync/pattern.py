@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.words import WORDS_RECIPE, PatternTexts, Words, words_of
 from code_patterns.errors import PatternsError
@@ -48,6 +49,9 @@ NO_FILE_PATH = ""
 
 class UnreadableRowError(PatternsError):
     """No pattern can be made of a row's JSON; the text says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.ROW_UNREADABLE, message)
 
 
 @dataclass(frozen=True, slots=True)

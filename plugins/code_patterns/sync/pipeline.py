@@ -16,6 +16,7 @@ from uuid import UUID
 import numpy as np
 
 from code_patterns.bisection import bisect
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import RejectedInputError, Vectors
 from code_patterns.errors import ConfigurationError
 from code_patterns.progress import ProgressLog
@@ -230,7 +231,8 @@ class Pipeline:
         rejected = await bisect(patterns, attempt, PointRejectedError)
         if len(rejected) == len(patterns) >= SUSPICIOUS_REJECTIONS:
             raise ConfigurationError(
-                f"Qdrant refused every one of {len(patterns)} patterns, so none is blamed: {rejected[0][1]}"
+                Code.EVERY_POINT_REFUSED,
+                f"Qdrant refused every one of {len(patterns)} patterns, so none is blamed: {rejected[0][1]}",
             )
         return [DeadLetter(pattern.id, "write", str(reason)) for pattern, reason in rejected]
 

@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any, Generic
 from uuid import UUID
 
+from code_patterns.codes import Code
 from code_patterns.errors import ParityError
 from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import IdRange, PointId
@@ -259,9 +260,10 @@ class Proof(Generic[Point]):
             " Do its replicas disagree? The full sync writes again what differs." if self._collection.replicated else ""
         )
         raise ParityError(
+            Code.PROOF_INCOMPLETE,
             f"The proof of '{self._collection.name}' read {found.rows:,} of {rows:,} rows of PostgreSQL and "
             f"{found.points:,} of {points:,} points of Qdrant, so nothing is proven. Does something else write to "
-            f"'{self._collection.physical}'?{doubt} The next try looks again."
+            f"'{self._collection.physical}'?{doubt} The next try looks again.",
         )
 
 
@@ -271,10 +273,11 @@ def _union(ranges: Sequence[KnownRange]) -> IdRange:
 
 def _disagreement(physical: str) -> ParityError:
     return ParityError(
+        Code.REPLICAS_DIFFER,
         f"The replicas of '{physical}' in Qdrant hold different numbers of points, so nothing is proven: a deletion "
         "has reached some of them and not others. The full sync deletes once more what was deleted in PostgreSQL. If "
         "that does not help, drop one replica of each shard in Qdrant (drop_replica) and make it again "
-        "(replicate_shard)."
+        "(replicate_shard).",
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import AsyncRowFactory, args_row, tuple_row
 
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors
@@ -62,8 +63,9 @@ class ProofSession:
         [(self.horizon, identifier)] = await self._fetch("sync_proof_horizon")
         if identifier != self._system_identifier:
             raise OutageError(
+                Code.CLUSTER_EXCHANGED,
                 f"Another PostgreSQL cluster answers at {self._config.address} than at the start of this run, as after "
-                "a failover to a copy. Nothing is proven; the next try starts again with what answers then."
+                "a failover to a copy. Nothing is proven; the next try starts again with what answers then.",
             )
 
     @asynccontextmanager

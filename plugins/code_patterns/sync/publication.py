@@ -9,6 +9,7 @@ from typing import Any
 
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.words import WORDS, WORDS_RECIPE
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import LEAST_VERSION_TEXT, Qdrant
@@ -60,8 +61,9 @@ async def prepare(qdrant: Qdrant, collection: Collection, database: DatabaseIden
         stored = await _read_changed(qdrant, physical, lambda now: now.description.identity == collection.identity)
         if stored.description.identity is None:
             raise ConfigurationError(
+                Code.QDRANT_TOO_OLD,
                 f"Qdrant at {qdrant.config.address} does not keep what is said about a collection (its metadata). "
-                f"Upgrade it to {LEAST_VERSION_TEXT} or newer."
+                f"Upgrade it to {LEAST_VERSION_TEXT} or newer.",
             )
         assert_same(qdrant, collection, stored)
         collection = replace(collection, stored=stored)
@@ -190,8 +192,9 @@ class UnnamedError(ConfigurationError):
         self.collection = collection
         self.reason = f"the alias '{collection.name}' is gone from Qdrant at {address}"
         super().__init__(
+            Code.ALIAS_GONE,
             f"The alias '{collection.name}' is gone from Qdrant at {address}: readers find nothing, although the "
-            f"collection '{collection.physical}' is there. Run pattern_sync_full: it makes the alias."
+            f"collection '{collection.physical}' is there. Run pattern_sync_full: it makes the alias.",
         )
 
 

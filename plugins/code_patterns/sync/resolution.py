@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
@@ -55,26 +56,29 @@ class _Search:
         """
         if physical in {name for known in NEVER_WRITTEN for name in (known, self.behind(known))}:
             raise ConfigurationError(
+                Code.COLLECTION_FOREIGN,
                 f"'{self.name}' leads to the collection '{physical}' of {self.qdrant.config.address}, which the sync "
-                f"never writes. Let the alias name another one, or set the Variable '{VARIABLE}' to another name."
+                f"never writes. Let the alias name another one, or set the Variable '{VARIABLE}' to another name.",
             )
         stored = await read_stored(self.qdrant, physical, attempts=1)
         ours = stored.description.identity is not None or is_own_name(self.name, physical)
         if not ours and self.name not in self.collections and self.behind(self.name) == physical:
             raise ConfigurationError(
+                Code.COLLECTION_FOREIGN,
                 f"The alias '{self.name}' leads to the collection '{physical}' of {self.qdrant.config.address}, which "
                 "was not made by this sync. Remove the alias: the full sync then makes one of its own. If it is to "
-                f"write that very collection, set the Variable '{VARIABLE}' to '{physical}'."
+                f"write that very collection, set the Variable '{VARIABLE}' to '{physical}'.",
             )
         stored.fit_vectors(f"The Qdrant collection '{physical}' of {self.qdrant.config.address}")
         owner = stored.description.database
         if owner and not owner.is_same(self.database):
             if not self.take_over:
                 raise ConfigurationError(
+                    Code.COLLECTION_FOREIGN,
                     f"The Qdrant collection '{physical}' of {self.qdrant.config.address} belongs to the database "
                     f"{owner}, and this run is for {self.database}. Nothing was written. Correct the connections, or "
                     "the collection's name; if this database is to have the collection from now on, run "
-                    "pattern_sync_full once with the Param take_over."
+                    "pattern_sync_full once with the Param take_over.",
                 )
             log.warning("Taking over the collection '%s' from the database %s for %s.", physical, owner, self.database)
         self._refuse_other_target(stored)
@@ -88,9 +92,11 @@ class _Search:
         owner = SyncTarget(description.target).title
         if not self.take_over:
             raise ConfigurationError(
+                Code.COLLECTION_FOREIGN,
                 f"The Qdrant collection '{stored.physical}' of {self.qdrant.config.address} belongs to {owner}, and "
                 f"this run is for {self.target.title}. Nothing was written. Give each target a collection of its own; "
-                "if this target is to have the collection from now on, run its full sync once with the Param take_over."
+                "if this target is to have the collection from now on, run its full sync once with the Param "
+                "take_over.",
             )
         log.warning("Taking over the collection '%s' from %s for %s.", stored.physical, owner, self.target.title)
 
@@ -138,7 +144,10 @@ async def _chosen(search: _Search, destination: Destination) -> Collection:
     physical = search.behind(name)
     if physical is None:
         if destination is Destination.PREVIOUS:
-            raise ConfigurationError(f"There is no collection '{name}' at {qdrant.config.address} to go back from.")
+            raise ConfigurationError(
+                Code.NOTHING_TO_GO_BACK_TO,
+                f"There is no collection '{name}' at {qdrant.config.address} to go back from.",
+            )
         return await _own(search)
 
     published = await search.read(physical)
@@ -222,8 +231,9 @@ async def _previous(search: _Search, published: StoredCollection) -> Collection:
     previous = published.description.previous
     if previous is None or previous not in search.collections:
         raise ConfigurationError(
+            Code.NOTHING_TO_GO_BACK_TO,
             f"The collection '{published.physical}' behind '{search.name}' replaced no other one"
-            f"{f' that is still there ({previous} is gone)' if previous else ''}: there is nothing to go back to."
+            f"{f' that is still there ({previous} is gone)' if previous else ''}: there is nothing to go back to.",
         )
     stored = await search.read(previous)
     return Collection(search.name, previous, _followed(stored, search.embedding), stored, outdated=published.physical)
@@ -256,17 +266,19 @@ def _followed(stored: StoredCollection, embedding: EmbeddingConfig) -> Embedding
     followed = embedding_of(recipe, embedding) if recipe else embedding
     if followed is None:
         raise ConfigurationError(
+            Code.COLLECTION_UNFIT,
             f"The collection '{stored.physical}' was made by a text recipe that this version does not know. Run "
-            "pattern_sync_full: it builds a new one and then lets the alias name it."
+            "pattern_sync_full: it builds a new one and then lets the alias name it.",
         )
     return followed
 
 
 def _wrong_dimension(qdrant: Qdrant, physical: str, dimension: int, embedding: EmbeddingConfig) -> ConfigurationError:
     return ConfigurationError(
+        Code.COLLECTION_UNFIT,
         f"The Qdrant collection '{physical}' of {qdrant.config.address} holds vectors of {dimension} dimensions, the "
         f"connection '{embedding.conn_id}' makes {embedding.dimension}. Correct 'model' and 'dimension' in the "
-        "connection's extra, or rename the collection: the full sync then builds a new one. Nothing was changed."
+        "connection's extra, or rename the collection: the full sync then builds a new one. Nothing was changed.",
     )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import args_row
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors, hidden_rows
@@ -123,7 +124,8 @@ class PatternSource:
             refuse_other_than_table(kind)
             if missing:
                 raise ConfigurationError(
-                    f"The database of {config.address} lacks {', '.join(missing)}. Run schema_migration first."
+                    Code.SCHEMA_INCOMPLETE,
+                    f"The database of {config.address} lacks {', '.join(missing)}. Run schema_migration first.",
                 )
             if hidden:
                 raise hidden_rows(hidden, f"PostgreSQL at {config.address}", config.user)
@@ -145,9 +147,10 @@ class PatternSource:
         rows = await self._fetch("sync_database")
         if not rows:
             raise ConfigurationError(
+                Code.DATABASE_UNNAMED,
                 f"The table pattern_sync_database of {self.config.address} is empty, so that nothing tells this "
                 "database from others. Restore its row, or make a new one: INSERT INTO pattern_sync_database DEFAULT "
-                "VALUES; the next full sync then needs the Param take_over."
+                "VALUES; the next full sync then needs the Param take_over.",
             )
         [(database_id, name, system_identifier)] = rows
         return DatabaseIdentity(database_id, name, system_identifier, f"{self.config.host}:{self.config.port}")

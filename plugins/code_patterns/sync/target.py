@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import Vectors
 from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
@@ -26,6 +27,9 @@ MAX_REQUEST_BYTES = 24 * 1024 * 1024
 
 class PointRejectedError(PatternsError):
     """Qdrant works but refuses these points."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.POINT_REFUSED, message)
 
 
 class PatternTarget:
@@ -233,9 +237,10 @@ class PatternTarget:
             for result in await request():
                 if result.status != models.UpdateStatus.COMPLETED:
                     raise OutageError(
+                        Code.WRITE_NOT_COMPLETED,
                         f"Qdrant at {self.qdrant.config.address} answered '{result.status.value}' instead of "
                         "'completed' to a write that was to be waited for; the batch does not count as stored and "
-                        "will be tried again."
+                        "will be tried again.",
                     )
 
         await self.qdrant.call(f"{doing} of '{self.collection.physical}'", completed)
@@ -245,7 +250,7 @@ class PatternTarget:
             await self._write(doing, request)
         except RefusedRequestError as refusal:
             await self._probe(refusal)
-            raise PointRejectedError(str(refusal)) from None
+            raise PointRejectedError(refusal.message) from None
 
     async def _probe(self, refusal: RefusedRequestError) -> None:
         """Find out whether the points or the collection cause a refusal, by a harmless point.
@@ -271,8 +276,9 @@ class PatternTarget:
             await self._write("deleting points", lambda: self._delete(models.PointIdsList(points=[node_id])))
         except ConfigurationError:
             raise ConfigurationError(
-                f"{refusal} It refuses a harmless point too, so no pattern is at fault. Raise the collection's limits "
-                f"(strict mode), or see what its configuration has against points of {dimension} dimensions."
+                Code.EVERY_POINT_REFUSED,
+                f"{refusal.message} It refuses a harmless point too, so no pattern is at fault. Raise the collection's "
+                f"limits (strict mode), or see what its configuration has against points of {dimension} dimensions.",
             ) from None
 
 

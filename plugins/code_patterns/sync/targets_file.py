@@ -12,6 +12,7 @@ from croniter import croniter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.sql import INCLUDE
 from code_patterns.sync.row_filter import RowFilter
@@ -132,8 +133,9 @@ def read_targets(environment: Mapping[str, str]) -> tuple[Target, ...]:
         path = INCLUDE.parent / named
         if not path.is_file():
             raise ConfigurationError(
+                Code.TARGETS_FILE_WRONG,
                 f"The environment variable {VARIABLE} names '{path}', and there is no such file. Correct the variable "
-                "where Airflow parses the DAGs and on the workers."
+                "where Airflow parses the DAGs and on the workers.",
             )
     elif not (path := DEFAULT).is_file():
         return ()
@@ -146,7 +148,10 @@ def read_targets(environment: Mapping[str, str]) -> tuple[Target, ...]:
 def _read(path: Path, *_: int) -> tuple[Target, ...]:
     listed = _parsed(path)
     if not isinstance(listed, list):
-        raise ConfigurationError(f"{path} must be a list of targets, each beginning with '- name: '. Correct the file.")
+        raise ConfigurationError(
+            Code.TARGETS_FILE_WRONG,
+            f"{path} must be a list of targets, each beginning with '- name: '. Correct the file.",
+        )
     targets = tuple(_checked(path, number, entry) for number, entry in enumerate(listed, 1))
     _refuse_twice(path, targets, "name", lambda target: (target.name,), "Give one of them another name")
     _refuse_twice(
@@ -167,9 +172,11 @@ def _parsed(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "this is no YAML"
-        raise ConfigurationError(f"{path}{where}: {reason}. Correct the file.") from None
+        raise ConfigurationError(Code.TARGETS_FILE_WRONG, f"{path}{where}: {reason}. Correct the file.") from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read ({error.strerror}). Let Airflow's user read it.") from None
+        raise ConfigurationError(
+            Code.TARGETS_FILE_WRONG, f"{path} cannot be read ({error.strerror}). Let Airflow's user read it."
+        ) from None
 
 
 class _UniqueKeys(_Loader):  # type: ignore[misc, valid-type]  # one of two classes
@@ -188,7 +195,9 @@ def _checked(path: Path, number: int, entry: Any) -> Target:
     name = entry.get("name") if isinstance(entry, dict) else None
     where = f"{path}: target {repr(name) if isinstance(name, str) else number}"
     if not isinstance(entry, dict):
-        raise ConfigurationError(f"{where} must have keys such as 'name: team_a'. Correct the file.")
+        raise ConfigurationError(
+            Code.TARGETS_FILE_WRONG, f"{where} must have keys such as 'name: team_a'. Correct the file."
+        )
     try:
         return Target.model_validate(entry)
     except ValidationError as error:
@@ -202,15 +211,20 @@ def _refuse(where: str, error: ErrorDetails, entry: Any) -> NoReturn:
     key, model = ".".join(location), _model_at(location[:-1])
     if error["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
-        raise ConfigurationError(f"{where} has the unknown key '{key}'. Remove or rename it; known are {known}.")
+        raise ConfigurationError(
+            Code.TARGETS_FILE_WRONG, f"{where} has the unknown key '{key}'. Remove or rename it; known are {known}."
+        )
     if error["type"] == "missing":
-        raise ConfigurationError(f"{where} lacks the key '{key}'. Add it.")
+        raise ConfigurationError(Code.TARGETS_FILE_WRONG, f"{where} lacks the key '{key}'. Add it.")
     rule = "keys and values" if error["type"] in ("model_type", "model_attributes_type") else None
     rule = rule or rule_of({**error, "loc": (location[-1],)}, model.model_json_schema())
     value: Any = entry
     for part in location:
         value = value[part]
-    raise ConfigurationError(f"{where} has the key '{key}' = {str(value)[:60]!r}. It must be {rule}; correct it there.")
+    raise ConfigurationError(
+        Code.TARGETS_FILE_WRONG,
+        f"{where} has the key '{key}' = {str(value)[:60]!r}. It must be {rule}; correct it there.",
+    )
 
 
 def _model_at(location: list[str]) -> type[BaseModel]:
@@ -227,7 +241,9 @@ def _refuse_twice(
     for first, second in _pairs(targets, of):
         both = f"targets '{first.name}' and '{second.name}'"
         conn_id = f" of the connection '{first.connections.qdrant}'" if key == "collection" else ""
-        raise ConfigurationError(f"{path}: {both} have the same {key} '{of(first)[-1]}'{conn_id}. {remedy}.")
+        raise ConfigurationError(
+            Code.TARGETS_FILE_WRONG, f"{path}: {both} have the same {key} '{of(first)[-1]}'{conn_id}. {remedy}."
+        )
 
 
 def _pairs(targets: tuple[Target, ...], of: Callable[[Target], tuple[str, ...]]) -> Iterator[tuple[Target, Target]]:

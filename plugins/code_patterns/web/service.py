@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
+from code_patterns.codes import Code
 from code_patterns.errors import PatternsError
 from code_patterns.hooks.configured import Configured, configured
 from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError
@@ -42,9 +43,9 @@ class Service:
             async with self._use() as opened:
                 return (await opened.searcher.search(query)).as_dict()
         except UnknownPatternError as error:
-            raise RefusedError(HTTPStatus.NOT_FOUND, str(error), error.field) from None
+            raise RefusedError(HTTPStatus.NOT_FOUND, error.message, error.field, error.code) from None
         except WrongQueryError as error:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, str(error), error.field) from None
+            raise RefusedError(HTTPStatus.BAD_REQUEST, error.message, error.field, error.code) from None
 
     async def get(self, pattern: str) -> Mapping[str, Any]:
         """Return one pattern.
@@ -55,7 +56,9 @@ class Service:
         async with self._use() as opened:
             found = await opened.searcher.get(pattern)
         if found is None:
-            raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no pattern '{pattern[:200]}'.")
+            raise RefusedError(
+                HTTPStatus.NOT_FOUND, f"There is no pattern '{pattern[:200]}'.", code=Code.PATTERN_UNKNOWN
+            )
         return found.as_dict()
 
     async def status(self) -> Mapping[str, Any]:

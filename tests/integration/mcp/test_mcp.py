@@ -7,6 +7,7 @@ from typing import Any
 
 from mcp import Client, StdioServerParameters, stdio_client
 
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError
 from code_patterns.mcp.server import LONGEST_CODE, build_server
 from tests.conftest import ROOT
@@ -46,7 +47,7 @@ class Broken:
 
     async def search(self, fields: Any) -> Any:
         if fields.get("text") == "away":
-            raise OutageError("Qdrant is away.")
+            raise OutageError(Code.QDRANT_AWAY, "Qdrant is away.")
         if fields.get("text") == "unexpected":
             raise KeyError("a detail of the program")
         return {"hits": [{"id": "1", "code": "x" * (LONGEST_CODE + 1)}], "asked": dict(fields)}

@@ -286,8 +286,9 @@ def test_an_outage_is_waited_for_in_the_task_and_then_by_airflow(night: Night) -
         assert any("Try 2 follows in" in line for line in log), log
         # Airflow's own lines follow.
         ours = log[: log.index("Task failed with exception")]
-        assert ours[-1] == f"Try {number} of 6 failed, another one follows."
-        said = " ".join(ours[-6:])
+        assert ours[-2] == f"Try {number} of 6 failed, another one follows."
+        assert ours[-1] == "More about it: PAT-Q-001 in docs/runbook.md."
+        said = " ".join(ours[-7:])
         for words in ("What is wrong:", "'patterns_qdrant'", "cannot connect", "at the start of the run."):
             assert words in said
     for minutes, before, after in ((2, first, second), (4, second, third)):

@@ -15,6 +15,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -338,7 +339,7 @@ def test_a_failure_between_note_and_option(loading: TwoSides, monkeypatch: pytes
 
         async def fails(*args: Any, calls: Any = calls, survives: int = survives) -> Any:
             if next(calls) == survives:
-                raise OutageError("as ordered")
+                raise OutageError(Code.QDRANT_AWAY, "as ordered")
             return await real(*args)
 
         monkeypatch.setattr(deferral, name, fails)

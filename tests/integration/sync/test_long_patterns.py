@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import OutageError
 from code_patterns.sync.pattern import TRUNCATED
@@ -69,7 +70,7 @@ def test_a_run_that_fails_later_keeps_the_limit_that_it_found(
     sides.insert(rows(40, pattern_data=json.dumps({"code": code})))
 
     async def away(*_: object) -> None:
-        raise OutageError("Qdrant is away.")
+        raise OutageError(Code.QDRANT_AWAY, "Qdrant is away.")
 
     with monkeypatch.context() as broken:
         broken.setattr(PatternTarget, "upsert", away)

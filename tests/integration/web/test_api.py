@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.configured import Configured
 from code_patterns.servers.postgres_pool import MOST_CONNECTIONS
@@ -284,7 +285,7 @@ def test_an_embedded_storage_that_is_in_use_is_told_as_busy(
 
 def test_what_a_person_must_change_is_told(empty_database: str, sides: TwoSides) -> None:
     def missing() -> Configured:
-        raise ConfigurationError("Connection 'patterns_qdrant' is not defined.")
+        raise ConfigurationError(Code.CONNECTION_MISSING, "Connection 'patterns_qdrant' is not defined.")
 
     refused(Api(missing).get("status"), 500, "'patterns_qdrant' is not defined")
     not_migrated = replace(configured(sides), postgres=config_of(empty_database))

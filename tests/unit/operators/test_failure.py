@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, ParityError, PatternsError
 from code_patterns.operators.failure import WIDTH, Failure
 from code_patterns.operators.task_errors import task_errors
@@ -20,11 +21,11 @@ LONG = (
 @pytest.mark.parametrize(
     ("error", "try_number", "tries"),
     [
-        (ConfigurationError(LONG), 1, "Try 1 failed for good: another one would end the same."),
-        (OutageError(LONG), 2, "Try 2 of 6 failed, another one follows."),
-        (OutageError(LONG), 6, "Try 6 of 6 failed, the last one."),
-        (ParityError(LONG), 1, "Try 1 of 2 failed, another one follows."),
-        (ParityError(LONG), 2, "Try 2 failed for good: another one would end the same."),
+        (ConfigurationError(Code.SCHEMA_INCOMPLETE, LONG), 1, "Try 1 failed for good: another one would end the same."),
+        (OutageError(Code.POSTGRES_AWAY, LONG), 2, "Try 2 of 6 failed, another one follows."),
+        (OutageError(Code.POSTGRES_AWAY, LONG), 6, "Try 6 of 6 failed, the last one."),
+        (ParityError(Code.PROOF_INCOMPLETE, LONG), 1, "Try 1 of 2 failed, another one follows."),
+        (ParityError(Code.PROOF_INCOMPLETE, LONG), 2, "Try 2 failed for good: another one would end the same."),
     ],
 )
 def test_it_says_what_is_wrong_then_what_to_do_then_which_try(
@@ -35,16 +36,16 @@ def test_it_says_what_is_wrong_then_what_to_do_then_which_try(
     assert all(len(line) <= WIDTH for line in lines)
     assert lines[0].startswith("What is wrong: The database of connection")
     assert "What to do: Run schema_migration first." in lines
-    assert lines[-1] == tries
-    assert " ".join(line.strip() for line in lines).replace("What is wrong: ", "").replace("What to do: ", "") == (
+    assert lines[-2:] == [tries, f"More about it: {error.code} in docs/runbook.md."]
+    assert " ".join(line.strip() for line in lines[:-1]).replace("What is wrong: ", "").replace("What to do: ", "") == (
         f"{LONG} {tries}"
     )
-    assert failure.text().splitlines()[1:] == ["What to do: Run schema_migration first.", tries]
+    assert failure.text().splitlines()[1:-1] == ["What to do: Run schema_migration first.", tries]
 
 
 def test_how_often_the_task_itself_tried_is_no_remedy() -> None:
     tried = "Tried 12 times in 300 s at the start of the run."
-    assert Failure.of(OutageError(LONG, tried), 6, 5).text().splitlines()[1:] == [
+    assert Failure.of(OutageError(Code.POSTGRES_AWAY, LONG, tried), 6, 5).text().splitlines()[1:-1] == [
         "What to do: Run schema_migration first.",
         tried,
         "Try 6 of 6 failed, the last one.",
@@ -54,8 +55,16 @@ def test_how_often_the_task_itself_tried_is_no_remedy() -> None:
 @pytest.mark.parametrize(
     ("error", "raised", "ending"),
     [
-        (ConfigurationError(LONG), AirflowFailException, "Run schema_migration first."),
-        (OutageError(LONG), AirflowException, "Run schema_migration first. Try 3 of 6 failed, another one follows."),
+        (
+            ConfigurationError(Code.SCHEMA_INCOMPLETE, LONG),
+            AirflowFailException,
+            "migration first. [PAT-P-005]",
+        ),
+        (
+            OutageError(Code.POSTGRES_AWAY, LONG),
+            AirflowException,
+            "first. Try 3 of 6 failed, another one follows. [PAT-P-001]",
+        ),
     ],
 )
 def test_the_task_ends_with_it(
@@ -81,8 +90,10 @@ def test_a_dag_that_a_target_has_for_itself_is_called_by_its_own_name(dag_id: st
     instance = SimpleNamespace(dag_id=dag_id, try_number=1, max_tries=0, xcom_push=lambda *_: None)
     context: Any = {"ti": instance}
     with pytest.raises(AirflowFailException) as failed, task_errors(context):
-        raise ConfigurationError("The tables are old. Run schema_migration, then pattern_sync_full.")
-    assert str(failed.value) == f"The tables are old. Run schema_migration, then {named}."
+        raise ConfigurationError(
+            Code.SCHEMA_INCOMPLETE, "The tables are old. Run schema_migration, then pattern_sync_full."
+        )
+    assert str(failed.value) == f"The tables are old. Run schema_migration, then {named}. [PAT-P-005]"
     assert failed.value.__notes__[0].splitlines()[1] == f"What to do: Run schema_migration, then {named}."
 
 
@@ -92,4 +103,4 @@ def test_a_failure_that_cannot_be_stored_hides_no_error() -> None:
 
     context: Any = {"ti": SimpleNamespace(dag_id="a_dag", try_number=1, max_tries=0, xcom_push=refuse)}
     with pytest.raises(AirflowFailException, match="Run schema_migration first"), task_errors(context):
-        raise ConfigurationError(LONG)
+        raise ConfigurationError(Code.SCHEMA_INCOMPLETE, LONG)

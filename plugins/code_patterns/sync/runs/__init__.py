@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError, NothingToDoError
 from code_patterns.events.topics import Events
@@ -91,7 +92,9 @@ def kind_of(settings: SyncSettings) -> RunKind:
     if settings.id_range:
         return ShardRun(settings.id_range)
     if settings.mode not in MODES:
-        raise ConfigurationError(f"The operator's mode is '{settings.mode}'; it must be one of {', '.join(MODES)}.")
+        raise ConfigurationError(
+            Code.SETTING_WRONG, f"The operator's mode is '{settings.mode}'; it must be one of {', '.join(MODES)}."
+        )
     if settings.mode == VerificationRun.name and (settings.dry_run or settings.limit):
         raise NothingToDoError("A dry run or a limited run leaves nothing that could be verified.")
     return MODES[settings.mode]()

@@ -4,6 +4,7 @@ import logging
 from contextlib import AbstractAsyncContextManager, nullcontext
 from uuid import UUID
 
+from code_patterns.codes import Code
 from code_patterns.errors import ParityError
 from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.collection import Destination, read_stored
@@ -195,9 +196,10 @@ async def _prove(run: RunContext) -> tuple[int, int]:
         run.parity = "broken"
         await run.record.owe_comparison()
         raise ParityError(
+            Code.NOT_EQUAL_AFTER_SYNC,
             f"After the full sync {found.wrong} patterns still differ between PostgreSQL and "
             f"'{run.settings.collection}' in Qdrant, for example {found.examples(5)}. Does something else write to the "
-            "collection? The next run compares everything and repairs what it finds."
+            "collection? The next run compares everything and repairs what it finds.",
         )
     return found.patterns, found.points
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from code_patterns.codes import Code
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.errors import ConfigurationError
@@ -52,7 +53,8 @@ class ComparisonNeededError(ConfigurationError):
 
     def __init__(self, collection: Collection, kind: str, reason: str) -> None:
         super().__init__(
-            f"'{collection.name}' gives a {kind} run nothing to start from: {reason}. Run pattern_sync_full first."
+            Code.COMPARISON_NEEDED,
+            f"'{collection.name}' gives a {kind} run nothing to start from: {reason}. Run pattern_sync_full first.",
         )
         self.collection = collection
         self.reason = reason
@@ -265,7 +267,8 @@ async def _check(embedder: Embedder, collection: Collection, connection: Embeddi
         if same_recipe(collection.recipe, connection):
             raise
         raise ConfigurationError(
-            f"{error} Readers of '{collection.name}' still see '{collection.physical}', made with the model "
+            Code.OLD_MODEL_GONE,
+            f"{error.message} Readers of '{collection.name}' still see '{collection.physical}', made with the model "
             f"'{collection.embedding.model}': until pattern_sync_full has built the new collection, changes reach them "
-            "only while that model is served too. Nothing is lost: the next run takes all that was missed."
+            "only while that model is served too. Nothing is lost: the next run takes all that was missed.",
         ) from None

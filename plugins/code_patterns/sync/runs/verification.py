@@ -2,6 +2,7 @@
 
 import logging
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import LAST_ID, Watermark
@@ -80,6 +81,7 @@ def _wrong_points(name: str, found: Findings) -> ConfigurationError:
     """Say how many points are wrong, how, and what to do."""
     told = "; ".join(f"{count} {flaw.value}" for flaw, count in found.counts().items())
     return ConfigurationError(
+        Code.POINTS_WRONG,
         f"{found.wrong} points of '{name}' are not as PostgreSQL wants them: {told}. For example {found.examples(10)}; "
-        "the log above names more. Run pattern_verify with the Param heal to write exactly these again."
+        "the log above names more. Run pattern_verify with the Param heal to write exactly these again.",
     )

@@ -1,0 +1,45 @@
+"""The runbook has an entry for each code, and no other."""
+
+import re
+from pathlib import Path
+
+from code_patterns.codes import Code
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("See", "Do", "Otherwise")
+_ENTRY = re.compile(r"^### (PAT-\S+)\n+(.*?)(?=^#{2,3} |\Z)", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"PAT-[A-Z]-\d{3}")
+
+
+def entries() -> list[tuple[str, str]]:
+    """Code and text of each entry, in the page's order."""
+    return _ENTRY.findall((ROOT / "docs/runbook.md").read_text())
+
+
+def test_each_code_has_one_entry_and_each_entry_a_code() -> None:
+    codes = [code for code, _ in entries()]
+    assert sorted(codes) == sorted({*Code, *alerts()})
+
+
+def test_each_entry_says_what_it_means_how_to_see_it_what_to_do_and_what_happens_otherwise() -> None:
+    for code, text in entries():
+        paragraphs = [part for part in text.strip().split("\n") if part]
+        assert re.match(r"\*\*.+\.\*\* .+\.", paragraphs[0]), code
+        assert [line.split("**")[1] for line in paragraphs[1:]] == list(PARTS), code
+        assert all(len(line) > len("- **Otherwise**: ") for line in paragraphs[1:]), code
+
+
+def test_each_code_that_a_page_names_exists() -> None:
+    known = {code for code, _ in entries()}
+    for page in (*ROOT.glob("docs/*.md"), ROOT / "README.md"):
+        assert set(_CODE.findall(page.read_text())) <= known, page.name
+
+
+def test_each_code_is_used() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "plugins").rglob("*.py") if path.name != "codes.py")
+    assert not [code.name for code in Code if f"Code.{code.name}" not in sources]
+
+
+def alerts() -> set[str]:
+    """Codes of the alert rules."""
+    return set(_CODE.findall("".join(path.read_text() for path in (ROOT / "include/monitoring").glob("*.yml"))))
