@@ -45,7 +45,7 @@ def test_sigterm_ends_the_work_after_it_has_cleaned_up(operator: StoppableOperat
     with pytest.raises(StoppedError) as stopped:
         operator.run_work(work())
     assert seen == [STOPPED, "cleaned up"]
-    assert str(stopped.value) == STOPPED
+    assert stopped.value.message == STOPPED
     assert stopped.value.retryable
 
 

@@ -42,12 +42,14 @@ from code_patterns.search import SearchQuery, WrongQueryError
 def test_a_wrong_field_is_named_with_its_bound(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(WrongQueryError) as raised:
         SearchQuery.read(fields)
-    assert str(raised.value) == message
+    assert raised.value.message == message
     assert raised.value.field in fields | {"text": ""}
 
 
 def test_an_unknown_field_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(WrongQueryError, match=r"^A search has no field 'quality'\. Known are text, .*, offset\.$"):
+    with pytest.raises(
+        WrongQueryError, match=r"^A search has no field 'quality'\. Known are text, .*, offset\. \[PAT-R-001\]$"
+    ):
         SearchQuery.read({"quality": 1})
 
 

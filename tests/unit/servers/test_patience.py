@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers import patience
 from code_patterns.servers.patience import patiently
@@ -25,11 +26,13 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def failing(self, until: float, error: type[Exception] = OutageError) -> Callable[[], Awaitable[str]]:
+    def failing(
+        self, until: float, error: type[ConfigurationError | OutageError] = OutageError
+    ) -> Callable[[], Awaitable[str]]:
         async def attempt() -> str:
             self.tries.append(self.now)
             if self.now < until:
-                raise error("The server is away.")
+                raise error(Code.QDRANT_AWAY, "The server is away.")
             return "open"
 
         return attempt

@@ -74,7 +74,7 @@ def test_nonsense_names_its_place_and_value(name: str, variable: str, value: Any
 def test_one_sentence_says_what_is_allowed(params: dict[str, Any], variables: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         choose(SyncSettings, "full", params, None, variables.get)
-    assert str(caught.value) == said
+    assert str(caught.value) == f"{said} [PAT-C-001]"
     assert caught.value.__context__ is None
 
 
