@@ -63,6 +63,8 @@ class KnownVectors:
     def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
         self.copied = 0
         """How many vectors other targets' collections have given."""
+        self.carried = 0
+        """How many vectors the collection that this one replaces has given."""
         self._qdrant = qdrant
         self._collection = collection
         self._dimension = collection.embedding.dimension
@@ -79,6 +81,7 @@ class KnownVectors:
         :raises PatternsError: Qdrant does not give those of the collection that this one replaces
         """
         found = dict(await self._carried.of(patterns)) if self._carried else {}
+        self.carried += len(found)
         for donor in await self._usable_donors():
             missing = [pattern for pattern in patterns if pattern.embedding_hash not in found]
             if not missing:

@@ -126,7 +126,7 @@ async def resolve(
     """
     refuse_unfit(qdrant.config, embedding)
     search = await _search(qdrant, name, embedding, database, target, take_over)
-    collection = replace(await _chosen(search, destination), target=target)
+    collection = await _with_twin(search, replace(await _chosen(search, destination), target=target))
     if collection.stored is None or await _takes_words(qdrant, collection.stored):
         return collection
     if destination is Destination.CONNECTION:
@@ -224,6 +224,26 @@ async def _named(search: _Search, recipe: bytes) -> Collection:
     if stored.vectors and stored.vectors.size != search.embedding.dimension:
         raise _wrong_dimension(search.qdrant, physical, stored.vectors.size, search.embedding)
     return Collection(search.name, physical, _spelled(stored, search.embedding), stored)
+
+
+async def _with_twin(search: _Search, collection: Collection) -> Collection:
+    """Let a collection that is not filled yet take vectors from another one of this name and recipe.
+
+    There is one if the collection that replaced it was lost, or if somebody restored a snapshot beside it.
+    """
+    if collection.carried_from or collection.name == collection.physical or collection.description.points is not None:
+        return collection
+    for physical in sorted(search.collections - {collection.physical}):
+        if not is_own_name(collection.name, physical):
+            continue
+        stored = await read_stored(search.qdrant, physical, attempts=1)
+        owner, vectors = stored.description.database, stored.vectors
+        ours = owner is not None and owner.is_same(search.database) and stored.description.target == search.target.name
+        alike = vectors is not None and vectors.size == collection.embedding.dimension
+        if ours and alike and stored.description.recipe == collection.recipe:
+            log.info("'%s' takes the vectors that it needs from '%s' where it can.", collection.physical, physical)
+            return replace(collection, carried_from=physical)
+    return collection
 
 
 async def _previous(search: _Search, published: StoredCollection) -> Collection:

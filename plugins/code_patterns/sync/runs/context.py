@@ -187,6 +187,8 @@ class RunContext:
 
     async def result(self) -> SyncResult:
         """The result, after everything is done."""
+        if self.known.carried:
+            log.info("%s vectors were taken from '%s'.", f"{self.known.carried:,}", self.collection.carried_from)
         if self.known.copied:
             log.info("%s vectors were copied from collections of other targets.", f"{self.known.copied:,}")
         return SyncResult(
