@@ -2,7 +2,7 @@
 
 Computes the usage events of a day (UTC) into the table `pattern_analytics`: one row over all templates, and one for
 each template used that day. A row holds counts, success rate, averages, top templates, and the trend against the day
-before. Then the run deletes old traces of the storage layer.
+before. Old traces of the storage layer are deleted by `pattern_maintenance`.
 
 - **Schedule**: every day at 00:00 UTC, for the day that has just ended.
 - **Params**: `day` of UTC to compute instead of the run's data interval. A manual run without `day` and without a data
@@ -10,8 +10,7 @@ before. Then the run deletes old traces of the storage layer.
 - **Backfill**: computes each of its days as a daily run does, from the events that exist now. Use it if events of past
   days were recorded late.
 - **Connections**: `patterns_postgres`.
-- **Variables**: `pattern_trace_retention_days` (90): how long rows of `pattern_learning_traces` are kept, 0
-  for ever.
+- **Variables**: `patterns_patience_seconds` (300): how long a try waits for a server that is down.
 - **A re-run** replaces the rows of its day and adds none. If a run is killed, the day's rows stay as they were.
 - **When it fails**: the last lines of the task log say what is wrong and what to do. Airflow retries an outage for 50
   minutes or more, not a configuration error. For "Run schema_migration first", run that DAG with `dry_run` off. If a
@@ -30,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 
 from code_patterns.operators.retries import OUTAGE_RETRIES
 from code_patterns.operators.unknown_params import refuse_unknown_params
-from pattern_learning.operators.analytics import PatternAnalyticsOperator, PatternTracePruneOperator
+from pattern_learning.operators.analytics import PatternAnalyticsOperator
 from pattern_learning.operators.form import analytics_form
 
 with DAG(
@@ -51,6 +50,4 @@ with DAG(
     },
     params=analytics_form(),
 ):
-    compute = PatternAnalyticsOperator(task_id="compute", day="{{ params.day }}")
-    prune = PatternTracePruneOperator(task_id="prune_traces")
-    compute >> prune
+    PatternAnalyticsOperator(task_id="compute", day="{{ params.day }}")

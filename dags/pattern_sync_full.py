@@ -2,8 +2,7 @@
 
 Compares every code pattern in PostgreSQL (`pattern_lineage_nodes`) with Qdrant, repairs what differs, deletes points
 without a pattern, and proves that both sides agree. The task `verify` then compares whole payloads and vectors, as
-`pattern_verify` does. The task `prune` deletes what was kept for long enough; if it fails, the sync is proven all the
-same.
+`pattern_verify` does. What was kept for long enough is deleted by `pattern_maintenance`.
 
 - **Schedule**: 02:00 UTC.
 - **Params**: an empty one falls back to its Variable, then to the default.
@@ -13,13 +12,13 @@ same.
 - **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.
 - **Variables**: `pattern_sync_batch_size` (100), `pattern_sync_delay_seconds` (0), `pattern_sync_max_delete_fraction`
   (0.2), `patterns_collection` (`code_patterns`), `patterns_patience_seconds` (300), `pattern_verify_nights` (1): nights
-  in which `verify` reads every point whole once. How many days are kept, 0 for ever:
-  `pattern_run_retention_days` (90), `pattern_tombstone_retention_days` (30), `pattern_collection_retention_days` (30).
+  in which `verify` reads every point whole once.
 - **A change of model**, dimension, prefix or text recipe in `patterns_embeddings`: the run builds a second collection,
   proves it, and lets the alias name it. Hourly runs write the old one meanwhile, if its model is served too. The old
-  collection is kept for a while, see Variables. `rollback` brings it up to date, proves it and lets the alias name it
-  again. Later runs stay there until the connection names another model, or until `rollback` is used again.
-  Options of the collection that Qdrant cannot change in place, such as `shard_number`, are changed in the same way.
+  collection is kept until `pattern_maintenance` deletes it. `rollback` brings it up to date, proves it and lets the
+  alias name it again. Later runs stay there until the connection names another model, or until `rollback` is used
+  again. Options of the collection that Qdrant cannot change in place, such as `shard_number`, are changed in the same
+  way.
 - **Shards**: with 50,000 patterns or more to write, `partition` cuts the ids into ranges and `shard` is mapped over
   them, so that several workers share the writing. `sync` does the rest. The Param `shards` sets the number, 1 means
   none. A shard that fails is retried alone. If it fails for good, `sync` does not run; the next run goes on there.
@@ -44,7 +43,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))
 from code_patterns.operators.dag_forms import sync_form
 from code_patterns.operators.qdrant_partition import QdrantPartitionOperator
 from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
-from code_patterns.operators.retention import PatternPruneOperator
 from code_patterns.operators.retries import OUTAGE_RETRIES
 from code_patterns.operators.targets import at, limits, targets
 from code_patterns.operators.unknown_params import refuse_unknown_params
@@ -103,8 +101,7 @@ for target in targets("pattern_sync_full"):
         verify = QdrantUpsertOperator(
             task_id="verify", mode="verify", max_active_tis_per_dag=1, outlets=[target.asset("code_patterns")]
         )
-        prune = PatternPruneOperator(task_id="prune", max_active_tis_per_dag=1)
-        sync >> verify >> prune
+        sync >> verify
         if target.has_shards:
             partition = QdrantPartitionOperator(
                 task_id="partition",

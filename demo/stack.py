@@ -45,6 +45,7 @@ _VARIABLES = {
     "quality_backfill_delay_seconds": ("0.5", "Pause between two batches of the quality backfill"),
     "quality_onex_weight": ("0.2", "Weight of ONEX compliance in a quality score"),
     "pattern_trace_retention_days": ("90", "Days for which traces of the storage layer are kept"),
+    "pattern_backup_keep": ("3", "How many snapshots of pattern_backup stay in Qdrant"),
 }
 
 

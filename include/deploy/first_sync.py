@@ -1,8 +1,9 @@
 """Migrate, run one full sync and unpause the DAGs: the Compose service ``pattern-sync-init``.
 
 It starts ordinary runs through Airflow's REST API: they are logged and visible in the UI. The DAGs are unpaused at the
-first start only. The stream is not: it costs a task slot, so a person decides. Afterwards a paused DAG was paused by a
-person, and stays so. The exit status is 0 if the full sync has proven parity, or if a person has paused it.
+first start only. The stream is not, because it costs a task slot, nor the backup, because it costs disk: a person
+decides. Afterwards a paused DAG was paused by a person, and stays so. The exit status is 0 if the full sync has proven
+parity, or if a person has paused it.
 """
 
 import os
@@ -17,7 +18,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_exponenti
 
 MIGRATION = "schema_migration"
 FULL_SYNC = "pattern_sync_full"
-MIGRATED = (FULL_SYNC, "pattern_verify", "quality_backfill", "pattern_analytics")
+MIGRATED = (FULL_SYNC, "pattern_verify", "quality_backfill", "pattern_analytics", "pattern_maintenance")
 """Unpaused after the first migration. The scores follow the full sync of their own accord."""
 INCREMENTAL_SYNC = "pattern_sync_incremental"
 """Unpaused after the first proof."""
@@ -224,7 +225,7 @@ def main() -> None:
     if first:
         airflow.unpause(INCREMENTAL_SYNC)
         airflow.note_start()
-        print("Parity is proven. All DAGs but pattern_sync_stream are unpaused.", flush=True)
+        print("Parity is proven. All DAGs but pattern_sync_stream and pattern_backup are unpaused.", flush=True)
     else:
         print("Parity is proven. DAGs that are paused stay paused.", flush=True)
 

@@ -128,6 +128,31 @@ COMMENT ON COLUMN pattern_sync_digests.rows_digest IS 'Digest of what the sync r
 COMMENT ON COLUMN pattern_sync_digests.points_digest IS 'Digest of the ids and hashes that their points must have; empty where no pattern can be made of a row.';
 COMMENT ON COLUMN pattern_sync_digests.whole_at IS 'When all its points were last read whole and nothing was wrong.';
 
+CREATE TABLE IF NOT EXISTS pattern_sync_backups (
+    collection text,
+    snapshot text,
+    name text NOT NULL,
+    target_identity text NOT NULL,
+    progress text NOT NULL,
+    points bigint NOT NULL,
+    bytes bigint NOT NULL,
+    checksum text,
+    dag_run_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (collection, snapshot)
+);
+COMMENT ON TABLE pattern_sync_backups IS 'Snapshots in Qdrant that pattern_backup made and that still exist: only these are pruned.';
+COMMENT ON COLUMN pattern_sync_backups.collection IS 'Name of the Qdrant collection.';
+COMMENT ON COLUMN pattern_sync_backups.snapshot IS 'Name of the snapshot, as Qdrant gave it.';
+COMMENT ON COLUMN pattern_sync_backups.name IS 'The collection as readers name it: an alias, or the collection itself.';
+COMMENT ON COLUMN pattern_sync_backups.target_identity IS 'Which collection of that name: the identity in its metadata.';
+COMMENT ON COLUMN pattern_sync_backups.progress IS 'Progress token that both sides held. Its number labels the snapshot and the dump.';
+COMMENT ON COLUMN pattern_sync_backups.points IS 'Number of points in it.';
+COMMENT ON COLUMN pattern_sync_backups.bytes IS 'Size of the file.';
+COMMENT ON COLUMN pattern_sync_backups.checksum IS 'SHA-256 of the file, as Qdrant computed it; NULL where it did not.';
+COMMENT ON COLUMN pattern_sync_backups.dag_run_id IS 'DAG run that made it.';
+COMMENT ON COLUMN pattern_sync_backups.created_at IS 'When it was complete.';
+
 CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,

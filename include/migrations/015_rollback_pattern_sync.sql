@@ -60,6 +60,7 @@ $columns$;
 ALTER TABLE pattern_lineage_nodes DROP COLUMN IF EXISTS sync_xid;
 
 DROP TABLE IF EXISTS pattern_sync_runs;
+DROP TABLE IF EXISTS pattern_sync_backups;
 DROP TABLE IF EXISTS pattern_sync_digests;
 DROP TABLE IF EXISTS pattern_sync_dead_letters;
 DROP TABLE IF EXISTS pattern_sync_checkpoints;

@@ -14,6 +14,12 @@ FROM (
         target_identity,
         last_failed_at
     FROM pattern_sync_dead_letters
+    UNION ALL
+    SELECT
+        collection,
+        target_identity,
+        created_at
+    FROM pattern_sync_backups
 ) AS known
 GROUP BY known.collection, known.target_identity
 HAVING max(known.touched_at) < now() - make_interval(days => %(days)s)

@@ -21,6 +21,8 @@ from airflow.sdk import DAG
 BUNDLE = Path(__file__).resolve().parents[2]
 DAG_IDS = (
     "pattern_analytics",
+    "pattern_backup",
+    "pattern_maintenance",
     "pattern_sync_full",
     "pattern_sync_incremental",
     "pattern_sync_stream",

@@ -8,7 +8,7 @@ from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.params import ReadVariable, Variable, choose
 from code_patterns.servers.patience import PATIENCE_SECONDS
-from code_patterns.typed_fields import Day, Days, Seconds
+from code_patterns.typed_fields import Day, Days, Flag, Seconds
 from pattern_learning.arguments import Period
 
 ONE_DAY = timedelta(days=1)
@@ -23,8 +23,9 @@ class Patience:
 
 @dataclass(frozen=True)
 class Retention(Patience):
-    """How many days traces are kept; 0 means for ever."""
+    """How many days traces are kept; 0 means for ever. A dry run only counts what would be deleted."""
 
+    dry_run: Flag = False
     days: Annotated[Days, Variable("pattern_trace_retention_days")] = 90
 
 
@@ -68,6 +69,9 @@ def choose_patience(read_variable: ReadVariable) -> float:
     return choose(Patience, {}, read_variable).patience_seconds
 
 
-def choose_retention(read_variable: ReadVariable) -> Retention:
-    """Choose how long traces are kept; parameter and error as in :func:`choose_patience`."""
-    return choose(Retention, {}, read_variable)
+def choose_retention(read_variable: ReadVariable, dry_run: Any = False) -> Retention:
+    """Choose how long traces are kept; see :func:`choose_patience`.
+
+    :param dry_run: whether only to count, as Airflow renders it
+    """
+    return choose(Retention, {"dry_run": dry_run}, read_variable)

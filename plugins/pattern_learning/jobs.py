@@ -17,6 +17,7 @@ from code_patterns.servers.postgres_asyncpg import connect_asyncpg
 from code_patterns.servers.postgres_inquiry import inquire_asyncpg
 from pattern_learning.arguments import Period
 from pattern_learning.contract import ModelContractEffect
+from pattern_learning.daily import Retention
 from pattern_learning.effect import PatternEffect, reason_of
 from pattern_learning.node_pattern_analytics_effect import NodePatternAnalyticsEffect
 from pattern_learning.node_pattern_query_effect import NodePatternQueryEffect
@@ -87,19 +88,20 @@ async def compute_period(config: PostgresConfig, period: Period, patience: float
     )
 
 
-async def prune_traces(config: PostgresConfig, keep_days: int, patience: float = 0) -> int:
-    """Delete old traces.
+async def prune_traces(config: PostgresConfig, retention: Retention) -> int:
+    """Delete old traces; a dry run sends the same statement, in a transaction that is rolled back.
 
-    :param keep_days: traces of up to this many days are kept; 0 keeps all
-    :param patience: as in :func:`compute_period`
-    :return: how many were deleted
+    :return: how many were deleted, or would be
     :raises ConfigurationError: as in :func:`compute_period`
     :raises OutageError: the server is away
     """
-    if not keep_days:
+    if not retention.days:
         return 0
-    async with _connected(config, patience) as connection:
-        pruned = await connection.fetchval(statement("learning_prune_traces"), keep_days, timeout=None)
+    async with _connected(config, retention.patience_seconds) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        pruned = await connection.fetchval(statement("learning_prune_traces"), retention.days, timeout=None)
+        await (transaction.rollback() if retention.dry_run else transaction.commit())
     return int(pruned)
 
 

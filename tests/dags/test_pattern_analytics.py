@@ -124,40 +124,6 @@ def test_without_a_day_it_is_yesterday(connected_learning: LearningDatabase, run
     assert outcome.xcom["total_usage_count"] > 0
 
 
-def test_old_traces_are_forgotten(
-    connected_learning: LearningDatabase, run_dag: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def remember(*ages: int) -> None:
-        for age in ages:
-            connected_learning.rows(
-                "INSERT INTO pattern_learning_traces (recorded_at, node, operation, correlation_id, success, "
-                f"duration_ms) VALUES (now() - interval '{age} days', 'query', 'age {age}', 'x', true, 1)"
-            )
-
-    def left() -> list[str]:
-        return [
-            row["operation"] for row in connected_learning.rows("SELECT * FROM pattern_learning_traces ORDER BY id")
-        ]
-
-    remember(1, 89, 91, 400)
-    assert run_dag("pattern_analytics", "prune_traces").xcom == 2
-    assert left() == ["age 1", "age 89"]
-    monkeypatch.setenv("AIRFLOW_VAR_PATTERN_TRACE_RETENTION_DAYS", "30")
-    assert run_dag("pattern_analytics", "prune_traces").xcom == 1
-    assert left() == ["age 1"]
-    for value in ("-1", "soon", "nan", "1.5"):
-        monkeypatch.setenv("AIRFLOW_VAR_PATTERN_TRACE_RETENTION_DAYS", value)
-        outcome = run_dag("pattern_analytics", "prune_traces")
-        assert outcome.state == "failed"
-        assert "'pattern_trace_retention_days'" in outcome.message
-        assert repr(value) in outcome.message
-    assert left() == ["age 1"]
-    remember(40_000)
-    for value in ("0", "", "99999999999"):
-        monkeypatch.setenv("AIRFLOW_VAR_PATTERN_TRACE_RETENTION_DAYS", value)
-        assert run_dag("pattern_analytics", "prune_traces").xcom == (1 if value.startswith("9") else 0)
-
-
 def test_a_day_that_is_not_over(connected_learning: LearningDatabase, run_dag: Callable[..., Outcome]) -> None:
     outcome = run_dag("pattern_analytics", "compute", day="2999-01-01")
     assert outcome.state == "failed"
@@ -260,6 +226,7 @@ def test_the_operator_fails_at_once_for_mistakes_and_tries_again_for_outages(
 def test_a_server_that_is_down_at_first_is_waited_for(
     learning: LearningDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from pattern_learning.daily import Retention
     from pattern_learning.jobs import compute_period, prune_traces
 
     monkeypatch.setattr(patiently, "__defaults__", (0.05,))
@@ -268,7 +235,11 @@ def test_a_server_that_is_down_at_first_is_waited_for(
     period = Period(DAY, DAY + timedelta(days=1))
     with postgres_proxy.before(replace(config, host="127.0.0.1", port=1)) as proxy:
         reached = replace(config, host="127.0.0.1", port=proxy.port)
-        for work in (partial(compute_period, reached, period), partial(prune_traces, reached, 90)):
+
+        async def pruned(patience: float) -> int:
+            return await prune_traces(reached, Retention(patience_seconds=patience))
+
+        for work in (partial(compute_period, reached, period), pruned):
             caplog.clear()
             proxy.server = replace(config, host="127.0.0.1", port=1)
             with pytest.raises(OutageError, match="Tried once at the start of the run"):

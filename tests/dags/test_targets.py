@@ -15,7 +15,10 @@ from tests.conftest import ROOT
 from tests.support.connections import connections_of
 from tests.support.two_sides import TwoSides, rows
 
-KINDS = ("pattern_sync_full", "pattern_sync_incremental", "pattern_sync_stream", "pattern_verify")
+KINDS = (
+    *("pattern_sync_full", "pattern_sync_incremental", "pattern_sync_stream", "pattern_verify"),
+    *("pattern_maintenance", "pattern_backup"),
+)
 LISTED = """
 - name: team_a
   collection: of_team_a
@@ -73,14 +76,17 @@ def test_the_dags_without_a_name_do_not_change(bag: DagBag, monkeypatch: pytest.
 
 def test_connections_pool_and_collection_are_the_targets(bag: DagBag) -> None:
     tasks = [task for dag_id, dag in bag.dags.items() if dag_id.endswith("__team_a") for task in dag.tasks]
-    assert len(tasks) == 5 + 1 + 2 + 1 + 1
+    assert len(tasks) == 4 + 1 + 2 + 1 + 1 + 3 + 1
     for task in tasks:
         assert task.pool == ("streams_a" if "stream" in task.dag_id else "pool_a")
         # A mapped task takes them from its DAG when it is made.
         given = task.dag.default_args if task.task_id == "shard" else vars(task)
         if task.task_id != "compare":
-            chosen = [given[name] for name in ("postgres_conn_id", "qdrant_conn_id", "default_collection")]
-            assert chosen == ["a_postgres", "a_qdrant", "of_team_a"], task.task_id
+            names = ["postgres_conn_id", "qdrant_conn_id", "default_collection"]
+            # These two know PostgreSQL only.
+            known = names[:1] if task.task_id in ("prune_traces", "tables") else names
+            chosen = [given[name] for name in known]
+            assert chosen == ["a_postgres", "a_qdrant", "of_team_a"][: len(known)], task.task_id
     assert bag.dags["pattern_sync_full__team_a"].get_task("sync").embedding_conn_id == "a_embeddings"
     assert bag.dags["schema_migration__a_postgres"].get_task("apply").postgres_conn_id == "a_postgres"
 

@@ -8,7 +8,7 @@ import pytest
 from code_patterns.events.topics import Topics
 from code_patterns.params import choices_of
 from code_patterns.quality.backfill_settings import BackfillSettings
-from code_patterns.sync.sync_settings import RetentionSettings, StreamSettings, SyncSettings
+from code_patterns.sync.sync_settings import BackupSettings, RetentionSettings, StreamSettings, SyncSettings
 from pattern_learning.daily import Retention
 from tests.conftest import ROOT
 from tests.dags.conftest import Outcome
@@ -18,7 +18,9 @@ DAGS = {
     SyncSettings: ("pattern_sync_incremental", "sync"),
     StreamSettings: ("pattern_sync_stream", "stream"),
     BackfillSettings: ("quality_backfill", "score"),
-    Retention: ("pattern_analytics", "prune_traces"),
+    RetentionSettings: ("pattern_maintenance", "prune"),
+    Retention: ("pattern_maintenance", "prune_traces"),
+    BackupSettings: ("pattern_backup", "snapshot"),
 }
 CASES = [
     (choice.variable, *first)
@@ -44,7 +46,8 @@ def test_a_senseless_variable_is_the_first_thing_that_a_task_says(
     task_id: str,
 ) -> None:
     monkeypatch.setenv(f"AIRFLOW_VAR_{variable.upper()}", "a/b")
-    if dag_id != "pattern_analytics":
+    # Other tasks of these two would fail for want of them.
+    if dag_id not in ("pattern_analytics", "pattern_maintenance"):
         # The Variable is looked at before the connections.
         for name in ("postgres", "qdrant", "embeddings"):
             monkeypatch.delenv(f"AIRFLOW_CONN_PATTERNS_{name.upper()}")
@@ -56,8 +59,6 @@ def test_a_senseless_variable_is_the_first_thing_that_a_task_says(
 def test_no_variable_is_left_out() -> None:
     page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
     documented = set(re.findall(r"^\| `(patterns?_\w+|quality_\w+)` \|", page, re.MULTILINE))
-    # Those of the last task of a full sync, which no run reaches without connections: see test_retention.py.
-    of_prune = {choice.variable for choice in choices_of(RetentionSettings).values()}
     # Those that are read only where Kafka is: see test_kafka.py.
     of_kafka = {choice.variable for choice in choices_of(Topics).values()}
-    assert documented == {variable for variable, _, _ in CASES} | of_prune | of_kafka
+    assert documented == {variable for variable, _, _ in CASES} | of_kafka

@@ -6,7 +6,7 @@ from code_patterns.migrations.request import VERSIONS, MigrationRequest
 from code_patterns.operators.form import Field, form
 from code_patterns.quality.backfill_settings import ALL, COLLECTIONS, BackfillSettings
 from code_patterns.sync.interval_params import IntervalParams
-from code_patterns.sync.sync_settings import StreamSettings, SyncSettings
+from code_patterns.sync.sync_settings import BackupSettings, RetentionSettings, StreamSettings, SyncSettings
 
 INTERVAL = "Interval of the past"
 COLLECTION = "Collection"
@@ -65,6 +65,24 @@ def sync_form(*names: str) -> dict[str, Param]:
     :param names: its Params, in order
     """
     return form([SyncSettings, IntervalParams], {name: SYNC[name] for name in names})
+
+
+def maintenance_form() -> dict[str, Param]:
+    """The form of the DAG that deletes what is old."""
+    fields = {
+        "dry_run": Field("Dry run", "Count what would be deleted, and delete nothing."),
+        "collection": Field("Collection", "Alias or collection in Qdrant; old ones of this name are deleted."),
+    }
+    return form([RetentionSettings], fields)
+
+
+def backup_form() -> dict[str, Param]:
+    """The form of the DAG that backs up."""
+    fields = {
+        "collection": Field("Collection", "Alias or collection in Qdrant."),
+        "keep": Field("Keep", "How many snapshots of this DAG stay, the new one included."),
+    }
+    return form([BackupSettings], fields)
 
 
 def stream_form() -> dict[str, Param]:

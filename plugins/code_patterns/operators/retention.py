@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
 
 class PatternPruneOperator(StoppableOperator):
-    """Delete old runs, tombstones, checkpoints, dead letters and collections; return how many.
+    """Delete old runs, tombstones, checkpoints, dead letters and collections; return counts and names.
 
     The Variables ``pattern_run_retention_days`` (90), ``pattern_tombstone_retention_days`` (30) and
     ``pattern_collection_retention_days`` (30) say how long each is kept; 0 means for ever.
 
     :param collection: alias or collection; Variable ``patterns_collection``, default ``code_patterns``
+    :param dry_run_only: dry run: count what would be deleted, delete nothing
     :param default_collection: used instead of the Variable if ``collection`` is empty
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     """
 
-    template_fields: Sequence[str] = ("collection",)
+    template_fields: Sequence[str] = ("collection", "dry_run_only")
     ui_color = "#4b8bbe"
     ui_fgcolor = "#ffffff"
 
@@ -38,6 +39,7 @@ class PatternPruneOperator(StoppableOperator):
         self,
         *,
         collection: str | None = None,
+        dry_run_only: bool | str = False,
         default_collection: str | None = None,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
@@ -45,14 +47,16 @@ class PatternPruneOperator(StoppableOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.collection = collection
+        self.dry_run_only = dry_run_only
         self.default_collection = default_collection
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
 
-    def execute(self, context: "Context") -> dict[str, int]:
-        """Delete what is old enough and return the counts."""
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Delete what is old enough, and return counts and names."""
         with task_errors(context):
-            params = {"collection": self.collection if is_set(self.collection) else self.default_collection}
+            collection = self.collection if is_set(self.collection) else self.default_collection
+            params = {"collection": collection, "dry_run": self.dry_run_only}
             settings = choose(RetentionSettings, params, lambda name: Variable.get(name, default=None))
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config

@@ -130,14 +130,32 @@ class RetentionSettings:
     :param tombstone_days: a tombstone that some collection has not taken; the checkpoint and the dead letters of a
         collection that is gone, after its last run
     :param collection_days: a collection that no alias names any more
+    :param dry_run: count what would be deleted, and delete nothing
     :param patience_seconds: seconds to wait at the start for servers that are down
     """
 
     collection: _Written = "code_patterns"
+    dry_run: Flag = False
     run_days: Annotated[Days, Variable("pattern_run_retention_days")] = 90
     tombstone_days: Annotated[Days, Variable("pattern_tombstone_retention_days")] = 30
     collection_days: Annotated[Days, Variable("pattern_collection_retention_days")] = 30
     patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
+
+
+@dataclass(frozen=True)
+class BackupSettings:
+    """The settings of a backup.
+
+    :param collection: alias or collection in Qdrant
+    :param keep: how many snapshots stay, this one included
+    :param patience_seconds: seconds to wait at the start for servers that are down
+    :param target: whose collection it is
+    """
+
+    collection: _Written = "code_patterns"
+    keep: Annotated[int, Field(ge=1, le=1_000), NOT_BOOLEAN, Variable("pattern_backup_keep")] = 3
+    patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
+    target: SyncTarget = WITHOUT_NAME
 
 
 Settings = TypeVar("Settings", bound=SyncSettings)

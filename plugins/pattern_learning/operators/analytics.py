@@ -1,4 +1,4 @@
-"""The operators of the DAG pattern_analytics."""
+"""The operators of the storage layer in the DAGs pattern_analytics and pattern_maintenance."""
 
 import logging
 from collections.abc import Sequence
@@ -57,22 +57,31 @@ class PatternAnalyticsOperator(StoppableOperator):
 class PatternTracePruneOperator(StoppableOperator):
     """Delete traces older than the Variable ``pattern_trace_retention_days`` says (90; 0: none); return how many.
 
+    :param dry_run_only: dry run: count what would be deleted, delete nothing
     :param postgres_conn_id: connection of the patterns' database
     """
 
-    template_fields: Sequence[str] = ("postgres_conn_id",)
+    template_fields: Sequence[str] = ("postgres_conn_id", "dry_run_only")
     ui_color = "#4b8bbe"
     ui_fgcolor = "#ffffff"
 
-    def __init__(self, *, postgres_conn_id: str = PatternsPostgresHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dry_run_only: bool | str = False,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.dry_run_only = dry_run_only
         self.postgres_conn_id = postgres_conn_id
 
     def execute(self, context: "Context") -> int:
         """Delete old traces and return how many there were."""
         with task_errors(context):
-            retention = choose_retention(lambda name: Variable.get(name, default=None))
-            config, days = PatternsPostgresHook(self.postgres_conn_id).config, retention.days
-            pruned = self.run_work(prune_traces(config, days, retention.patience_seconds))
-        tell(context, f"{pruned:,} traces older than {days} days deleted" if days else "traces are kept for ever")
+            retention = choose_retention(lambda name: Variable.get(name, default=None), self.dry_run_only)
+            pruned = self.run_work(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, retention))
+        verb = "would be deleted" if retention.dry_run else "deleted"
+        days = retention.days
+        tell(context, f"{pruned:,} traces older than {days} days {verb}" if days else "traces are kept for ever")
         return pruned

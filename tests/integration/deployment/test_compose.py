@@ -213,6 +213,7 @@ def test_the_variables_are_known_and_have_their_defaults() -> None:
         "pattern_tombstone_retention_days": "30",
         "pattern_collection_retention_days": "30",
         "pattern_trace_retention_days": "90",
+        "pattern_backup_keep": "3",
     }
 
 

@@ -450,9 +450,11 @@ def test_the_first_start_unpauses_the_dags_and_later_ones_respect_a_persons_choi
     night.sides.insert(rows(5, 700))
     status, said = start_services(night)
     assert status == 0, said
-    assert said.splitlines()[-1] == "Parity is proven. All DAGs but pattern_sync_stream are unpaused."
-    # The stream costs a task slot all the time, so a person decides.
-    assert night.airflow.paused() == {"pattern_sync_stream"}
+    assert (
+        said.splitlines()[-1] == "Parity is proven. All DAGs but pattern_sync_stream and pattern_backup are unpaused."
+    )
+    # The stream costs a task slot all the time and the backup disk, so a person decides.
+    assert night.airflow.paused() == {"pattern_sync_stream", "pattern_backup"}
     night.sides.assert_equal_sides()
     assert night.airflow.get("variables/pattern_sync_started")["value"]
 
@@ -462,7 +464,7 @@ def test_the_first_start_unpauses_the_dags_and_later_ones_respect_a_persons_choi
     status, said = start_services(night)
     assert status == 0, said
     assert said.splitlines()[-1] == "'pattern_sync_full' is paused and stays so: nothing is synced, nothing is proven."
-    assert night.airflow.paused() == {*chosen, "pattern_sync_stream"}
+    assert night.airflow.paused() == {*chosen, "pattern_sync_stream", "pattern_backup"}
 
     night.airflow.pause("schema_migration")
     status, said = start_services(night)
@@ -470,4 +472,4 @@ def test_the_first_start_unpauses_the_dags_and_later_ones_respect_a_persons_choi
     assert said.splitlines() == [
         "pattern-sync-init: 'schema_migration' is paused, so the schema cannot be brought up to date. Unpause it."
     ]
-    assert night.airflow.paused() == {*chosen, "pattern_sync_stream", "schema_migration"}
+    assert night.airflow.paused() == {*chosen, "pattern_sync_stream", "pattern_backup", "schema_migration"}

@@ -23,9 +23,10 @@ from tests.support.two_sides import TwoSides, rows
 FOR_EVER = {"run_days": 0, "tombstone_days": 0, "collection_days": 0}
 
 
-def pruned(sides: TwoSides, **days: int) -> RetentionResult:
+def pruned(sides: TwoSides, *, dry_run: bool = False, **days: int) -> RetentionResult:
     """Delete what is old; what is not named is kept for ever."""
-    settings = RetentionSettings(collection=sides.collection, patience_seconds=0.0, **{**FOR_EVER, **days})
+    chosen = {**FOR_EVER, **days}
+    settings = RetentionSettings(collection=sides.collection, dry_run=dry_run, patience_seconds=0.0, **chosen)
     return asyncio.run(prune(sides.postgres, sides.qdrant, settings))
 
 
@@ -81,17 +82,17 @@ def grown(sides: TwoSides, *dimensions: int) -> list[str]:
 def test_an_old_collection_goes_after_its_days_and_rollback_works_until_then(sides: TwoSides) -> None:
     old, new = grown(sides, 64, 96)
     other = sides.with_embedding(dimension=96)
-    assert pruned(other, collection_days=30).collections == 0
+    assert pruned(other, collection_days=30).old == ()
     unused_for(other, old, 29)
-    assert pruned(other, collection_days=30).collections == 0
+    assert pruned(other, collection_days=30).old == ()
     assert collections(sides) == {old: set(), new: {sides.collection}}
 
     assert other.sync("full", rollback=True).parity == "proven"
     assert other.sync("full", rollback=True).parity == "proven"
     # It was read again meanwhile, so its days begin anew.
-    assert pruned(other, collection_days=30).collections == 0
+    assert pruned(other, collection_days=30).old == ()
     unused_for(other, old, 31)
-    assert pruned(other, collection_days=30) == RetentionResult(0, 0, 0, 1)
+    assert pruned(other, collection_days=30) == RetentionResult(0, 0, 0, 0, old=(old,), dangling=())
     assert collections(sides) == {new: {sides.collection}}
     other.assert_equal_sides()
     with pytest.raises(ConfigurationError, match=f"{old} is gone"):
@@ -102,7 +103,7 @@ def test_an_old_collection_goes_after_its_days_and_rollback_works_until_then(sid
 def test_zero_days_keep_every_collection(sides: TwoSides) -> None:
     old, new = grown(sides, 64, 96)
     unused_for(sides, old, 4000)
-    assert pruned(sides, collection_days=0).collections == 0
+    assert pruned(sides, collection_days=0).old == ()
     assert set(collections(sides)) == {old, new}
 
 
@@ -129,7 +130,7 @@ def test_a_collection_that_is_written_or_read_again_is_not_old(sides: TwoSides) 
     # A build that does not come to its end is in use as well; it reaches all but one of the new rows.
     sides.insert(rows(3, 50))
     sides.with_embedding(dimension=96).sync("full", limit=22)
-    assert pruned(sides, collection_days=30).collections == 0
+    assert pruned(sides, collection_days=30).old == ()
     assert collections(sides) == {first: {f"{sides.collection}_readers"}, second: set(), third: {sides.collection}}
     assert described(sides, first)["unused_since"] is None
 
@@ -144,9 +145,9 @@ def test_a_collection_that_a_run_holds_stays(sides: TwoSides) -> None:
             settings = RetentionSettings(collection=sides.collection, collection_days=30)
             return await prune(sides.postgres, sides.qdrant, settings)
 
-    assert asyncio.run(prune_beside_a_run()).collections == 0
+    assert asyncio.run(prune_beside_a_run()).old == ()
     assert old in collections(sides)
-    assert pruned(sides, collection_days=30).collections == 1
+    assert pruned(sides, collection_days=30).old == (old,)
 
 
 @pytest.mark.parametrize("change", [{"id": "00000000-0000-0000-0000-000000000001"}, {"name": "staging"}, None])
@@ -157,7 +158,7 @@ def test_collections_of_another_database_or_without_an_owner_stay(
     unused_for(sides, old, 100)
     owner = described(sides, old)["database"]
     described(sides, old, database=change and {**owner, **change})
-    assert pruned(sides, collection_days=30).collections == 0
+    assert pruned(sides, collection_days=30).old == ()
     assert set(collections(sides)) == {old, new}
 
 
@@ -177,7 +178,7 @@ def test_collections_of_other_names_and_without_a_description_stay(sides: TwoSid
             await client.create_collection(name, vectors_config=vectors, metadata=metadata)
 
     sides.with_client(create)
-    assert pruned(sides, collection_days=30).collections == 1
+    assert pruned(sides, collection_days=30).old == (old,)
     assert set(collections(sides)) == {new, *kept}
 
 
@@ -191,9 +192,95 @@ def test_nothing_is_old_where_the_name_leads_nowhere(sides: TwoSides, caplog: py
         await client.update_collection_aliases([models.DeleteAliasOperation(delete_alias=delete)])
 
     sides.with_client(lose_alias)
-    assert pruned(sides, collection_days=30).collections == 0
+    assert pruned(sides, collection_days=30).old == ()
     assert set(collections(sides)) == {old, new}
-    assert "leads to no collection of this database" in caplog.text
+    assert "leads to no proven collection of this database" in caplog.text
+
+
+# --- collections that were never finished
+
+
+def half_built(sides: TwoSides) -> tuple[str, str]:
+    """Sync 20 rows, and stop a change of model in the middle; return the finished and the half-built collection."""
+    [finished] = grown(sides, 64)
+    sides.with_embedding(dimension=96).sync("full", limit=5)
+    [dangling] = set(collections(sides)) - {finished}
+    return finished, dangling
+
+
+def last_run(sides: TwoSides, physical: str, days: float, kind: str = "full") -> None:
+    """Let the last run on a collection be so many days ago."""
+    sides.execute(
+        "UPDATE pattern_sync_runs SET kind = %s, started_at = now() - make_interval(secs => %s), "
+        "finished_at = now() - make_interval(secs => %s) WHERE collection = %s",
+        [kind, days * 86_400, days * 86_400, physical],
+    )
+
+
+def test_a_collection_that_nobody_goes_on_building_goes_sooner(sides: TwoSides) -> None:
+    finished, dangling = half_built(sides)
+    last_run(sides, dangling, 1.9)
+    assert pruned(sides, collection_days=30).dangling == ()
+    # Seen unused, it still is being built: a run that is to come needs no more than its lock.
+    last_run(sides, dangling, 2.1)
+    assert pruned(sides, collection_days=0).dangling == ()
+    dry = pruned(sides, collection_days=30, dry_run=True)
+    assert (dry.dangling, dry.old) == ((dangling,), ())
+    assert dry.summary() == f"1 dangling would be deleted: {dangling}"
+    assert set(collections(sides)) == {finished, dangling}
+    assert pruned(sides, collection_days=30).dangling == (dangling,)
+    assert set(collections(sides)) == {finished}
+    assert sides.with_embedding(dimension=96).sync("full").parity == "proven"
+
+
+def test_without_a_history_a_dangling_collection_is_kept_as_an_old_one(sides: TwoSides) -> None:
+    _, dangling = half_built(sides)
+    sides.execute("DELETE FROM pattern_sync_runs")
+    assert pruned(sides, collection_days=30) == RetentionResult(0, 0, 0, 0, old=(), dangling=())
+    unused_for(sides, dangling, 31)
+    assert pruned(sides, collection_days=30).old == (dangling,)
+
+
+def test_between_two_shards_a_collection_is_being_built(sides: TwoSides) -> None:
+    """Nobody holds its lock then, and it may have been old before."""
+    old, _ = grown(sides, 64, 96)
+    unused_for(sides, old, 100)
+    last_run(sides, old, 1.9, kind="shard")
+    assert pruned(sides, collection_days=30).old == ()
+    last_run(sides, old, 2.1, kind="shard")
+    assert pruned(sides, collection_days=30).old == (old,)
+
+
+def test_nothing_is_old_while_the_collection_that_readers_see_is_not_proven(sides: TwoSides) -> None:
+    """It may take its vectors from the old one."""
+    old, new = grown(sides, 64, 96)
+    unused_for(sides, old, 100)
+    proven = described(sides, new, points=None)["points"]
+    assert pruned(sides, collection_days=30).old == ()
+    described(sides, new, points=proven)
+    assert pruned(sides, collection_days=30).old == (old,)
+
+
+def test_a_dry_run_changes_nothing(sides: TwoSides) -> None:
+    old, new = grown(sides, 64, 96)
+    other = sides.with_embedding(dimension=96)
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
+    other.sync()
+    sides.execute("UPDATE pattern_sync_runs SET finished_at = '2001-01-01'")
+    runs = sides.execute("SELECT count(*) FROM pattern_sync_runs")
+    everything = {"run_days": 90, "tombstone_days": 30, "collection_days": 30}
+    assert pruned(sides, **everything, dry_run=True).old == ()
+    assert described(sides, old)["unused_since"] is None
+    unused_for(sides, old, 31)
+    dry = pruned(sides, **everything, dry_run=True)
+    assert (dry.runs, dry.tombstones, dry.old) == (runs[0][0], 2, (old,))
+    assert set(collections(sides)) == {old, new}
+    assert sides.execute("SELECT count(*) FROM pattern_sync_runs") == runs
+    assert sides.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(2,)]
+    assert sides.execute("SELECT * FROM pattern_sync_pruned") == []
+    # A run does what the dry run said.
+    done = pruned(sides, **everything)
+    assert (done.runs, done.tombstones, done.old) == (dry.runs, dry.tombstones, dry.old)
 
 
 # --- tombstones, checkpoints, dead letters
@@ -296,6 +383,12 @@ def test_checkpoint_and_dead_letters_of_a_lost_collection_go_after_their_days(si
             " VALUES (%s, %s, gen_random_uuid(), 'embed', 'no', now() - make_interval(days => %s))",
             [collection, other, age],
         )
+    # That of the collection that is here is of a row that is there, too.
+    sides.execute(
+        "UPDATE pattern_sync_dead_letters SET node_id = (SELECT id FROM pattern_lineage_nodes LIMIT 1) "
+        "WHERE target_identity = %s",
+        [identity],
+    )
     everything = {(here, identity), (here, "x"), ("gone", "y"), ("away", "z")}
 
     def known(table: str) -> set[Any]:
@@ -321,6 +414,22 @@ def test_a_collection_whose_checkpoint_was_forgotten_is_compared_as_a_whole(side
     result = sides.sync()
     assert (result.kind, result.counts["deleted"]) == ("full", 2)
     sides.assert_equal_sides()
+
+
+def test_parked_rows_that_are_gone_are_forgotten(sides: TwoSides) -> None:
+    sides.insert(rows(3))
+    sides.sync("full")
+    sides.execute(
+        "INSERT INTO pattern_sync_dead_letters (collection, target_identity, node_id, stage, error, last_failed_at) "
+        "SELECT collection, target_identity, letter.id, 'embed', 'no', now() - make_interval(days => letter.age) "
+        "FROM pattern_sync_checkpoints, (SELECT id, 31 FROM pattern_lineage_nodes "
+        "UNION ALL VALUES (gen_random_uuid(), 31), (gen_random_uuid(), 29)) AS letter (id, age)"
+    )
+    assert pruned(sides, tombstone_days=0).parked == 0
+    assert pruned(sides, tombstone_days=30).parked == 1
+    sides.execute("UPDATE pattern_lineage_nodes SET pattern_type = 'config'")
+    assert pruned(sides, tombstone_days=30).parked == 3
+    assert sides.execute("SELECT count(*) FROM pattern_sync_dead_letters") == [(1,)]
 
 
 # --- run histories
@@ -369,7 +478,7 @@ def test_a_qdrant_that_refuses_to_delete_costs_neither_the_tables_nor_the_proof(
     other.assert_equal_sides()
     assert other.sync().kind == "incremental"
     qdrant_server.heal()
-    assert pruned(sides, collection_days=30).collections == 1
+    assert pruned(sides, collection_days=30).old == (old,)
 
 
 def test_a_table_that_refuses_costs_nothing_else(sides: TwoSides) -> None:
