@@ -58,6 +58,7 @@ bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.search --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.targets
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.sizes --size $(or $(SIZE),small)
+	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.restores --size $(or $(SIZE),small)
 
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 benchmarks/.venv-cocoindex/.installed: benchmarks/peers/cocoindex.lock

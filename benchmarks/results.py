@@ -27,6 +27,7 @@ DOCUMENTS = {
     "stream": "docs/stream.md",
     "search": "docs/search.md",
     "sizes": "docs/scale.md",
+    "restores": "docs/restore.md",
     "targets": "docs/targets.md",
     "collection": "docs/collection.md",
     "peers": "docs/peers.md",
@@ -65,7 +66,9 @@ def publish() -> None:
 
 def _section(results: dict[str, Any]) -> str:
     rows = [Row(**{key: value for key, value in row.items() if key != "holds"}) for row in results["rows"]]
-    text = f"{results['measured_at'][:10]}, {results['conditions']}\n\n{markdown(rows)}"
+    text = f"{results['measured_at'][:10]}, {results['conditions']}"
+    if rows:
+        text += f"\n\n{markdown(rows)}"
     if comparison := results.get("comparison"):
         header, *lines = comparison
         text += f"\n\n{grid(header, lines)}"
