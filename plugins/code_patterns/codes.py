@@ -10,6 +10,8 @@ class Code(StrEnum):
     L storage layer, M migration, P PostgreSQL, Q Qdrant, R request or search, S sync.
     """
 
+    BACKUP_IMPOSSIBLE = "PAT-B-001"
+
     SETTING_WRONG = "PAT-C-001"
     CONNECTION_MISSING = "PAT-C-002"
     CONNECTION_WRONG = "PAT-C-003"

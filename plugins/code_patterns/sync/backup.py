@@ -10,6 +10,7 @@ from typing import Any
 from qdrant_client import models
 
 from code_patterns import log_table
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.run_identity import RunIdentity
@@ -108,9 +109,10 @@ async def back_up(
     """
     if qdrant.path:
         raise ConfigurationError(
+            Code.BACKUP_IMPOSSIBLE,
             f"The Qdrant of {qdrant.address} is an embedded storage, which makes no snapshots. Nothing was backed up. "
             f"Pause the DAGs, wait until no run is active, copy the folder '{qdrant.path}', dump the database with "
-            f"'{dump_command(postgres, settings.collection, None)}', and unpause them."
+            f"'{dump_command(postgres, settings.collection, None)}', and unpause them.",
         )
     opened, held = await patiently(partial(_open, postgres, qdrant, settings), settings.patience_seconds)
     async with held:
@@ -121,7 +123,8 @@ async def back_up(
         locked, collection = collection.physical, await find()
         if collection.physical != locked:
             raise ConfigurationError(
-                f"While this run waited, '{settings.collection}' began to name '{collection.physical}'. Start it again."
+                Code.BACKUP_IMPOSSIBLE,
+                f"While this run waited, '{settings.collection}' began to name '{collection.physical}'. Start it again.",
             )
         token = await _agreed_token(opened, collection)
         points = await StoredPoints(opened.qdrant, collection).count()
@@ -187,8 +190,9 @@ async def _find(opened: _Opened, embedding: EmbeddingConfig, settings: BackupSet
     )
     if collection.stored is None or collection.outdated not in (None, collection.physical):
         raise ConfigurationError(
+            Code.BACKUP_IMPOSSIBLE,
             f"'{settings.collection}' leads to no collection in Qdrant at {opened.qdrant.config.address}, so there is "
-            "nothing to back up. Run pattern_sync_full first."
+            "nothing to back up. Run pattern_sync_full first.",
         )
     return collection
 
@@ -209,8 +213,9 @@ async def _agreed_token(opened: _Opened, collection: Collection) -> str:
     reason, token = judgement.reason, collection.description.progress
     if reason or token is None:
         raise ConfigurationError(
+            Code.BACKUP_IMPOSSIBLE,
             f"'{collection.name}' and {opened.source.config.address} hold no common progress: "
-            f"{reason or 'no run has written yet'}. No snapshot was made. Run pattern_sync_full, then this DAG again."
+            f"{reason or 'no run has written yet'}. No snapshot was made. Run pattern_sync_full, then this DAG again.",
         )
     return token
 

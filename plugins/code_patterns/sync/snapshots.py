@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from qdrant_client import models
 from qdrant_client.http.exceptions import ResponseHandlingException
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.qdrant import Qdrant
@@ -42,9 +43,10 @@ async def refuse_several_nodes(qdrant: Qdrant, physical: str) -> None:
     )
     if found.remote_shards:
         raise ConfigurationError(
+            Code.BACKUP_IMPOSSIBLE,
             f"The shards of '{physical}' are on several nodes of the Qdrant cluster at {qdrant.config.address}, and a "
             "snapshot holds those of one node. No snapshot was made. Make one on each node, with the requests in "
-            "docs/restore.md, 'A Qdrant cluster'."
+            "docs/restore.md, 'A Qdrant cluster'.",
         )
 
 
