@@ -175,6 +175,11 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     deleted bigint NOT NULL DEFAULT 0,
     parked bigint NOT NULL DEFAULT 0,
     embedded_texts bigint NOT NULL DEFAULT 0,
+    embedded_characters bigint NOT NULL DEFAULT 0,
+    read_seconds double precision NOT NULL DEFAULT 0,
+    embed_seconds double precision NOT NULL DEFAULT 0,
+    upsert_seconds double precision NOT NULL DEFAULT 0,
+    prove_seconds double precision NOT NULL DEFAULT 0,
     parity text CHECK (parity IN ('proven', 'not proven', 'broken')),
     replaced text,
     latency_p50 double precision,
@@ -207,6 +212,11 @@ COMMENT ON COLUMN pattern_sync_runs.unchanged IS 'Points that were up to date.';
 COMMENT ON COLUMN pattern_sync_runs.deleted IS 'Points deleted.';
 COMMENT ON COLUMN pattern_sync_runs.parked IS 'Rows parked as dead letters.';
 COMMENT ON COLUMN pattern_sync_runs.embedded_texts IS 'Different texts sent to the embedding server.';
+COMMENT ON COLUMN pattern_sync_runs.embedded_characters IS 'Characters of these texts, before a text that is too long was cut.';
+COMMENT ON COLUMN pattern_sync_runs.read_seconds IS 'Seconds of waiting for changes: reading both sides and comparing them.';
+COMMENT ON COLUMN pattern_sync_runs.embed_seconds IS 'Seconds that batches waited for vectors, added up; several wait at the same time.';
+COMMENT ON COLUMN pattern_sync_runs.upsert_seconds IS 'Seconds that batches waited for writes to Qdrant, added up.';
+COMMENT ON COLUMN pattern_sync_runs.prove_seconds IS 'Seconds of proving that both sides are equal.';
 COMMENT ON COLUMN pattern_sync_runs.parity IS 'Whether both sides were proven equal: proven, not proven or broken; NULL where it was not asked.';
 COMMENT ON COLUMN pattern_sync_runs.replaced IS 'The collection whose place behind the name this run took; NULL where it took none.';
 COMMENT ON COLUMN pattern_sync_runs.latency_p50 IS 'Half of the changes could be found so many seconds after their commit; NULL where no stream measured it.';

@@ -10,6 +10,11 @@ SET
     deleted = %(deleted)s,
     parked = %(parked)s,
     embedded_texts = %(embedded_texts)s,
+    embedded_characters = %(embedded_characters)s,
+    read_seconds = %(read_seconds)s,
+    embed_seconds = %(embed_seconds)s,
+    upsert_seconds = %(upsert_seconds)s,
+    prove_seconds = %(prove_seconds)s,
     latency_p50 = %(latency_p50)s,
     latency_p99 = %(latency_p99)s
 WHERE id = %(id)s;

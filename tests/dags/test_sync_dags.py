@@ -124,5 +124,13 @@ def test_metrics_say_what_the_history_says(
     assert sent["code_patterns.sync.rows", "verify", "unchanged"] == 9
     assert sent["code_patterns.sync.dead_letters", "full", ""] == 2
     assert sent["code_patterns.sync.lag_seconds", "full", ""] >= 0
-    assert all(sent[f"code_patterns.sync.{name}", "full", ""] > 0 for name in ("duration", "embed", "upsert"))
+    assert all(
+        sent[f"code_patterns.sync.{name}", "full", ""] > 0 for name in ("duration", "read", "embed", "upsert", "prove")
+    )
+    assert (
+        sent["code_patterns.sync.runs", "full", "succeeded"]
+        == sent["code_patterns.sync.runs", "verify", "succeeded"]
+        == 1
+    )
+    assert sent["code_patterns.sync.proof_age_seconds", "verify", ""] >= 0
     assert sent["code_patterns.sync.upsert", "verify", ""] == 0

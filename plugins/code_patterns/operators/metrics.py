@@ -1,31 +1,88 @@
-"""A sync's result as Airflow metrics."""
+"""What a run did, as Airflow's metrics: StatsD or OpenTelemetry, whichever Airflow is configured for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from airflow.sdk.observability import stats
 
+from code_patterns.errors import NothingToDoError, StoppedError
 from code_patterns.sync.stream_result import StreamResult
-from code_patterns.sync.sync_result import Counts, SyncResult
+from code_patterns.sync.sync_result import Counts, RunWork, SyncResult
 
-OUTCOMES = tuple(name for name in Counts().as_dict() if name not in ("examined", "embedded_texts"))
+EMBEDDED = ("embedded_texts", "embedded_characters")
+OUTCOMES = tuple(name for name in Counts().as_dict() if name not in ("examined", *EMBEDDED))
+
+
+@dataclass(slots=True)
+class CountedRun:
+    """What is known of a run that is to be counted.
+
+    :param kind: the kind of run
+    :param collection: the collection, as users write it; unknown while the settings are not read
+    :param dry_run: whether it writes nothing, and does not count
+    """
+
+    kind: str
+    collection: str = "unknown"
+    dry_run: bool = False
+
+
+@contextmanager
+def counted(kind: str) -> Iterator[CountedRun]:
+    """Count a run by the way it ends: ``code_patterns.sync.runs`` (counter, by ``outcome``).
+
+    The outcomes are ``succeeded``, ``failed``, ``stopped`` (Airflow stopped the task) and ``skipped`` (there was
+    nothing to do). Each try of a task counts. A process that is killed counts nothing.
+
+    :param kind: the kind of run that is wanted
+    """
+    run, outcome = CountedRun(kind), "failed"
+    try:
+        yield run
+        outcome = "succeeded"
+    except NothingToDoError:
+        outcome = "skipped"
+        raise
+    except StoppedError:
+        outcome = "stopped"
+        raise
+    finally:
+        if not run.dry_run:
+            tags = {"collection": run.collection, "kind": run.kind, "outcome": outcome}
+            stats.incr("code_patterns.sync.runs", tags=tags)
+
+
+def emit_work(work: RunWork) -> None:
+    """Send what a run did, also one that failed.
+
+    ``code_patterns.sync.rows`` (counter, by ``outcome``), ``code_patterns.sync.embedded_texts`` and
+    ``code_patterns.sync.embedded_characters`` (counters), ``code_patterns.sync.duration`` and, of each stage,
+    ``code_patterns.sync.read``, ``embed``, ``upsert`` and ``prove`` (timings, milliseconds). All carry the tags
+    ``collection`` and ``kind``.
+    """
+    tags = {"collection": work.collection, "kind": work.kind}
+    for outcome in OUTCOMES:
+        stats.incr("code_patterns.sync.rows", work.counts[outcome], tags={**tags, "outcome": outcome})
+    for name in EMBEDDED:
+        stats.incr(f"code_patterns.sync.{name}", work.counts[name], tags=tags)
+    stats.timing("code_patterns.sync.duration", work.seconds * 1000, tags=tags)
+    for name, seconds in work.stages.items():
+        stats.timing(f"code_patterns.sync.{name.removesuffix('_seconds')}", seconds * 1000, tags=tags)
 
 
 def emit(result: SyncResult) -> None:
-    """Send one run's metrics.
+    """Send what a run did, and how far the collection is after it.
 
-    ``code_patterns.sync.rows`` (counter, by ``outcome``), ``code_patterns.sync.embedded_texts`` (counter),
-    ``code_patterns.sync.duration`` (timing, milliseconds), ``code_patterns.sync.embed`` and
-    ``code_patterns.sync.upsert`` (timings, milliseconds that batches waited, added up),
-    ``code_patterns.sync.dead_letters`` (gauge) and ``code_patterns.sync.lag_seconds`` (gauge: age of the oldest change
-    that is left to the next run, 0 if there is none). All carry the tags ``collection`` and ``kind``.
+    Besides the metrics of :func:`emit_work`, these gauges: ``code_patterns.sync.dead_letters`` (rows that are parked),
+    ``code_patterns.sync.lag_seconds`` and ``code_patterns.sync.behind`` (age of the oldest change that is left to the
+    next run, and the number of rows), and ``code_patterns.sync.proof_age_seconds`` if there ever was a proof.
     """
+    emit_work(result)
     tags = {"collection": result.collection, "kind": result.kind}
-    for outcome in OUTCOMES:
-        stats.incr("code_patterns.sync.rows", result.counts[outcome], tags={**tags, "outcome": outcome})
-    stats.incr("code_patterns.sync.embedded_texts", result.counts["embedded_texts"], tags=tags)
-    stats.timing("code_patterns.sync.duration", result.seconds * 1000, tags=tags)
-    stats.timing("code_patterns.sync.embed", result.embed_seconds * 1000, tags=tags)
-    stats.timing("code_patterns.sync.upsert", result.upsert_seconds * 1000, tags=tags)
-    stats.gauge("code_patterns.sync.dead_letters", result.dead_letters, tags=tags)
-    stats.gauge("code_patterns.sync.lag_seconds", result.lag_seconds, tags=tags)
+    for name in ("dead_letters", "lag_seconds", "behind", "proof_age_seconds"):
+        if (value := getattr(result, name)) is not None:
+            stats.gauge(f"code_patterns.sync.{name}", value, tags=tags)
 
 
 def emit_stream(result: StreamResult) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from code_patterns.operators.dag_run import identity_of, run_type_of
 from code_patterns.operators.lineage import sync_lineage
-from code_patterns.operators.metrics import emit
+from code_patterns.operators.metrics import counted, emit, emit_work
 from code_patterns.operators.summary import tell
 from code_patterns.operators.sync_operator import SyncOperator
 from code_patterns.operators.task_errors import task_errors
@@ -93,14 +93,17 @@ class QdrantUpsertOperator(SyncOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the sync and return its counts."""
-        with task_errors(context):
+        with task_errors(context), counted(self.mode) as run:
             choices = self.choices(SyncSettings, self.mode, self._interval(context))
-            postgres, qdrant, embedding = self.servers()
-            result = self.run_work(sync(postgres, qdrant, embedding, choices, identity_of(context), self.events()))
+            run.collection, run.dry_run = choices.collection, choices.dry_run
+            servers = self.servers()
+            work = sync(*servers, choices, identity_of(context), self.events(), emit_work)
+            result = self.run_work(work)
+            run.kind = result.kind
         tell(context, result.summary())
         if not result.dry_run:
             emit(result)
-        self._lineage = partial(sync_lineage, postgres, qdrant, result)
+        self._lineage = partial(sync_lineage, *servers[:2], result)
         return result.as_xcom()
 
     def _interval(self, context: "Context") -> Interval | None:

@@ -1,10 +1,12 @@
 """The operator of the stream."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from code_patterns.operators.dag_run import identity_of
-from code_patterns.operators.metrics import emit_stream
+from code_patterns.operators.lineage import sync_lineage
+from code_patterns.operators.metrics import counted, emit_stream
 from code_patterns.operators.summary import tell
 from code_patterns.operators.sync_operator import SyncOperator
 from code_patterns.operators.task_errors import task_errors
@@ -13,6 +15,8 @@ from code_patterns.sync.sync_settings import StreamSettings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from code_patterns.operators.lineage import Lineage
 
 
 class PatternStreamOperator(SyncOperator):
@@ -45,12 +49,20 @@ class PatternStreamOperator(SyncOperator):
         self.max_minutes = max_minutes
         self.poll_milliseconds = poll_milliseconds
         self.batch_size = batch_size
+        self._lineage: Callable[[], Lineage] | None = None
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the stream and return its counts, its latency and why it ended."""
-        with task_errors(context):
+        with task_errors(context), counted("stream") as run:
             choices = self.choices(StreamSettings, "stream")
-            work = stream(*self.servers(), choices, identity_of(context), emit_stream, self.events())
+            run.collection = choices.collection
+            servers = self.servers()
+            work = stream(*servers, choices, identity_of(context), emit_stream, self.events())
             result = self.run_work(work)
+            self._lineage = partial(sync_lineage, *servers[:2], result)
         tell(context, result.summary())
         return result.as_xcom()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> "Lineage | None":
+        """Return what this task read and wrote, for OpenLineage."""
+        return self._lineage() if self._lineage else None

@@ -47,6 +47,7 @@ class DistinctEmbedder:
         self._vectors: OrderedDict[str, asyncio.Future[Embedding | RejectedInputError]] = OrderedDict()
         self._requests = 0
         self.embedded_texts = 0
+        self.embedded_characters = 0
 
     async def embed(self, patterns: Sequence[Pattern]) -> list[Embedding | RejectedInputError]:
         """Return the vector of each pattern's text, or why the text was rejected.
@@ -98,5 +99,6 @@ class DistinctEmbedder:
     async def _embed_some(self, patterns: Sequence[Pattern]) -> None:
         embedded = await self._embedder.embed_documents([pattern.text for pattern in patterns])
         self.embedded_texts += len(patterns)
+        self.embedded_characters += sum(len(pattern.text) for pattern in patterns)
         for pattern, vector, truncated in zip(patterns, embedded.vectors, embedded.truncated, strict=True):
             self._vectors[pattern.embedding_hash].set_result(Embedding(np.asarray(vector), truncated))

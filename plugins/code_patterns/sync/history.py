@@ -45,6 +45,13 @@ class RunHistory:
             last_id=last_id,
         )
 
+    async def proof_age_seconds(self, name: str) -> float | None:
+        """Return how long ago a run last proved that both sides are equal, in seconds; ``None`` if none did.
+
+        :param name: the collection, as users write it
+        """
+        return await proof_age_seconds(self._session, name)
+
     async def note(self, run: RunIdentity, progress: Mapping[str, Any]) -> None:
         """Store what a run that is still working has done so far.
 
@@ -59,3 +66,9 @@ class RunHistory:
         :param error: the error that ended the run
         """
         await self._session.execute("sync_finish_run", id=run.id, **outcome, error=storable(error) if error else None)
+
+
+async def proof_age_seconds(session: LockedSession, name: str) -> float | None:
+    """See :meth:`RunHistory.proof_age_seconds`."""
+    rows = await session.fetch("sync_proof_age", name=name)
+    return float(rows[0][0]) if rows else None

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -22,10 +22,11 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.progress import ProgressLog
 from code_patterns.sync.dead_letters import DeadLetter
 from code_patterns.sync.diff import EMBEDS, WRITES, Action, Change, Watermark
-from code_patterns.sync.embed import DistinctEmbedder
+from code_patterns.sync.embed import DistinctEmbedder, Embedding
 from code_patterns.sync.pattern import Pattern
 from code_patterns.sync.record import RunRecord
-from code_patterns.sync.sync_result import Counts, Waits
+from code_patterns.sync.stages import Stages
+from code_patterns.sync.sync_result import Counts
 from code_patterns.sync.target import PatternTarget, PointRejectedError
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class Pipeline:
     :param before_write: called before every write; its errors end the run
     :param settings: settings
     :param counts: counts, updated in place
-    :param waits: waits for servers, updated in place
+    :param stages: measures what it waits for
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Pipeline:
         before_write: Callable[[], Awaitable[None]],
         settings: PipelineSettings,
         counts: Counts,
-        waits: Waits,
+        stages: Stages,
     ) -> None:
         self._target = target
         self._embedder = embedder
@@ -111,7 +112,7 @@ class Pipeline:
         self._before_write = before_write
         self._settings = settings
         self._counts = counts
-        self._waits = waits
+        self._stages = stages
         self._reached: Watermark | None = None
         self._moved_at = 0.0
 
@@ -139,7 +140,7 @@ class Pipeline:
         try:
             # A run that fails in the middle closes its generators here, not when the event loop finds them.
             async with aclosing(changes), aclosing(self._batches(changes)) as batches:
-                async for batch in batches:
+                while batch := await self._read(batches):
                     window.append((batch, asyncio.create_task(self._apply(batch))))
                     while len(window) >= self._settings.in_flight or (window and window[0][1].done()):
                         await record_oldest()
@@ -152,6 +153,12 @@ class Pipeline:
             for _, task in window:
                 task.cancel()
             await asyncio.gather(*(task for _, task in window), return_exceptions=True)
+
+    async def _read(self, batches: AsyncGenerator[Batch]) -> Batch | None:
+        with self._stages.measured("read") as note:
+            batch = await anext(batches, None)
+            note(changes=len(batch.changes) if batch else 0)
+        return batch
 
     async def _batches(self, changes: AsyncIterator[Change]) -> AsyncGenerator[Batch]:
         batch = Batch()
@@ -175,10 +182,7 @@ class Pipeline:
         patterns = [change.pattern for change in batch.of(EMBEDS) if change.pattern]
         embeddable: list[Pattern] = []
         vectors: dict[UUID, Vectors] = {}
-        started = time.monotonic()
-        embedded = await self._embedder.embed(patterns)
-        self._waits.embed += time.monotonic() - started
-        for pattern, result in zip(patterns, embedded, strict=True):
+        for pattern, result in zip(patterns, await self._embed(patterns), strict=True):
             if isinstance(result, RejectedInputError):
                 dead_letters.append(DeadLetter(pattern.id, "embed", str(result)))
             else:
@@ -186,10 +190,32 @@ class Pipeline:
                 embeddable.append(pattern.marked_truncated() if result.truncated else pattern)
 
         gone = [change.id for change in batch.of({Action.DELETE, *self._deletes_again})]
-        if batch.writes or gone:
-            await self._before_write()
-            refused = {dead_letter.id for dead_letter in dead_letters}
-            await self._record.intend([change for change in batch.changes if change.id not in refused])
+        if not batch.writes and not gone:
+            return dead_letters
+        await self._before_write()
+        refused = {dead_letter.id for dead_letter in dead_letters}
+        await self._record.intend([change for change in batch.changes if change.id not in refused])
+        with self._stages.measured("upsert", patterns=batch.writes, deletions=len(gone)):
+            dead_letters += await self._change(batch, embeddable, vectors, gone)
+        return dead_letters
+
+    async def _embed(self, patterns: Sequence[Pattern]) -> list[Embedding | RejectedInputError]:
+        if not patterns:
+            return []
+        characters = sum(len(pattern.text) for pattern in patterns)
+        with self._stages.measured("embed", patterns=len(patterns), characters=characters):
+            return await self._embedder.embed(patterns)
+
+    async def _change(
+        self, batch: Batch, embeddable: Sequence[Pattern], vectors: Mapping[UUID, Vectors], gone: Sequence[UUID]
+    ) -> list[DeadLetter]:
+        """Change points in Qdrant; return the rows to park.
+
+        :param embeddable: patterns that have got a vector
+        :param vectors: these vectors, by id
+        :param gone: points to delete
+        """
+        dead_letters: list[DeadLetter] = []
 
         def with_vectors(
             write: Callable[[Sequence[Pattern], Vectors], Awaitable[None]],
@@ -197,7 +223,6 @@ class Pipeline:
             return lambda some: write(some, np.stack([vectors[pattern.id] for pattern in some]))
 
         known = {change.id for change in batch.of({Action.CHANGED})}
-        started = time.monotonic()
         # Deletions first: a point that was written last shows that the collection is the same, a deleted one does not.
         await self._delete(gone)
         for write, patterns in (
@@ -211,7 +236,6 @@ class Pipeline:
         ):
             patterns = [change.pattern for change in batch.of({action}) if change.pattern]
             dead_letters += await self._write(patterns, rewrite)
-        self._waits.upsert += time.monotonic() - started
         return dead_letters
 
     @property
@@ -250,6 +274,7 @@ class Pipeline:
         self._counts.deleted += outcomes[Action.DELETE]
         self._counts.parked += len(parked)
         self._counts.embedded_texts = self._embedder.embedded_texts
+        self._counts.embedded_characters = self._embedder.embedded_characters
         for dead_letter in dead_letters:
             log.warning(
                 "Parked pattern %s as a dead letter (%s): %s", dead_letter.id, dead_letter.stage, dead_letter.error

@@ -76,6 +76,18 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """Changes that are left to the next run.
+
+    :param seconds: age of the oldest one; 0 if there is none
+    :param rows: how many rows
+    """
+
+    seconds: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tombstone:
     """A row that was deleted.
 
@@ -215,10 +227,10 @@ class PatternSource:
         """The rows with these ids as they are now."""
         return {row.id: row for row in await self._rows("sync_rows_by_id", ids=list(ids), page_bytes=None)}
 
-    async def lag_seconds(self, seen: Snapshot) -> float:
-        """Age of the oldest change that a snapshot did not show, and that is visible now; 0 if there is none."""
-        [(seconds,)] = await self._fetch("sync_lag", seen=seen.text)
-        return float(seconds)
+    async def lag(self, seen: Snapshot) -> Lag:
+        """What a snapshot did not show, and what is visible now."""
+        [row] = await self._fetch("sync_lag", seen=seen.text)
+        return Lag(*row)
 
     async def count_changed(self, span: Span) -> int:
         """How many rows :meth:`changed_pages` returns."""

@@ -48,8 +48,8 @@ class StreamResult(SyncResult):
         }
 
     def recorded(self) -> dict[str, float | None]:
-        """Counts and latencies, as the history stores them."""
-        return {**self.counts, "latency_p50": self.latency_p50, "latency_p99": self.latency_p99}
+        """Counts, seconds by stage and latencies, as the history stores them."""
+        return {**self.counts, **self.stages, "latency_p50": self.latency_p50, "latency_p99": self.latency_p99}
 
     def summary(self) -> str:
         """The result in one line."""

@@ -23,6 +23,7 @@ class Counts:
     :param deleted: points deleted from Qdrant
     :param parked: rows that became dead letters
     :param embedded_texts: distinct texts that were embedded
+    :param embedded_characters: characters of these texts, as they were before a text that is too long was cut
     """
 
     examined: int = 0
@@ -34,6 +35,7 @@ class Counts:
     deleted: int = 0
     parked: int = 0
     embedded_texts: int = 0
+    embedded_characters: int = 0
 
     @property
     def written(self) -> int:
@@ -57,45 +59,63 @@ _SUMMARY = {
 
 @dataclass(slots=True)
 class Waits:
-    """Seconds that batches waited for a server, added up; several batches wait at the same time.
+    """Seconds by stage. Those of several batches are added up: they embed and write at the same time.
 
-    :param embed: for vectors
-    :param upsert: for writes to Qdrant
+    :param read: waiting for changes: reading both sides and comparing them
+    :param embed: waiting for vectors
+    :param upsert: waiting for writes to Qdrant
+    :param prove: proving that both sides agree
     """
 
+    read: float = 0.0
     embed: float = 0.0
     upsert: float = 0.0
+    prove: float = 0.0
+
+    def as_dict(self) -> dict[str, float]:
+        """The seconds by name, such as ``read_seconds``."""
+        return {f"{field.name}_seconds": getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
-class SyncResult:
+class RunWork:
+    """What a run did, or had done when it failed.
+
+    :param kind: the kind of run
+    :param collection: the collection, as users write it
+    :param counts: patterns by outcome
+    :param seconds: duration
+    :param stages: seconds by stage; see :class:`Waits`
+    """
+
+    kind: str
+    collection: str
+    counts: Mapping[str, int]
+    seconds: float
+    stages: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SyncResult(RunWork):
     """The result of one run.
 
     :param run_id: its id in ``pattern_sync_runs``; ``None`` for a dry run, which is not recorded
-    :param kind: the kind of run
-    :param collection: the collection, as users write it
     :param dry_run: whether it wrote nothing
-    :param counts: patterns by outcome
-    :param seconds: duration
-    :param embed_seconds: what batches waited for vectors, added up
-    :param upsert_seconds: what batches waited for writes to Qdrant, added up
     :param parity: ``proven``, ``not proven`` (the run did not compare everything) or ``broken``
     :param dead_letters: open dead letters when the run ended, earlier ones included
     :param lag_seconds: age of the oldest change that was left to the next run
+    :param behind: rows that were left to the next run
+    :param proof_age_seconds: time since both sides were last proven equal; ``None`` if they never were
     :param watermark_xid: where the next incremental run starts, or ``None`` if this run did not move it
     """
 
     run_id: UUID | None
-    kind: str
-    collection: str
     dry_run: bool
-    counts: Mapping[str, int]
-    seconds: float
-    embed_seconds: float
-    upsert_seconds: float
     parity: Parity
     dead_letters: int
     lag_seconds: float
+    behind: int
+    proof_age_seconds: float | None
     watermark_xid: int | None
 
     @property
@@ -113,11 +133,12 @@ class SyncResult:
             **self.counts,
             "seconds": round(self.seconds, 3),
             "patterns_per_second": round(self.patterns_per_second, 1),
-            "embed_seconds": round(self.embed_seconds, 3),
-            "upsert_seconds": round(self.upsert_seconds, 3),
+            **{name: round(seconds, 3) for name, seconds in self.stages.items()},
             "parity": self.parity,
             "dead_letters": self.dead_letters,
             "lag_seconds": round(self.lag_seconds, 1),
+            "behind": self.behind,
+            "proof_age_seconds": None if self.proof_age_seconds is None else round(self.proof_age_seconds, 1),
             "watermark_xid": self.watermark_xid,
         }
 

@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from code_patterns.web.access import MAY_READ
-from code_patterns.web.metrics import CONTENT_TYPE, exposition
+from code_patterns.web.metrics import CONTENT_TYPE
 from code_patterns.web.problems import RefusedError
 from code_patterns.web.route import ProblemRoute, service_of
 
@@ -77,9 +77,9 @@ async def quality(request: Request) -> Response:
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Return the status for Prometheus."""
-    found = await (await service_of(request)).status()
-    return Response(exposition(found), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+    """Return the metrics for Prometheus."""
+    found = await (await service_of(request)).metrics()
+    return Response(found, media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def _json(content: Any) -> Response:

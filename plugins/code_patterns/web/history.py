@@ -66,6 +66,10 @@ class History:
         """
         return await self._fetch("web_runs", self._collection, limit, offset, kind)
 
+    async def activity(self) -> list[Row]:
+        """Return what the runs of the last 24 hours did, by kind and outcome."""
+        return await self._fetch("web_metrics", self._collection)
+
     async def failures(self, limit: int, offset: int) -> list[Row]:
         """Return dead letters, those that are parked longest first."""
         return await self._fetch("web_failures", self._collection, limit, offset)

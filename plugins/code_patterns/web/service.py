@@ -12,6 +12,7 @@ from code_patterns.errors import PatternsError
 from code_patterns.hooks.configured import Configured, configured
 from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError
 from code_patterns.web.collection_status import collection_status
+from code_patterns.web.metrics import exposition
 from code_patterns.web.opened import Opened
 from code_patterns.web.problems import RefusedError
 
@@ -66,6 +67,14 @@ class Service:
         async with self._use() as opened:
             sync, collection = await asyncio.gather(opened.history.status(), _collection(opened.by))
         return {"sync": sync, "collection": collection}
+
+    async def metrics(self) -> str:
+        """Return the state and what the last runs did, in the text format of Prometheus."""
+        async with self._use() as opened:
+            sync, activity, collection = await asyncio.gather(
+                opened.history.status(), opened.history.activity(), _collection(opened.by)
+            )
+        return exposition({"sync": sync, "collection": collection}, activity)
 
     async def failures(self, limit: int, offset: int) -> Mapping[str, Any]:
         """Return dead letters, those that are parked longest first."""

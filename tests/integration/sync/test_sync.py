@@ -32,6 +32,7 @@ def test_first_full_sync_brings_every_row_and_proves_it(sides: TwoSides) -> None
         "deleted": 0,
         "parked": 0,
         "embedded_texts": 257,
+        "embedded_characters": sum(len(point["text"]) for point in sides.points().values()),
     }
     assert result.parity == "proven"
     sides.assert_equal_sides()
@@ -119,6 +120,7 @@ def test_incremental_does_exactly_what_changed(sides: TwoSides) -> None:
         "deleted": 5,
         "parked": 0,
         "embedded_texts": 7 + len({row["file_path"] for row in patterns[:5]}),
+        "embedded_characters": result.counts["embedded_characters"],
     }
     sides.assert_equal_sides()
     after = sides.points()
@@ -305,7 +307,7 @@ def test_dry_run_writes_nothing_and_counts_what_the_real_run_does(sides: TwoSide
         assert everything() == before
         assert (sides.points() if sides.with_client(collections) else {}) == points
         done = sides.sync(mode)
-        expected = {**done.counts, "embedded_texts": 0}
+        expected = {**done.counts, "embedded_texts": 0, "embedded_characters": 0}
         assert {**planned.counts} == expected
         assert (planned.kind, planned.parity) == (done.kind, "not proven")
 

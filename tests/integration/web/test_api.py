@@ -217,7 +217,9 @@ def test_metrics_as_prometheus_reads_them(api: Api, sides: TwoSides, filled: lis
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = answer.text.splitlines()
     samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert len(samples) * 3 == len(lines)
+    families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(set(families)) == len(families)
+    assert {name.partition("{")[0] for name in samples} == set(families)
     label = f'{{collection="{sides.collection}"}}'
     assert samples[f"code_patterns_behind_changes{label}"] == "1"
     assert samples[f"code_patterns_in_sync{label}"] == "0"
@@ -225,6 +227,40 @@ def test_metrics_as_prometheus_reads_them(api: Api, sides: TwoSides, filled: lis
     assert float(samples[f"code_patterns_last_full_timestamp_seconds{label}"]) > 1.7e9
     # There was no such run: 0 would be a time.
     assert f"code_patterns_last_incremental_timestamp_seconds{label}" not in samples
+    of_full = f'{{collection="{sides.collection}",kind="full"'
+    assert samples[f'code_patterns_recent_runs{of_full},outcome="succeeded"}}'] == "1"
+    assert samples[f'code_patterns_recent_runs{of_full},outcome="failed"}}'] == "0"
+    assert samples[f"code_patterns_last_run_failed{of_full}}}"] == "0"
+    assert samples[f'code_patterns_recent_rows{of_full},outcome="new"}}'] == "6"
+    assert float(samples[f"code_patterns_recent_embedded_characters{of_full}}}"]) > 100
+    assert all(
+        float(samples[f'code_patterns_recent_stage_seconds{of_full},stage="{stage}"}}']) > 0
+        for stage in ("read", "embed", "upsert", "prove")
+    )
+
+
+def test_metrics_tell_of_failed_and_killed_runs_and_of_the_newest_stream(
+    api: Api, sides: TwoSides, filled: list[dict[str, Any]]
+) -> None:
+    sides.execute(
+        "INSERT INTO pattern_sync_runs (name, collection, kind, status, started_at, finished_at, latency_p50, "
+        "latency_p99) VALUES "
+        "(%(name)s, 'x', 'full', 'failed', now(), now() + interval '1 minute', NULL, NULL), "
+        "(%(name)s, 'x', 'stream', 'abandoned', now() - interval '9 hours', now() - interval '2 hours', 1, 2), "
+        "(%(name)s, 'x', 'stream', 'succeeded', now() - interval '1 hour', now(), 3, 4), "
+        "(%(name)s, 'x', 'stream', 'running', now(), NULL, NULL, NULL), "
+        "(%(name)s, 'x', 'verify', 'failed', now() - interval '25 hours', now() - interval '25 hours', NULL, NULL), "
+        "('another', 'x', 'interval', 'failed', now(), now(), NULL, NULL)",
+        {"name": sides.collection},
+    )
+    samples = dict(line.rsplit(" ", 1) for line in api.get("metrics").text.splitlines() if not line.startswith("#"))
+    label = f'collection="{sides.collection}"'
+    assert samples[f'code_patterns_last_run_failed{{{label},kind="full"}}'] == "1"
+    assert samples[f'code_patterns_last_run_failed{{{label},kind="stream"}}'] == "0"
+    assert samples[f'code_patterns_recent_runs{{{label},kind="stream",outcome="abandoned"}}'] == "1"
+    assert samples[f'code_patterns_recent_runs{{{label},kind="stream",outcome="running"}}'] == "1"
+    assert samples[f'code_patterns_stream_latency_seconds{{{label},share="0.99"}}'] == "4"
+    assert not any('kind="verify"' in name or 'kind="interval"' in name for name in samples)
 
 
 def test_quality_by_tier_and_language(api: Api, sides: TwoSides, filled: list[dict[str, Any]]) -> None:

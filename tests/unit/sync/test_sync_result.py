@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from code_patterns.sync.sync_result import Counts, SyncResult
+from code_patterns.sync.sync_result import Counts, SyncResult, Waits
 from demo.__main__ import SYNC_COUNTS
 from include.deploy.first_sync import SHOWN
 
@@ -18,11 +18,12 @@ RESULT = SyncResult(
     dry_run=False,
     counts=Counts(examined=1200, new=150, unchanged=1050).as_dict(),
     seconds=4.0,
-    embed_seconds=1.0,
-    upsert_seconds=0.5,
+    stages=Waits(read=0.2, embed=1.0, upsert=0.5, prove=0.1).as_dict(),
     parity="proven",
     dead_letters=0,
     lag_seconds=0.0,
+    behind=0,
+    proof_age_seconds=3.0,
     watermark_xid=77,
 )
 
@@ -60,5 +61,5 @@ def test_the_summary_is_one_line(changes: dict[str, Any], summary: str) -> None:
 
 
 def test_demo_and_first_sync_read_what_a_result_holds() -> None:
-    assert set(SYNC_COUNTS) == Counts().as_dict().keys() - {"embedded_texts"}
+    assert set(SYNC_COUNTS) == Counts().as_dict().keys() - {"embedded_texts", "embedded_characters"}
     assert set(SHOWN) <= RESULT.as_xcom().keys()

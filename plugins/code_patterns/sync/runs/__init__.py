@@ -1,7 +1,7 @@
 """Run the sync: choose the kind of run, run it, record how it ended."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
@@ -19,7 +19,7 @@ from code_patterns.sync.runs.kind import RunKind
 from code_patterns.sync.runs.opening import open_run
 from code_patterns.sync.runs.shard import ShardRun
 from code_patterns.sync.runs.verification import VerificationRun
-from code_patterns.sync.sync_result import SyncResult
+from code_patterns.sync.sync_result import RunWork, SyncResult
 from code_patterns.sync.sync_settings import SyncSettings
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ async def sync(
     settings: SyncSettings,
     identity: RunIdentity,
     events: Events | None = None,
+    on_failure: Callable[[RunWork], None] = lambda _: None,
 ) -> SyncResult:
     """Sync Qdrant with PostgreSQL.
 
@@ -47,6 +48,7 @@ async def sync(
     :param settings: the settings
     :param identity: the run's identity, for the history
     :param events: where Kafka is told what was done, if it is
+    :param on_failure: called with what was done if the run fails after it has begun
     :raises ConfigurationError: a person must change something first
     :raises NothingToDoError: the settings leave nothing to do
     :raises OutageError: a server is away; the next try goes on where this one stopped
@@ -56,11 +58,13 @@ async def sync(
     opened = open_run(postgres, qdrant, embedding, settings, identity, kind_of(settings), announces=announces)
     async with opened as (kind, run):
         if settings.dry_run:
-            await kind.execute(run)
+            with run.stages.run():
+                await kind.execute(run)
         else:
             await run.open_history()
             try:
-                await kind.execute(run)
+                with run.stages.run():
+                    await kind.execute(run)
                 if kind.exchanges:
                     # Shards leave it to the full sync: what one has in flight is none of the other's business.
                     await run.settle_outbox()
@@ -68,6 +72,7 @@ async def sync(
                 await run.pairing.end()
             except BaseException as error:
                 await run.close_history(error)
+                on_failure(run.work())
                 raise
             await run.close_history(None)
         result = await run.result()

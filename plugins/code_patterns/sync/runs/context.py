@@ -20,8 +20,9 @@ from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.publication import remember_token_limit
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
+from code_patterns.sync.stages import Stages
 from code_patterns.sync.stored_points import StoredPoints
-from code_patterns.sync.sync_result import Counts, Parity, SyncResult, Waits
+from code_patterns.sync.sync_result import Counts, Parity, RunWork, SyncResult
 from code_patterns.sync.sync_settings import SyncSettings
 from code_patterns.sync.target import PatternTarget
 
@@ -76,7 +77,7 @@ class RunContext:
         self.qdrant = target.qdrant
         self.detector = ChangeDetector(source, stored, target.collection)
         self.counts = Counts()
-        self.waits = Waits()
+        self.stages = Stages(kind, settings.collection)
         self.known = KnownVectors(target.qdrant, target.collection)
         self.pipeline = Pipeline(
             target,
@@ -90,7 +91,7 @@ class RunContext:
                 dry_run=settings.dry_run,
             ),
             self.counts,
-            self.waits,
+            self.stages,
         )
         self.parity: Parity = "not proven"
         self.moved_to: Watermark | None = None
@@ -177,6 +178,7 @@ class RunContext:
             "kind": self.kind,
             "watermark_to": self.moved_to.xid if self.moved_to else None,
             **self.counts.as_dict(),
+            **self.stages.waits.as_dict(),
             "parity": self.parity,
             "replaced": self.replaced,
             "latency_p50": None,
@@ -185,23 +187,31 @@ class RunContext:
         with contextlib.suppress(PatternsError) if error else contextlib.nullcontext():
             await self.record.finish(self.identity, outcome, f"{error}" if error else None)
 
+    def work(self) -> RunWork:
+        """What the run has done so far."""
+        return RunWork(
+            kind=self.kind,
+            collection=self.settings.collection,
+            counts=self.counts.as_dict(),
+            seconds=time.monotonic() - self._started,
+            stages=self.stages.waits.as_dict(),
+        )
+
     async def result(self) -> SyncResult:
         """The result, after everything is done."""
         if self.known.carried:
             log.info("%s vectors were taken from '%s'.", f"{self.known.carried:,}", self.collection.carried_from)
         if self.known.copied:
             log.info("%s vectors were copied from collections of other targets.", f"{self.known.copied:,}")
+        lag = await self.source.lag(self.horizon.snapshot)
         return SyncResult(
+            **vars(self.work()),
             run_id=None if self.settings.dry_run else self.identity.id,
-            kind=self.kind,
-            collection=self.settings.collection,
             dry_run=self.settings.dry_run,
-            counts=self.counts.as_dict(),
-            seconds=time.monotonic() - self._started,
-            embed_seconds=self.waits.embed,
-            upsert_seconds=self.waits.upsert,
             parity=self.parity,
             dead_letters=len(self.record.dead_letters.ids),
-            lag_seconds=await self.source.lag_seconds(self.horizon.snapshot),
+            lag_seconds=lag.seconds,
+            behind=lag.rows,
+            proof_age_seconds=await self.record.history.proof_age_seconds(self.settings.collection),
             watermark_xid=self.moved_to.xid if self.moved_to else None,
         )

@@ -176,7 +176,10 @@ async def _index(run: RunContext) -> bool:
 
 async def _agreed(run: RunContext) -> int | None:
     proof = await _proof(run, await run.proof_session())
-    return await proof.agreed()
+    with run.stages.measured("prove") as note:
+        agreed = await proof.agreed()
+        note(patterns=agreed or 0)
+    return agreed
 
 
 async def _prove(run: RunContext) -> tuple[int, int]:
@@ -191,7 +194,9 @@ async def _prove(run: RunContext) -> tuple[int, int]:
         log.info("Catching up with about %s rows that changed during this run.", f"{total:,}")
     await run.pipeline.run(run.detector.since(meanwhile, moves=False), total)
     proof = await _proof(run, session)
-    found = await proof.findings(session.horizon)
+    with run.stages.measured("prove") as note:
+        found = await proof.findings(session.horizon)
+        note(patterns=found.patterns, wrong=found.wrong)
     if found.wrong:
         run.parity = "broken"
         await run.record.owe_comparison()

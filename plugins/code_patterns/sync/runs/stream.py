@@ -260,7 +260,8 @@ class _Stream:
         _, self._run = await begin(self._drain, servers, found, self._settings, self._identity, announces=announces)
         await self._report.begin(self._run)
         try:
-            await self._drain.execute(self._run)
+            with self._run.stages.run():
+                await self._drain.execute(self._run)
             await self._run.settle_outbox()
             await confirm(self._run.qdrant, self._run.collection)
             await self._run.pairing.end()

@@ -8,9 +8,10 @@ from contextlib import nullcontext, suppress
 from code_patterns.errors import PatternsError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
-from code_patterns.sync.history import RunHistory
+from code_patterns.sync.history import RunHistory, proof_age_seconds
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.drain import Drain
+from code_patterns.sync.source import Lag
 from code_patterns.sync.stream_result import Progress, StreamResult
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ class StreamReport:
         self._last: RunContext | None = None
         self._total, self._part = Progress(), Progress()
         self._logged_at = time.monotonic()
-        self._lag = 0.0
+        self._lag = Lag(0.0, 0)
+        self._proof_age_seconds: float | None = None
 
     async def begin(self, run: RunContext) -> None:
         """Note the beginning of a drain; the first one begins the run history."""
@@ -55,8 +57,8 @@ class StreamReport:
 
     def add(self, run: RunContext) -> None:
         """Add what a drain has done, also if it failed."""
-        self._total.add(run.counts, run.waits)
-        self._part.add(run.counts, run.waits)
+        self._total.add(run.counts, run.stages.waits)
+        self._part.add(run.counts, run.stages.waits)
 
     async def now_and_then(self, session: LockedSession) -> None:
         """Tell what was done, if there is something and it is time."""
@@ -65,8 +67,9 @@ class StreamReport:
 
     async def now(self, session: LockedSession) -> None:
         """Tell what was done since the last time, and store what was done in all."""
-        [(lag,)] = await session.fetch("sync_lag", seen=self._drain.seen.snapshot.text)
-        self._lag = float(lag)
+        [lag] = await session.fetch("sync_lag", seen=self._drain.seen.snapshot.text)
+        self._lag = Lag(*lag)
+        self._proof_age_seconds = await proof_age_seconds(session, self._collection)
         self._tell(self._result_of(self._part))
         self._part = Progress()
         if self._last:
@@ -106,11 +109,12 @@ class StreamReport:
             dry_run=False,
             counts=progress.counts.as_dict(),
             seconds=time.monotonic() - progress.started,
-            embed_seconds=progress.waits.embed,
-            upsert_seconds=progress.waits.upsert,
+            stages=progress.waits.as_dict(),
             parity="not proven",
             dead_letters=len(last.record.dead_letters.ids) if last else 0,
-            lag_seconds=self._lag,
+            lag_seconds=self._lag.seconds,
+            behind=self._lag.rows,
+            proof_age_seconds=self._proof_age_seconds,
             watermark_xid=last.moved_to.xid if last and last.moved_to else None,
             latency_p50=latencies.quantile(0.5) if latencies else None,
             latency_p99=latencies.quantile(0.99) if latencies else None,

@@ -53,7 +53,9 @@ async def _look(run: RunContext) -> Findings:
     if len(due) < len(digests):
         log.info("Reading %s of %s ranges of ids whole, the others by their digests.", len(due), len(digests))
     proof = Proof(await run.proof_session(), points, WholeLevel(points), digests, run.record.keep, due)
-    found = await proof.findings(_waiting_from(run.start))
+    with run.stages.measured("prove") as note:
+        found = await proof.findings(_waiting_from(run.start))
+        note(patterns=found.patterns, wrong=found.wrong)
     run.counts.examined = found.patterns
     run.counts.unchanged = found.patterns - found.wrong - found.moving - len(found.parked)
     return found
