@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from airflow.providers.openlineage.extractors import ExtractorManager, OperatorLineage
 from airflow.utils.state import TaskInstanceState
+from openlineage.client.serde import Serde
 
 from tests.dags.conftest import parsed
 from tests.support.two_sides import TwoSides, rows
@@ -55,6 +56,24 @@ def test_a_sync_reads_rows_and_writes_points(connected: TwoSides, lineage_of: An
     table, collection = names(connected)
     read, written = counts(lineage_of("pattern_sync_full", "sync"))
     assert (read, written) == ({f"{table}.pattern_lineage_nodes": 11}, {collection: 11})
+
+
+def test_columns_become_payload_keys(connected: TwoSides, lineage_of: Any) -> None:
+    connected.insert(rows(2))
+    table, _ = names(connected)
+    [points] = lineage_of("pattern_sync_full", "sync").outputs
+    facet = Serde.to_dict(points)["facets"]["columnLineage"]
+    assert facet["_schemaURL"].endswith("ColumnLineageDatasetFacet")
+    told = {key: [item["field"] for item in field["inputFields"]] for key, field in facet["fields"].items()}
+    assert told["code"] == ["pattern_data"]
+    assert told["text"] == ["pattern_name", "file_path", "language", "pattern_data"]
+    assert {item["field"] for item in facet["dataset"]} == {"pattern_type"}
+    sources = {
+        f"{item['namespace']} {item['name']}"
+        for field in (*facet["fields"].values(), {"inputFields": facet["dataset"]})
+        for item in field["inputFields"]
+    }
+    assert sources == {f"{table}.pattern_lineage_nodes"}
 
 
 def test_a_dry_run_writes_nothing(connected: TwoSides, lineage_of: Any) -> None:

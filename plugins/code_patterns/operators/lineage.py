@@ -1,4 +1,4 @@
-"""What a task read and wrote, as OpenLineage datasets with row counts.
+"""What a task read and wrote, as OpenLineage datasets with row counts, and which columns became which payload keys.
 
 Only OpenLineage's provider asks for it. Its classes are imported only then, because it may not be installed.
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
+from code_patterns.operators.lineage_columns import COLUMNS, FILTER
 from code_patterns.quality.backfill_result import BackfillResult
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -15,7 +16,7 @@ from code_patterns.sync.sync_result import SyncResult
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from openlineage.client.event_v2 import Dataset
-    from openlineage.client.facet_v2 import RunFacet
+    from openlineage.client.facet_v2 import RunFacet, column_lineage_dataset
 
     Lineage: TypeAlias = OperatorLineage[Dataset, RunFacet]
 
@@ -27,11 +28,14 @@ def sync_lineage(postgres: PostgresConfig, qdrant: QdrantConfig, result: SyncRes
     """Rows read from ``pattern_lineage_nodes``; points written into the collection, without deletions."""
     counts = result.counts
     written = counts["new"] + counts["changed"] + counts["words_only"] + counts["payload_only"]
-    points = _collection(qdrant, result.collection)
-    return _lineage(
-        {_table(postgres, "pattern_lineage_nodes"): counts["examined"]},
+    rows, points = _table(postgres, "pattern_lineage_nodes"), _collection(qdrant, result.collection)
+    lineage = _lineage(
+        {rows: counts["examined"]},
         {} if result.dry_run or (result.kind == "verify" and not written) else {points: written},
     )
+    for dataset in lineage.outputs:
+        dataset.facets = {**(dataset.facets or {}), "columnLineage": _columns(rows)}
+    return lineage
 
 
 def quality_lineage(postgres: PostgresConfig, qdrant: QdrantConfig, result: BackfillResult) -> "Lineage":
@@ -58,6 +62,21 @@ def _lineage(inputs: Mapping[Name, int], outputs: Mapping[Name, int]) -> "Lineag
             OutputDataset(namespace, name, outputFacets={"outputStatistics": written(rowCount=count)})
             for (namespace, name), count in outputs.items()
         ],
+    )
+
+
+def _columns(rows: Name) -> "column_lineage_dataset.ColumnLineageDatasetFacet":
+    from openlineage.client.facet_v2 import column_lineage_dataset as facet
+
+    def field(column: str, kind: str, subtype: str, how: str = "") -> facet.InputField:
+        return facet.InputField(*rows, column, [facet.Transformation(kind, subtype, how)])
+
+    return facet.ColumnLineageDatasetFacet(
+        fields={
+            key: facet.Fields([field(column, "DIRECT", origin.subtype, origin.how) for column in origin.columns])
+            for key, origin in COLUMNS.items()
+        },
+        dataset=[field(FILTER, "INDIRECT", "FILTER", "only rows whose type is 'code' become points")],
     )
 
 
