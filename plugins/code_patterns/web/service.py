@@ -18,6 +18,8 @@ from code_patterns.web.problems import RefusedError
 
 REREAD_SECONDS = 15.0
 """How soon a changed connection or Variable is used."""
+METRICS_WAIT_SECONDS = 5.0
+"""How long the metrics wait for Qdrant: less than the 10 seconds that Prometheus gives a scrape by default."""
 
 
 class Service:
@@ -72,7 +74,7 @@ class Service:
         """Return the state and what the last runs did, in the text format of Prometheus."""
         async with self._use() as opened:
             sync, activity, collection = await asyncio.gather(
-                opened.history.status(), opened.history.activity(), _collection(opened.by)
+                opened.history.status(), opened.history.activity(), _soon(opened.by)
             )
         return exposition({"sync": sync, "collection": collection}, activity)
 
@@ -111,6 +113,15 @@ class Service:
                     await self.close()
                     self._opened = Opened(found)
             return self._opened
+
+
+async def _soon(found: Configured) -> Mapping[str, Any]:
+    """What Qdrant says, if it says so soon: a Qdrant that hangs must not take all other metrics with it."""
+    try:
+        async with asyncio.timeout(METRICS_WAIT_SECONDS):
+            return await _collection(found)
+    except TimeoutError:
+        return {"name": found.collection, "error": f"Qdrant did not answer within {METRICS_WAIT_SECONDS:.0f} s."}
 
 
 async def _collection(found: Configured) -> Mapping[str, Any]:

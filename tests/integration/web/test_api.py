@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from socket import socket
 from typing import Any
 
 import httpx
@@ -305,6 +306,20 @@ def test_an_outage_of_qdrant_leaves_what_postgresql_knows(sides: TwoSides, fille
     assert "code_patterns_qdrant_up" in metrics.text
     assert f'code_patterns_points{{collection="{sides.collection}"}}' not in metrics.text
     refused(search, 503, "cannot connect")
+
+
+def test_a_qdrant_that_hangs_leaves_the_other_metrics(
+    sides: TwoSides, filled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "METRICS_WAIT_SECONDS", 0.2)
+    with socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        hanging = replace(sides.qdrant, path="", url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        text = Api(lambda: replace(configured(sides), qdrant=hanging)).get("metrics").text
+    label = f'{{collection="{sides.collection}"}}'
+    assert f"code_patterns_qdrant_up{label} 0" in text
+    assert f"code_patterns_in_sync{label} 1" in text
 
 
 def test_an_embedded_storage_that_is_in_use_is_told_as_busy(
