@@ -18,6 +18,16 @@ _TLS_FIELDS = {
         "string",
         "PEM file of the authorities to trust instead of the machine's own; a path on the workers.",
     ),
+    "cert_file": _field(
+        "Client certificate",
+        "string",
+        "PEM file of the certificate that this client shows, for servers that ask for one; a path on the workers.",
+    ),
+    "key_file": _field(
+        "Client key",
+        "string",
+        "PEM file of its private key, without a password; empty if the file above holds it too.",
+    ),
     "verify": _field(
         "Check certificate",
         "boolean",

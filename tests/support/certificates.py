@@ -18,11 +18,15 @@ class Certificates:
     :param authority: certificate of an authority that no machine knows
     :param server: key and certificate of ``127.0.0.1``, signed by it
     :param self_signed: key and certificate of ``127.0.0.1``, signed by itself
+    :param client: certificate of the client ``patterns_sync``, signed by the authority
+    :param client_key: its private key
     """
 
     authority: Path
     server: Path
     self_signed: Path
+    client: Path
+    client_key: Path
 
 
 _SIGNS_CERTIFICATES = x509.KeyUsage(
@@ -39,8 +43,8 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Make an authority, and two certificates for ``127.0.0.1``, all valid for a day."""
-    authority_key, server_key, own_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    """Make an authority, two certificates for ``127.0.0.1`` and one for a client, all valid for a day."""
+    authority_key, server_key, own_key, client_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(4))
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Authority of the tests")])
     constraints = x509.BasicConstraints(ca=True, path_length=0)
     authority = _signed(name, name, authority_key, authority_key, constraints, _SIGNS_CERTIFICATES)
@@ -48,17 +52,28 @@ def make_certificates(folder: Path) -> Certificates:
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     server = _signed(subject, name, server_key, authority_key, names)
     own = _signed(subject, subject, own_key, own_key, names, constraints, _SIGNS_CERTIFICATES)
-    files = Certificates(folder / "authority.pem", folder / "server.pem", folder / "self_signed.pem")
+    client = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "patterns_sync")])
+    login = _signed(client, name, client_key, authority_key)
+    names_of_files = ("authority.pem", "server.pem", "self_signed.pem", "client.pem", "client_key.pem")
+    files = Certificates(*(folder / file for file in names_of_files))
     files.authority.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     files.server.write_bytes(_with_key(server, server_key))
     files.self_signed.write_bytes(_with_key(own, own_key))
+    files.client.write_bytes(login.public_bytes(serialization.Encoding.PEM))
+    files.client_key.write_bytes(_key(client_key))
+    # libpq refuses a key that others may read.
+    files.client_key.chmod(0o600)
     return files
 
 
 def _with_key(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bytes:
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return private + certificate.public_bytes(pem)
+    return _key(key) + certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _signed(

@@ -2,10 +2,11 @@
 
 import http.server
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ class Recorder:
 
 
 @contextmanager
-def recording(certificate: Path | None = None) -> Iterator[Recorder]:
+def recording(certificate: Path | None = None, clients: Path | None = None) -> Iterator[Recorder]:
     """Serve on a free loopback port until the block ends.
 
     :param certificate: PEM file of key and certificate, for HTTPS
+    :param clients: PEM file of the authority that must have signed the client's certificate; ``None`` asks for none
     """
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -51,14 +53,24 @@ def recording(certificate: Path | None = None) -> Iterator[Recorder]:
     class Server(http.server.ThreadingHTTPServer):
         daemon_threads = True
 
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A client that does not trust the certificate hangs up."""
+        def handle_error(self, request: Any, client_address: object) -> None:
+            """A client that does not trust the certificate hangs up; one that is not trusted is to hear why.
+
+            Closing with its request unread would reset the connection before it has read that.
+            """
+            request.settimeout(1)
+            with suppress(OSError):
+                while socket.socket.recv(request, 65_536):
+                    pass
 
     server = Server(("127.0.0.1", 0), Handler)
     recorder = Recorder(server.server_address[1])
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if clients:
+            context.load_verify_locations(clients)
+            context.verify_mode = ssl.CERT_REQUIRED
         # The handshake belongs to the thread of its request: a client that waits in it must not stop the others.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()

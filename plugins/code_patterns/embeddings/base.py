@@ -41,6 +41,8 @@ class EmbeddingConfig:
     :param max_characters: texts are cut to this many characters before they are embedded; 0 cuts nothing
     :param ca_file: PEM file of the authorities to trust; empty for the machine's own
     :param verify: whether to check the server's certificate
+    :param cert_file: PEM file of the client's certificate; empty for none
+    :param key_file: PEM file of its private key; empty if ``cert_file`` holds it too
     :param proxy: URL of the proxy to go through, ``none`` for no proxy, or empty to follow the environment
     :param send_dimensions: ask the server for vectors of length ``dimension``; models of several lengths need it
     :param encoding_format: encoding of vectors to ask an OpenAI-compatible server for; empty asks for none
@@ -62,6 +64,8 @@ class EmbeddingConfig:
     max_characters: int = 0
     ca_file: str = ""
     verify: bool = True
+    cert_file: str = ""
+    key_file: str = ""
     proxy: str = field(default="", repr=False)
     send_dimensions: bool = False
     encoding_format: EncodingFormat = ""

@@ -9,6 +9,7 @@ from code_patterns.embeddings.base import MAX_DIMENSION, Api, EmbeddingConfig, E
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields, api_key_of
 from code_patterns.servers.server_url import server_url
+from code_patterns.servers.tls import refuse_key_alone
 from code_patterns.typed_fields import NOT_BOOLEAN, File, Flag, Word
 
 OLLAMA_PORT = 11434
@@ -27,6 +28,8 @@ class EmbeddingExtra(ConnectionExtra):
     max_characters: Annotated[int, Field(ge=0), NOT_BOOLEAN] = EmbeddingConfig.max_characters
     ca_file: File = EmbeddingConfig.ca_file
     verify: Flag = EmbeddingConfig.verify
+    cert_file: File = EmbeddingConfig.cert_file
+    key_file: File = EmbeddingConfig.key_file
     proxy: Word = ""
     send_dimensions: Flag = EmbeddingConfig.send_dimensions
     encoding_format: EncodingFormat = EmbeddingConfig.encoding_format
@@ -52,6 +55,7 @@ def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
                 Code.CONNECTION_WRONG,
                 f"Connection '{conn_id}' has extra '{name}', which only the api '{api}' knows. Remove it.",
             )
+    refuse_key_alone(conn_id, extra.cert_file, extra.key_file)
     if extra.api == "hashing":
         return EmbeddingConfig(conn_id, **options | {"model": extra.model or "hashing-v1"})
     if not extra.model:

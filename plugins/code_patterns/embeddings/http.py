@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -108,7 +109,8 @@ class EmbeddingClient:
             # httpx's own timeout starts again with every piece of an answer.
             async with asyncio.timeout(self._config.timeout):
                 return await self._client.post(self._url, content=body)
-        except (TimeoutError, httpx.HTTPError) as error:
+        # httpx passes on what OpenSSL raises while it reads an answer.
+        except (TimeoutError, httpx.HTTPError, ssl.SSLError) as error:
             failure = undelivered(error, self._config, self._proxy)
         # Raised outside the handler, so that the error does not carry the request as its context.
         if isinstance(failure, MisconfiguredError):
@@ -153,7 +155,7 @@ class EmbeddingClient:
             try:
                 # Python servers write NaN, which JSON does not have. The check of the vectors finds it.
                 answer = json.loads(response.content)
-            except ValueError:
+            except (ValueError, RecursionError):
                 answer = None
         if not isinstance(answer, dict) or answer.get("error"):
             raise TemporaryError(
@@ -169,7 +171,7 @@ class EmbeddingClient:
             answer = json.loads(text)
             said = answer.get("error") or answer.get("message") or answer.get("detail")
             text = str(said.get("message", said) if isinstance(said, dict) else said or "no message")
-        except (AttributeError, ValueError):
+        except (AttributeError, ValueError, RecursionError):
             if "<html" in text[:1000].lower():
                 text = "an HTML page"
         for secret in self._secrets:

@@ -7,7 +7,7 @@ import httpx
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.faults import MisconfiguredError, TemporaryError, Trouble
 from code_patterns.embeddings.proxy import Proxy
-from code_patterns.servers.tls import tls_context, tls_failure
+from code_patterns.servers.tls import client_refused, tls_context, tls_failure
 
 _PASSING = (408, 425, 429)
 
@@ -26,7 +26,14 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, config: EmbeddingConfig, proxy: Proxy | None, query: bytes) -> None:
         self._query = query
         self._network = httpx.AsyncHTTPTransport(
-            verify=tls_context(config.base_url, conn_id=config.conn_id, ca_file=config.ca_file, verify=config.verify),
+            verify=tls_context(
+                config.base_url,
+                conn_id=config.conn_id,
+                ca_file=config.ca_file,
+                verify=config.verify,
+                cert_file=config.cert_file,
+                key_file=config.key_file,
+            ),
             limits=httpx.Limits(max_connections=config.concurrency),
             proxy=proxy.for_httpx() if proxy else None,
         )
@@ -62,6 +69,8 @@ def undelivered(error: Exception, config: EmbeddingConfig, proxy: Proxy | None) 
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         reason = f"it did not answer within {config.timeout:g} s (extra 'timeout')"
         return TemporaryError(Trouble.BUSY, reason, overload=True)
+    if refused := client_refused(error):
+        return MisconfiguredError(*refused)
     reason = f"the connection broke in the middle of a request ({type(error).__name__})"
     return TemporaryError(Trouble.FAILING, reason)
 

@@ -25,7 +25,7 @@ def checked_vectors(rows: Sequence[Any], count: int, config: EmbeddingConfig) ->
     try:
         with np.errstate(over="ignore"):
             vectors = np.asarray(rows, dtype=np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         vectors = np.empty(0, dtype=np.float32)
     if vectors.ndim != 2:
         raise TemporaryError(Trouble.UNREADABLE, "its vectors are not lists of numbers of one length")

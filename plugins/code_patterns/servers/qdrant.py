@@ -47,8 +47,14 @@ def client_arguments(config: QdrantConfig) -> dict[str, Any]:
     url = urlsplit(config.url)
     https = url.scheme == "https"
     host = url.hostname or ""
-    context = tls_context(config.url, conn_id=config.conn_id, ca_file=config.ca_file, verify=config.verify)
-    authorities = Path(config.ca_file).read_bytes() if https and config.ca_file else None
+    context = tls_context(
+        config.url,
+        conn_id=config.conn_id,
+        ca_file=config.ca_file,
+        verify=config.verify,
+        cert_file=config.cert_file,
+        key_file=config.key_file,
+    )
     return {
         "host": f"[{host}]" if ":" in host else host,
         "port": url.port or (443 if https else 80),
@@ -59,9 +65,19 @@ def client_arguments(config: QdrantConfig) -> dict[str, Any]:
         "grpc_port": config.grpc_port,
         "timeout": config.timeout,
         "check_compatibility": False,
-        "grpc_options": {"root_certificates": authorities} if authorities else None,
+        "grpc_options": _grpc_certificates(config) if https else None,
         "verify": context,
     }
+
+
+def _grpc_certificates(config: QdrantConfig) -> dict[str, bytes] | None:
+    """Return the files' contents under the names of gRPC's credentials, which takes no context."""
+    files = {
+        "root_certificates": config.ca_file,
+        "private_key": config.cert_file and (config.key_file or config.cert_file),
+        "certificate_chain": config.cert_file,
+    }
+    return {name: Path(file).read_bytes() for name, file in files.items() if file} or None
 
 
 async def _acknowledge_at_once(response: httpx.Response) -> None:

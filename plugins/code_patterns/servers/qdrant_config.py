@@ -21,6 +21,8 @@ class QdrantConfig:
     :param timeout: seconds to wait for one answer
     :param ca_file: PEM file of the authorities to trust; empty for the machine's own
     :param verify: whether to check the server's certificate
+    :param cert_file: PEM file of the client's certificate; empty for none
+    :param key_file: PEM file of its private key; empty if ``cert_file`` holds it too
     :param collection: what the sync sets on its collections
     """
 
@@ -33,6 +35,8 @@ class QdrantConfig:
     timeout: int = 30
     ca_file: str = ""
     verify: bool = True
+    cert_file: str = ""
+    key_file: str = ""
     collection: CollectionOptions = field(default_factory=CollectionOptions)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from code_patterns.servers.connection_models import ConnectionExtra, ConnectionF
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_options import CollectionOptions, DecodedOptions
 from code_patterns.servers.server_url import server_url
+from code_patterns.servers.tls import refuse_key_alone
 from code_patterns.typed_fields import NOT_BOOLEAN, File, Flag, Word
 
 REST_PORT = 6333
@@ -29,6 +30,8 @@ class QdrantExtra(ConnectionExtra):
     timeout: Annotated[int, Field(ge=1), NOT_BOOLEAN] = QdrantConfig.timeout
     ca_file: File = QdrantConfig.ca_file
     verify: Flag = QdrantConfig.verify
+    cert_file: File = QdrantConfig.cert_file
+    key_file: File = QdrantConfig.key_file
     collection: DecodedOptions | None = None
 
 
@@ -53,6 +56,7 @@ def qdrant_config(connection: ConnectionFields) -> QdrantConfig:
             f"Connection '{connection.conn_id}' has extra 'verify' = false, which gRPC cannot do. Name the server's "
             "certificate in extra 'ca_file' instead, or do without 'prefer_grpc'.",
         )
+    refuse_key_alone(connection.conn_id, extra.cert_file, extra.key_file)
     return QdrantConfig(
         conn_id=connection.conn_id,
         url=_url(connection, extra),
@@ -63,6 +67,8 @@ def qdrant_config(connection: ConnectionFields) -> QdrantConfig:
         timeout=extra.timeout,
         ca_file=extra.ca_file,
         verify=extra.verify,
+        cert_file=extra.cert_file,
+        key_file=extra.key_file,
         collection=extra.collection or CollectionOptions(),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.connection import embedding_config
@@ -122,6 +123,76 @@ def test_https_to_a_server_without(ask: Any) -> None:
     with recording() as plain:
         said = refusal(ask, plain.port)
     assert "TLS" in said
+
+
+# Client certificates
+
+
+@pytest.fixture
+def strict(certificates: Certificates) -> Iterator[Recorder]:
+    """A server that demands a client certificate of the authority."""
+    with recording(certificates.server, certificates.authority) as recorder:
+        recorder.answer = VECTOR
+        yield recorder
+
+
+@BOTH
+def test_a_client_certificate_is_shown(ask: Any, strict: Recorder, certificates: Certificates, tmp_path: Path) -> None:
+    files = {"cert_file": str(certificates.client), "key_file": str(certificates.client_key)}
+    ask(strict.port, ca_file=str(certificates.authority), **files)
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificates.client.read_bytes() + certificates.client_key.read_bytes())
+    ask(strict.port, ca_file=str(certificates.authority), cert_file=str(both))
+    assert len(strict.requests) == 2
+
+
+@BOTH
+def test_without_a_client_certificate(ask: Any, strict: Recorder, certificates: Certificates, tmp_path: Path) -> None:
+    other = make_certificates(tmp_path)
+    for files in ({}, {"cert_file": str(other.client), "key_file": str(other.client_key)}):
+        said = refusal(ask, strict.port, ca_file=str(certificates.authority), **files)
+        assert "asks for a client certificate that it trusts" in said
+        assert "'cert_file'" in said
+    assert not strict.requests
+
+
+@BOTH
+def test_client_files_that_do_not_belong_together(ask: Any, certificates: Certificates, tmp_path: Path) -> None:
+    assert "no extra 'cert_file'" in refusal(ask, 1, key_file=str(certificates.client_key))
+    other = make_certificates(tmp_path)
+    said = refusal(ask, 1, cert_file=str(certificates.client), key_file=str(other.client_key))
+    assert "'key_file'" in said
+    assert "the private key that belongs to it" in said
+
+
+@BOTH
+def test_an_encrypted_client_key_does_not_ask_at_a_terminal(
+    ask: Any, certificates: Certificates, tmp_path: Path
+) -> None:
+    key = serialization.load_pem_private_key(certificates.client_key.read_bytes(), None)
+    encrypted = tmp_path / "encrypted.pem"
+    encrypted.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    said = refusal(ask, 1, cert_file=str(certificates.client), key_file=str(encrypted))
+    assert "the private key is encrypted" in said
+
+
+def test_grpc_shows_the_client_certificate(certificates: Certificates) -> None:
+    handshakes: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server)
+    context.load_verify_locations(certificates.authority)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["h2"])
+    files = {"cert_file": str(certificates.client), "key_file": str(certificates.client_key)}
+    with handshaking(context, handshakes) as port, suppress(PatternsError):
+        ask_qdrant(1, prefer_grpc=True, grpc_port=port, timeout=2, ca_file=str(certificates.authority), **files)
+    assert "TLSv1.3" in handshakes
 
 
 def test_grpc_trusts_the_file_too(certificates: Certificates) -> None:
