@@ -1,10 +1,12 @@
 """Errors with messages for the person who reads the task log.
 
 Every message says what is wrong, where (the connection, Variable, table or collection by name), and what to do, and
-ends with a code of docs/runbook.md. No message holds a password or an API key.
+ends with a code of docs/runbook.md. No message holds a password or an API key. What servers, rows and events have put into
+a message is harmless in a log, in a terminal and on a page: here is the one place through which all of it goes.
 """
 
 from code_patterns.codes import Code
+from code_patterns.printable import LONGEST, printable
 
 
 class PatternsError(Exception):
@@ -22,7 +24,7 @@ class PatternsError(Exception):
     # The base class keeps the arguments, by which an error can be pickled.
     def __init__(self, code: Code, message: str) -> None:
         self.code = code
-        self.message = message
+        self.message = printable(message, LONGEST)
 
     def __str__(self) -> str:
         """The message, and its code."""

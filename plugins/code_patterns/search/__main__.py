@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from code_patterns.errors import PatternsError
+from code_patterns.printable import printable
 from code_patterns.search.hit import Hit, SearchAnswer
 from code_patterns.search.once import search
 
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     except PatternsError as error:
         print(f"{error}", file=sys.stderr)
         return 2
-    print(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False) if as_json else as_table(answer))
+    # Whoever wrote a pattern must not control the terminal of who finds it.
+    print(printable(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False) if as_json else as_table(answer)))
     return 0 if answer.hits else 1
 
 
