@@ -49,6 +49,7 @@ from code_patterns.migrations.runner import apply  # noqa: E402
 from code_patterns.servers.postgres import PostgresConfig  # noqa: E402
 from tests.support.faulty_embeddings import EmbeddingServer, running  # noqa: E402
 from tests.support.leaks import LEAKS  # noqa: E402
+from tests.support.roles import MIGRATOR, grant, logged_in, make_roles  # noqa: E402
 
 pytest_plugins = ("tests.support.fixtures", "tests.support.leak_checks", "tests.support.code_checks")
 
@@ -181,11 +182,17 @@ def empty_database(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: str) -> Iterator[str]:
-    """Name of a database at the newest version, to be copied: migrating each test's own would take longer."""
+    """Name of a database at the newest version, to be copied: migrating each test's own would take longer.
+
+    ``patterns_migrator`` has migrated it, and the other two logins have their rights.
+    """
     name = f"patterns_template_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_server, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        apply(config_of(make_conninfo(postgres_server, dbname=name)), "up", None, run_id="tests")
+        database = make_conninfo(postgres_server, dbname=name)
+        make_roles(postgres_server, database)
+        apply(logged_in(config_of(database), MIGRATOR), "up", None, run_id="tests")
+        grant(database)
         try:
             yield name
         finally:
@@ -194,7 +201,7 @@ def migrated_template(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def migrated_database(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    """DSN of a new database at the newest version, without rows."""
+    """DSN of the administrator of a new database at the newest version, without rows."""
     with new_database(postgres_server, migrated_template) as dsn:
         yield dsn
 

@@ -254,7 +254,7 @@ def test_missing_permission_on_the_collection(
     set_connection(monkeypatch, "patterns_qdrant", **server, extra={"https": False})
     outcome = run_dag("pattern_sync_full")
     assert outcome.state == "failed"
-    for word in ("'patterns_qdrant'", "creating the collection", "403", "right to read and write"):
+    for word in ("'patterns_qdrant'", "creating the collection", "403", "right to do this"):
         assert word in outcome.message
     assert SECRET not in outcome.log
 

@@ -14,7 +14,7 @@ def connections_of(sides: TwoSides) -> dict[str, str]:
     qdrant = {"path": sides.qdrant.path} if sides.qdrant.path else {"url": sides.qdrant.url}
     embedding = {"api": "hashing", "dimension": sides.embedding.dimension}
     return {
-        **_postgres(sides.postgres),
+        **_postgres(sides.as_sync),
         **_variable("patterns_qdrant", conn_type="qdrant", extra=qdrant, password=sides.qdrant.api_key),
         **_variable("patterns_embeddings", conn_type="embedding", extra=embedding),
         "AIRFLOW_VAR_PATTERNS_COLLECTION": sides.collection,

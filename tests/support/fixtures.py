@@ -15,6 +15,7 @@ from tests.support import brokers
 from tests.support.brokers import Broker
 from tests.support.faulty_qdrant import QdrantServer, running
 from tests.support.learning_database import LearningDatabase
+from tests.support.roles import SYNC
 from tests.support.two_sides import TwoSides
 
 
@@ -35,7 +36,8 @@ def qdrant(tmp_path: Path) -> QdrantConfig:
 def sides(migrated_database: str, qdrant: QdrantConfig) -> Iterator[TwoSides]:
     """A migrated, empty database and a collection name of this test's own."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    yield TwoSides(config_of(migrated_database), qdrant, name)
+    config = config_of(migrated_database)
+    yield TwoSides(config, qdrant, name, administrator=config.user)
     if qdrant.url:
         asyncio.run(drop_collections(qdrant, name))
 
@@ -65,7 +67,7 @@ def served(sides: TwoSides, qdrant_server: QdrantServer) -> TwoSides:
 @pytest.fixture
 def learning(migrated_database: str) -> LearningDatabase:
     """A migrated, empty database under the storage layer."""
-    return LearningDatabase(migrated_database)
+    return LearningDatabase(migrated_database, SYNC)
 
 
 async def drop_collections(qdrant: QdrantConfig, prefix: str) -> None:

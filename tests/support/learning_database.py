@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from code_patterns.servers.postgres import PostgresConfig
 from pattern_learning import (
     ModelContractEffect,
     ModelResult,
@@ -19,6 +20,7 @@ from pattern_learning import (
     PatternDatabaseManager,
 )
 from tests.conftest import config_of
+from tests.support.roles import logged_in
 
 NODES = (NodePatternStorageEffect, NodePatternQueryEffect, NodePatternUpdateEffect, NodePatternAnalyticsEffect)
 OPERATIONS = {
@@ -76,14 +78,25 @@ class Layer:
 
 @dataclass
 class LearningDatabase:
-    """A database and ways to use it."""
+    """A database and ways to use it.
+
+    :param dsn: of its administrator, who looks at it beside the layer
+    :param role: who the layer logs in as; ``None`` for whom the DSN names
+    """
 
     dsn: str
+    role: str | None = None
+
+    @property
+    def config(self) -> PostgresConfig:
+        """The database as the layer logs in to it."""
+        config = config_of(self.dsn)
+        return logged_in(config, self.role) if self.role else config
 
     @asynccontextmanager
     async def open(self, **settings: Any) -> AsyncIterator[Layer]:
         """Open a pool, of one connection at first."""
-        manager = PatternDatabaseManager(config=config_of(self.dsn), **{"min_pool_size": 1, **settings})
+        manager = PatternDatabaseManager(config=self.config, **{"min_pool_size": 1, **settings})
         await manager.initialize()
         try:
             yield Layer(manager)

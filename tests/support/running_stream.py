@@ -21,7 +21,7 @@ def stream_between(sides: TwoSides, tell: Tell = lambda _: None, **settings: Any
     """A stream between both sides, as a coroutine."""
     chosen = sides.chosen("stream", **{"linger_seconds": 300.0, "patience_seconds": 30.0, **settings})
     identity = RunIdentity(uuid.uuid4(), "pattern_sync_stream", "run", 1)
-    return stream(sides.postgres, sides.qdrant, sides.embedding, chosen, identity, tell, sides.events)
+    return stream(sides.as_sync, sides.qdrant, sides.embedding, chosen, identity, tell, sides.events)
 
 
 class RunningStream:

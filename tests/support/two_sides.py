@@ -26,6 +26,7 @@ from code_patterns.sync.runs import sync
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import Interval, StreamSettings, SyncSettings
 from tests.support.real_functions import some_functions
+from tests.support.roles import READER, SYNC, logged_in
 from tests.support.words import words_of_one
 
 INSERT = """
@@ -64,7 +65,11 @@ def rows(count: int, start: int = 0, *, copies: int = 1, **overrides: Any) -> li
 
 @dataclass
 class TwoSides:
-    """Both sides and the way between them."""
+    """Both sides and the way between them.
+
+    :param postgres: the database, for its administrator: tests write patterns and play with tables as it
+    :param administrator: its login, instead of which runs are ``patterns_sync`` and searches ``patterns_reader``
+    """
 
     postgres: PostgresConfig
     qdrant: QdrantConfig
@@ -72,6 +77,17 @@ class TwoSides:
     embedding: EmbeddingConfig = HASHING
     settings: dict[str, Any] = field(default_factory=dict)
     events: Events | None = None
+    administrator: str = ""
+
+    @property
+    def as_sync(self) -> PostgresConfig:
+        """The database as runs log in to it."""
+        return logged_in(self.postgres, SYNC, self.administrator)
+
+    @property
+    def as_reader(self) -> PostgresConfig:
+        """The database as searches and the page log in to it."""
+        return logged_in(self.postgres, READER, self.administrator)
 
     def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.postgres.conninfo, autocommit=True) as connection:
@@ -107,7 +123,7 @@ class TwoSides:
         chosen = self.chosen(mode, interval=Interval(*interval) if interval else None, **settings)
         return asyncio.run(
             sync(
-                self.postgres,
+                self.as_sync,
                 self.qdrant,
                 self.embedding,
                 chosen,
@@ -118,7 +134,7 @@ class TwoSides:
 
     def partition(self, **settings: Any) -> Partition:
         """Cut a full sync into shards."""
-        return asyncio.run(partition(self.postgres, self.qdrant, self.embedding, self.chosen("full", **settings)))
+        return asyncio.run(partition(self.as_sync, self.qdrant, self.embedding, self.chosen("full", **settings)))
 
     def chosen(self, mode: str, **settings: Any) -> SyncSettings:
         """What the runs of this sides choose, with exceptions."""

@@ -12,7 +12,7 @@ from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import retry_after_seconds
-from code_patterns.servers.tls import tls_failure
+from code_patterns.servers.tls import client_refused, tls_failure
 
 HTTP_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -134,7 +134,8 @@ def _answered(where: str, status: int, answer: str, retry_after: float | None = 
         return ConfigurationError(
             Code.QDRANT_KEY_REFUSED,
             f"{where}: the server refused with status {status}: {answer[:500]} Give the connection's password (its API "
-            "key) the right to read and write this collection.",
+            "key) the right to do this: a run of the sync needs a key for the whole server, in a JWT the access 'm'; "
+            "searches and scores need to read the collection.",
         )
     if status == 429 or status >= 500:
         remedy = "Give Qdrant fewer writers, or raise its limits." if status == 429 else "Look at its log and disk."
@@ -170,6 +171,8 @@ def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsErro
         )
     if isinstance(source, httpx.TimeoutException):
         return OutageError(Code.QDRANT_AWAY, f"{where}: no answer within {config.timeout} s ({type(source).__name__}).")
+    if refused := client_refused(source):
+        return ConfigurationError(Code.CERTIFICATE_REFUSED, f"{where}: {'. '.join(refused)}")
     if isinstance(source, httpx.TransportError):
         return OutageError(
             Code.QDRANT_AWAY, f"{where}: the connection broke in the middle of a request ({type(source).__name__})."

@@ -261,7 +261,7 @@ def test_two_changes_of_one_point_in_flight_are_told_as_the_later_one(told: TwoS
     collection = SimpleNamespace(physical="c", identity="i", name="c")
 
     async def run() -> None:
-        async with LockedSession.open(told.postgres) as session:
+        async with LockedSession.open(told.as_sync) as session:
             outbox = await open_outbox(session, collection)  # type: ignore[arg-type]
             for number in noted:
                 await outbox.intend([changes[number]])
@@ -283,7 +283,7 @@ def test_events_about_a_forgotten_collection_go(told: TwoSides) -> None:
     )
 
     async def run() -> None:
-        async with LockedSession.open(told.postgres) as session:
+        async with LockedSession.open(told.as_sync) as session:
             await forget(session, "gone", "i")
 
     asyncio.run(run())

@@ -68,7 +68,7 @@ def run(sides: TwoSides, *collections: str, **settings: Any) -> BackfillResult:
             **settings,
         }
     )
-    return asyncio.run(backfill(sides.postgres, sides.qdrant, chosen, RunIdentity(uuid.uuid4(), "dag", "run", 1)))
+    return asyncio.run(backfill(sides.as_sync, sides.qdrant, chosen, RunIdentity(uuid.uuid4(), "dag", "run", 1)))
 
 
 def stored(sides: TwoSides) -> dict[uuid.UUID, tuple[Any, ...]]:
@@ -387,7 +387,7 @@ def test_killed_and_retried_ends_with_the_same_rows(sides: TwoSides) -> None:
     points = real_points(400)
     name = put(sides, "archon_vectors", points)
     qdrant = {key: value for key, value in asdict(sides.qdrant).items() if key != "collection"}
-    given = json.dumps({"name": name, "postgres": asdict(sides.postgres), "qdrant": qdrant})
+    given = json.dumps({"name": name, "postgres": asdict(sides.as_sync), "qdrant": qdrant})
     script = CHILD.format(plugins=str(ROOT / "plugins"), root=str(ROOT))
     child = subprocess.Popen([sys.executable, "-c", script, given], stdout=subprocess.PIPE)
     try:

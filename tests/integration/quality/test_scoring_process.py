@@ -73,7 +73,7 @@ def test_a_backfill_survives_a_fault_and_says_which_pattern(sides: TwoSides, fau
     original = ScoringProcess.open.__func__  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScoringProcess, "open", classmethod(lambda cls, weight: original(cls, weight, 1)))
-        result = asyncio.run(backfill(sides.postgres, sides.qdrant, settings, RunIdentity(uuid.uuid4())))
+        result = asyncio.run(backfill(sides.as_sync, sides.qdrant, settings, RunIdentity(uuid.uuid4())))
     assert (result.found, result.stored, result.failed) == ({name: 13}, 13, 0)
     found = {key: row[3] for key, row in stored(sides).items()}
     assert found[pattern_id_of(7)]["fallback_reason"] == REASONS[fault]

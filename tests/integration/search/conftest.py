@@ -36,7 +36,7 @@ def find_all(sides: TwoSides, *queries: dict[str, Any]) -> list[SearchAnswer]:
     """Search several times with one searcher."""
 
     async def run() -> list[SearchAnswer]:
-        async with open_searcher(sides.postgres, sides.qdrant, sides.embedding, sides.collection) as searcher:
+        async with open_searcher(sides.as_reader, sides.qdrant, sides.embedding, sides.collection) as searcher:
             return [await searcher.search(SearchQuery.read(query)) for query in queries]
 
     return asyncio.run(run())
@@ -46,7 +46,7 @@ def get(sides: TwoSides, name: str) -> Hit | None:
     """Get one pattern."""
 
     async def run() -> Hit | None:
-        async with open_searcher(sides.postgres, sides.qdrant, sides.embedding, sides.collection) as searcher:
+        async with open_searcher(sides.as_reader, sides.qdrant, sides.embedding, sides.collection) as searcher:
             return await searcher.get(name)
 
     return asyncio.run(run())

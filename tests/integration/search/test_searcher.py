@@ -61,10 +61,10 @@ def test_another_collection_behind_the_name_is_noticed_at_once(
     monkeypatch.setattr(searched, "KNOWN_SECONDS", 600.0)
 
     async def run() -> list[str]:
-        async with open_searcher(three.postgres, three.qdrant, three.embedding, three.collection) as searcher:
+        async with open_searcher(three.as_reader, three.qdrant, three.embedding, three.collection) as searcher:
             first = await searcher.search(SearchQuery(text="parse header", mode="meaning"))
         longer = replace(three.embedding, dimension=2 * three.embedding.dimension)
-        async with open_searcher(three.postgres, three.qdrant, longer, three.collection) as searcher:
+        async with open_searcher(three.as_reader, three.qdrant, longer, three.collection) as searcher:
             # As an API server that knows the former collection still, and the new connection already.
             before = await searcher.search(SearchQuery(text="parse header", mode="meaning"))
             three.embedding = longer
@@ -220,7 +220,7 @@ def test_an_embedded_storage_that_another_process_has_open(three: TwoSides, monk
     async def run() -> None:
         other = await open_client(three.qdrant)
         try:
-            async with open_searcher(three.postgres, three.qdrant, three.embedding, three.collection) as opened:
+            async with open_searcher(three.as_reader, three.qdrant, three.embedding, three.collection) as opened:
                 with pytest.raises(BusyStorageError, match="in use by another process"):
                     await opened.search(SearchQuery(text="parse"))
                 await other.close()
@@ -233,7 +233,7 @@ def test_an_embedded_storage_that_another_process_has_open(three: TwoSides, monk
 
 def test_many_searches_share_the_connections_of_one_searcher(three: TwoSides) -> None:
     async def run() -> None:
-        async with open_searcher(three.postgres, three.qdrant, three.embedding, three.collection) as opened:
+        async with open_searcher(three.as_reader, three.qdrant, three.embedding, three.collection) as opened:
             answers = await asyncio.gather(*(opened.search(SearchQuery(text="parse")) for _ in range(8)))
             assert {answer.hits for answer in answers} == {answers[0].hits}
             sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"

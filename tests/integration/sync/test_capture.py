@@ -13,6 +13,7 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.runner import apply, verify
 from code_patterns.servers.qdrant import QdrantConfig
 from tests.conftest import config_of
+from tests.support.roles import grant
 from tests.support.two_sides import TwoSides, rows
 
 TABLE = "pattern_lineage_nodes"
@@ -54,6 +55,7 @@ def change(sides: TwoSides) -> None:
 def mend(sides: TwoSides) -> tuple[int, ...]:
     """Do what the warning says; return which migrations ran."""
     done = apply(sides.postgres, "up", None, "mended").versions
+    grant(sides.postgres.conninfo)
     verify(sides.postgres)
     return done
 
@@ -155,6 +157,7 @@ def test_a_table_swapped_in_is_noticed(synced: TwoSides, warnings: Any, like: st
     synced.execute(f"ALTER TABLE {TABLE} RENAME TO old")
     synced.execute(f"CREATE TABLE {TABLE} ({like})")
     synced.execute(f"INSERT INTO {TABLE} SELECT * FROM old")
+    grant(synced.postgres.conninfo)
     change(synced)
     assert synced.sync().kind == "full"
     assert "trigger zz_pattern_sync_record_deleted is missing" in warnings()

@@ -235,7 +235,7 @@ def test_what_qdrant_refuses_is_named(sides: TwoSides, qdrant_server: QdrantServ
     chosen = with_options(away, hnsw={"m": 32})
     for fault, said in (
         (Fault(400, "Validation error"), r"setting hnsw\.m of '.*400.*Validation error"),
-        (Fault(403, "Global manage access is required"), r"setting hnsw\.m of '.*403.*the right to read and write"),
+        (Fault(403, "Global manage access is required"), r"setting hnsw\.m of '.*403.*the right to do this"),
     ):
         qdrant_server.markers = {b"hnsw_config": fault}
         with pytest.raises(ConfigurationError, match=said):
@@ -400,7 +400,7 @@ def test_a_successor_is_indexed_before_readers_see_it(
 
 async def _successor(sides: TwoSides) -> str:
     """The collection that a full sync is going to build."""
-    async with Qdrant.open(sides.qdrant) as qdrant, PatternSource.open(sides.postgres) as source:
+    async with Qdrant.open(sides.qdrant) as qdrant, PatternSource.open(sides.as_sync) as source:
         database = await source.identity()
         found = await resolve(qdrant, sides.collection, sides.embedding, Destination.CONNECTION, database)
     return found.physical

@@ -41,7 +41,7 @@ def fill(sides: TwoSides) -> list[UUID]:
 
 def pages_of(sides: TwoSides, read: Callable[[PatternSource], AsyncIterator[list[SourceRow]]]) -> list[list[SourceRow]]:
     async def collect() -> list[list[SourceRow]]:
-        async with PatternSource.open(sides.postgres) as source:
+        async with PatternSource.open(sides.as_sync) as source:
             return [page async for page in read(source)]
 
     return asyncio.run(collect())

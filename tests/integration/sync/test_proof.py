@@ -142,7 +142,7 @@ def test_tombstones_of_another_cluster_are_not_forgiven(sides: TwoSides) -> None
 
 def test_another_cluster_than_at_the_start_of_the_run_proves_nothing(sides: TwoSides) -> None:
     async def look() -> None:
-        async with aclosing(await ProofSession.open(sides.postgres, "42")) as session:
+        async with aclosing(await ProofSession.open(sides.as_sync, "42")) as session:
             await session.begin()
 
     with pytest.raises(OutageError, match="Another PostgreSQL cluster answers"):

@@ -27,7 +27,7 @@ def pruned(sides: TwoSides, *, dry_run: bool = False, **days: int) -> RetentionR
     """Delete what is old; what is not named is kept for ever."""
     chosen = {**FOR_EVER, **days}
     settings = RetentionSettings(collection=sides.collection, dry_run=dry_run, patience_seconds=0.0, **chosen)
-    return asyncio.run(prune(sides.postgres, sides.qdrant, settings))
+    return asyncio.run(prune(sides.as_sync, sides.qdrant, settings))
 
 
 def collections(sides: TwoSides) -> dict[str, set[str]]:
@@ -140,10 +140,10 @@ def test_a_collection_that_a_run_holds_stays(sides: TwoSides) -> None:
     unused_for(sides, old, 100)
 
     async def prune_beside_a_run() -> RetentionResult:
-        async with LockedSession.open(sides.postgres) as session:
+        async with LockedSession.open(sides.as_sync) as session:
             await session.take(collection_lock(old, shared=True))
             settings = RetentionSettings(collection=sides.collection, collection_days=30)
-            return await prune(sides.postgres, sides.qdrant, settings)
+            return await prune(sides.as_sync, sides.qdrant, settings)
 
     assert asyncio.run(prune_beside_a_run()).old == ()
     assert old in collections(sides)
@@ -354,7 +354,7 @@ def test_tombstones_that_go_while_a_run_reads_them_are_noticed(
 
     async def prune_first(self: PatternSource, *arguments: Any) -> int:
         # The run is open; it has not read a deletion yet.
-        await prune(sides.postgres, sides.qdrant, RetentionSettings(collection=sides.collection, tombstone_days=30))
+        await prune(sides.as_sync, sides.qdrant, RetentionSettings(collection=sides.collection, tombstone_days=30))
         return await count(self, *arguments)
 
     monkeypatch.setattr(PatternSource, "count_changed", prune_first)

@@ -421,9 +421,9 @@ def test_a_shard_checks_both_of_its_locks(sides: TwoSides, lost: str) -> None:
     function = {"shard": "pg_advisory_unlock", "sync": "pg_advisory_unlock_shared"}[lost]
 
     async def lose() -> None:
-        connection = await connect(sides.postgres, autocommit=True)
+        connection = await connect(sides.as_sync, autocommit=True)
         async with connection:
-            session = LockedSession(sides.postgres, connection)
+            session = LockedSession(sides.as_sync, connection)
             await session.take(*ShardRun(part).locks("any"))
             await session.assert_held()
             statement = f"SELECT {function}(hashtext('code_patterns {lost}'), hashtext('{keys[lost]}'))"

@@ -36,7 +36,7 @@ async def watching(sides: TwoSides, config: PostgresConfig | None = None) -> Asy
     watch = Watch()
 
     async def read() -> tuple[PostgresConfig, str]:
-        return config or sides.postgres, sides.collection
+        return config or sides.as_sync, sides.collection
 
     async def count() -> None:
         async for _ in unattended(read):
@@ -221,7 +221,7 @@ def test_a_database_without_the_tables_is_named_once_and_asked_less_and_less_oft
         tried += 1
         if tried == 4:
             sides.execute("ALTER TABLE away RENAME TO pattern_sync_checkpoints")
-        return sides.postgres, sides.collection
+        return sides.as_sync, sides.collection
 
     async def called() -> None:
         async for _ in unattended(read):

@@ -27,7 +27,7 @@ from tests.support.two_sides import TwoSides, rows
 
 
 def configured(sides: TwoSides) -> Configured:
-    return Configured(sides.postgres, sides.qdrant, sides.embedding, sides.collection)
+    return Configured(sides.as_reader, sides.qdrant, sides.embedding, sides.collection)
 
 
 class Api:
@@ -205,7 +205,7 @@ def test_a_stream_that_is_up_is_seen(api: Api, sides: TwoSides) -> None:
     from code_patterns.sync.run_locks import stream_lock
 
     async def look() -> Any:
-        async with LockedSession.open(sides.postgres) as session:
+        async with LockedSession.open(sides.as_sync) as session:
             await session.take(stream_lock(sides.collection))
             return await asyncio.to_thread(api.get, "status")
 

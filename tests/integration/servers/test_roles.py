@@ -1,0 +1,97 @@
+"""The logins of ``include/deploy/roles.sql``: what each may not do, and that no table is forgotten."""
+
+import re
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from code_patterns.schema import expected_names
+from tests.conftest import config_of
+from tests.support.roles import MIGRATOR, READER, ROLES_SQL, SYNC, grant, logged_in
+from tests.support.two_sides import TwoSides, rows
+
+RIGHTS = """
+SELECT grantee || ' ' || table_name || ' ' || string_agg(privilege_type, ',' ORDER BY privilege_type)
+FROM information_schema.role_table_grants
+WHERE grantee IN ('patterns_sync', 'patterns_reader') AND table_schema = 'public'
+GROUP BY grantee, table_name ORDER BY 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        (SYNC, "UPDATE pattern_lineage_nodes SET pattern_name = 'x'"),
+        (SYNC, "DELETE FROM pattern_lineage_nodes"),
+        (SYNC, "TRUNCATE pattern_sync_runs"),
+        (SYNC, "INSERT INTO pattern_sync_tombstones (node_id) VALUES (gen_random_uuid())"),
+        (SYNC, "UPDATE pattern_sync_database SET id = gen_random_uuid()"),
+        (SYNC, "UPDATE pattern_schema_migrations SET version = 1"),
+        (SYNC, "DELETE FROM pattern_quality_metrics"),
+        (SYNC, "UPDATE pattern_learning_traces SET actor = 'x'"),
+        (SYNC, "CREATE TABLE mine (id int)"),
+        (SYNC, "ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER"),
+        (SYNC, "SET session_replication_role = replica"),
+        (READER, "DELETE FROM pattern_sync_dead_letters"),
+        (READER, "UPDATE pattern_quality_metrics SET quality_score = 1"),
+        (READER, "SELECT FROM pattern_learning_traces"),
+        (READER, "CREATE TABLE mine (id int)"),
+        (MIGRATOR, "CREATE ROLE patterns_other"),
+        (MIGRATOR, "CREATE SCHEMA patterns_other"),
+    ],
+)
+def test_a_login_may_not(migrated_database: str, role: str, statement: str) -> None:
+    config = logged_in(config_of(migrated_database), role)
+    with psycopg.connect(config.conninfo) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+def test_every_table_has_its_rights(migrated_database: str) -> None:
+    relations, _ = expected_names()
+    with psycopg.connect(migrated_database) as admin:
+        there = {name for (name,) in admin.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v')")}
+        granted = {line.split()[1] for (line,) in admin.execute(RIGHTS) if line.startswith(SYNC)}
+        owners = admin.execute(
+            "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND relkind IN ('r', 'p', 'v') "
+            "AND pg_get_userbyid(relowner) <> %s",
+            (list(relations), MIGRATOR),
+        ).fetchall()
+    assert there & set(relations) <= granted | {"pattern_schema_migrations"}
+    assert owners == []
+    listed = set(re.findall(r"'((?:pattern|v)_\w+)'", ROLES_SQL.read_text()))
+    assert there & set(relations) <= listed
+
+
+def test_a_second_time_it_changes_nothing_and_takes_back_what_was_given_by_hand(migrated_database: str) -> None:
+    with psycopg.connect(migrated_database, autocommit=True) as admin:
+        before = admin.execute(RIGHTS).fetchall()
+        admin.execute("GRANT ALL ON pattern_lineage_nodes TO patterns_sync")
+        grant(migrated_database)
+        assert admin.execute(RIGHTS).fetchall() == before
+
+
+def test_who_owned_the_tables_keeps_them(empty_database: str) -> None:
+    config = config_of(empty_database)
+    owner = f"{config.database}_app"
+    with psycopg.connect(empty_database, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(owner)))
+        try:
+            admin.execute("CREATE TABLE pattern_templates (id uuid)")
+            admin.execute(sql.SQL("ALTER TABLE pattern_templates OWNER TO {}").format(sql.Identifier(owner)))
+            grant(empty_database)
+            row = admin.execute(
+                "SELECT pg_get_userbyid(relowner), pg_has_role(%s, relowner, 'USAGE') FROM pg_class "
+                "WHERE relname = 'pattern_templates'",
+                (MIGRATOR,),
+            ).fetchone()
+            assert row == (owner, True)
+        finally:
+            admin.execute("DROP TABLE pattern_templates")
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(owner)))
+
+
+def test_runs_are_the_sync_login(sides: TwoSides) -> None:
+    assert (sides.as_sync.user, sides.as_reader.user) == (SYNC, READER)
+    sides.insert(rows(2))
+    assert sides.sync("full").parity == "proven"
