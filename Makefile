@@ -6,12 +6,13 @@ LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --generate-hash
 	--custom-compile-command "make lock"
 PEERS := $(addprefix benchmarks/.venv-,peers cocoindex pgai)
 FAB := tests/.venv-fab
+AUDIT := .venv-audit
 
 # Some tests start dozens of processes. Without bytecode on disk each of them would compile the bundle for itself.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-fab bench lint format lock clean
+.PHONY: help install demo ui test test-fab bench lint audit format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -75,6 +76,13 @@ $(addsuffix /.installed,$(PEERS) $(FAB)): | install
 lint: install ## Run only the static checks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONPATH=plugins:. $(BIN)/lint-imports --no-cache --no-logo
 
+audit: install ## Look for known flaws in the locked packages, and write what they are to sbom.json (CycloneDX)
+	@test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && $(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python pip-audit==2.10.1; }
+	@for lock in requirements-worker.lock requirements.lock; do \
+		echo "$$lock:"; $(AUDIT)/bin/pip-audit --requirement $$lock --disable-pip --require-hashes --progress-spinner off || exit 1; \
+	done
+	@$(AUDIT)/bin/pip-audit --requirement requirements-worker.lock --disable-pip --require-hashes --progress-spinner off --format cyclonedx-json --output sbom.json
+
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
@@ -87,5 +95,5 @@ lock: install ## Lock the environments again after a change of requirements
 	@$(LOCK) tests/fab.txt -o tests/fab.lock
 
 clean: ## Remove everything the other targets made
-	@rm -rf .venv $(PEERS) $(FAB) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv $(PEERS) $(FAB) $(AUDIT) sbom.json .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -78,8 +78,9 @@ def _show(context: ssl.SSLContext, conn_id: str, cert_file: str, key_file: str) 
         reason = error.strerror or type(error).__name__
     files = f"'{cert_file}'" + (f" and '{key_file}'" if key_file else "")
     raise ConfigurationError(
+        Code.CERTIFICATE_REFUSED,
         f"Connection '{conn_id}' cannot use the files of its extras 'cert_file' and 'key_file', {files}: {reason}. "
-        "Name PEM files there, the key without a password; 'key_file' may be left out if 'cert_file' holds the key too."
+        "Name PEM files there, the key without a password; 'key_file' may be left out if 'cert_file' holds the key too.",
     )
 
 
@@ -94,8 +95,9 @@ def refuse_key_alone(conn_id: str, cert_file: str, key_file: str) -> None:
     """
     if key_file and not cert_file:
         raise ConfigurationError(
+            Code.CERTIFICATE_REFUSED,
             f"Connection '{conn_id}' has extra 'key_file' and no extra 'cert_file'. Name the client's certificate "
-            "there, or remove 'key_file'."
+            "there, or remove 'key_file'.",
         )
 
 
