@@ -89,6 +89,7 @@ format: install ## Format the code
 lock: install ## Lock the environments again after a change of requirements
 	@$(LOCK) requirements-dev.txt -o requirements.lock
 	@$(LOCK) requirements.txt requirements-optional.txt --constraint requirements.lock -o requirements-worker.lock
+	@$(LOCK) deploy/kubernetes/requirements.txt -o deploy/kubernetes/requirements.lock
 	@$(LOCK) benchmarks/requirements.txt -o benchmarks/requirements.lock
 	@$(LOCK) benchmarks/peers/cocoindex.txt -o benchmarks/peers/cocoindex.lock
 	@$(LOCK) benchmarks/peers/pgai.txt -o benchmarks/peers/pgai.lock

@@ -1,9 +1,23 @@
-"""Print the connections of the Compose services for ``airflow connections import``."""
+"""Print the connections of the Compose services for ``airflow connections import``.
+
+``PATTERNS_DB_PASSWORD_FILE`` and ``QDRANT_API_KEY_FILE`` name files with one secret each. ``PATTERNS_CA_FILE`` names
+the certificate of the authority that both servers' certificates come from; without it the connections use no TLS.
+"""
 
 import json
 import os
+from pathlib import Path
+from typing import Any
 
-CONNECTIONS = {
+
+def secret(name: str) -> str:
+    """Return the content of the file that this environment variable names."""
+    return Path(os.environ[name]).read_text().strip()
+
+
+CA_FILE = os.environ.get("PATTERNS_CA_FILE")
+
+CONNECTIONS: dict[str, dict[str, Any]] = {
     "patterns_postgres": {
         "conn_type": "postgres",
         "description": "Source of the sync: the table pattern_lineage_nodes",
@@ -11,16 +25,17 @@ CONNECTIONS = {
         "port": 5432,
         "schema": "patterns",
         "login": "patterns",
-        "password": os.environ["PATTERNS_DB_PASSWORD"],
+        "password": secret("PATTERNS_DB_PASSWORD_FILE"),
+        "extra": {"sslmode": "verify-full", "sslrootcert": CA_FILE} if CA_FILE else {},
     },
     "patterns_qdrant": {
         "conn_type": "qdrant",
         "description": "Target of the sync: the collection code_patterns",
         "host": "qdrant",
         "port": 6333,
-        "password": os.environ["QDRANT_API_KEY"],
+        "password": secret("QDRANT_API_KEY_FILE"),
         # With an API key, qdrant-client uses TLS unless told otherwise.
-        "extra": {"https": False},
+        "extra": {"https": True, "ca_file": CA_FILE} if CA_FILE else {"https": False},
     },
     "patterns_embeddings": {
         "conn_type": "embedding",

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -64,8 +65,8 @@ class TokenAuth(httpx.Auth):
             answer = yield self._login
             if answer.status_code == httpx.codes.UNAUTHORIZED:
                 raise FirstSyncError(
-                    "Airflow refused the password of the user 'admin'. Run 'docker compose up --detach': it restarts "
-                    "airflow-apiserver with the AIRFLOW_ADMIN_PASSWORD that is in .env now."
+                    "Airflow refused the password of the user 'admin'. With Compose, run 'docker compose up --detach "
+                    "--force-recreate airflow-apiserver': it starts with the password in secrets/ now."
                 )
             self._token = answer.raise_for_status().json()["access_token"]
             request.headers["Authorization"] = f"Bearer {self._token}"
@@ -201,12 +202,27 @@ def in_words(entry: str | dict[str, Any]) -> str:
     return "\n  ".join([entry.get("event", ""), *(f"{cause['exc_type']}: {cause['exc_value']}" for cause in causes)])
 
 
+def admin_password() -> str:
+    """Return the password: the content of the file AIRFLOW_ADMIN_PASSWORD_FILE, else AIRFLOW_ADMIN_PASSWORD.
+
+    :raises FirstSyncError: neither is set
+    """
+    if file := os.environ.get("AIRFLOW_ADMIN_PASSWORD_FILE"):
+        return Path(file).read_text().strip()
+    if password := os.environ.get("AIRFLOW_ADMIN_PASSWORD"):
+        return password
+    raise FirstSyncError(
+        "The password of the user 'admin' is not known. Set AIRFLOW_ADMIN_PASSWORD_FILE to a file that holds it, or "
+        "AIRFLOW_ADMIN_PASSWORD."
+    )
+
+
 def main() -> None:
     """Migrate, sync, check the proof; at the first start unpause the DAGs.
 
     :raises FirstSyncError: a run failed, parity is not proven, or migrations are paused
     """
-    airflow = Airflow(os.environ["AIRFLOW_API_URL"].rstrip("/"), os.environ["AIRFLOW_ADMIN_PASSWORD"])
+    airflow = Airflow(os.environ["AIRFLOW_API_URL"].rstrip("/"), admin_password())
     for dag_id in (MIGRATION, *MIGRATED, INCREMENTAL_SYNC):
         airflow.wait_for_dag(dag_id)
     first = not airflow.has_started()

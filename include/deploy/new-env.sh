@@ -1,21 +1,35 @@
 #!/bin/sh
-# Makes .env for docker-compose.yaml from .env.example, with a random value for every secret.
+# Makes what docker-compose.yaml needs: the folder secrets/ with a random value for every secret, and .env from .env.example.
+# A value that an older .env holds is kept: databases and connections use it.
 set -eu
 cd "$(dirname "$0")/../.."
-if [ -e .env ]; then
-    echo ".env exists and stays as it is: databases and connections use its values." >&2
+if [ -e secrets ]; then
+    echo "The folder secrets/ exists and stays as it is: databases and connections use its values." >&2
     exit 1
 fi
 umask 077
-new=$(mktemp .env.XXXXXX)
-trap 'rm -f "$new"' EXIT
-while IFS= read -r line; do
-    case $line in
+new=$(mktemp -d secrets.XXXXXX)
+trap 'rm -rf "$new"' EXIT
+for name in airflow_admin_password airflow_api_secret_key airflow_db_password airflow_fernet_key airflow_jwt_secret \
+    grafana_admin_password patterns_db_password qdrant_api_key; do
+    value=
+    if [ -e .env ]; then
+        value=$(sed -n "s/^$(echo "$name" | tr '[:lower:]' '[:upper:]')=//p" .env)
+    fi
+    if [ -z "$value" ]; then
         # Fernet needs 32 bytes in URL-safe base64. The other values can be used in a URL without escaping.
-        AIRFLOW_FERNET_KEY=) line=$line$(openssl rand -base64 32 | tr '+/' '-_') ;;
-        [A-Z]*=) line=$line$(openssl rand -hex 24) ;;
-    esac
-    printf '%s\n' "$line"
-done < .env.example > "$new"
-mv "$new" .env
-echo "Made .env. The Airflow UI's user is admin, its password is AIRFLOW_ADMIN_PASSWORD in that file."
+        case $name in
+            airflow_fernet_key) value=$(openssl rand -base64 32 | tr '+/' '-_') ;;
+            *) value=$(openssl rand -hex 24) ;;
+        esac
+    fi
+    printf '%s' "$value" > "$new/$name"
+    # The folder is closed to others. Its files are not: Compose shows them to users of containers as they are here.
+    chmod 444 "$new/$name"
+done
+mv "$new" secrets
+[ -e .env ] || cp .env.example .env
+echo "Made secrets/. The Airflow UI's user is admin, its password is in secrets/airflow_admin_password."
+if grep -q '^[A-Z_]*\(PASSWORD\|KEY\|SECRET\)=' .env; then
+    echo "Nothing reads the secrets in .env any more: remove their lines."
+fi
