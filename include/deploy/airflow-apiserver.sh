@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Starts the API server with the UI password from the secrets. Otherwise Airflow makes one up and prints it into its log.
+# Starts the API server with the passwords of its users from files: AIRFLOW_ADMIN_PASSWORD_FILE, and for a user who only reads
+# metrics AIRFLOW_METRICS_PASSWORD_FILE. Otherwise Airflow makes them up and prints them into its log.
 set -euo pipefail
 umask 077
-python -c 'import json, pathlib, sys; print(json.dumps({"admin": pathlib.Path(sys.argv[1]).read_text().strip()}))' \
-    "$AIRFLOW_ADMIN_PASSWORD_FILE" > "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
+python "$(dirname "$0")/passwords.py" > "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
 exec airflow api-server

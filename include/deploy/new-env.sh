@@ -11,7 +11,7 @@ umask 077
 new=$(mktemp -d secrets.XXXXXX)
 trap 'rm -rf "$new"' EXIT
 for name in airflow_admin_password airflow_api_secret_key airflow_db_password airflow_fernet_key airflow_jwt_secret \
-    grafana_admin_password patterns_db_password qdrant_api_key; do
+    airflow_metrics_password grafana_admin_password patterns_db_password qdrant_api_key; do
     value=
     if [ -e .env ]; then
         value=$(sed -n "s/^$(echo "$name" | tr '[:lower:]' '[:upper:]')=//p" .env)

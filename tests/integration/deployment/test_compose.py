@@ -32,6 +32,7 @@ SECRETS = {
     "airflow_db_password",
     "airflow_fernet_key",
     "airflow_jwt_secret",
+    "airflow_metrics_password",
     "grafana_admin_password",
     "patterns_db_password",
     "qdrant_api_key",
@@ -168,6 +169,8 @@ def test_secrets_go_only_where_they_are_needed() -> None:
         return {name for name, service in SERVICES.items() if secret in service.get("secrets", [])}
 
     assert users("airflow_admin_password") == {"airflow-apiserver", "pattern-sync-init"}
+    assert users("airflow_metrics_password") == {"airflow-apiserver", "metrics-token"}
+    assert users("grafana_admin_password") == {"grafana"}
     assert users("patterns_db_password") == {"patterns-db", "airflow-init"}
     assert users("qdrant_api_key") == {"qdrant", "airflow-init"}
 
@@ -236,11 +239,20 @@ def test_the_connections_make_sense_to_the_hooks(monkeypatch: pytest.MonkeyPatch
     assert embedding.model in SERVICES["ollama-model"]["command"][0]
 
 
-def test_kafka_and_its_connection_come_with_the_profile_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"kafka", "kafka-connection"}
-    assert all(service.get("profiles", ["stream"]) == ["stream"] for service in SERVICES.values())
-    for name in SERVICES.keys() - {"kafka-connection"}:
-        assert "kafka" not in SERVICES[name].get("depends_on", {}), name
+def test_what_only_some_need_comes_with_a_profile() -> None:
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert profiles == {
+        "kafka": ["stream"],
+        "kafka-connection": ["stream"],
+        "metrics-token": ["monitoring"],
+        "prometheus": ["monitoring"],
+        "grafana": ["monitoring"],
+    }
+    for name in SERVICES.keys() - profiles:
+        assert not set(SERVICES[name].get("depends_on", {})) & set(profiles), name
+
+
+def test_the_connection_names_the_kafka_of_compose(monkeypatch: pytest.MonkeyPatch) -> None:
     script = (DEPLOY / "kafka-connection.sh").read_text()
     [(name, connection)] = json.loads(script.split("<< 'EOF'\n")[1].split("EOF\n")[0]).items()
     monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
