@@ -172,7 +172,8 @@ def without_null(part: Any) -> Any:
 @variants
 def test_every_rendered_container_is_hardened_and_uses_our_image(variant: str) -> None:
     objects = rendered(variant)
-    assert not [part["metadata"]["name"] for part in objects if part["kind"] == "Secret"]
+    # The chart makes a URL of a broker of its own for every executor; nothing mounts it here.
+    assert {part["metadata"]["name"] for part in objects if part["kind"] == "Secret"} <= {"patterns-broker-url"}
     pods = dict(pod_specs(objects))
     assert len(pods) >= 7
     for pod, spec in pods.items():
