@@ -96,6 +96,7 @@ def test_the_values_and_the_image_agree(variant: str) -> None:
     version = re.search(r"^apache-airflow==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert version
     assert values["airflowVersion"] == values["defaultAirflowTag"] == version[1]
+    assert values["images"]["airflow"] == values["images"]["pod_template"]
     assert values["images"]["airflow"]["tag"] == f"{version[1]}-kubernetes"
     script = Path(values["apiServer"]["args"][1]).relative_to("/opt/airflow/bundle")
     assert (ROOT / script).is_file()
