@@ -32,18 +32,21 @@ class PostgresServer:
     :param name: name of the database, of the role and of the server's folder
     :param password: the role's password
     :param programs: gets the server's process
+    :param home: the folder of data and log
     """
 
-    def __init__(self, name: str, password: str, programs: Programs) -> None:
+    def __init__(self, name: str, password: str, programs: Programs, home: Path = HOME) -> None:
         self._name = name
         self._password = password
         self._programs = programs
-        self._data = HOME / "postgres" / name
-        self._log = HOME / "logs" / f"postgres-{name}.log"
+        self._data = home / "postgres" / name
+        self._log = home / "logs" / f"postgres-{name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> PostgresConfig:
+    def start(self, port: int = 0) -> PostgresConfig:
         """Start the server; make its data directory first if there is none.
 
+        :param port: TCP port, 0 for any
         :return: how to reach the database
         :raises DemoError: the server does not start; the message names its log
         """
@@ -65,7 +68,7 @@ class PostgresServer:
             config = PostgresConfig(
                 conn_id=f"{self._name}_postgres",
                 host=HOST,
-                port=free_port(),
+                port=port or free_port(),
                 database=self._name,
                 user=self._name,
                 password=self._password,
@@ -80,6 +83,7 @@ class PostgresServer:
                 **options,
             )
             if _serves(config, process):
+                self.process = process
                 return config
             self._programs.stop(process)
         raise DemoError(f"PostgreSQL does not start. Read {self._log}.")

@@ -25,9 +25,13 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Programs:
-    """Programs in their own sessions: Ctrl-C reaches only the demo, which stops them in order."""
+    """Programs in their own sessions: Ctrl-C reaches only the demo, which stops them in order.
 
-    def __init__(self) -> None:
+    :param home: the folder of the command that starts them; names them when it was killed
+    """
+
+    def __init__(self, home: Path = HOME) -> None:
+        self._home = home
         self._started: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
 
     def start(
@@ -51,12 +55,9 @@ class Programs:
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603  (commands are the demo's own)
                 command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**environment, MARKER: str(HOME)},
+                env={**environment, MARKER: str(self._home)},
                 start_new_session=True,
-                **options,
+                **{"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, **options},
             )
         self._started.append((process, stop_signal))
         return process
@@ -69,27 +70,48 @@ class Programs:
         """Stop one program, or everything that was started, and wait for the end."""
         ending = [entry for entry in self._started if only in (None, entry[0])]
         for process, stop_signal in ending:
-            for member in _session(process):
+            for member in members(process):
                 _send(member, stop_signal)
-        _end([member for process, _ in ending for member in _session(process)])
+        _end([member for process, _ in ending for member in members(process)])
         for entry in ending:
             # A process that was forked in the last moment is still in the session.
-            while members := _session(entry[0]):
-                _kill(members)
+            while left := members(entry[0]):
+                _kill(left)
             entry[0].wait()
             self._started.remove(entry)
 
 
-def stop_leftovers() -> None:
-    """Stop what an earlier demo left behind when it was killed by SIGKILL."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARKER) == str(HOME):
-                found.append(process)
+def stop_leftovers(home: Path = HOME) -> None:
+    """Stop what an earlier command left behind when it was killed by SIGKILL.
+
+    :param home: the folder of that command
+    """
+    found = marked(home)
     for process in found:
         _send(process, signal.SIGTERM)
     _end(found)
+
+
+def marked(home: Path) -> list[psutil.Process]:
+    """List the processes that were started for a folder, whatever session they are in now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARKER) == str(home):
+                found.append(process)
+    return found
+
+
+def members(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """List the living processes of a program's session."""
+    if process.poll() is not None and psutil.pid_exists(process.pid):
+        return []  # The program is gone, and another one has its number.
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(pid) == process.pid and (member := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
+                found.append(member)
+    return found
 
 
 def free_port(preferred: int = 0) -> int:
@@ -136,18 +158,6 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _session(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """List the living processes of a program's session."""
-    if process.poll() is not None and psutil.pid_exists(process.pid):
-        return []  # The program is gone, and another one has its number.
-    members = []
-    for pid in psutil.pids():
-        with contextlib.suppress(OSError, psutil.Error):
-            if os.getsid(pid) == process.pid and (member := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
-                members.append(member)
-    return members
 
 
 def _command(process: subprocess.Popen[bytes]) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-from demo.errors import DemoError
 
 FINISHED = {"success", "failed"}
 FAILED = {"failed", "up_for_retry"}
@@ -60,7 +59,7 @@ class AirflowApi:
 
     def log_in(self) -> None:
         """Get a token for the requests that follow."""
-        token = self._request("POST", "/auth/token", json=self._login)["access_token"]
+        token = self.request("POST", "/auth/token", json=self._login)["access_token"]
         self._client.headers["Authorization"] = f"Bearer {token}"
 
     def add_connection(self, connection_id: str, conn_type: str, **fields: object) -> bool:
@@ -71,7 +70,7 @@ class AirflowApi:
         """Create a connection or replace the one of that name."""
         if not self.add_connection(connection_id, conn_type, **fields):
             body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
-            self._request("PATCH", f"/api/v2/connections/{connection_id}", json=body)
+            self.request("PATCH", f"/api/v2/connections/{connection_id}", json=body)
 
     def add_variable(self, key: str, value: str, description: str) -> bool:
         """Create a Variable; if one of that name exists, change nothing and return false."""
@@ -84,16 +83,16 @@ class AirflowApi:
 
     def dag_ids(self) -> set[str]:
         """Return the DAGs that are parsed so far."""
-        return {dag["dag_id"] for dag in self._request("GET", "/api/v2/dags", params={"limit": 100})["dags"]}
+        return {dag["dag_id"] for dag in self.request("GET", "/api/v2/dags", params={"limit": 100})["dags"]}
 
     def import_errors(self) -> list[str]:
         """Return the import errors of DAG files."""
-        answer = self._request("GET", "/api/v2/importErrors")
+        answer = self.request("GET", "/api/v2/importErrors")
         return [f"{error['filename']}\n{error['stack_trace']}" for error in answer["import_errors"]]
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run a DAG."""
-        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+        self.request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, params: Mapping[str, Any]) -> Run:
         """Unpause a DAG and start a run of it.
@@ -103,11 +102,11 @@ class AirflowApi:
         """
         self.unpause(dag_id)
         body = {"logical_date": None, "conf": dict(params)}
-        return _run(self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body))
+        return _run(self.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body))
 
     def refresh(self, run: Run) -> Run:
         """Return a run as it is now; a task that waits for a retry counts as failed."""
-        now = _run(self._request("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"))
+        now = _run(self.request("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"))
         if not now.is_finished and self._failed_task(run.dag_id, run.run_id):
             return replace(now, state="failed")
         return now
@@ -131,7 +130,7 @@ class AirflowApi:
     def result(self, run: Run, task_id: str) -> Any:
         """Return what a task of the run returned."""
         path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        return self._request("GET", path)["value"]
+        return self.request("GET", path)["value"]
 
     def failed_task_log(self, run: Run) -> list[str]:
         """Return the log of the run's first failed task, line by line; empty if none failed."""
@@ -139,12 +138,26 @@ class AirflowApi:
         if task is None:
             return []
         path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task['task_id']}"
-        content = self._request("GET", f"{path}/logs/{task['try_number']}")["content"]
+        content = self.request("GET", f"{path}/logs/{task['try_number']}")["content"]
         # Lines without a level say where the log is; lines with "::" fold it in the UI.
         return [_line(entry) for entry in content if entry.get("level") and not entry["event"].startswith("::")]
 
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request and return the decoded answer.
+
+        :raises DemoError: the server does not answer
+        :raises DemoError: it answers with an error
+        """
+        try:
+            answer = self._client.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise DemoError(f"Airflow's API server does not answer: {error}") from None
+        if answer.is_error:
+            raise _refused(method, path, answer)
+        return answer.json()
+
     def _failed_task(self, dag_id: str, run_id: str) -> Mapping[str, Any] | None:
-        answer = self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
+        answer = self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
         return next((task for task in answer["task_instances"] if task["state"] in FAILED), None)
 
     def _add(self, collection: str, body: Mapping[str, object]) -> bool:
@@ -153,15 +166,6 @@ class AirflowApi:
         if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
             raise _refused("POST", path, answer)
         return not answer.is_error
-
-    def _request(self, method: str, path: str, **options: Any) -> Any:
-        try:
-            answer = self._client.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise DemoError(f"Airflow's API server does not answer: {error}") from None
-        if answer.is_error:
-            raise _refused(method, path, answer)
-        return answer.json()
 
 
 def _run(answer: Mapping[str, Any]) -> Run:

@@ -4,16 +4,17 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from code_patterns.servers.postgres import PostgresConfig
+from demo.errors import DemoError
 from demo import HOME
 from demo.airflow_server import LOGS, POOL, USER, AirflowServer
 from demo.collection import DIMENSION, STORAGE
-from demo.errors import DemoError
 from demo.harvest import Harvest, harvest
 from demo.installation import count_by_type, load
 from demo.postgres import PostgresServer
@@ -45,7 +46,6 @@ _VARIABLES = {
     "quality_backfill_delay_seconds": ("0.5", "Pause between two batches of the quality backfill"),
     "quality_onex_weight": ("0.2", "Weight of ONEX compliance in a quality score"),
     "pattern_trace_retention_days": ("90", "Days for which traces of the storage layer are kept"),
-    "pattern_backup_keep": ("3", "How many snapshots of pattern_backup stay in Qdrant"),
 }
 
 
@@ -78,24 +78,25 @@ class Stack:
 
 
 @contextmanager
-def workplace(screen: Screen) -> Iterator[Workplace]:
-    """Lock the demo's folder for this process, and at the end stop everything that was started.
+def workplace(screen: Screen, home: Path = HOME) -> Iterator[Workplace]:
+    """Lock a command's folder for this process, and at the end stop everything that was started.
 
     :param screen: shows that it stops
-    :raises DemoError: another demo of this checkout is running
+    :param home: the folder
+    :raises DemoError: another process uses it
     """
-    HOME.mkdir(exist_ok=True)
-    place = Workplace(Programs(), Programs())
+    home.mkdir(exist_ok=True)
+    place = Workplace(Programs(home), Programs(home))
     # The kernel releases the lock however this process ends.
-    with (HOME / "lock").open("w") as lock, stopping_on_signals():
+    with (home / "lock").open("w") as lock, stopping_on_signals():
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DemoError(
-                f"Another 'make demo' or 'make ui' of this checkout is running, and {HOME} serves one at a time. "
+                f"Another command of this checkout uses {home}, which serves one at a time. "
                 "Stop the other with Ctrl-C first."
             ) from None
-        stop_leftovers()
+        stop_leftovers(home)
         try:
             yield place
         finally:
@@ -123,7 +124,7 @@ def start(
     :raises DemoError: something does not start; the message names its log
     """
     if rows:
-        _clear()
+        clear(HOME)
     secrets = secrets_of_this_demo()
     with screen.step("PostgreSQL, filled like an installation before this project" if rows else "PostgreSQL"):
         database = PostgresServer("patterns", secrets.patterns_database, place.databases).start()
@@ -145,7 +146,7 @@ def start(
             raise DemoError(f"Airflow's metadata database could not be made. Read {LOGS / 'db.log'}.")
         server.start(triggerer=triggerer)
         api = AirflowApi(server.url, USER, secrets.login)
-        _wait_until_ready(server, api, place.airflow, screen)
+        wait_until_ready(server, api, place.airflow, screen)
         _furnish(api, database)
     screen.say(f"{server.url}, LocalExecutor, {len(api.dag_ids())} DAGs")
     return Stack(database, server, api, secrets)
@@ -161,24 +162,34 @@ def harvested(screen: Screen) -> Harvest:
     return rows
 
 
-def _clear() -> None:
-    for path in HOME.iterdir():
+def clear(home: Path) -> None:
+    """Remove what earlier calls left in a command's folder; its lock stays."""
+    for path in home.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != "lock":
             path.unlink()
 
 
-def _wait_until_ready(server: AirflowServer, api: AirflowApi, programs: Programs, screen: Screen) -> None:
-    """Wait until Airflow is healthy and has parsed the DAGs that the demo runs."""
-    deadline = time.monotonic() + START_SECONDS
-    needed = {MIGRATION, FULL, INCREMENTAL, QUALITY, ANALYTICS, STREAM}
+def wait_until_ready(
+    server: AirflowServer,
+    api: AirflowApi,
+    programs: Programs,
+    screen: Screen,
+    needed: Set[str] = frozenset({MIGRATION, FULL, INCREMENTAL, QUALITY, ANALYTICS, STREAM}),
+    seconds: float = START_SECONDS,
+) -> None:
+    """Wait until Airflow is healthy and has parsed the DAGs that are needed, and log in.
+
+    :raises DemoError: a program ended, a DAG file cannot be read, or it takes too long; the message names the logs
+    """
+    deadline = time.monotonic() + seconds
     healthy = False
     while not (healthy and needed <= api.dag_ids()):
         if failed := programs.failed():
-            raise DemoError(f"'{failed}' ended unexpectedly. Read its log in {LOGS}.")
+            raise DemoError(f"'{failed}' ended unexpectedly. Read its log in {server.logs}.")
         if time.monotonic() > deadline:
-            raise DemoError(f"Airflow at {server.url} is not ready after {START_SECONDS:.0f} s. Read {LOGS}.")
+            raise DemoError(f"Airflow at {server.url} is not ready after {seconds:.0f} s. Read {server.logs}.")
         if not healthy and api.is_up():
             healthy = True
             api.log_in()
