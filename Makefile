@@ -12,7 +12,7 @@ AUDIT := .venv-audit
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-fab bench lint audit format lock clean
+.PHONY: help install demo ui test test-fab bench soak lint audit format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench: install $(addsuffix /.installed,$(PEERS)) ## Measure sync, stream, search
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.sizes --size $(or $(SIZE),small)
 	@PYTHONPATH=plugins $(BIN)/python -m benchmarks.restores --size $(or $(SIZE),small)
 
+soak: install ## Run everything under faults for MINUTES=60, chosen by SEED=1; PATTERNS_QDRANT_BINARY names Qdrant's program
+	@$(BIN)/python -m soak --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
+
 benchmarks/.venv-peers/.installed: benchmarks/requirements.lock
 benchmarks/.venv-cocoindex/.installed: benchmarks/peers/cocoindex.lock
 benchmarks/.venv-pgai/.installed: benchmarks/peers/pgai.lock
@@ -96,5 +99,5 @@ lock: install ## Lock the environments again after a change of requirements
 	@$(LOCK) tests/fab.txt -o tests/fab.lock
 
 clean: ## Remove everything the other targets made
-	@rm -rf .venv $(PEERS) $(FAB) $(AUDIT) sbom.json .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv $(PEERS) $(FAB) $(AUDIT) sbom.json .demo .soak .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

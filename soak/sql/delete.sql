@@ -1,0 +1,2 @@
+DELETE FROM pattern_lineage_nodes
+WHERE id = %(id)s;
