@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from demo.errors import DemoError
 
 FINISHED = {"success", "failed"}
 FAILED = {"failed", "up_for_retry"}

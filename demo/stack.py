@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from code_patterns.servers.postgres import PostgresConfig
-from demo.errors import DemoError
 from demo import HOME
 from demo.airflow_server import LOGS, POOL, USER, AirflowServer
 from demo.collection import DIMENSION, STORAGE
+from demo.errors import DemoError
 from demo.harvest import Harvest, harvest
 from demo.installation import count_by_type, load
 from demo.postgres import PostgresServer

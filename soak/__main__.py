@@ -14,8 +14,9 @@ import httpx
 import psutil
 import psycopg
 
-from demo.errors import DemoError
+from code_patterns.errors import PatternsError
 from demo.command import INTERRUPTED
+from demo.errors import DemoError
 from demo.processes import marked
 from demo.screen import Screen
 from demo.stack import Workplace, clear, workplace

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import psutil
 
+from demo.errors import DemoError
 from soak.faults import Fault, Kind, Window
 from soak.stage import Stage
 

@@ -22,8 +22,8 @@ import psutil
 import psycopg
 
 from code_patterns.servers.postgres import PostgresConfig
-from demo.errors import DemoError
 from demo.airflow_server import USER, AirflowServer
+from demo.errors import DemoError
 from demo.harvest import harvest
 from demo.installation import load
 from demo.postgres import PostgresServer

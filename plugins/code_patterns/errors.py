@@ -1,8 +1,8 @@
 """Errors with messages for the person who reads the task log.
 
 Every message says what is wrong, where (the connection, Variable, table or collection by name), and what to do, and
-ends with a code of docs/runbook.md. No message holds a password or an API key. What servers, rows and events have put into
-a message is harmless in a log, in a terminal and on a page: here is the one place through which all of it goes.
+ends with a code of docs/runbook.md. No message holds a password or an API key. What servers, rows and events have put
+into a message is harmless in a log, in a terminal and on a page: here is the one place through which all of it goes.
 """
 
 from code_patterns.codes import Code

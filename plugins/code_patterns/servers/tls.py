@@ -80,7 +80,8 @@ def _show(context: ssl.SSLContext, conn_id: str, cert_file: str, key_file: str) 
     raise ConfigurationError(
         Code.CERTIFICATE_REFUSED,
         f"Connection '{conn_id}' cannot use the files of its extras 'cert_file' and 'key_file', {files}: {reason}. "
-        "Name PEM files there, the key without a password; 'key_file' may be left out if 'cert_file' holds the key too.",
+        "Name PEM files there, the key without a password; 'key_file' may be left out if 'cert_file' holds the key "
+        "too.",
     )
 
 

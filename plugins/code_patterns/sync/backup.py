@@ -124,7 +124,8 @@ async def back_up(
         if collection.physical != locked:
             raise ConfigurationError(
                 Code.BACKUP_IMPOSSIBLE,
-                f"While this run waited, '{settings.collection}' began to name '{collection.physical}'. Start it again.",
+                f"While this run waited, '{settings.collection}' began to name '{collection.physical}'. "
+                "Start it again.",
             )
         token = await _agreed_token(opened, collection)
         points = await StoredPoints(opened.qdrant, collection).count()
