@@ -46,7 +46,8 @@ BEGIN
                 'pattern_lineage_nodes', 'pattern_quality_metrics', 'pattern_quality_runs', 'pattern_templates',
                 'pattern_usage_events', 'pattern_relationships', 'pattern_template_relationships', 'pattern_analytics',
                 'pattern_template_usage', 'pattern_template_search', 'pattern_learning_traces', 'v_top_patterns',
-                'v_pattern_quality_trends', 'v_quality_distribution', 'v_quality_worst_patterns', 'pattern_sync_tombstones', 'pattern_sync_pruned', 'pattern_sync_database',
+                'v_pattern_quality_trends', 'v_quality_distribution', 'v_quality_worst_patterns', 'pattern_sync_tombstones',
+                'pattern_sync_pruned', 'pattern_sync_database', 'pattern_sync_backups',
                 'pattern_sync_checkpoints', 'pattern_sync_dead_letters', 'pattern_sync_digests', 'pattern_sync_runs',
                 'pattern_sync_outbox', 'pattern_schema_migrations'
             ])
@@ -112,6 +113,7 @@ BEGIN
                 ('pattern_sync_digests', 'SELECT, INSERT, UPDATE, DELETE', NULL),
                 ('pattern_sync_runs', 'SELECT, INSERT, UPDATE, DELETE', 'SELECT'),
                 ('pattern_sync_outbox', 'SELECT, INSERT, UPDATE, DELETE', 'SELECT'),
+                ('pattern_sync_backups', 'SELECT, INSERT, DELETE', 'SELECT'),
                 ('pattern_schema_migrations', 'SELECT', 'SELECT'),
                 -- Scores.
                 ('pattern_quality_metrics', 'SELECT, INSERT, UPDATE', 'SELECT'),
