@@ -42,4 +42,5 @@ def test_each_code_is_used() -> None:
 
 def alerts() -> set[str]:
     """Codes of the alert rules."""
-    return set(_CODE.findall("".join(path.read_text() for path in (ROOT / "include/monitoring/prometheus/rules").iterdir())))
+    rules = ROOT / "include/monitoring/prometheus/rules"
+    return set(_CODE.findall("".join(path.read_text() for path in rules.iterdir())))
