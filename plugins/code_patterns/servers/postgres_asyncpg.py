@@ -13,6 +13,7 @@ import asyncpg
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, NO_FILE, PINNED, PostgresConfig, refuse_old_postgres
+from code_patterns.servers.postgres_certificate import untrusted_certificate
 from code_patterns.servers.postgres_errors import connection_failure
 from code_patterns.servers.postgres_inquiry import inquire_asyncpg
 from code_patterns.servers.postgres_pooler import is_refused_at_start, shared_process
@@ -154,7 +155,9 @@ async def refusal(config: PostgresConfig) -> Exception | None:
 
 
 async def _cause(config: PostgresConfig, error: Exception) -> Exception:
-    """Find out whether a server that does not know a setting of every session is too old."""
+    """Find out whether a server is too old for a setting of every session, or does not trust the certificate shown."""
+    if isinstance(error, OSError | asyncpg.ConnectionDoesNotExistError):
+        return await asyncio.to_thread(untrusted_certificate, config) or error
     if getattr(error, "sqlstate", None) != _UNKNOWN_SETTING:
         return error
     connection = None
