@@ -62,8 +62,8 @@ for target in targets("pattern_maintenance"):
             "max_active_tis_per_dag": 1,
         },
     ) as dag:
-        prune = PatternPruneOperator(task_id="prune", collection="{{ params.collection }}")
-        traces = PatternTracePruneOperator(task_id="prune_traces")
-        # After the deletions, and also when one of them failed.
-        [prune, traces] >> PatternTableHealthOperator(task_id="tables", trigger_rule="all_done")
+        # None waits for another: the run fails if one of them does, and the others are done all the same.
+        PatternPruneOperator(task_id="prune", collection="{{ params.collection }}")
+        PatternTracePruneOperator(task_id="prune_traces")
+        PatternTableHealthOperator(task_id="tables")
     target.add_form(dag, FORM)

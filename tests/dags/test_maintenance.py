@@ -75,6 +75,7 @@ def test_a_wrong_number_of_days_deletes_nothing_and_the_tables_are_looked_at_all
     connected.execute(TRACE, [400])
     monkeypatch.setenv(f"AIRFLOW_VAR_PATTERN_{name.upper()}_RETENTION_DAYS", value)
     outcome = run_dag("pattern_maintenance", "tables")
+    assert outcome.state == "failed"
     assert f"The Variable 'pattern_{name}_retention_days' is {value!r}; it must be a whole number of at least 0" in (
         outcome.message
     )

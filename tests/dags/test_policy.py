@@ -86,6 +86,13 @@ def test_runs_do_not_fill_the_workers_while_they_wait_for_each_other(bag: DagBag
     assert {task.max_active_tis_per_dag for task in dag.tasks if task.task_id != "shard"} == {1}
 
 
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_no_run_ends_well_after_a_task_failed(bag: DagBag, dag_id: str) -> None:
+    """A run ends as its last tasks do."""
+    for task in bag.dags[dag_id].leaves:
+        assert task.trigger_rule in ("all_success", "none_failed"), task.task_id
+
+
 @pytest.mark.parametrize("dag_id", sorted(DAG_IDS - {"schema_migration", "pattern_sync_stream"}))
 def test_airflow_retries_an_outage_over_fifty_minutes(bag: DagBag, dag_id: str) -> None:
     """As the scheduler reckons, whatever it adds at random.

@@ -27,9 +27,9 @@ class EmbeddingExtra(ConnectionExtra):
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False), NOT_BOOLEAN] = EmbeddingConfig.timeout
     max_characters: Annotated[int, Field(ge=0), NOT_BOOLEAN] = EmbeddingConfig.max_characters
     ca_file: File = EmbeddingConfig.ca_file
-    verify: Flag = EmbeddingConfig.verify
     cert_file: File = EmbeddingConfig.cert_file
     key_file: File = EmbeddingConfig.key_file
+    verify: Flag = EmbeddingConfig.verify
     proxy: Word = ""
     send_dimensions: Flag = EmbeddingConfig.send_dimensions
     encoding_format: EncodingFormat = EmbeddingConfig.encoding_format

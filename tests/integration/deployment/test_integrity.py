@@ -36,7 +36,7 @@ def repository(tmp_path: Path) -> Path:
 def test_a_whole_copy_passes(repository: Path) -> None:
     status, said = checked(repository)
     assert status == 0, said
-    assert re.search(r"\b17 passed\b", said), said
+    assert re.search(r"\b21 passed\b", said), said
 
 
 def test_a_broken_copy_fails_and_the_file_is_named(repository: Path) -> None:

@@ -369,7 +369,7 @@ def test_the_form_offers_exactly_what_the_hook_reads(define: Define) -> None:
     define(conn_type="embedding", host="h", extra={"nonsense": 1})
     with pytest.raises(ConfigurationError) as caught:
         _ = EmbeddingHook("c").config
-    assert str(caught.value).rstrip(".").endswith(", ".join(form))
+    assert caught.value.message.rstrip(".").endswith(", ".join(form))
     untouched = {name: field["schema"].get("default") for name, field in form.items()}
     define(conn_type="embedding", extra={**untouched, "api": "hashing"})
     assert EmbeddingHook("c").config == EmbeddingConfig("c", "hashing", "hashing-v1")
