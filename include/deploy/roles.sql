@@ -113,7 +113,7 @@ BEGIN
                 ('pattern_sync_digests', 'SELECT, INSERT, UPDATE, DELETE', NULL),
                 ('pattern_sync_runs', 'SELECT, INSERT, UPDATE, DELETE', 'SELECT'),
                 ('pattern_sync_outbox', 'SELECT, INSERT, UPDATE, DELETE', 'SELECT'),
-                ('pattern_sync_backups', 'SELECT, INSERT, DELETE', 'SELECT'),
+                ('pattern_sync_backups', 'SELECT, INSERT, UPDATE, DELETE', 'SELECT'),
                 ('pattern_schema_migrations', 'SELECT', 'SELECT'),
                 -- Scores.
                 ('pattern_quality_metrics', 'SELECT, INSERT, UPDATE', 'SELECT'),

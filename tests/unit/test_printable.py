@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.operators.failure import Failure
 from code_patterns.printable import LONGEST, printable
@@ -32,7 +33,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_shown_and_does_nothing(text: str, caplog: pytest.LogCaptureFixture) -> None:
-    error = ConfigurationError(f"Row 1 of connection 'c' is wrong: {text}. Correct it.")
+    error = ConfigurationError(Code.ROW_UNREADABLE, f"Row 1 of connection 'c' is wrong: {text}. Correct it.")
     failure = Failure.of(error, 1, 1)
     with caplog.at_level(logging.ERROR):
         logging.getLogger("code_patterns").error("%s", error)
@@ -50,9 +51,9 @@ def test_a_hostile_pattern_does_nothing_in_the_terminal_of_a_search(capsys: pyte
 
 
 def test_a_message_is_not_longer_than_people_read() -> None:
-    error = OutageError("x" * 10_000_000)
-    assert len(str(error)) == LONGEST + 1
-    assert str(error).endswith("…")
+    error = OutageError(Code.QDRANT_AWAY, "x" * 10_000_000)
+    assert len(error.message) == LONGEST + 1
+    assert str(error).endswith("… [PAT-Q-001]")
 
 
 def test_what_is_printable_stays() -> None:

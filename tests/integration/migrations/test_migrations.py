@@ -578,7 +578,7 @@ def test_a_failing_file_leaves_nothing_and_the_ones_before_stay(empty_database: 
         up(empty_database, folder=folder)
     assert str(caught.value).startswith("Migration file 002_b.sql failed at connection 'patterns_postgres' (")
     assert "INSERT has more expressions than target columns" in str(caught.value)
-    assert str(caught.value).endswith(
+    assert caught.value.message.endswith(
         "Nothing of this file remains. Done before it in this run: 001. "
         "Remove the cause and run schema_migration again."
     )

@@ -246,6 +246,7 @@ def test_a_failed_run_says_why_and_can_be_cleared(night: Night) -> None:
     assert told.splitlines()[1:] == [
         "What to do: Run schema_migration first.",
         "Try 1 failed for good: another one would end the same.",
+        "More about it: PAT-P-005 in docs/runbook.md.",
     ]
     # Airflow's own lines follow.
     log = night.airflow.task_log(*where, 1)

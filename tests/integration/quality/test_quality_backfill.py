@@ -343,7 +343,7 @@ def test_a_score_the_database_refuses_costs_no_other(sides: TwoSides) -> None:
     result = run(sides, name)
     assert (result.scored, result.stored, result.failed) == (42, 40, 2)
     assert sorted(result.failures.values()) == [1, 1]
-    assert "no lucky numbers" in result.failures
+    assert "no lucky numbers [PAT-G-002]" in result.failures
     assert any("no_beast" in reason for reason in result.failures)
     assert "2 scores were not stored" in (result.note or "")
     assert len(stored(sides)) == 40

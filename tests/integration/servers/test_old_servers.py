@@ -33,7 +33,7 @@ def old(sides: TwoSides, request: pytest.FixtureRequest) -> Iterator[tuple[Postg
 def sentence(config: PostgresConfig, version: str) -> str:
     return (
         f"PostgreSQL at {config.address} is version {version}; version {LEAST_MAJOR} or newer "
-        "is needed. Upgrade it, with pg_upgrade or by dump and restore."
+        "is needed. Upgrade it, with pg_upgrade or by dump and restore. [PAT-P-011]"
     )
 
 

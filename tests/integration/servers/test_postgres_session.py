@@ -23,6 +23,7 @@ from code_patterns.servers.postgres_asyncpg import Borrowed, connect_asyncpg, op
 from code_patterns.servers.postgres_psycopg import connect, connect_blocking
 from tests.conftest import config_of
 from tests.support.learning_database import Layer, LearningDatabase
+from tests.support.roles import MIGRATOR, grant
 from tests.support.two_sides import TwoSides, rows
 
 SHOW = "SELECT name, setting FROM pg_settings WHERE lower(name) = ANY(%s)"
@@ -270,6 +271,7 @@ def test_other_encodings(sides: TwoSides, postgres_server: str, encoding: str) -
     try:
         sides.postgres = replace(sides.postgres, database=name)
         apply(sides.postgres, "up", None, run_id="tests")
+        grant(sides.postgres.conninfo)
         good, bad = rows(5), rows(2, start=10)
         for row in (good[0], *bad):
             row["pattern_data"] = '{"code": "# Größe"}'
@@ -303,7 +305,7 @@ def restricted(config: PostgresConfig, table: str, *, owner: bool = False) -> It
         admin.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(role))
         admin.execute(sql.SQL("GRANT ALL ON SCHEMA public TO {}").format(role))
         if owner:
-            admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(config.user), role))
+            admin.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(MIGRATOR), role))
             admin.execute(sql.SQL("ALTER TABLE {} FORCE ROW LEVEL SECURITY").format(sql.Identifier(table)))
         admin.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(sql.Identifier(table)))
         admin.execute(sql.SQL("CREATE POLICY few ON {} USING (false)").format(sql.Identifier(table)))

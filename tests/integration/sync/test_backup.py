@@ -1,6 +1,7 @@
 """Backups of both sides: what they make, when they refuse, and what comes back from them."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,7 +38,9 @@ def server(sides: TwoSides) -> TwoSides:
 def backed_up(sides: TwoSides, keep: int = 3) -> Backup:
     settings = BackupSettings(collection=sides.collection, keep=keep, patience_seconds=0.0)
     run = RunIdentity(uuid.uuid4(), "pattern_backup", "by hand", 1)
-    return asyncio.run(back_up(sides.postgres, sides.qdrant, sides.embedding, settings, run))
+    # Qdrant names a snapshot by the second.
+    time.sleep(1 - time.time() % 1)
+    return asyncio.run(back_up(sides.as_sync, sides.qdrant, sides.embedding, settings, run))
 
 
 def snapshots(sides: TwoSides, physical: str) -> set[str]:

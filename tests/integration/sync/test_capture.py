@@ -55,7 +55,8 @@ def change(sides: TwoSides) -> None:
 def mend(sides: TwoSides) -> tuple[int, ...]:
     """Do what the warning says; return which migrations ran."""
     done = apply(sides.postgres, "up", None, "mended").versions
-    grant(sides.postgres.conninfo)
+    if sides.as_sync != sides.postgres:
+        grant(sides.postgres.conninfo)
     verify(sides.postgres)
     return done
 
