@@ -127,6 +127,14 @@ Day = Annotated[date, BeforeValidator(_day), Field(json_schema_extra={"pattern":
 """A day."""
 
 
+def readable_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields; in a name half of a surrogate pair, which JSON allows and no text holds, is ``?``.
+
+    Pydantic would say that something is wrong, and not which field.
+    """
+    return {f"{name}".encode("utf-8", "replace").decode(): value for name, value in fields.items()}
+
+
 def first_error(error: ValidationError) -> ErrorDetails:
     """Return the error for the message: people read one sentence, not a list."""
     return error.errors(include_url=False)[0]

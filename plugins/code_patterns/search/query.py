@@ -9,7 +9,7 @@ from pydantic import BeforeValidator as Before
 
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
-from code_patterns.typed_fields import NOT_BOOLEAN, Word, first_error, moment_or_day, own_rule, rule_of
+from code_patterns.typed_fields import NOT_BOOLEAN, Word, first_error, moment_or_day, own_rule, readable_names, rule_of
 
 Mode = Literal["auto", "words", "meaning", "hybrid", "similar"]
 
@@ -103,7 +103,7 @@ class SearchQuery(BaseModel):
         :raises WrongQueryError: a field is unknown, out of its bounds, or contradicts another one
         """
         try:
-            query = cls.model_validate(dict(fields))
+            query = cls.model_validate(readable_names(fields))
         except ValidationError as error:
             found = first_error(error)
             name = str(found["loc"][0])

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from code_patterns.codes import Code
 from pattern_learning import fields
 from pattern_learning.contract import ModelContractEffect
 from tests.conftest import ROOT
@@ -204,7 +205,13 @@ def test_every_bad_argument_is_refused_by_name(learning: LearningDatabase) -> No
             message = await layer.refused(operation, **given)
             for word in words:
                 assert word in message, f"{operation} {arguments}: {message}"
-            answers.append((operation, arguments, message.replace(kept, "...").replace(other, "...")))
+            answers.append(
+                (
+                    operation,
+                    arguments,
+                    message.removesuffix(f" [{Code.ARGUMENT_REFUSED}]").replace(kept, "...").replace(other, "..."),
+                )
+            )
         assert learning.counts() == before
         shown = table(answers)
         if os.environ.get("UPDATE_REFUSALS"):
@@ -225,7 +232,7 @@ def test_an_operation_of_another_node_is_refused(learning: LearningDatabase) -> 
                 assert not result.success
                 assert f"Unsupported operation: operation is {name!r}" in str(result.error)
                 assert ", ".join(own) in str(result.error)
-                assert set(result.metadata) == {"correlation_id", "retryable"}
+                assert set(result.metadata) == {"correlation_id", "retryable", "code"}
 
     learning.use(work)
 

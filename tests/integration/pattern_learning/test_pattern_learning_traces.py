@@ -77,7 +77,7 @@ def test_every_operation_leaves_one_trace(learning: LearningDatabase) -> None:
     assert all(row["duration_ms"] > 0 for row in found)
     assert {row["actor"] for row in found[:-1]} == {"dag.task"}
     # Without a name of its own, the tracer leaves it to the database to say who it was.
-    assert found[-1]["actor"] == config_of(learning.dsn).user
+    assert found[-1]["actor"] == "patterns_sync"
 
 
 def test_traces_are_written_without_being_asked_to(learning: LearningDatabase) -> None:

@@ -56,7 +56,8 @@ def test_the_exit_status_tells_nothing_found_from_wrong_input(
     assert main(["zyzzyva"]) == 1
     assert capsys.readouterr().out.startswith("0 hits by words in ")
     assert main(["x", "--limit", "0"]) == 2
-    assert capsys.readouterr().err == "The field 'limit' of the search must be a whole number from 1 to 100.\n"
+    said = "The field 'limit' of the search must be a whole number from 1 to 100. [PAT-R-001]\n"
+    assert capsys.readouterr().err == said
     monkeypatch.delenv("AIRFLOW_CONN_PATTERNS_QDRANT")
     assert "AIRFLOW_CONN_PATTERNS_QDRANT" not in os.environ
     assert main(["x"]) == 2

@@ -231,4 +231,4 @@ def test_an_error_text_that_postgresql_cannot_hold_does_not_hide_the_error(
     assert sides.sync().counts["parked"] == 1
     [(node_id, error)] = sides.execute("SELECT node_id, error FROM pattern_sync_dead_letters")
     assert node_id == bad["id"]
-    assert r"cannot read \u0000 and \ud800" in error
+    assert r"cannot read \u0000 and ?" in error

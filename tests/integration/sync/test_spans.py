@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from code_patterns.codes import Code
 from code_patterns.errors import PatternsError
 from code_patterns.sync import stages
 from code_patterns.sync.pipeline import Pipeline
@@ -55,7 +56,7 @@ def test_a_span_of_a_failure_has_the_type_of_the_error_only(
     sides: TwoSides, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: object) -> None:
-        raise PatternsError("a secret that a row held")
+        raise PatternsError(Code.STATEMENT_REFUSED, "a secret that a row held")
 
     monkeypatch.setattr(Pipeline, "_change", refuse)
     sides.insert(rows(2))
@@ -88,7 +89,7 @@ def test_what_a_failed_run_did_is_told_and_stored(sides: TwoSides, monkeypatch: 
         calls.append(1)
         if len(calls) > 1:
             await asyncio.sleep(0.2)
-            raise PatternsError("the second batch fails")
+            raise PatternsError(Code.STATEMENT_REFUSED, "the second batch fails")
         return await write(self, *arguments)
 
     monkeypatch.setattr(Pipeline, "_change", fail_late)

@@ -18,10 +18,11 @@ import numpy as np
 import orjson
 import pytest
 from fastapi import FastAPI
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from code_patterns.adopt.old_environment import EMBEDDINGS, POSTGRES_PARTS, POSTGRES_URLS, QDRANT, read_old_environment
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.connection import embedding_config
 from code_patterns.embeddings.faults import DoubtError, RefusedRequestError, TemporaryError
@@ -126,6 +127,7 @@ def test_kafka_messages(value: bytes | None, key: bytes | None, topic: str) -> N
 
 
 @given(objects(*SearchQuery.model_fields))
+@example({"\ud800": 1})
 @examples(CASES)
 def test_search_fields(fields: dict[str, Any]) -> None:
     with contextlib.suppress(PatternsError):
@@ -137,7 +139,7 @@ def test_rest_requests() -> None:
     """Whatever a request says, it is refused as a client's mistake, or told that no server can be reached."""
 
     def nowhere() -> Any:
-        raise OutageError("There is no server.")
+        raise OutageError(Code.QDRANT_AWAY, "There is no server.")
 
     app: FastAPI = build_app()
     service = Service(nowhere)
