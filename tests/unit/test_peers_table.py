@@ -51,7 +51,7 @@ def test_a_request_with_a_poisoned_text_is_refused_whole_and_embeds_nothing() ->
 
 def test_a_request_whose_client_is_gone_before_its_turn_is_not_embedded() -> None:
     async def ask() -> int:
-        async with serving(text_seconds=0.2) as client:
+        async with serving(text_seconds=1.5) as client:
             busy = [asyncio.create_task(embed(client, f"text {number}")) for number in range(AT_ONCE)]
             while (await counts(client))["texts"] < AT_ONCE:
                 await asyncio.sleep(0)
