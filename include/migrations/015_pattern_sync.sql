@@ -158,7 +158,8 @@ CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     name text NOT NULL,
     collection text NOT NULL,
     kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval', 'verify', 'shard', 'stream')),
-    status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'succeeded', 'failed', 'abandoned')),
+    status text NOT NULL DEFAULT 'running'
+        CHECK (status IN ('running', 'succeeded', 'failed', 'stopped', 'abandoned')),
     dag_id text,
     dag_run_id text,
     task_try int,
@@ -195,7 +196,7 @@ COMMENT ON COLUMN pattern_sync_runs.name IS 'The collection as readers name it: 
 COMMENT ON COLUMN pattern_sync_runs.collection IS 'The collection in Qdrant that was written.';
 COMMENT ON COLUMN pattern_sync_runs.kind IS
     'incremental, full, interval (a backfill of past hours), verify, shard (one id range of a full sync), or stream.';
-COMMENT ON COLUMN pattern_sync_runs.status IS 'running, succeeded, failed, or abandoned (its process died).';
+COMMENT ON COLUMN pattern_sync_runs.status IS 'running, succeeded, failed, stopped (by Airflow), or abandoned (its process died).';
 COMMENT ON COLUMN pattern_sync_runs.dag_id IS 'Airflow DAG.';
 COMMENT ON COLUMN pattern_sync_runs.dag_run_id IS 'Airflow DAG run.';
 COMMENT ON COLUMN pattern_sync_runs.task_try IS 'Airflow try number of the task.';

@@ -1,5 +1,6 @@
 """The run history: one row for each run, however it ends."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,13 +60,16 @@ class RunHistory:
         """
         await self._session.execute("sync_note_progress", id=run.id, **progress)
 
-    async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
+    async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: BaseException | None) -> None:
         """Complete the row of a run.
 
-        :param outcome: the other parameters of ``sync_finish_run.sql``
-        :param error: the error that ended the run
+        :param outcome: the parameters of ``sync_finish_run.sql`` except ``id``, ``status`` and ``error``
+        :param error: what ended the run, if it did not succeed
         """
-        await self._session.execute("sync_finish_run", id=run.id, **outcome, error=storable(error) if error else None)
+        # Airflow stops a task by a signal, which cancels its work.
+        status = "stopped" if isinstance(error, asyncio.CancelledError) else "failed" if error else "succeeded"
+        text = storable(f"{error}") if error else None
+        await self._session.execute("sync_finish_run", id=run.id, **outcome, status=status, error=text)
 
 
 async def proof_age_seconds(session: LockedSession, name: str) -> float | None:

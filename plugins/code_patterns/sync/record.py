@@ -203,11 +203,11 @@ class RunRecord:
         """Let the next run compare everything, whatever its kind."""
         await self._session.execute("sync_owe_comparison", **self._key)
 
-    async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: str | None) -> None:
+    async def finish(self, run: RunIdentity, outcome: Mapping[str, Any], error: BaseException | None) -> None:
         """Record the end of the run in the history; after a success also in the checkpoint.
 
-        :param outcome: the parameters of ``sync_finish_run.sql`` except ``id`` and ``error``
-        :param error: the error that ended the run
+        :param outcome: the parameters of ``sync_finish_run.sql`` except ``id``, ``status`` and ``error``
+        :param error: what ended the run, if it did not succeed
         """
         async with self._session.transaction():
             await self.history.finish(run, outcome, error)

@@ -40,7 +40,7 @@ GAUGES = {
 
 STAGES = ("read", "embed", "upsert", "prove")
 ROWS = ("new", "changed", "words_only", "payload_only", "unchanged", "deleted", "parked")
-OUTCOMES = ("succeeded", "failed", "abandoned", "running")
+OUTCOMES = ("succeeded", "failed", "stopped", "abandoned", "running")
 
 Row = Mapping[str, Any]
 Sample = tuple[str, Mapping[str, str], Any]
@@ -96,7 +96,7 @@ def _recent(activity: Iterable[Row]) -> Iterator[Sample]:
         of_kind = {"kind": kind}
         over = {name: row["last_at"] for name, row in by_outcome.items() if row["last_at"]}
         if over:
-            yield "last_run_failed", of_kind, max(over, key=over.__getitem__) != "succeeded"
+            yield "last_run_failed", of_kind, max(over, key=over.__getitem__) in ("failed", "abandoned")
         for outcome in OUTCOMES:
             of_outcome = {**of_kind, "outcome": outcome}
             # A series that begins at 1 has no increase that anybody sees.

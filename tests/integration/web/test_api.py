@@ -250,6 +250,7 @@ def test_metrics_tell_of_failed_and_killed_runs_and_of_the_newest_stream(
         "(%(name)s, 'x', 'stream', 'abandoned', now() - interval '9 hours', now() - interval '2 hours', 1, 2), "
         "(%(name)s, 'x', 'stream', 'succeeded', now() - interval '1 hour', now(), 3, 4), "
         "(%(name)s, 'x', 'stream', 'running', now(), NULL, NULL, NULL), "
+        "(%(name)s, 'x', 'incremental', 'stopped', now(), now(), NULL, NULL), "
         "(%(name)s, 'x', 'verify', 'failed', now() - interval '25 hours', now() - interval '25 hours', NULL, NULL), "
         "('another', 'x', 'interval', 'failed', now(), now(), NULL, NULL)",
         {"name": sides.collection},
@@ -258,6 +259,7 @@ def test_metrics_tell_of_failed_and_killed_runs_and_of_the_newest_stream(
     label = f'collection="{sides.collection}"'
     assert samples[f'code_patterns_last_run_failed{{{label},kind="full"}}'] == "1"
     assert samples[f'code_patterns_last_run_failed{{{label},kind="stream"}}'] == "0"
+    assert samples[f'code_patterns_last_run_failed{{{label},kind="incremental"}}'] == "0"
     assert samples[f'code_patterns_recent_runs{{{label},kind="stream",outcome="abandoned"}}'] == "1"
     assert samples[f'code_patterns_recent_runs{{{label},kind="stream",outcome="running"}}'] == "1"
     assert samples[f'code_patterns_stream_latency_seconds{{{label},share="0.99"}}'] == "4"

@@ -174,7 +174,6 @@ class RunContext:
     async def close_history(self, error: BaseException | None) -> None:
         """Record the end of the run; an error of the run is never replaced by one of recording it."""
         outcome = {
-            "status": "failed" if error else "succeeded",
             "kind": self.kind,
             "watermark_to": self.moved_to.xid if self.moved_to else None,
             **self.counts.as_dict(),
@@ -185,7 +184,7 @@ class RunContext:
             "latency_p99": None,
         }
         with contextlib.suppress(PatternsError) if error else contextlib.nullcontext():
-            await self.record.finish(self.identity, outcome, f"{error}" if error else None)
+            await self.record.finish(self.identity, outcome, error)
 
     def work(self) -> RunWork:
         """What the run has done so far."""

@@ -86,7 +86,6 @@ class StreamReport:
         total = self.result()
         outcome = {
             **total.recorded(),
-            "status": "failed" if error else "succeeded",
             "kind": total.kind,
             "watermark_to": total.watermark_xid,
             "parity": total.parity,
@@ -94,7 +93,7 @@ class StreamReport:
         }
         with suppress(PatternsError) if error else nullcontext():
             history = RunHistory(session, self._last.collection.physical)
-            await history.finish(self._identity, outcome, f"{error}" if error else None)
+            await history.finish(self._identity, outcome, error)
 
     def result(self) -> StreamResult:
         """What the whole stream has done."""

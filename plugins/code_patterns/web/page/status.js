@@ -6,7 +6,7 @@ const REFRESH_SECONDS = 15;
 const RETRY = "pattern_sync_incremental";
 const STREAM = "pattern_sync_stream";
 const STATES = { "in sync": "green", behind: "yellow", "never synced": "gray", "full sync needed": "red" };
-const STATUSES = { succeeded: "green", running: "blue", failed: "red", abandoned: "orange" };
+const STATUSES = { succeeded: "green", running: "blue", failed: "red", stopped: "gray", abandoned: "orange" };
 
 const Tile = ({ label, value, note, palette }) =>
   h(
