@@ -14,14 +14,16 @@ MIB = 1 << 20
 HOUR = 3600.0
 GROWTH = 20.0
 """MiB per hour; a process is not flat if even the lower end of its slope's interval is above."""
-SETTLED_SECONDS = 90.0
-"""A process that was just started still loads what it needs."""
+SETTLED_SECONDS = 600.0
+"""A process that was just started still fills its caches. Soaks that are not longer say nothing about memory."""
 RUN_SECONDS = 120.0
 """A fault may be the reason for a failed run so long after it: tries and heartbeats take their time."""
 SEARCH_SECONDS = 2.0
 """A search may fail so long after a fault: connections are opened anew."""
 MORE = 8
 """So many more files, threads or connections than at the start are no leak: pools and workers fill as needed."""
+MORE_SHARE = 0.5
+"""Nor is so large a share: each session of PostgreSQL opens the files of the tables that it has met."""
 FIRST = 6
 KINDS = ("hourly", "nightly", "stream", "backfill", "scoring")
 
@@ -99,7 +101,7 @@ class Count:
     @property
     def leaks(self) -> bool:
         """Whether there are more at the end."""
-        return self.quiet > self.warm + MORE
+        return self.quiet > self.warm * (1 + MORE_SHARE) + MORE
 
 
 def flatness(record: Record) -> Sequence[Flatness]:

@@ -180,7 +180,7 @@ def _record() -> Record:
 def _held(growth: float = 0.0, files: int = 0) -> list[Held]:
     return [
         Held(at, "qdrant", 1, round(100 * MIB + growth * at * MIB), 20 + (files if at > 300 else 0), 10, 1)
-        for at in range(0, 600, 5)
+        for at in range(0, 1800, 5)
     ]
 
 
