@@ -97,7 +97,7 @@ class EmbeddingClient:
             rows = self._dialect.vectors(answer)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             rows = None
-        if rows is None:
+        if not isinstance(rows, list):
             raise TemporaryError(
                 Trouble.UNREADABLE, f"its answer holds no vectors in the order of the texts: {self._message(response)}"
             )

@@ -20,7 +20,7 @@ def config_from_url(url: str, name: str = URL_NAME) -> PostgresConfig:
     """
     try:
         parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeEncodeError):
         raise ConfigurationError(
             Code.CONNECTION_WRONG,
             f"The {name} is malformed. Write it as postgresql://user:password@host:port/database, with special "

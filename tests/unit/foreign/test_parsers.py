@@ -94,6 +94,7 @@ def test_embedding_answers(dialect: Dialect, answers: st.SearchStrategy[Any]) ->
     with asyncio.Runner() as runner:
 
         @given(st.sampled_from([200, 200, 200, 400, 401, 404, 429, 500]), encoded(answers))
+        @example(200, b'{"embeddings": false}')
         @examples(CASES)
         def tried(status: int, content: bytes) -> None:
             nonlocal answer
@@ -188,6 +189,7 @@ URLS = PIECES | PIECES.map(lambda rest: f"postgresql://me:{PASSWORD}@{rest}")
 
 
 @given(URLS)
+@example("\ud800")
 @examples(CASES)
 def test_database_urls(url: str) -> None:
     refused_without_secret(lambda: config_from_url(url), url)
