@@ -1,4 +1,4 @@
-"""Part of every whole run of the tests: each code of the runbook was provoked by some test."""
+"""Part of every whole run of the tests: which codes of the runbook no test has provoked."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -37,15 +37,18 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand over to the process that controls this one, or judge a run of all tests."""
+    """Hand over to the process that controls this one, or name what a run of all tests has left out.
+
+    It fails nothing: some codes need servers that a run may not have, such as a cluster.
+    """
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["codes"] = sorted(PROVOKED)
+        # Workers send plain types only.
+        output["codes"] = sorted(map(str, PROVOKED))
     elif missing := _missing(session):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.getplugin("terminalreporter")
         if reporter:
-            reporter.write_line(f"\nNo test has provoked {', '.join(missing)}.", red=True)
+            reporter.write_line(f"\nNo test of this run has provoked {', '.join(missing)}.", yellow=True)
 
 
 def _missing(session: pytest.Session) -> list[str]:
