@@ -7,6 +7,7 @@ LOCK := $(BIN)/uv pip compile --quiet --system-certs --universal --generate-hash
 PEERS := $(addprefix benchmarks/.venv-,peers cocoindex pgai)
 FAB := tests/.venv-fab
 AUDIT := .venv-audit
+AUDIT_INSTALL = $(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python
 
 # Some tests start dozens of processes. Without bytecode on disk each of them would compile the bundle for itself.
 unexport PYTHONDONTWRITEBYTECODE
@@ -80,11 +81,12 @@ lint: install ## Run only the static checks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && PYTHONPATH=plugins:. $(BIN)/lint-imports --no-cache --no-logo
 
 audit: install ## Look for known flaws in the locked packages, and write what they are to sbom.json (CycloneDX)
-	@test -x $(AUDIT)/bin/pip-audit || { $(BIN)/python -m venv $(AUDIT) && $(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python pip-audit==2.10.1; }
+	@test -x $(AUDIT)/bin/python || $(BIN)/python -m venv $(AUDIT)
+	@test -x $(AUDIT)/bin/pip-audit || $(AUDIT_INSTALL) --system-certs pip-audit==2.10.1 || $(AUDIT_INSTALL) pip-audit==2.10.1
 	@for lock in requirements-worker.lock requirements.lock; do \
-		echo "$$lock:"; $(AUDIT)/bin/pip-audit --requirement $$lock --disable-pip --require-hashes --progress-spinner off || exit 1; \
+		echo "$$lock:"; $(AUDIT)/bin/pip-audit --requirement $$lock --strict --disable-pip --require-hashes --progress-spinner off || exit 1; \
 	done
-	@$(AUDIT)/bin/pip-audit --requirement requirements-worker.lock --disable-pip --require-hashes --progress-spinner off --format cyclonedx-json --output sbom.json
+	@$(AUDIT)/bin/pip-audit --requirement requirements-worker.lock --strict --disable-pip --require-hashes --progress-spinner off --format cyclonedx-json --output sbom.json
 
 format: install ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
