@@ -82,7 +82,7 @@ def count_scores(config: PostgresConfig) -> tuple[int, int]:
 def code_contents(config: PostgresConfig) -> dict[UUID, dict[str, Any]]:
     """Return name, path, code and metadata of every code row by its id."""
     with connect_blocking(config) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        return {row.pop("id"): row for row in cursor.execute(query("code_contents"))}
+        return {row.pop("id"): row for row in cursor.execute(query("code_contents"), {"ids": None})}
 
 
 def add(connection: psycopg.Connection, patterns: Sequence[Pattern]) -> None:

@@ -10,6 +10,7 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
+from demo import installation
 from soak import COLLECTION
 
 APPLICATION = "soak"
@@ -88,7 +89,7 @@ class BothSides:
         """
         with psycopg.connect(self._dsn, autocommit=True, application_name=APPLICATION) as connection:
             cursor = connection.cursor(row_factory=dict_row)
-            return {row.pop("id"): row for row in cursor.execute(query("contents"), {"ids": ids})}
+            return {row.pop("id"): row for row in cursor.execute(installation.query("code_contents"), {"ids": ids})}
 
     def points(self, ids: Sequence[UUID] | None = None) -> Mapping[UUID, Mapping[str, Any]]:
         """The payloads, all or some.

@@ -1,4 +1,4 @@
--- What Qdrant should hold, worked out by the database itself.
+-- What Qdrant should hold, worked out by the database itself; of some ids only, if any are given.
 SELECT
     id,
     pattern_name,
@@ -9,4 +9,4 @@ SELECT
     END AS code,
     coalesce(metadata, '{}') AS metadata
 FROM pattern_lineage_nodes
-WHERE pattern_type = 'code';
+WHERE pattern_type = 'code' AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s));
