@@ -51,7 +51,7 @@ from tests.support.faulty_embeddings import EmbeddingServer, running  # noqa: E4
 from tests.support.leaks import LEAKS  # noqa: E402
 from tests.support.roles import MIGRATOR, grant, logged_in, make_roles  # noqa: E402
 
-pytest_plugins = ("tests.support.fixtures", "tests.support.leak_checks", "tests.support.code_checks")
+pytest_plugins = ("tests.support.fixtures", "tests.support.leak_checks", "tests.support.remedy_checks")
 
 # A busy machine takes its time for an example.
 settings.register_profile("without deadline", settings.default, deadline=None)
