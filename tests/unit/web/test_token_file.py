@@ -1,6 +1,7 @@
 """The token that Prometheus logs in with is kept in a file."""
 
 import json
+import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from include.monitoring import token_file
 @pytest.fixture
 def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """A server that answers as Airflow does, and the settings that name it."""
-    state: dict[str, Any] = {"status": 201, "token": "first", "asked": []}
+    state: dict[str, Any] = {"status": 201, "token": "first", "answer": b"", "asked": []}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -24,7 +25,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[st
             state["asked"].append((self.path, json.loads(body)))
             self.send_response(state["status"])
             self.end_headers()
-            self.wfile.write(json.dumps({"access_token": state["token"]}).encode())
+            self.wfile.write(state["answer"] or json.dumps({"access_token": state["token"]}).encode())
 
         def log_message(self, *arguments: Any) -> None:
             pass
@@ -45,13 +46,18 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[st
     thread.join()
 
 
+def refresh() -> str:
+    """Fetch a token once, with the settings of the environment."""
+    return token_file.refresh(token_file.Settings.of_environment())
+
+
 def test_the_file_holds_the_newest_token_and_others_may_not_read_it(airflow: dict[str, Any]) -> None:
-    assert token_file.refresh() == ""
+    assert refresh() == ""
     assert airflow["file"].read_text() == "first"
     assert stat.S_IMODE(airflow["file"].stat().st_mode) & 0o007 == 0
     assert airflow["asked"] == [("/auth/token", {"username": "prometheus", "password": "a secret word"})]
     airflow["token"] = "second"
-    assert token_file.refresh() == ""
+    assert refresh() == ""
     assert airflow["file"].read_text() == "second"
     assert [path.name for path in airflow["file"].parent.iterdir() if path.name.startswith("token")] == ["token"]
 
@@ -60,20 +66,54 @@ def test_the_file_holds_the_newest_token_and_others_may_not_read_it(airflow: dic
 def test_a_failure_is_told_without_the_password_and_keeps_the_token(
     airflow: dict[str, Any], status: int, told: str
 ) -> None:
-    token_file.refresh()
+    refresh()
     airflow["status"] = status
-    problem = token_file.refresh()
+    problem = refresh()
     assert told in problem
     assert "a secret word" not in problem
     assert airflow["file"].read_text() == "first"
 
 
-def test_an_answer_without_a_token_is_told(airflow: dict[str, Any]) -> None:
-    airflow["token"] = None
-    assert "no access_token" in token_file.refresh()
+@pytest.mark.parametrize("answer", [b'{"access_token": null}', b"[]", b"<html>", b"\xff", b""])
+def test_an_answer_without_a_token_is_told(airflow: dict[str, Any], answer: bytes) -> None:
+    airflow["token"], airflow["answer"] = None, answer
+    assert refresh().startswith("No token of 'prometheus' from http://127.0.0.1")
     assert not airflow["file"].exists()
 
 
 def test_a_missing_password_file_is_told(airflow: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_METRICS_PASSWORD_FILE", "/nowhere/password")
-    assert "/nowhere/password" in token_file.refresh()
+    assert "/nowhere/password" in refresh()
+
+
+def test_a_server_that_speaks_no_http_is_told(airflow: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"220 mail.example.org\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        monkeypatch.setenv("AIRFLOW_API_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert refresh().startswith("No token of 'prometheus'")
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("AIRFLOW_API_URL", "", "Set AIRFLOW_API_URL"),
+        ("AIRFLOW_METRICS_PASSWORD_FILE", "", "Set AIRFLOW_METRICS_PASSWORD_FILE"),
+        ("AIRFLOW_METRICS_TOKEN_SECONDS", "soon", "AIRFLOW_METRICS_TOKEN_SECONDS is 'soon'"),
+        ("AIRFLOW_METRICS_TOKEN_SECONDS", "0", "AIRFLOW_METRICS_TOKEN_SECONDS is '0'"),
+    ],
+)
+def test_a_missing_setting_ends_it_with_one_sentence(
+    airflow: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=told):
+        token_file.main()
