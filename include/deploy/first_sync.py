@@ -205,10 +205,13 @@ def in_words(entry: str | dict[str, Any]) -> str:
 def admin_password() -> str:
     """Return the password: the content of the file AIRFLOW_ADMIN_PASSWORD_FILE, else AIRFLOW_ADMIN_PASSWORD.
 
-    :raises FirstSyncError: neither is set
+    :raises FirstSyncError: neither is set, or the file cannot be read
     """
     if file := os.environ.get("AIRFLOW_ADMIN_PASSWORD_FILE"):
-        return Path(file).read_text().strip()
+        try:
+            return Path(file).read_text("utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise FirstSyncError(f"The file that AIRFLOW_ADMIN_PASSWORD_FILE names cannot be read: {error}") from error
     if password := os.environ.get("AIRFLOW_ADMIN_PASSWORD"):
         return password
     raise FirstSyncError(
@@ -217,12 +220,22 @@ def admin_password() -> str:
     )
 
 
+def api_url() -> str:
+    """Return the root of the API server.
+
+    :raises FirstSyncError: AIRFLOW_API_URL is not set
+    """
+    if url := os.environ.get("AIRFLOW_API_URL"):
+        return url.rstrip("/")
+    raise FirstSyncError("Set AIRFLOW_API_URL to the root of Airflow's API server, such as http://localhost:8080.")
+
+
 def main() -> None:
     """Migrate, sync, check the proof; at the first start unpause the DAGs.
 
-    :raises FirstSyncError: a run failed, parity is not proven, or migrations are paused
+    :raises FirstSyncError: the environment is wrong, a run failed, parity is not proven, or migrations are paused
     """
-    airflow = Airflow(os.environ["AIRFLOW_API_URL"].rstrip("/"), admin_password())
+    airflow = Airflow(api_url(), admin_password())
     for dag_id in (MIGRATION, *MIGRATED, INCREMENTAL_SYNC):
         airflow.wait_for_dag(dag_id)
     first = not airflow.has_started()
