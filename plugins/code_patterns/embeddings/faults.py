@@ -9,9 +9,9 @@ class Trouble(Enum):
     UNREACHABLE = auto()
     """No connection: name, address, port, proxy or network."""
     BUSY = auto()
-    """The server is overloaded or did not answer in time. The input is not to blame."""
+    """The server is overloaded, or it or a proxy gave up waiting: 429, 503, 504. The input is not to blame."""
     FAILING = auto()
-    """The server took the request and failed: 5xx, or the connection broke."""
+    """The server took the request and failed: 500 and the like, or the connection broke."""
     UNREADABLE = auto()
     """The answer does not follow the protocol."""
 

@@ -125,8 +125,9 @@ class EmbeddingClient:
         if status in (400, 413, 422):
             raise RefusedRequestError(answered)
         if status in (408, 425, 429) or status >= 500:
+            busy = status < 500 or status in (503, 504)
             raise TemporaryError(
-                Trouble.FAILING if status >= 500 else Trouble.BUSY,
+                Trouble.BUSY if busy else Trouble.FAILING,
                 answered,
                 retry_after=retry_after_seconds(response.headers.get("Retry-After")),
                 overload=status in (429, 503),

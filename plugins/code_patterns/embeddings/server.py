@@ -82,9 +82,14 @@ class EmbeddingServer:
             )
         except DoubtError as error:
             doubt = error
-        if isinstance(doubt, TemporaryError) and not doubt.input_possible:
-            raise self._outage(doubt)
         await self._probe(doubt)
+        if isinstance(doubt, TemporaryError):
+            # The server may have come back between the last attempt and the probe.
+            try:
+                return await self._take_turn(texts)
+            except DoubtError as error:
+                await self._probe(error)
+                doubt = error
         raise self._rejected(doubt, texts)
 
     async def _patiently(
@@ -141,12 +146,14 @@ class EmbeddingServer:
         )
 
     async def _probe(self, doubt: DoubtError) -> None:
-        """Check that the input is the cause.
+        """Check that the input may be the cause: the server does well.
 
         :param doubt: how the real request failed
         :raises ConfigurationError: the server refuses a harmless word too
-        :raises OutageError: the server fails on a harmless word too
+        :raises OutageError: the server fails on a harmless word too, or failed in a way that no input causes
         """
+        if isinstance(doubt, TemporaryError) and not doubt.input_possible:
+            raise self._outage(doubt)
         try:
             await self._prove_well(doubt)
         except RefusedRequestError as error:

@@ -232,7 +232,8 @@ def test_a_well_server_may_blame_the_input(embedding_server: EmbeddingServer, ap
     embedding_server.requests = 0
     assert isinstance(refusal(embedding_server, api, ["poison"]), RejectedInputError)
     once = fault.status in (400, 413, 422) or fault in (faults.NAN, faults.INFINITE, faults.NULLS, faults.ZEROS)
-    assert embedding_server.requests == (2 if once else QUICK.attempts + 1)
+    # Once more after the probe, and another probe after that.
+    assert embedding_server.requests == (2 if once else QUICK.attempts + 3)
 
 
 def test_a_batch_that_stumbles_in_an_outage_is_asked_for_again(embedding_server: EmbeddingServer, api: str) -> None:
@@ -240,6 +241,21 @@ def test_a_batch_that_stumbles_in_an_outage_is_asked_for_again(embedding_server:
     embedding_server.faults.extend([status(500), status(500)])
     assert embed(embedding_server, api, ["one", "two"]).shape == (2, 768)
     assert embedding_server.batches == [["one", "two"]]
+
+
+@pytest.mark.parametrize("fault", [status(500), status(503), faults.RESET])
+def test_a_server_that_is_back_after_the_last_attempt_blames_nobody(
+    embedding_server: EmbeddingServer, api: str, fault: Fault
+) -> None:
+    embedding_server.faults.extend([fault] * QUICK.attempts)
+    try:
+        vectors = embed(embedding_server, api, ["one"])
+    except OutageError:
+        # Nor is it asked for a harmless word after an answer that no text can cause.
+        assert (fault.status, embedding_server.batches) == (503, [])
+    else:
+        assert vectors.shape == (1, 768)
+        assert embedding_server.batches == [["function"], ["one"]]
 
 
 @pytest.mark.parametrize(
