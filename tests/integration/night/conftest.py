@@ -26,6 +26,8 @@ DAGS = {
     "pattern_verify",
     "quality_backfill",
     "pattern_analytics",
+    "pattern_backup",
+    "pattern_maintenance",
 }
 
 

@@ -9,6 +9,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from code_patterns.quality.score import VERSION, score_pattern
@@ -29,6 +30,9 @@ FULL = timedelta(hours=2)
 """When the full sync starts."""
 BETWEEN = timedelta(hours=12)
 """When the hourly run's interval between the nights starts."""
+
+SUNDAY = TODAY - timedelta(days=TODAY.weekday() + 1) + timedelta(hours=5)
+"""When the last weekly maintenance before today starts."""
 
 STREAM = "pattern_sync_stream"
 
@@ -120,6 +124,39 @@ def test_two_nights_with_an_hour_between_them(night: Night) -> None:
     assert uses_of_all(night) == [(FIRST - timedelta(days=1), 4), (FIRST, 8)]
     after = scores(night)
     assert {key for key, score in after.items() if score != before.get(key)} == {*changed, *(after.keys() - before)}
+
+
+def test_the_weekly_maintenance(night: Night) -> None:
+    night.sides.execute(
+        "INSERT INTO pattern_sync_runs (name, collection, kind, started_at) VALUES ('n', 'old', 'full', '2001-01-01')"
+    )
+    kept = night.sides.execute("SELECT count(*) FROM pattern_sync_runs WHERE collection <> 'old'")
+    night.airflow.let_come("pattern_maintenance", SUNDAY, SUNDAY)
+    run = night.airflow.succeeded("pattern_maintenance")
+    assert run["run_type"] == "scheduled"
+    where = ("pattern_maintenance", run["dag_run_id"])
+    assert {task["state"] for task in night.airflow.tasks(*where).values()} == {"success"}
+    assert night.airflow.xcom(*where, "prune")["runs"] == 1
+    assert night.airflow.xcom(*where, "prune", key="summary").startswith("1 runs deleted")
+    assert night.airflow.xcom(*where, "tables")["findings"] == []
+    assert night.sides.execute("SELECT count(*) FROM pattern_sync_runs WHERE collection = 'old'") == [(0,)]
+    assert night.sides.execute("SELECT count(*) FROM pattern_sync_runs") == kept
+    night.sides.assert_equal_sides()
+
+
+def test_a_backup_of_both_sides(night: Night) -> None:
+    if "PATTERNS_TEST_QDRANT_URL" not in os.environ:
+        pytest.skip("only a Qdrant server makes snapshots: name one in PATTERNS_TEST_QDRANT_URL")
+    night.airflow.pause("pattern_backup", False)
+    run_id = night.airflow.trigger("pattern_backup", keep=1)
+    night.airflow.done("pattern_backup", run_id)
+    night.airflow.pause("pattern_backup")
+    made = night.airflow.xcom("pattern_backup", run_id, "snapshot")
+    assert made["points"] == len(night.sides.points())
+    [(collection, progress)] = night.sides.execute("SELECT collection, progress FROM pattern_sync_backups")
+    assert made["number"] == int(progress.split("-")[0])
+    snapshots = httpx.get(f"{night.qdrant.url}/collections/{collection}/snapshots").json()["result"]
+    assert [snapshot["name"] for snapshot in snapshots] == [made["snapshot"]]
 
 
 REFUSED = {

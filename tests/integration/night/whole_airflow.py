@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.conftest import ROOT
 
 POLICY = Path(__file__).with_name("airflow_local_settings.py")
-SCHEDULED = ("pattern_sync_incremental", "pattern_sync_full", "pattern_analytics")
+SCHEDULED = ("pattern_sync_incremental", "pattern_sync_full", "pattern_analytics", "pattern_maintenance")
 NEVER = "2100-01-01T00:00:00+00:00"
 PATIENCE = 240.0
 """Most seconds that a test waits for one thing to happen; a busy machine needs some."""
