@@ -70,22 +70,24 @@ class Soak:
         self._begin = time.time()
 
     def run(self) -> Record:
-        """Do all of it.
-
-        :raises DemoError: something does not come back
-        """
+        """Do all of it. If something does not come back, that ends it early, and what was seen until then is told."""
         self._stage.start("searches")
         for thread in (self._sampler, self._arrivals, self._watcher):
             thread.start()
-        with self._writing() as writers:
-            self._let_faults_happen()
-        self._troubles += [f"a writer ended with {writer.error!r}" for writer in writers if writer.error]
-        with self._screen.step("Writers have stopped; everything settles"):
-            self._drain()
-        quiet = time.time()
-        self._pass(QUIET_SECONDS)
-        end = time.time()
-        self._look_at_the_end()
+        quiet = end = time.time()
+        try:
+            with self._writing() as writers:
+                self._let_faults_happen()
+            self._troubles += [f"a writer ended with {writer.error!r}" for writer in writers if writer.error]
+            with self._screen.step("Writers have stopped; everything settles"):
+                self._drain()
+            quiet = time.time()
+            self._pass(QUIET_SECONDS)
+            end = time.time()
+            self._look_at_the_end()
+        except DemoError as error:
+            quiet = end = time.time()
+            self._troubles.append(f"it ended after {end - self._begin:.0f} s: {error}")
         for thread in (self._watcher, self._arrivals, self._sampler):
             thread.end()
         if self._watcher.error:
@@ -96,7 +98,7 @@ class Soak:
             begin=self._begin,
             end=end,
             warm=(self._begin + QUIET_BEFORE / 3, self._begin + QUIET_BEFORE),
-            quiet=(quiet + QUIET_SECONDS / 3, end),
+            quiet=(min(quiet + QUIET_SECONDS / 3, end), end),
             windows=self._injection.windows,
             runs=list(self._watcher.runs.values()),
             held=self._sampler.held,
