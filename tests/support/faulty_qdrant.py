@@ -79,6 +79,7 @@ BUSY = Fault(429, "Rate limiting exceeded: Write rate limit exceeded, retry late
 UNAVAILABLE = Fault(503, "Service unavailable")
 DISK_FULL = Fault(500, "Service internal error: No space left on device: WAL buffer size exceeds available disk space")
 FORBIDDEN = Fault(403, "Forbidden: Global access is required")
+UNAUTHORIZED = Fault(401, "Invalid API key or JWT")
 STRICT = Fault(400, "Bad request: Max points count limit of 10 reached!")
 
 Answer = tuple[int, bytes]
@@ -293,6 +294,8 @@ class QdrantServer:
     """Requests whose body contains the key meet this fault, and use up none of the others."""
     forbidden: set[str] = field(default_factory=set)
     """Names by which the key may read and write nothing, as with a key for some collections."""
+    api_key: str | None = None
+    """The key that it demands, as Qdrant does with ``service.api_key``."""
     before: Callable[[Operation, int], None] | None = None
     """Called before each request is looked at, with its operation and how many of that came before."""
 
@@ -387,6 +390,8 @@ def _handler(server: QdrantServer) -> type[BaseHTTPRequestHandler]:
             fault = server.fault_for(operation_of(self.command, path), body)
             if path.split("/")[2:3] and path.split("/")[2] in server.forbidden:
                 fault = FORBIDDEN
+            if server.api_key and self.headers.get("api-key") != server.api_key:
+                fault = UNAUTHORIZED
             time.sleep(fault.delay)
             if fault.reset == "before":
                 return self._reset()

@@ -27,7 +27,7 @@ def task_errors(context: "Context") -> Iterator[None]:
     try:
         yield
     except NothingToDoError as error:
-        raise AirflowSkipException(error.message) from None
+        raise AirflowSkipException(str(error)) from None
     except PatternsError as error:
         # There is no task instance if an operator is called without Airflow.
         instance = context.get("ti")

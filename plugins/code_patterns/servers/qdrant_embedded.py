@@ -62,6 +62,14 @@ async def open_embedded(config: QdrantConfig, wait_seconds: float) -> "EmbeddedC
                 f"The embedded Qdrant storage of {config.address} cannot be opened: {error}. "
                 "Check the extra 'path' and its permissions.",
             ) from None
+        # What qdrant-client raises depends on which of its files is damaged, and where.
+        except Exception as error:
+            raise ConfigurationError(
+                Code.EMBEDDED_STORAGE_UNUSABLE,
+                f"The embedded Qdrant storage of {config.address} cannot be loaded: {type(error).__name__}: {error}. "
+                "Its files are damaged, or of another version of qdrant-client. Move the folder away: the next "
+                "pattern_sync_full fills a new one.",
+            ) from None
         if time.monotonic() >= deadline:
             raise BusyStorageError(
                 f"The embedded Qdrant storage of {config.address} was in use by another process for "

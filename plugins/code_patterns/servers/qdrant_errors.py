@@ -174,9 +174,11 @@ def _broken(config: QdrantConfig, where: str, source: Exception) -> PatternsErro
     if refused := client_refused(source):
         return ConfigurationError(Code.CERTIFICATE_REFUSED, f"{where}: {'. '.join(refused)}")
     if isinstance(source, httpx.TransportError):
-        return OutageError(
-            Code.QDRANT_AWAY, f"{where}: the connection broke in the middle of a request ({type(source).__name__})."
-        )
+        broken = f"{where}: the connection broke in the middle of a request ({type(source).__name__})."
+        if isinstance(source, httpx.RemoteProtocolError):
+            # A server that breaks off and one that does not speak HTTP/1.1 look the same.
+            broken += f" If it does so each time, let '{config.conn_id}' name the REST port (6333 by default)."
+        return OutageError(Code.QDRANT_AWAY, broken)
     return ConfigurationError(
         Code.NOT_QDRANT,
         f"{where}: the answer is not one of Qdrant's ({type(source).__name__}). Does '{config.conn_id}' name the "

@@ -298,7 +298,8 @@ def _wrong_dimension(qdrant: Qdrant, physical: str, dimension: int, embedding: E
         Code.COLLECTION_UNFIT,
         f"The Qdrant collection '{physical}' of {qdrant.config.address} holds vectors of {dimension} dimensions, the "
         f"connection '{embedding.conn_id}' makes {embedding.dimension}. Correct 'model' and 'dimension' in the "
-        "connection's extra, or rename the collection: the full sync then builds a new one. Nothing was changed.",
+        f"connection's extra, or set the Variable '{VARIABLE}' to another name: the full sync then makes the "
+        "collection. Nothing was changed.",
     )
 
 
