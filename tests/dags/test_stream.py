@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from code_patterns.codes import Code
 from tests.dags.conftest import Outcome
 from tests.support.running_stream import eventually, running_stream
 from tests.support.two_sides import TwoSides, rows
@@ -67,6 +68,7 @@ def test_a_surprise_ends_it_and_starts_a_full_sync_with_the_reason(
     assert "the Qdrant collection is older" in str(note)
 
 
+@pytest.mark.remedy(Code.NOTHING_TO_DO)
 def test_a_second_stream_is_skipped(served: TwoSides, connected: TwoSides, run_dag: Callable[..., Outcome]) -> None:
     connected.insert(rows(1))
     connected.sync("full")

@@ -11,6 +11,7 @@ from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.sdk import DAG, Asset, BaseHook, Connection, Variable
 from airflow.serialization.serialized_objects import DagSerialization
 
+from code_patterns.codes import Code
 from tests.conftest import ROOT
 from tests.support.connections import connections_of
 from tests.support.two_sides import TwoSides, rows
@@ -151,13 +152,19 @@ def test_forms_and_pages_are_whole(bag: DagBag, kind: str) -> None:
     assert bag.dags[kind].params["collection"] is None
 
 
+@pytest.mark.remedy(Code.TARGETS_FILE_WRONG)
 def test_a_wrong_file_is_one_import_error_and_the_rest_stays(listed: Path) -> None:
     listed.write_text("- {name: a, collection: b, filter: {language: go}}")
     bag = DagBag(ROOT / "dags")
     [(file, error)] = bag.import_errors.items()
     assert file.endswith("targets_file.py")
     assert f"{listed}: target 'a' has the unknown key 'filter'. Remove or rename it; known are name, " in error
-    assert sorted(bag.dag_ids) == sorted({path.stem for path in (ROOT / "dags").glob("*.py")} - {"targets_file"})
+    without = {path.stem for path in (ROOT / "dags").glob("*.py")} - {"targets_file"}
+    assert set(bag.dag_ids) == without
+    listed.write_text("- {name: a, collection: b, filters: {language: go}}")
+    corrected = DagBag(ROOT / "dags")
+    assert corrected.import_errors == {}
+    assert set(corrected.dag_ids) == without | {f"{kind}__a" for kind in KINDS}
 
 
 def test_a_task_makes_only_its_own_dag(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

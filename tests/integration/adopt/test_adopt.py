@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from qdrant_client import AsyncQdrantClient, models
 from code_patterns.adopt.__main__ import main
 from code_patterns.adopt.commands import commands
 from code_patterns.adopt.old_environment import read_old_environment
+from code_patterns.codes import Code
 from code_patterns.embeddings.connection import embedding_config
 from code_patterns.servers.connection_models import ConnectionFields
 from code_patterns.servers.postgres import PostgresConfig
@@ -274,6 +276,28 @@ def test_a_file_that_is_none(content: bytes | None, tmp_path: Path, capsys: pyte
     told = capsys.readouterr().err
     assert len(told.splitlines()) == 1
     assert str(path) in told
+
+
+@pytest.mark.remedy(Code.OLD_ENVIRONMENT_WRONG)
+def test_a_file_is_corrected_as_the_messages_say(
+    sides: TwoSides, qdrant_server: QdrantServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides.insert(rows(3))
+    arguments = ["--env", str(tmp_path / ".env"), "--collection", sides.collection]
+    values = environment_of(replace(sides, qdrant=QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)))
+    path = write(tmp_path / ".env", {**values, "QDRANT_URL": "", "POSTGRES_PORT": "many"})
+    path.write_text(path.read_text() + "no assignment\n")
+    for told, wrong, right in (
+        (f"Line {len(values) + 2} of {path} is no assignment", "no assignment\n", ""),
+        (f"POSTGRES_PORT of {path} is 'many'", "PORT='many'", f"PORT='{values['POSTGRES_PORT']}'"),
+        ("names no Qdrant. Set QDRANT_URL or", "QDRANT_URL=''", f"QDRANT_URL='{qdrant_server.url}'"),
+    ):
+        assert main(arguments) == 2
+        out, said = capsys.readouterr()
+        assert (out, told in said, f"[{Code.OLD_ENVIRONMENT_WRONG}]" in said) == ("", True, True), said
+        path.write_text(path.read_text().replace(wrong, right))
+    assert main(arguments) == 0
+    assert "embed and write 3 patterns" in capsys.readouterr().out
 
 
 def test_urls_with_secrets_are_named_by_their_variable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

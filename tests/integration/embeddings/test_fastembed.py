@@ -1,6 +1,8 @@
 """A model inside the process: its vectors, and what is said where it cannot be had."""
 
 import asyncio
+import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.embeddings import fastembed, open_embedder
 from code_patterns.embeddings.base import Embedded, EmbeddingConfig
 from code_patterns.errors import ConfigurationError, OutageError
+from tests.conftest import ROOT
 from tests.integration.search.conftest import find, names, pattern
 from tests.support.small_model import DIMENSION, MOST_TOKENS, small_model
 from tests.support.two_sides import TwoSides
@@ -75,14 +79,24 @@ def test_a_wrong_dimension_is_named(model: EmbeddingConfig) -> None:
         asyncio.run(open_embedder(replace(model, dimension=768)).check())
 
 
-def test_without_the_package(model: EmbeddingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "fastembed", None)
-    monkeypatch.setattr(fastembed, "_models", {})
-    with pytest.raises(ConfigurationError, match=r"no package fastembed.*requirements-optional\.txt"):
-        asyncio.run(open_embedder(model).check())
+@pytest.mark.remedy(Code.PACKAGE_MISSING)
+def test_without_the_package(sides: TwoSides, model: EmbeddingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    meaning = replace(sides, embedding=model)
+    meaning.insert([pattern("purge")])
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "fastembed", None)
+        missing.setattr(fastembed, "_models", {})
+        with pytest.raises(ConfigurationError, match=r"no package fastembed.*requirements-optional\.txt"):
+            meaning.sync("full")
+    assert re.search("^fastembed==", (ROOT / "requirements-optional.txt").read_text(), re.MULTILINE)
+    assert meaning.sync("full").parity == "proven"
+    meaning.assert_equal_sides()
 
 
-def test_a_model_that_cannot_be_had(model: EmbeddingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.remedy(Code.MODEL_UNAVAILABLE)
+def test_a_model_that_cannot_be_had(
+    sides: TwoSides, model: EmbeddingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ConfigurationError, match=r"'bge-huge', which fastembed does not know"):
         asyncio.run(open_embedder(replace(model, model="bge-huge")).check())
@@ -90,6 +104,14 @@ def test_a_model_that_cannot_be_had(model: EmbeddingConfig, tmp_path: Path, monk
         asyncio.run(open_embedder(replace(model, path="/nowhere")).check())
     with pytest.raises(OutageError, match=r"is not in the folder '.*cache', and could not be fetched from the hub"):
         asyncio.run(open_embedder(replace(model, path="", cache_dir=str(tmp_path / "cache"))).check())
+    copied = tmp_path / "copied"
+    meaning = replace(sides, embedding=replace(model, path=str(copied)))
+    meaning.insert([pattern("purge")])
+    with pytest.raises(ConfigurationError, match=r"Copy the model's files there, with its tokenizer"):
+        meaning.sync("full")
+    shutil.copytree(model.path, copied)
+    assert meaning.sync("full").parity == "proven"
+    meaning.assert_equal_sides()
 
 
 def test_sync_and_search_by_meaning(sides: TwoSides, model: EmbeddingConfig) -> None:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from airflow.sdk.exceptions import AirflowException
 
+from code_patterns.codes import Code
 from code_patterns.migrations.files import read_migrations
 from code_patterns.operators.migration import PatternMigrationOperator
 from code_patterns.operators.quality_score import QualityScoreOperator
@@ -108,6 +109,7 @@ def applied_up_to(version: int) -> None:
 Stopped = Callable[[StoppableOperator, str, str], str]
 
 
+@pytest.mark.remedy(Code.STOPPED)
 def test_a_file_that_is_running_leaves_nothing(database: str, stopped: Stopped) -> None:
     applied_up_to(13)
     assert STOPPED in stopped(migration(), database, "LOCK TABLE pattern_quality_metrics")
@@ -139,6 +141,7 @@ def test_a_plan_stops_too(database: str, stopped: Stopped) -> None:
     ],
     ids=["analytics", "prune", "quality"],
 )
+@pytest.mark.remedy(Code.STOPPED)
 def test_other_tasks_stop_too(
     sides: TwoSides,
     migrated_database: str,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.quality import QualityScore, score_pattern
 from code_patterns.quality.backfill import backfill
@@ -80,13 +81,16 @@ def test_a_backfill_survives_a_fault_and_says_which_pattern(sides: TwoSides, fau
     assert all(found[pattern_id_of(key)]["parser"] == "ast" for key in points)
 
 
+@pytest.mark.remedy(Code.PACKAGE_MISSING)
 def test_a_process_that_does_not_start_is_told_and_nothing_is_scored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.joinpath("tree_sitter.py").write_text("raise ImportError('no wheel for this machine')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(ConfigurationError, match="The process that scores does not start"):
-        scores_of([PYTHON])
+    with monkeypatch.context() as broken:
+        broken.setenv("PYTHONPATH", str(tmp_path))
+        with pytest.raises(ConfigurationError, match="The process that scores does not start"):
+            scores_of([PYTHON])
+    assert len(scores_of([PYTHON])) == 1
 
 
 def test_no_process_is_left_behind() -> None:

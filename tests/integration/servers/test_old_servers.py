@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
@@ -101,6 +103,7 @@ def old_qdrant(qdrant_server: QdrantServer) -> QdrantConfig:
     return QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
 
 
+@pytest.mark.remedy(Code.QDRANT_TOO_OLD)
 def test_an_old_qdrant_is_named_by_every_run(
     sides: TwoSides, old_qdrant: QdrantConfig, qdrant_server: QdrantServer
 ) -> None:
@@ -117,6 +120,11 @@ def test_an_old_qdrant_is_named_by_every_run(
     assert sides.execute("SELECT * FROM pattern_sync_runs") == []
     # Nothing else was asked.
     assert set(qdrant_server.requests) == {"version"}
+    assert httpx.get(f"{old_qdrant.url}/").json()["version"] == "1.15.5"
+    assert isinstance(qdrant_server.backend, Local)
+    qdrant_server.backend.version = "1.16.0"
+    assert old.sync("full").parity == "proven"
+    old.assert_equal_sides()
 
 
 def test_an_old_qdrant_is_named_by_the_test_button(old_qdrant: QdrantConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -40,6 +41,7 @@ async def collections(config: QdrantConfig) -> Any:
         return await qdrant.call("listing the collections", qdrant.client.get_collections, attempts=1)
 
 
+@pytest.mark.remedy(Code.QDRANT_KEY_REFUSED)
 def test_a_run_needs_a_key_for_the_server(with_access: With) -> None:
     manager = with_access("m")
     manager.insert(rows(3))
@@ -53,6 +55,7 @@ def test_a_run_needs_a_key_for_the_server(with_access: With) -> None:
             with_access(access).sync()
     assert manager.points() == before
     assert manager.sync().counts["new"] == 1
+    manager.assert_equal_sides()
 
 
 def test_a_search_needs_to_read_the_alias(with_access: With) -> None:

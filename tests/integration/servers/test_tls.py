@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from code_patterns.codes import Code
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.connection import embedding_config
 from code_patterns.errors import ConfigurationError, PatternsError
@@ -88,11 +89,16 @@ def test_a_certificate_need_not_be_checked(ask: Any, server: Recorder) -> None:
 
 
 @BOTH
-def test_an_unknown_authority_is_refused(ask: Any, server: Recorder) -> None:
+@pytest.mark.remedy(Code.CERTIFICATE_REFUSED)
+def test_an_unknown_authority_is_refused(ask: Any, server: Recorder, certificates: Certificates) -> None:
     said = refusal(ask, server.port)
     assert "certificate is not trusted" in said
     assert "'ca_file'" in said
     assert not server.requests
+    shown = ssl.get_server_certificate(("127.0.0.1", server.port))
+    assert shown in certificates.server.read_text()
+    ask(server.port, ca_file=str(certificates.authority))
+    assert len(server.requests) == 1
 
 
 @BOTH
@@ -119,10 +125,15 @@ def test_the_machine_names_a_file_that_is_not_there(ask: Any, monkeypatch: pytes
 
 
 @BOTH
+@pytest.mark.remedy(Code.CERTIFICATE_REFUSED)
 def test_https_to_a_server_without(ask: Any) -> None:
     with recording() as plain:
+        plain.answer = VECTOR
         said = refusal(ask, plain.port)
-    assert "TLS" in said
+        assert "TLS" in said
+        assert not plain.requests
+        ask(plain.port, schema="http")
+        assert len(plain.requests) == 1
 
 
 # Client certificates

@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from qdrant_client import AsyncQdrantClient, models
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import QdrantConfig
 from code_patterns.sync import pairing
@@ -488,10 +489,12 @@ def test_a_changed_model_takes_no_alias_of_another_database(settled: TwoSides) -
         assert everything(settled) == before
 
 
+@pytest.mark.remedy(Code.COLLECTION_FOREIGN)
 def test_a_collection_is_taken_over_on_purpose(settled: TwoSides, caplog: pytest.LogCaptureFixture) -> None:
     with copied(settled) as copy:
         staging = staging_of(settled, copy)
         edit(staging, 1)
+        assert metadata(staging)["database"]["name"] == settled.postgres.database
         with pytest.raises(ConfigurationError, match="belongs to the database"):
             staging.sync(take_over=True)
         result = staging.sync("full", take_over=True)

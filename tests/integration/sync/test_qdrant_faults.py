@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import httpx
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.servers.patience import patiently
 from code_patterns.servers.qdrant import Qdrant, open_client
@@ -123,9 +125,12 @@ def test_first_requests_whose_answer_is_lost_are_no_conflict(sides: TwoSides, qd
     sides.assert_equal_sides()
 
 
+@pytest.mark.remedy(Code.QDRANT_AWAY)
 def test_down_before_the_run_is_an_outage(sides: TwoSides, qdrant_server: QdrantServer) -> None:
     work(sides)
     qdrant_server.go_down()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{qdrant_server.url}/readyz")
     with pytest.raises(OutageError, match=r"patterns_qdrant.*cannot connect.*Check host and port.*Tried once"):
         sides.sync()
     qdrant_server.heal()
@@ -134,6 +139,7 @@ def test_down_before_the_run_is_an_outage(sides: TwoSides, qdrant_server: Qdrant
 
 
 @pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.remedy(Code.QDRANT_BUSY)
 def test_busy_before_the_run_may_be_tried_again(sides: TwoSides, qdrant_server: QdrantServer, status: int) -> None:
     work(sides)
     qdrant_server.meet("read", Fault(status, retry_after="1"))
@@ -187,13 +193,13 @@ def test_going_down_in_mid_run_stops_it_and_it_is_resumed(
 
 
 LASTING = {
-    "lost-answer": (faults.LOST_ANSWER, "broke in the middle"),
-    "broken-request": (faults.BROKEN_REQUEST, "broke in the middle"),
-    "acknowledged": (faults.ACKNOWLEDGED, "'acknowledged' instead of 'completed'"),
-    "disk-full": (faults.DISK_FULL, "No space left on device"),
-    "503": (faults.UNAVAILABLE, "503"),
-    "429": (faults.BUSY, "429"),
-    "timeout": (Fault(delay_answer=1.5), "no answer within 1 s"),
+    "lost-answer": (faults.LOST_ANSWER, "broke in the middle", Code.QDRANT_AWAY),
+    "broken-request": (faults.BROKEN_REQUEST, "broke in the middle", Code.QDRANT_AWAY),
+    "acknowledged": (faults.ACKNOWLEDGED, "'acknowledged' instead of 'completed'", Code.WRITE_NOT_COMPLETED),
+    "disk-full": (faults.DISK_FULL, "No space left on device", Code.QDRANT_BUSY),
+    "503": (faults.UNAVAILABLE, "503", Code.QDRANT_BUSY),
+    "429": (faults.BUSY, "429", Code.QDRANT_BUSY),
+    "timeout": (Fault(delay_answer=1.5), "no answer within 1 s", Code.QDRANT_AWAY),
 }
 WITHOUT_AN_ANSWER = ("lost-answer", "acknowledged", "timeout")
 """Nobody knows what was done. The other faults end every write alike."""
@@ -202,9 +208,10 @@ WITHOUT_AN_ANSWER = ("lost-answer", "acknowledged", "timeout")
 @pytest.mark.parametrize(
     ("operation", "fault", "told"),
     [
-        pytest.param(operation, *LASTING[name], id=f"{name}-{operation}")
+        pytest.param(operation, fault, told, id=f"{name}-{operation}", marks=pytest.mark.remedy(code))
         for operation in WRITES
-        for name in (LASTING if operation == "upsert" else WITHOUT_AN_ANSWER)
+        for name, (fault, told, code) in LASTING.items()
+        if operation == "upsert" or name in WITHOUT_AN_ANSWER
     ],
 )
 def test_lasting_trouble_stops_the_run_and_blames_no_row(
@@ -246,6 +253,7 @@ def test_retry_after_is_honoured(sides: TwoSides, qdrant_server: QdrantServer, m
 
 
 @pytest.mark.parametrize("changed", [1, 40])
+@pytest.mark.remedy(Code.EVERY_POINT_REFUSED)
 def test_strict_mode_that_refuses_every_write_is_one_error_and_no_row_is_blamed(
     sides: TwoSides, qdrant_server: QdrantServer, changed: int
 ) -> None:
@@ -268,6 +276,7 @@ def test_strict_mode_that_refuses_every_write_is_one_error_and_no_row_is_blamed(
     assert_the_next_run_repairs(sides, qdrant_server)
 
 
+@pytest.mark.remedy(Code.EVERY_POINT_REFUSED)
 def test_a_server_that_refuses_all_but_a_harmless_point_blames_no_row(
     sides: TwoSides, qdrant_server: QdrantServer
 ) -> None:
@@ -287,6 +296,7 @@ async def limit_strictly(client: AsyncQdrantClient, name: str, **limits: int) ->
 
 
 @on_a_server
+@pytest.mark.remedy(Code.EVERY_POINT_REFUSED)
 def test_limits_of_a_real_server_name_themselves(sides: TwoSides, qdrant_server: QdrantServer) -> None:
     work(sides)
     physical = sides.with_client(lambda client: client.get_aliases()).aliases
@@ -340,6 +350,7 @@ def test_a_batch_beyond_the_largest_request_is_cut(sides: TwoSides, qdrant_serve
 
 
 @pytest.mark.parametrize("neighbours", [0, 20])
+@pytest.mark.remedy(Code.POINT_REFUSED)
 def test_a_pattern_that_no_request_can_carry_is_parked_alone(
     sides: TwoSides, qdrant_server: QdrantServer, neighbours: int
 ) -> None:

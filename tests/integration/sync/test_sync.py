@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, ParityError
 from code_patterns.sync.pattern import SYNC_TIMESTAMP
 from code_patterns.sync.target import PatternTarget
@@ -59,6 +60,7 @@ def test_rows_as_old_installations_wrote_them(sides: TwoSides) -> None:
     assert any(text.startswith("File: unknown") or "Path: unknown" in text for text in texts)
 
 
+@pytest.mark.remedy(Code.ROW_UNREADABLE)
 def test_unreadable_rows_are_parked_and_leave_when_mended(sides: TwoSides) -> None:
     bad = rows(3)
     bad[0]["pattern_data"] = json.dumps("this is no JSON")
@@ -237,6 +239,7 @@ def test_full_sync_repairs_what_the_triggers_did_not_see(sides: TwoSides) -> Non
 
 
 @pytest.mark.parametrize("left", [0, 10])
+@pytest.mark.remedy(Code.MASS_DELETE_REFUSED)
 def test_full_sync_refuses_a_mass_delete_unless_allowed_once(sides: TwoSides, left: int) -> None:
     patterns = rows(50)
     sides.insert(patterns)
@@ -249,6 +252,7 @@ def test_full_sync_refuses_a_mass_delete_unless_allowed_once(sides: TwoSides, le
             sides.sync("full", dry_run=dry_run)
     assert len(sides.points()) == 50
     assert sides.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at DESC LIMIT 1") == [("failed",)]
+    assert sides.execute("SELECT count(*) FROM pattern_lineage_nodes WHERE pattern_type = 'code'") == [(left,)]
     result = sides.sync("full", allow_mass_delete=True)
     assert result.counts["deleted"] == 50 - left
     sides.assert_equal_sides()
@@ -467,6 +471,7 @@ def test_another_model_of_the_same_dimension_re_embeds_a_users_own_collection(si
     other.assert_equal_sides()
 
 
+@pytest.mark.remedy(Code.NOT_EQUAL_AFTER_SYNC)
 def test_something_else_writing_to_the_collection_breaks_parity(
     sides: TwoSides, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import Api
 from code_patterns.errors import OutageError, PatternsError
 from code_patterns.servers.retry import RetryPolicy
@@ -43,6 +44,7 @@ def test_vectors_are_those_of_the_texts(served: TwoSides, embedding_server: Embe
 
 
 @pytest.mark.parametrize("code", [400, 500])
+@pytest.mark.remedy(Code.TEXT_REFUSED)
 def test_one_bad_row_in_a_hundred(served: TwoSides, embedding_server: EmbeddingServer, code: int) -> None:
     patterns = rows(100)
     bad = patterns[41]
