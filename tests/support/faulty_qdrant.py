@@ -34,7 +34,7 @@ _OPERATIONS: list[tuple[str, str, Operation]] = [
     ("POST", r"/collections/[^/]+/points/delete", "delete"),
     ("POST", r"/collections/[^/]+/points/scroll", "scroll"),
     ("POST", r"/collections/[^/]+/points", "retrieve"),
-    ("POST", r"/collections/[^/]+/points/(count|query)", "read"),
+    ("POST", r"/collections/[^/]+/points/(count|query|query/batch)", "read"),
     ("GET", r"/", "version"),
     ("DELETE", r"/collections/[^/]+", "drop"),
     ("GET", r".*", "read"),
@@ -249,6 +249,9 @@ class Local:
             case "POST", ["query"]:
                 asked = models.QueryRequest.model_validate(sent)
                 return _plain(self._client.query_points(name, query=asked.query, limit=asked.limit or 10))
+            case "POST", ["query", "batch"]:
+                searches = models.QueryRequestBatch.model_validate(sent).searches
+                return _plain(self._client.query_batch_points(name, searches))
         raise ValueError(f"Wrong input: {method} points/{'/'.join(rest)}")
 
 

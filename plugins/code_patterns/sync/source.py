@@ -161,8 +161,8 @@ class PatternSource:
             raise ConfigurationError(
                 Code.DATABASE_UNNAMED,
                 f"The table pattern_sync_database of {self.config.address} is empty, so that nothing tells this "
-                "database from others. Restore its row, or make a new one: INSERT INTO pattern_sync_database DEFAULT "
-                "VALUES; the next full sync then needs the Param take_over.",
+                "database from others. Restore its row, or make a new one with the login that owns the table: INSERT "
+                "INTO pattern_sync_database DEFAULT VALUES; the next full sync then needs the Param take_over.",
             )
         [(database_id, name, system_identifier)] = rows
         return DatabaseIdentity(database_id, name, system_identifier, f"{self.config.host}:{self.config.port}")

@@ -16,6 +16,7 @@ from code_patterns.servers.qdrant import open_client
 from tests.integration.sync.test_model_change import names_behind
 from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.faulty_qdrant import Operation, QdrantServer
+from tests.support.roles import MIGRATOR, logged_in
 from tests.support.two_sides import TwoSides, rows
 
 
@@ -107,7 +108,7 @@ def test_a_database_without_an_identity(settled: TwoSides, how: str) -> None:
         [statement] = re.findall(r"INSERT INTO [\w ]+", refused.value.message)
         with pytest.raises(InsufficientPrivilege):
             replace(settled, postgres=settled.as_sync).execute(statement)
-        settled.execute(statement)
+        replace(settled, postgres=logged_in(settled.postgres, MIGRATOR)).execute(statement)
         with pytest.raises(ConfigurationError, match=r"belongs to the database .* take_over"):
             settled.sync("full")
         assert settled.sync("full", take_over=True).parity == "proven"

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from code_patterns.codes import Code
-from code_patterns.errors import ConfigurationError, OutageError, ParityError, PatternsError
+from code_patterns.errors import ConfigurationError, NothingToDoError, OutageError, ParityError, PatternsError
 from code_patterns.operators.failure import WIDTH, Failure
 from code_patterns.operators.task_errors import task_errors
 
@@ -104,3 +104,9 @@ def test_a_failure_that_cannot_be_stored_hides_no_error() -> None:
     context: Any = {"ti": SimpleNamespace(dag_id="a_dag", try_number=1, max_tries=0, xcom_push=refuse)}
     with pytest.raises(AirflowFailException, match="Run schema_migration first"), task_errors(context):
         raise ConfigurationError(Code.SCHEMA_INCOMPLETE, LONG)
+
+
+def test_a_skipped_task_says_its_code() -> None:
+    context: Any = {}
+    with pytest.raises(AirflowSkipException, match=r"one is enough\. \[PAT-S-013\]"), task_errors(context):
+        raise NothingToDoError("Another stream works; one is enough.")
