@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,23 @@ import pytest
 from google.protobuf.message import Message
 from qdrant_client import grpc as api
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, ParityError
 from tests.integration.cluster.conftest import ClusteredSides
+from tests.integration.cluster.nodes import WAIT_SECONDS, Node
 from tests.integration.sync.test_curated_keys import CURATED, curate, keys_of_others
 from tests.support.two_sides import rows
+
+
+def holders(both: ClusteredSides, collection: str) -> list[Node]:
+    """The nodes that hold a replica."""
+    return [node for node in both.cluster.nodes if node.ask(f"/collections/{collection}/cluster")["local_shards"]]
+
+
+def points_of(node: Node, collection: str) -> int:
+    """How many points the node's replica of the only shard holds."""
+    [shard] = node.ask(f"/collections/{collection}/cluster")["local_shards"]
+    return int(shard["points_count"])
 
 
 def on_one_replica(both: ClusteredSides, collection: str, method: str, request: Message) -> None:
@@ -28,8 +42,7 @@ def on_one_replica(both: ClusteredSides, collection: str, method: str, request: 
     while rest >= 0x80:
         length, rest = length + bytes([rest & 0x7F | 0x80]), rest >> 7
     body = b"\x0a" + length + bytes([rest]) + encoded + b"\x10\x00"
-    holders = [node for node in both.cluster.nodes if node.ask(f"/collections/{collection}/cluster")["local_shards"]]
-    node = random.choice(holders)
+    node = random.choice(holders(both, collection))
     address = urlsplit(node.ask("/cluster")["peers"][str(node.peer)]["uri"]).netloc
 
     async def send() -> None:
@@ -141,6 +154,7 @@ def test_an_hourly_run_writes_again_what_reached_one_replica(over: ClusteredSide
     over.assert_equal_replicas()
 
 
+@pytest.mark.remedy(Code.REPLICAS_DIFFER)
 def test_a_deletion_that_reached_one_replica_is_done_again(over: ClusteredSides) -> None:
     name = over.make_collection(shards=1)
     new = rows(200)
@@ -156,4 +170,30 @@ def test_a_deletion_that_reached_one_replica_is_done_again(over: ClusteredSides)
     with pytest.raises(ParityError, match="different numbers of points"):
         over.sides.sync("verify")
     assert over.sides.sync("full").parity == "proven"
+    over.assert_equal_replicas()
+
+
+@pytest.mark.remedy(Code.REPLICAS_DIFFER)
+def test_a_replica_is_dropped_and_made_again(over: ClusteredSides) -> None:
+    name = over.make_collection(shards=1)
+    new = rows(200)
+    over.sides.insert(new)
+    over.sides.sync("full")
+    lost_halfway(over, name, [row["id"] for row in new[:30]])
+    with pytest.raises(ParityError, match=r"drop one replica of each shard in Qdrant \(drop_replica\)"):
+        over.sides.sync("verify")
+    short, whole = sorted(holders(over, name), key=lambda node: points_of(node, name))
+    assert (points_of(short, name), points_of(whole, name)) == (170, 200)
+    ours, theirs = whole.peer, short.peer
+    path = f"/collections/{name}/cluster"
+    whole.tell(path, {"drop_replica": {"shard_id": 0, "peer_id": theirs}})
+    over.cluster.heal(name)
+    assert holders(over, name) == [whole]
+    whole.tell(path, {"replicate_shard": {"shard_id": 0, "from_peer_id": ours, "to_peer_id": theirs}})
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(holders(over, name)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    over.cluster.heal(name)
+    assert over.sides.sync("verify").parity == "proven"
     over.assert_equal_replicas()

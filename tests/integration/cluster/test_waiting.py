@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError
 from tests.integration.cluster.conftest import ClusteredSides
 from tests.integration.cluster.nodes import Node
@@ -16,6 +17,7 @@ def a_holder(both: ClusteredSides, name: str) -> Node:
 
 
 @pytest.mark.parametrize("prefer_grpc", [False, True], ids=["REST", "gRPC"])
+@pytest.mark.remedy(Code.REPLICAS_DIFFER)
 def test_hourly_runs_go_on_without_a_node_and_the_proof_waits_for_it(
     clustered: ClusteredSides, prefer_grpc: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

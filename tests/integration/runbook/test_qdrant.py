@@ -183,6 +183,31 @@ def test_a_storage_that_is_open_elsewhere(sides: TwoSides, monkeypatch: pytest.M
     assert names(find(sides, "parse")) == ["parse"]
 
 
+@pytest.mark.parametrize("how", ["alias", "variable"])
+@pytest.mark.remedy(Code.COLLECTION_FOREIGN)
+def test_an_alias_to_a_collection_of_others(sides: TwoSides, how: str) -> None:
+    theirs = f"{sides.collection}_of_others"
+    vectors = models.VectorParams(size=sides.embedding.dimension, distance=models.Distance.COSINE)
+    lead = models.CreateAlias(collection_name=theirs, alias_name=sides.collection)
+    sides.with_client(lambda client: client.create_collection(theirs, vectors_config=vectors))
+    sides.with_client(lambda client: client.update_collection_aliases([models.CreateAliasOperation(create_alias=lead)]))
+    sides.insert(rows(3))
+    assert not sides.with_client(lambda client: client.get_collection(theirs)).config.metadata
+    with pytest.raises(
+        ConfigurationError, match=rf"Remove the alias: .*set the Variable 'patterns_collection' to '{theirs}'"
+    ):
+        sides.sync("full")
+    assert sides.points(theirs) == {}
+    if how == "alias":
+        gone = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=sides.collection))
+        sides.with_client(lambda client: client.update_collection_aliases([gone]))
+    else:
+        sides.collection = theirs
+    assert sides.sync("full").parity == "proven"
+    sides.assert_equal_sides()
+    assert len(sides.points(theirs)) == (0 if how == "alias" else 3)
+
+
 @pytest.mark.parametrize("correct", ["dimension", "name"])
 @pytest.mark.remedy(Code.COLLECTION_UNFIT)
 def test_a_collection_of_another_length(sides: TwoSides, correct: str) -> None:
