@@ -2,6 +2,8 @@
 
 from enum import Enum, auto
 
+from code_patterns.codes import Code
+
 
 class Trouble(Enum):
     """How a request failed."""
@@ -55,11 +57,13 @@ class MisconfiguredError(Exception):
 
     :param reason: what is wrong, as the end of a sentence
     :param remedy: what to do, as sentences
+    :param code: what went wrong, for the runbook
     """
 
-    def __init__(self, reason: str, remedy: str) -> None:
+    def __init__(self, reason: str, remedy: str, code: Code = Code.EMBEDDINGS_REFUSED) -> None:
         super().__init__(reason)
         self.remedy = remedy
+        self.code = code
 
 
 class UnusableVectorsError(DoubtError):

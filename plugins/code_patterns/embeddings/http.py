@@ -114,7 +114,7 @@ class EmbeddingClient:
             failure = undelivered(error, self._config, self._proxy)
         # Raised outside the handler, so that the error does not carry the request as its context.
         if isinstance(failure, MisconfiguredError):
-            raise ConfigurationError(Code.EMBEDDINGS_REFUSED, self.explain(failure, failure.remedy))
+            raise ConfigurationError(failure.code, self.explain(failure, failure.remedy))
         raise failure
 
     def _check_status(self, response: httpx.Response) -> None:

@@ -4,6 +4,7 @@ import os
 
 import httpx
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.faults import MisconfiguredError, TemporaryError, Trouble
 from code_patterns.embeddings.proxy import Proxy
@@ -62,7 +63,7 @@ def undelivered(error: Exception, config: EmbeddingConfig, proxy: Proxy | None) 
     if isinstance(error, httpx.ProxyError):
         return _refused_by_proxy(error)
     if isinstance(error, httpx.ConnectError) and (failure := tls_failure(error, "set its schema to 'http'")):
-        return MisconfiguredError(*failure)
+        return MisconfiguredError(*failure, Code.CERTIFICATE_REFUSED)
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         what = "the proxy" if proxy else "it"
         return TemporaryError(Trouble.UNREACHABLE, f"{what} cannot be reached: {_root_reason(error)}")
@@ -70,7 +71,7 @@ def undelivered(error: Exception, config: EmbeddingConfig, proxy: Proxy | None) 
         reason = f"it did not answer within {config.timeout:g} s (extra 'timeout')"
         return TemporaryError(Trouble.BUSY, reason, overload=True)
     if refused := client_refused(error):
-        return MisconfiguredError(*refused)
+        return MisconfiguredError(*refused, Code.CERTIFICATE_REFUSED)
     reason = f"the connection broke in the middle of a request ({type(error).__name__})"
     return TemporaryError(Trouble.FAILING, reason)
 

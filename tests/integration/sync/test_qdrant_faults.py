@@ -399,7 +399,13 @@ def alias(name: str, collection: str) -> models.CreateAliasOperation:
 
 @pytest.mark.parametrize("mode", ["incremental", "full"])
 @pytest.mark.parametrize(("operation", "number"), [("upsert", 4), ("delete", 0)], ids=["middle", "last"])
-@pytest.mark.parametrize("how", ["deleted", "recreated", "recreated-behind-alias", "other-alias"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("deleted", marks=pytest.mark.remedy(Code.COLLECTION_LOST)),
+        *("recreated", "recreated-behind-alias", "other-alias"),
+    ],
+)
 def test_a_collection_exchanged_in_mid_run_is_never_a_success_with_wrong_content(
     sides: TwoSides, qdrant_server: QdrantServer, how: str, mode: str, operation: Operation, number: int
 ) -> None:
@@ -423,6 +429,8 @@ def test_a_collection_exchanged_in_mid_run_is_never_a_success_with_wrong_content
         sides.sync(mode, batch_size=10)
     assert getattr(stopped.value, "retryable", False), stopped.value
     assert sides.execute("SELECT * FROM pattern_sync_dead_letters") == []
+    aliases = {item.alias_name for item in sides.with_client(lambda client: client.get_aliases()).aliases}
+    assert (sides.collection in aliases) == (how != "deleted")
     qdrant_server.heal()
     if how in ("recreated-behind-alias", "other-alias"):
         # The alias leads to a collection that is none of the sync's; a person has to take it away.
@@ -435,6 +443,7 @@ def test_a_collection_exchanged_in_mid_run_is_never_a_success_with_wrong_content
     sides.assert_equal_sides()
 
 
+@pytest.mark.remedy(Code.COLLECTION_LOST)
 def test_a_point_deleted_between_comparison_and_write_is_written_by_the_next_try(
     sides: TwoSides, qdrant_server: QdrantServer
 ) -> None:
