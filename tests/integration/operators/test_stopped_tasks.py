@@ -16,13 +16,14 @@ from airflow.sdk.exceptions import AirflowException
 from code_patterns.codes import Code
 from code_patterns.migrations.files import read_migrations
 from code_patterns.operators.migration import PatternMigrationOperator
+from code_patterns.operators.qdrant_upsert import QdrantUpsertOperator
 from code_patterns.operators.quality_score import QualityScoreOperator
 from code_patterns.operators.stoppable import STOPPED, StoppableOperator
 from pattern_learning.operators.analytics import PatternAnalyticsOperator, PatternTracePruneOperator
 from tests.conftest import config_of
 from tests.integration.quality.test_quality_backfill import put, real_points
 from tests.support.connections import connections_of, set_postgres
-from tests.support.two_sides import TwoSides
+from tests.support.two_sides import TwoSides, rows
 
 VERSIONS = [migration.version for migration in read_migrations()]
 LEDGER = "SELECT version, state FROM pattern_schema_migrations ORDER BY version"
@@ -32,6 +33,7 @@ RUN = SimpleNamespace(
     run_type=SimpleNamespace(value="manual"),
     data_interval_start=None,
     data_interval_end=None,
+    run_after=None,
 )
 TASK = SimpleNamespace(dag_id="dag", try_number=1, max_tries=0, xcom_push=lambda key, value: None)
 
@@ -141,7 +143,6 @@ def test_a_plan_stops_too(database: str, stopped: Stopped) -> None:
     ],
     ids=["analytics", "prune", "quality"],
 )
-@pytest.mark.remedy(Code.STOPPED)
 def test_other_tasks_stop_too(
     sides: TwoSides,
     migrated_database: str,
@@ -160,3 +161,22 @@ def test_other_tasks_stop_too(
     with psycopg.connect(migrated_database) as connection:
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     task.execute(context())
+
+
+@pytest.mark.remedy(Code.STOPPED)
+def test_a_sync_that_is_stopped_goes_on_in_its_next_try(
+    sides: TwoSides, migrated_database: str, monkeypatch: pytest.MonkeyPatch, stopped: Stopped
+) -> None:
+    for name, value in connections_of(sides).items():
+        monkeypatch.setenv(name, value)
+    sides.insert(rows(5))
+    sides.sync("full")
+    sides.insert(rows(5, start=10))
+    task = QdrantUpsertOperator(task_id="sync", mode="full")
+    said = stopped(task, migrated_database, "LOCK TABLE pattern_lineage_nodes")
+    assert STOPPED in said
+    assert said.endswith(f"[{Code.STOPPED}]")
+    assert sides.execute("SELECT status FROM pattern_sync_runs WHERE status NOT IN ('succeeded', 'stopped')") == []
+    assert len(sides.points()) == 5
+    assert task.execute(context())["parity"] == "proven"
+    sides.assert_equal_sides()
