@@ -128,8 +128,8 @@ class Backfill:
             # The table refused every score of a batch: the table is at fault, not the patterns.
             raise ConfigurationError(
                 Code.SCORES_REFUSED,
-                f"The table pattern_quality_metrics refuses every score: {refused[0][1]}. Look at its constraints and "
-                "triggers.",
+                f"The table pattern_quality_metrics refuses every score: {refused[0][1].message}. Look at its "
+                "constraints and triggers.",
             )
         for item, reason in refused:
             log.warning("The score of %s was not stored: %s", item.point.pattern_id, reason)

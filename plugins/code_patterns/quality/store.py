@@ -113,20 +113,18 @@ class ScoreStore:
         :raises ScoreRefusedError: a constraint or trigger of the table refuses one of them
         """
         latest = {item.point.pattern_id: item for item in scored}
-        try:
-            async with database_errors(self._config, self._connection):
-                await self._connection.execute(
-                    query("quality_store"),
-                    {
-                        "ids": list(latest),
-                        "scores": [item.score.composite for item in latest.values()],
-                        "confidences": [item.score.confidence for item in latest.values()],
-                        "metadata": [metadata_of(item) for item in latest.values()],
-                        "version": self._version,
-                    },
-                )
-        except (psycopg.DataError, psycopg.IntegrityError, RaiseException) as error:
-            raise ScoreRefusedError(error.diag.message_primary or type(error).__name__) from None
+        parameters = {
+            "ids": list(latest),
+            "scores": [item.score.composite for item in latest.values()],
+            "confidences": [item.score.confidence for item in latest.values()],
+            "metadata": [metadata_of(item) for item in latest.values()],
+            "version": self._version,
+        }
+        async with database_errors(self._config, self._connection):
+            try:
+                await self._connection.execute(query("quality_store"), parameters)
+            except (psycopg.DataError, psycopg.IntegrityError, RaiseException) as error:
+                raise ScoreRefusedError(error.diag.message_primary or type(error).__name__) from None
 
     async def start_run(self, run: RunIdentity, collections: Sequence[str]) -> None:
         """Record this run in the history, and mark killed runs as abandoned."""

@@ -25,7 +25,7 @@ class Kind(Enum):
     CANCELLED = auto()
     """Somebody cancelled the statement."""
     LIMIT = auto()
-    """A time limit of the server ended the statement or the session."""
+    """A limit of the server ended the statement or the session."""
     INCOMPLETE = auto()
     """A table, column, function or schema is missing."""
     FORBIDDEN = auto()
@@ -50,6 +50,7 @@ _KIND_OF_STATE = {
     "42703": Kind.INCOMPLETE,
     "42883": Kind.INCOMPLETE,
     "42P01": Kind.INCOMPLETE,
+    "53400": Kind.LIMIT,
     "57P01": Kind.AWAY,
     "57P02": Kind.AWAY,
     "57P03": Kind.AWAY,
@@ -69,6 +70,7 @@ _KIND_OF_CLASS = {
 _SETTING_OF_STATE = {
     "25P03": "idle_in_transaction_session_timeout",
     "25P04": "transaction_timeout",
+    "53400": "temp_file_limit",
     "55P03": "lock_timeout",
     "57014": "statement_timeout",
     "57P05": "idle_session_timeout",
@@ -83,8 +85,9 @@ class Fault:
     :param said: message of the server or the driver, on one line, without a full stop at the end
     :param detail: detail of the server
     :param hint: hint of the server
-    :param setting: the time limit that is the cause, with its value if it is known
+    :param setting: the limit that is the cause, with its value if it is known
     :param hidden: tables of which row-level security hides rows from the role
+    :param where: the constraint, or the function and its line, that raised the error; empty if the server names none
     """
 
     kind: Kind
@@ -93,6 +96,7 @@ class Fault:
     hint: str = ""
     setting: str = ""
     hidden: tuple[str, ...] = ()
+    where: str = ""
 
     @property
     def retryable(self) -> bool:
@@ -118,6 +122,7 @@ def diagnose(error: BaseException) -> Fault | None:
             _line(getattr(said, "message_hint", None) or getattr(said, "hint", None) or ""),
             setting,
             hidden,
+            _where(said),
         )
     if isinstance(error, TimeoutError):
         return Fault(Kind.BUSY, "no answer within the time-out of a statement")
@@ -129,8 +134,14 @@ def diagnose(error: BaseException) -> Fault | None:
     return Fault(Kind.AWAY, said) if _is_of_asyncpg(error) else None
 
 
+def _where(said: Any) -> str:
+    if constraint := getattr(said, "constraint_name", None):
+        return f"constraint {constraint} of {getattr(said, 'table_name', None)}"
+    return (getattr(said, "context", None) or "").partition("\n")[0]
+
+
 def _cause(error: BaseException, state: str) -> tuple[Kind, str, tuple[str, ...]]:
-    """Return the kind of an error, the time limit that is the cause, and the tables that hide rows."""
+    """Return the kind of an error, the limit that is the cause, and the tables that hide rows."""
     kind = _KIND_OF_STATE.get(state) or _KIND_OF_CLASS.get(state[:2]) or Kind.REFUSED
     setting, found = _SETTING_OF_STATE.get(state, ""), circumstances_of(error)
     if kind is Kind.LIMIT or found is None:
@@ -177,10 +188,11 @@ def explain(fault: Fault, server: str, *, login: str = "", doing: str = "this", 
             "pg_cancel_backend, or a limit that held only inside the transaction. Try again.",
         )
     if fault.kind is Kind.LIMIT:
+        off = -1 if fault.setting == "temp_file_limit" else 0
         return ConfigurationError(
             Code.STATEMENT_LIMITED,
-            f"{server} ended {doing} by the setting {fault.setting}: {said}. The same would happen again: set it to 0 "
-            f"for {role}, or where else it comes from, such as a trigger's function or a pooler.",
+            f"{server} ended {doing} by the setting {fault.setting}: {said}. The same would happen again: set it to "
+            f"{off} for {role}, or where else it comes from, such as a trigger's function or a pooler.",
         )
     if fault.kind is Kind.HIDDEN:
         return hidden_rows(fault.hidden, server, login)
@@ -203,7 +215,12 @@ def explain(fault: Fault, server: str, *, login: str = "", doing: str = "this", 
         return ConfigurationError(
             Code.POSTGRES_LOGIN_REFUSED, f"{server} refused the login: {said}. Check database, login and password."
         )
-    return ConfigurationError(Code.STATEMENT_REFUSED, f"{server} refused it: {said}.")
+    where = f" ({fault.where})" if fault.where else ""
+    return ConfigurationError(
+        Code.STATEMENT_REFUSED,
+        f"{server} refused {doing}: {said}{where}. Remove the cause, such as a trigger or constraint of another "
+        "program.",
+    )
 
 
 def hidden_rows(tables: Sequence[str], server: str, login: str = "") -> ConfigurationError:
@@ -242,6 +259,10 @@ def connection_failure(config: PostgresConfig, error: Exception, cause: Exceptio
     reason = "no answer in time" if isinstance(error, TimeoutError) else _line(str(error)).rstrip("?")
     text = f"PostgreSQL refused {config.address}: {reason or type(error).__name__}"
     fault = None if cause is None else diagnose(cause)
+    if fault and fault.kind is Kind.BUSY and not isinstance(cause, TimeoutError):
+        return OutageError(
+            Code.POSTGRES_BUSY, f"{text}. It has nothing left for another session: end some, or raise its limits."
+        )
     if cause is None or (fault and fault.retryable and not _for_a_person(config, cause)):
         return OutageError(
             Code.POSTGRES_AWAY, f"{text}. It may serve again shortly. Check host, port and its log if it does not."
@@ -268,9 +289,6 @@ async def database_errors(config: PostgresConfig, connection: psycopg.AsyncConne
 
     An error that only the session can explain passes while a failed transaction is open: it is replaced where this
     stands around the transaction.
-
-    An error of a statement or its data (:attr:`Kind.REFUSED`) is not replaced: only the caller knows whose data these
-    are.
     """
     try:
         yield
@@ -279,7 +297,8 @@ async def database_errors(config: PostgresConfig, connection: psycopg.AsyncConne
             raise
         await inquire(connection, error)
         fault = diagnose(error)
-        if fault is None or fault.kind is Kind.REFUSED:
+        if fault is None or (fault.kind is Kind.REFUSED and error.sqlstate is None):
+            # No server has refused anything: it is a fault of this program, and its stack belongs in the log.
             raise
         raise explain(
             fault,

@@ -5,6 +5,7 @@ import psycopg
 import pytest
 from asyncpg.exceptions import PostgresError as AsyncpgError
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import Kind, connection_failure, diagnose, explain
@@ -25,6 +26,7 @@ CONFIG = PostgresConfig("patterns_postgres", "db", "patterns", "sync", "a-secret
         ("42501", Kind.FORBIDDEN),
         ("42P01", Kind.INCOMPLETE),
         ("53300", Kind.BUSY),
+        ("53400", Kind.LIMIT),
         ("55P03", Kind.BUSY),
         ("57014", Kind.BUSY),
         ("57P01", Kind.AWAY),
@@ -70,6 +72,12 @@ def test_an_error_of_something_else_is_none_of_postgresql() -> None:
         ("25P03", ConfigurationError, "ended the run by the setting idle_in_transaction_session_timeout: said."),
         ("25P04", ConfigurationError, "by the setting transaction_timeout: said. The same would happen again: set it"),
         ("57P05", ConfigurationError, "by the setting idle_session_timeout: said"),
+        (
+            "53400",
+            ConfigurationError,
+            "by the setting temp_file_limit: said. The same would happen again: set it to -1",
+        ),
+        ("23505", ConfigurationError, "refused the run: said. Remove the cause, such as a trigger"),
     ],
 )
 def test_the_remedy_is_named(state: str, kind: type[PatternsError], says: str) -> None:
@@ -81,20 +89,20 @@ def test_the_remedy_is_named(state: str, kind: type[PatternsError], says: str) -
 
 
 @pytest.mark.parametrize(
-    ("state", "kind"),
+    ("state", "kind", "code"),
     [
-        ("28P01", ConfigurationError),
-        ("28000", ConfigurationError),
-        ("3D000", ConfigurationError),
-        ("42501", ConfigurationError),
-        ("53300", OutageError),
-        ("57P03", OutageError),
-        ("08001", OutageError),
+        ("28P01", ConfigurationError, Code.POSTGRES_LOGIN_REFUSED),
+        ("28000", ConfigurationError, Code.POSTGRES_LOGIN_REFUSED),
+        ("3D000", ConfigurationError, Code.POSTGRES_LOGIN_REFUSED),
+        ("42501", ConfigurationError, Code.POSTGRES_LOGIN_REFUSED),
+        ("53300", OutageError, Code.POSTGRES_BUSY),
+        ("57P03", OutageError, Code.POSTGRES_AWAY),
+        ("08001", OutageError, Code.POSTGRES_AWAY),
     ],
 )
-def test_a_failed_login(state: str, kind: type[PatternsError]) -> None:
+def test_a_failed_login(state: str, kind: type[PatternsError], code: Code) -> None:
     said = psycopg.OperationalError("connection failed")
     error = connection_failure(CONFIG, said, AsyncpgError.new({"C": state, "M": "said"}))
-    assert type(error) is kind
+    assert (type(error), error.code) == (kind, code)
     assert "PostgreSQL refused connection 'patterns_postgres' (db:5432/patterns): connection failed" in str(error)
     assert "a-secret" not in str(error)
