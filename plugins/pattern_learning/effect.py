@@ -61,13 +61,11 @@ class PatternEffect:
         try:
             data = await self._operation(contract)(self, contract)
         except Exception as error:
-            reason = reason_of(error)
-            metadata["retryable"] = reason.retryable if reason else False
-            if reason:
-                metadata["code"] = str(reason.code)
-            text = str(reason) if reason else f"{type(error).__name__}: {error}"
-            result = ModelResult(False, error=text, metadata=metadata)
-            self._log_failure(contract, text, None if reason else error)
+            known = reason_of(error)
+            reason = known or PatternsError(Code.OPERATION_FAILED, f"{type(error).__name__}: {error}")
+            metadata |= {"retryable": reason.retryable, "code": str(reason.code)}
+            result = ModelResult(False, error=str(reason), metadata=metadata)
+            self._log_failure(contract, str(reason), None if known else error)
         else:
             metadata["operation"] = contract.operation
             metadata["duration_ms"] = (time.perf_counter() - begun) * 1000

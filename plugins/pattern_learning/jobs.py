@@ -131,7 +131,7 @@ async def run_operation(config: PostgresConfig, contract: ModelContractEffect, a
         await manager.close()
     if not result.success:
         kind = OutageError if result.metadata["retryable"] else ConfigurationError
-        code = Code(result.metadata.get("code", Code.OPERATION_FAILED))
+        code = Code(result.metadata["code"])
         reason = str(result.error).removesuffix(f" [{code}]")
         raise kind(code, f"{contract.operation} on {config.address} failed: {reason}")
     return as_json(result.data)

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
 from pattern_learning import (
     ModelContractEffect,
@@ -174,10 +175,12 @@ def test_the_airflow_connection_is_the_default(migrated_database: str, monkeypat
     assert asyncio.run(main()) is not asyncio.run(main())
 
 
-def test_limits_that_make_no_sense() -> None:
+@pytest.mark.remedy(Code.POOL_UNUSABLE)
+def test_limits_that_make_no_sense(learning: LearningDatabase) -> None:
     for least, most in ((0, 5), (6, 5), (-1, -1)):
-        with pytest.raises(ConfigurationError, match="min_pool_size"):
+        with pytest.raises(ConfigurationError, match="needed is 1 <= min <= max"):
             PatternDatabaseManager("postgresql://", least, most)
+    assert learning.use(Layer.store, min_pool_size=1, max_pool_size=1)
 
 
 def test_initialize_schema_migrates(empty_database: str) -> None:
@@ -198,12 +201,15 @@ def test_initialize_schema_migrates(empty_database: str) -> None:
 # --- full, closed, cut off
 
 
+@pytest.mark.remedy(Code.POSTGRES_BUSY)
 def test_a_full_pool(learning: LearningDatabase) -> None:
     async def work(layer: Layer) -> None:
         hurried = NodePatternStorageEffect(layer.manager.pool, acquire_timeout=0.05)
         contract = ModelContractEffect("insert", data=template())
         async with layer.manager.acquire():
             result = await hurried.execute_effect(contract)
+            used = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'pattern_learning' "
+            assert learning.rows(used + "AND datname = current_database()") == [{"n": 1}]
             assert not result.success
             assert "No connection became free within 0.05 s" in str(result.error)
             assert "max_pool_size" in str(result.error)
@@ -298,6 +304,7 @@ def test_cancelled_operations_give_their_connections_back(learning: LearningData
     learning.use(work, max_pool_size=3)
 
 
+@pytest.mark.remedy(Code.POOL_UNUSABLE)
 def test_a_closed_pool_and_a_new_one(learning: LearningDatabase) -> None:
     async def work(layer: Layer) -> None:
         await layer.store("before")
