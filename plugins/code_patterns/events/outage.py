@@ -59,4 +59,5 @@ class Outage:
         """
         if error.name() not in self._told:
             self._told.add(error.name())
-            log.warning("Kafka at %s: %s. %s", self._config.address, reason(self._config, error), meaning)
+            said = reason(self._config, error)
+            log.warning("Kafka at %s: %s. %s [%s]", self._config.address, said, meaning, Code.KAFKA_AWAY)

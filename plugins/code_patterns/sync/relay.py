@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import psycopg
 
+from code_patterns.codes import Code
 from code_patterns.errors import PatternsError
 from code_patterns.events.indexed import IndexedEvent
 from code_patterns.events.publisher import EventPublisher
@@ -50,17 +51,19 @@ class Relay:
 
         Nothing is raised: the points are written, and a later run sends the events.
         """
+        code = Code.KAFKA_AWAY
         try:
             reason, left = await self._send()
         except PatternsError as error:
-            reason, left = str(error), -1
+            reason, left, code = error.message, -1, error.code
             await self._close_session()
         if reason and not self._failing:
             log.warning(
-                "%s is not told about %s: %s. Nothing is lost: the next run sends the events.",
+                "%s is not told about %s: %s. Nothing is lost: the next run sends the events. [%s]",
                 f"Kafka at {self._events.kafka.address}",
                 f"{left:,} points" if left >= 0 else "the points",
-                reason,
+                reason.removesuffix("."),
+                code,
             )
         self._failing = bool(reason)
         return not reason

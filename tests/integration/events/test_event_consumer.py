@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.events import dead_topic
 from code_patterns.events.consumer import EventConsumer
 from code_patterns.events.mention import Mention
@@ -93,6 +94,7 @@ def test_closing_commits_what_is_done(broker: Broker) -> None:
     assert broker.committed() == 50
 
 
+@pytest.mark.remedy(Code.EVENT_UNREADABLE)
 def test_an_unreadable_message_is_on_the_dead_letter_topic_before_its_offset_is_done(broker: Broker) -> None:
     broker.send(b"not json", key=b"the-key")
     broker.send(b"\xff\xfe\x00", key=None)
@@ -101,6 +103,9 @@ def test_an_unreadable_message_is_on_the_dead_letter_topic_before_its_offset_is_
     with reading(broker) as consumer:
         assert named(consumer, 1) == {"good"}
         idle(consumer, lambda: broker.committed() == 4, "the commit")
+        # The producer is corrected.
+        broker.send({"pattern_id": "was not json"})
+        assert named(consumer, 1) == {"was not json"}
     letters = {
         message.key(): json.loads(message.value() or b"") for message in broker.received(f"{broker.topic}.dlq", 3)
     }
@@ -115,6 +120,7 @@ def test_an_unreadable_message_is_on_the_dead_letter_topic_before_its_offset_is_
         assert letter["original_timestamp"].endswith("+00:00")
     assert letters[b"the-key"]["original_value"] == "not json"
     assert "not JSON" in letters[b"the-key"]["error"]
+    assert str(Code.EVENT_UNREADABLE) in letters[b"the-key"]["error"]
     assert letters[b"empty"]["original_value"] is None
     assert (letters[None]["original_value"], letters[None]["original_value_encoding"]) == ("//4A", "base64")
 
@@ -173,6 +179,7 @@ def test_a_rebalance_loses_nothing(broker: Broker) -> None:
         wait_until(lambda: Mention(None, "last") in third.poll(), "reading the last event")
 
 
+@pytest.mark.remedy(Code.KAFKA_AWAY, elsewhere=True)
 def test_a_broker_that_is_down_at_the_start_is_told_once_and_its_return_once(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -192,6 +199,7 @@ def test_a_broker_that_is_down_at_the_start_is_told_once_and_its_return_once(
     told = [record.getMessage() for record in caplog.records if record.name.startswith("code_patterns.events")]
     assert [text.split(": ")[0].rpartition(" ")[2] for text in told] == ["away", "back."]
     assert "connection 'patterns_kafka'" in told[0]
+    assert told[0].endswith(f"[{Code.KAFKA_AWAY}]")
 
 
 def test_a_broker_that_goes_in_the_middle_costs_nothing_and_loses_nothing(

@@ -7,11 +7,13 @@ import uuid
 import psycopg
 import pytest
 
+from code_patterns.codes import Code
 from tests.support.brokers import Broker
 from tests.support.running_stream import eventually, running_stream
 from tests.support.two_sides import TwoSides, rows
 
 
+@pytest.mark.remedy(Code.EVENT_UNREADABLE)
 def test_a_named_row_is_looked_at_though_the_watermark_has_passed_it(told: TwoSides, broker: Broker) -> None:
     by_node, by_pattern, same_pattern, last = rows(4)
     same_pattern |= {"pattern_id": by_pattern["pattern_id"]}
@@ -89,6 +91,7 @@ def test_a_replay_of_old_events_embeds_nothing(told: TwoSides, broker: Broker) -
     assert told.execute("SELECT count(*) FROM pattern_sync_outbox") == [(0,)]
 
 
+@pytest.mark.remedy(Code.KAFKA_AWAY, elsewhere=True)
 def test_rows_are_found_and_told_later_while_the_broker_is_away(
     told: TwoSides, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,5 +111,7 @@ def test_rows_are_found_and_told_later_while_the_broker_is_away(
             eventually(lambda: told.execute("SELECT 1 FROM pattern_sync_outbox") == [])
             assert up.is_up
     assert {event["payload"]["node_id"] for event in broker.events(2)} == {str(first["id"]), str(second["id"])}
+    told.assert_equal_sides()
     assert caplog.text.count("is away") == 1
+    assert f"[{Code.KAFKA_AWAY}]" in caplog.text
     assert caplog.text.count("is not told about") == 1
