@@ -56,8 +56,8 @@ def explained(
         elif fault.kind is Kind.FORBIDDEN:
             code = Code.NOT_THE_OWNER
             parts.append(
-                f"Give login '{config.user}' the ownership of the tables named pattern_* and the right to create "
-                "objects in their schema, or use the login of their owner."
+                f"Give login '{config.user}' the ownership of that and of the tables named pattern_*, and the right to "
+                "create objects in their schema, or use the login of their owner."
             )
         elif isinstance(error, psycopg.errors.LockNotAvailable):
             parts.append("Another session uses the table: wait until it is done, or end it, then run again.")

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.migrations.files import read_migrations
 from code_patterns.migrations.runner import apply, plan, verify
@@ -399,6 +400,7 @@ def test_a_trigram_index_only_where_the_extension_is(empty_database: str, migrat
 # --- 013 back
 
 
+@pytest.mark.remedy(Code.MIGRATION_OBSTRUCTED)
 def test_013_does_not_come_back_over_orphans(migrated_database: str) -> None:
     rows(
         migrated_database,
@@ -524,6 +526,7 @@ def test_killed_twice_in_001_while_a_second_run_waits(old_database: str) -> None
     assert rows(old_database, "SELECT DISTINCT run_id, state FROM pattern_schema_migrations") == [("third", "applied")]
 
 
+@pytest.mark.remedy(Code.MIGRATION_UNFINISHED)
 def test_killed_twice_while_an_index_is_built(migrated_database: str) -> None:
     down(migrated_database, 16)
     complete = facts(migrated_database)
@@ -560,32 +563,44 @@ def test_two_runs_at_the_same_moment_do_it_once(empty_database: str) -> None:
     assert verify(config_of(empty_database)).version == NEWEST
 
 
+@pytest.mark.remedy(Code.LOCK_HELD)
 def test_a_run_waits_for_another_only_so_long(empty_database: str) -> None:
     with psycopg.connect(empty_database, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(hashtext(%s), hashtext(''))", [LOCK_SPACE])
         with pytest.raises(
             OutageError, match=rf"Another migration run holds the lock on .*server process {other.info.backend_pid}"
-        ):
+        ) as raised:
             apply(config_of(empty_database), "up", None, "run", wait_seconds=0)
+        holding = rows(empty_database, "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        assert (other.info.backend_pid,) in holding
+        [remedy] = re.findall(r"SELECT pg_terminate_backend\(\d+\);", raised.value.message)
+        assert rows(empty_database, remedy) == [(True,)]
+        until(lambda: not rows(empty_database, f"SELECT FROM pg_locks WHERE pid = {other.info.backend_pid}"))
+        assert apply(config_of(empty_database), "up", None, "run", wait_seconds=0).version == NEWEST
 
 
 # --- what goes wrong
 
 
+@pytest.mark.remedy(Code.MIGRATION_OBSTRUCTED)
 def test_a_failing_file_leaves_nothing_and_the_ones_before_stay(empty_database: str, folder: Path) -> None:
-    (folder / "002_b.sql").write_text("CREATE TABLE b (); INSERT INTO b VALUES (1);")
+    rows(empty_database, "CREATE VIEW b AS SELECT 1 AS one")
     with pytest.raises(ConfigurationError) as caught:
         up(empty_database, folder=folder)
     assert str(caught.value).startswith("Migration file 002_b.sql failed at connection 'patterns_postgres' (")
-    assert "INSERT has more expressions than target columns" in str(caught.value)
+    assert 'relation "b" already exists' in str(caught.value)
     assert caught.value.message.endswith(
         "Nothing of this file remains. Done before it in this run: 001. "
         "Remove the cause and run schema_migration again."
     )
     assert rows(empty_database, "SELECT version FROM pattern_schema_migrations") == [(1,)]
-    assert rows(empty_database, "SELECT to_regclass('a'), to_regclass('b')") == [("a", None)]
+    assert rows(empty_database, "SELECT to_regclass('a'), relkind FROM pg_class WHERE relname = 'b'") == [("a", "v")]
+    rows(empty_database, "ALTER VIEW b RENAME TO others")
+    assert up(empty_database, folder=folder) == (2,)
+    assert rows(empty_database, "SELECT one FROM others") == [(1,)]
 
 
+@pytest.mark.remedy(Code.MIGRATION_UNFINISHED, Code.MIGRATION_OBSTRUCTED)
 def test_a_failing_index_is_recorded_and_repaired(empty_database: str, folder: Path) -> None:
     up(empty_database, folder=folder)
     rows(empty_database, "INSERT INTO a VALUES ('twice'), ('twice')")
@@ -596,8 +611,11 @@ def test_a_failing_index_is_recorded_and_repaired(empty_database: str, folder: P
             up(empty_database, folder=folder)
     with pytest.raises(ConfigurationError, match="died in the middle of 003_c"):
         verify(config_of(empty_database), folder)
+    unfinished = "SELECT version FROM pattern_schema_migrations WHERE state <> 'applied'"
+    assert rows(empty_database, unfinished) == [(3,)]
     rows(empty_database, "DELETE FROM a")
     assert up(empty_database, folder=folder) == (3,)
+    assert rows(empty_database, unfinished) == []
     assert rows(empty_database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'c'::regclass") == [(True,)]
 
 
@@ -612,8 +630,10 @@ def test_a_percent_sign_is_a_character_and_notices_reach_the_log(
     assert "Applied 002_b" in caplog.text
 
 
+@pytest.mark.remedy(Code.MIGRATIONS_EDITED)
 def test_an_edited_file_stops_everything(empty_database: str, folder: Path) -> None:
     up(empty_database, folder=folder)
+    released = {path: path.read_text() for path in folder.iterdir()}
     shutil.copy(folder / "001_a.sql", folder / "003_c.sql")
     shutil.copy(folder / "001_rollback_a.sql", folder / "003_rollback_c.sql")
     (folder / "001_a.sql").write_text("CREATE TABLE a (share text);")
@@ -629,8 +649,19 @@ def test_an_edited_file_stops_everything(empty_database: str, folder: Path) -> N
         with pytest.raises(ConfigurationError, match=message):
             attempt()
     assert rows(empty_database, "SELECT version FROM pattern_schema_migrations ORDER BY 1") == [(1,), (2,)]
+    # The files as they were, which the SHA-256 of the table proves, and the change in a new one.
+    for path, text in released.items():
+        path.write_text(text)
+    checksums = "SELECT checksum, rollback_checksum FROM pattern_schema_migrations ORDER BY version"
+    restored = [(each.forward.checksum, each.rollback.checksum) for each in read_migrations(folder)]
+    assert rows(empty_database, checksums) == restored[:2]
+    (folder / "003_c.sql").write_text("ALTER TABLE a ADD COLUMN new text;")
+    (folder / "003_rollback_c.sql").write_text("ALTER TABLE a DROP COLUMN new;")
+    assert up(empty_database, folder=folder) == (3,)
+    assert rows(empty_database, "SELECT new FROM a") == []
 
 
+@pytest.mark.remedy(Code.POSTGRES_BUSY)
 def test_a_table_in_use_is_not_waited_for_long(
     empty_database: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -661,6 +692,7 @@ def test_a_plan_changes_nothing(empty_database: str) -> None:
     assert facts(empty_database) == before
 
 
+@pytest.mark.remedy(Code.SCHEMA_DIFFERS)
 @pytest.mark.parametrize(
     ("damage", "fact"),
     [
@@ -724,6 +756,7 @@ def test_the_owner_of_the_database_needs_no_superuser(postgres_server: str, empt
     rows(empty_database, f"DROP OWNED BY {role} CASCADE")
 
 
+@pytest.mark.remedy(Code.NOT_THE_OWNER)
 def test_many_objects_of_others_are_listed_in_the_log(
     empty_database: str, role: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -736,21 +769,35 @@ def test_many_objects_of_others_are_listed_in_the_log(
     assert len(str(caught.value)) < 1000
     for kind in ("TABLE pattern_lineage_nodes", "VIEW v_top_patterns", "FUNCTION update_pattern_stats(uuid)"):
         assert f'ALTER {kind} OWNER TO "{role}";' in caplog.text.splitlines()
+    for statement in re.findall(r"^ALTER .*;$", caplog.text, re.MULTILINE):
+        rows(empty_database, statement)
+    assert plan(as_role(empty_database, role), "up", None).steps == ()
+    assert verify(as_role(empty_database, role)).version == NEWEST
     rows(empty_database, f"DROP OWNED BY {role} CASCADE")
 
 
+@pytest.mark.remedy(Code.NOT_THE_OWNER)
 def test_missing_rights_are_named(old_database: str, role: str) -> None:
     rows(old_database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     with pytest.raises(
         ConfigurationError, match=rf"Login '{role}' may not create tables in schema public.*GRANT USAGE, CREATE"
-    ):
+    ) as raised:
         plan(as_role(old_database, role), "up", None)
-    rows(old_database, f"GRANT USAGE, CREATE ON SCHEMA public TO {role}")
+    rows(old_database, raised.value.message.partition("Run as the owner: ")[2])
     message = (
         rf'does not own what .*table pattern_lineage_nodes \(of .*ALTER TABLE pattern_lineage_nodes OWNER TO "{role}"'
     )
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match=message) as raised:
         apply(as_role(old_database, role), "up", None, "run")
+    rows(old_database, raised.value.message.partition("let a superuser run ")[2])
+    # A view of others that has to make room is seen only when it is its turn.
+    with pytest.raises(
+        ConfigurationError, match=r"must be owner of (view v_top_patterns)\. Give login .* that"
+    ) as raised:
+        apply(as_role(old_database, role), "up", None, "run")
+    assert raised.value.code is Code.NOT_THE_OWNER
+    rows(old_database, f"ALTER VIEW v_top_patterns OWNER TO {role}")
+    assert apply(as_role(old_database, role), "up", None, "run").version == NEWEST
     rows(old_database, f"DROP OWNED BY {role} CASCADE")
 
 
@@ -760,6 +807,7 @@ def test_a_read_only_default_of_the_database_changes_nothing(empty_database: str
     assert verify(config_of(empty_database)).version == NEWEST
 
 
+@pytest.mark.remedy(Code.SEARCH_PATH_WRONG)
 def test_a_search_path_to_nowhere_is_named_until_the_tables_are_found(empty_database: str) -> None:
     set_default(empty_database, "search_path = nowhere")
     with pytest.raises(ConfigurationError, match="No schema of the search_path"):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.execution import run_part
 from code_patterns.migrations.files import Kind, read_migrations
@@ -115,6 +116,7 @@ def test_many_duplicates_go_in_pages_and_the_newest_stay(empty_database: str, pa
     ]
 
 
+@pytest.mark.remedy(Code.MIGRATION_OBSTRUCTED)
 def test_an_interrupted_014_keeps_what_it_did_and_goes_on(empty_database: str) -> None:
     up(empty_database, 13)
     rows(empty_database, DUPLICATES.format(patterns=6000, copies=3))
