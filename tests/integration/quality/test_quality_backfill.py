@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.quality import VERSION, score_pattern
 from code_patterns.quality.backfill import backfill
@@ -323,6 +324,7 @@ def test_a_missing_migration_is_found_before_anything_is_scored(sides: TwoSides,
         run(sides, name)
 
 
+@pytest.mark.remedy(Code.SCORE_REFUSED)
 def test_a_score_the_database_refuses_costs_no_other(sides: TwoSides) -> None:
     points: dict[Any, dict[str, Any] | None] = dict(real_points(40))
     points |= {1: {"confidence": 0.666}, 2: {"confidence": 0.777}}
@@ -349,14 +351,25 @@ def test_a_score_the_database_refuses_costs_no_other(sides: TwoSides) -> None:
     assert len(stored(sides)) == 40
     [(failed, details)] = sides.execute("SELECT failed, details FROM pattern_quality_runs")
     assert (failed, details["failures"]) == (2, result.failures)
+    # The payload of one is corrected; the next run tries it again. The other one keeps having no score.
+    put(sides, "archon_vectors", {1: {"confidence": 0.667}})
+    repeated = run(sides, name, only_missing=True)
+    assert (repeated.skipped, repeated.stored, repeated.failed) == (40, 1, 1)
+    assert stored(sides)[pattern_id_of(1)][1] == 0.667
+    assert pattern_id_of(2) not in stored(sides)
 
 
+@pytest.mark.remedy(Code.SCORES_REFUSED)
 def test_a_table_that_refuses_everything_is_an_error(sides: TwoSides) -> None:
     name = put(sides, "archon_vectors", real_points(5))
     sides.execute("ALTER TABLE pattern_quality_metrics ADD CONSTRAINT never CHECK (quality_score > 2)")
-    with pytest.raises(ConfigurationError, match="refuses every score"):
+    with pytest.raises(ConfigurationError, match=r"refuses every score: .*\"never\"\. Look at its constraints"):
         run(sides, name)
     assert sides.execute("SELECT status FROM pattern_quality_runs") == [("failed",)]
+    assert stored(sides) == {}
+    sides.execute("ALTER TABLE pattern_quality_metrics DROP CONSTRAINT never")
+    assert run(sides, name).stored == 5
+    assert len(stored(sides)) == 5
 
 
 def test_a_synced_collection_behind_its_alias_is_scored_by_row_id(sides: TwoSides) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.runner import apply, plan, verify
 from code_patterns.servers.postgres import PostgresConfig
 from tests.integration.servers.test_postgres_session import assert_sessions_are_settled, failures
 from tests.support import postgres_proxy
 from tests.support.learning_database import Layer, LearningDatabase
+from tests.support.roles import SYNC
 from tests.support.two_sides import TwoSides, rows
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
@@ -101,18 +103,22 @@ def test_session_mode_works(sides: TwoSides, kind: str, tmp_path: Path) -> None:
     sides.assert_equal_sides()
 
 
+@pytest.mark.remedy(Code.POOLER_IN_THE_WAY)
 @pytest.mark.parametrize("kind", ["imitated", "pgbouncer", "ignoring"])
 def test_migrations_are_refused_in_session_mode_too(sides: TwoSides, kind: str, tmp_path: Path) -> None:
     with pooler(sides.postgres, kind, "session", tmp_path) as config:
         for attempt in (lambda: plan(config, "up", None), lambda: apply(config, "down", 0, "run")):
             with pytest.raises(ConfigurationError, match=r"behind a pooler such as PgBouncer.*direct connection"):
                 attempt()
+    assert apply(sides.postgres, "up", None, "run").versions == ()
     assert verify(sides.postgres).version
 
 
+@pytest.mark.remedy(Code.POOLER_IN_THE_WAY)
 @pytest.mark.parametrize("kind", ["imitated", "pgbouncer", "ignoring"])
 def test_transaction_mode_is_refused_by_every_way_of_opening(sides: TwoSides, kind: str, tmp_path: Path) -> None:
     server = sides.postgres
+    sides.insert(rows(5))
     with pooler(server, kind, "transaction", tmp_path) as sides.postgres:
         for error in failures(sides.postgres):
             assert type(error) is ConfigurationError, error
@@ -121,14 +127,25 @@ def test_transaction_mode_is_refused_by_every_way_of_opening(sides: TwoSides, ki
             sides.sync("incremental", settled=False)
     sides.postgres = server
     assert sides.execute("SELECT count(*) FROM pattern_sync_runs") == [(0,)]
+    assert sides.sync("full").parity == "proven"
+    sides.assert_equal_sides()
 
 
+@pytest.mark.remedy(Code.POOLER_IN_THE_WAY)
 def test_options_that_a_pooler_may_drop_are_refused(sides: TwoSides) -> None:
-    with postgres_proxy.before(sides.postgres, pooler=True) as proxy:
-        options = {"options": "-c search_path=app"}
-        for error in failures(replace(sides.postgres, host="127.0.0.1", port=proxy.port, options=options)):
+    server = sides.postgres
+    sides.insert(rows(5))
+    with postgres_proxy.before(server, pooler=True) as proxy:
+        sides.postgres = replace(server, host="127.0.0.1", port=proxy.port)
+        options = {"options": "-c search_path=public"}
+        for error in failures(replace(sides.postgres, options=options)):
             assert type(error) is ConfigurationError, error
             assert "behind a pooler, which may drop the extra 'options'" in str(error)
+        with psycopg.connect(server.conninfo, autocommit=True) as admin:
+            admin.execute(f"ALTER ROLE {SYNC} IN DATABASE {server.database} SET search_path = public".encode())
+        assert sides.sync("full", settled=False).parity == "proven"
+    sides.postgres = server
+    sides.assert_equal_sides()
 
 
 def test_a_pooler_without_its_server_is_an_outage(sides: TwoSides) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.migrations.runner import apply, plan, verify
 from code_patterns.quality.store import ScoreStore
@@ -323,17 +325,25 @@ def hidden_rows_of(table: str) -> str:
     return rf"hide rows of {table} from the role '.*_role': row-level security.*ALTER ROLE \".*_role\" BYPASSRLS"
 
 
+@pytest.mark.remedy(Code.ROWS_HIDDEN)
 @pytest.mark.parametrize(
     "table", ["pattern_lineage_nodes", "pattern_sync_tombstones", "pattern_sync_checkpoints", "pattern_sync_runs"]
 )
 def test_the_sync_does_nothing_with_rows_that_it_may_not_see(sides: TwoSides, table: str) -> None:
     sides.insert(rows(6))
     sides.sync("full")
+    sides.insert(rows(2, start=20))
     owner = sides.postgres
-    with restricted(owner, table) as sides.postgres, pytest.raises(ConfigurationError, match=hidden_rows_of(table)):
-        sides.sync("full", settled=False)
+    with restricted(owner, table) as sides.postgres:
+        with pytest.raises(ConfigurationError, match=hidden_rows_of(table)) as raised:
+            sides.sync("full", settled=False)
+        assert len(sides.points()) == 6
+        with psycopg.connect(owner.conninfo, autocommit=True) as admin:
+            assert admin.execute("SELECT relname FROM pg_class WHERE relrowsecurity").fetchall() == [(table,)]
+            [remedy] = re.findall(r"ALTER ROLE .*;", raised.value.message)
+            admin.execute(remedy.encode())
+        assert sides.sync("full", settled=False).counts["new"] == 2
     sides.postgres = owner
-    assert len(sides.points()) == 6
     sides.assert_equal_sides()
 
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError
 from code_patterns.migrations.runner import apply
 from code_patterns.servers.postgres_errors import Kind, diagnose
@@ -38,27 +39,48 @@ def on_writing(dsn: str, table: str, action: str) -> None:
         )
 
 
+def remove_triggers(dsn: str, *tables: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for table in tables:
+            drop = sql.SQL("DROP TRIGGER {} ON {}")
+            connection.execute(drop.format(sql.Identifier(f"test_{table}"), sql.Identifier(table)))
+
+
+@pytest.mark.remedy(Code.STATEMENT_LIMITED)
 def test_a_statement_timeout_ends_the_sync_and_is_not_retried(sides: TwoSides) -> None:
     sides.insert(rows(3))
     on_writing(sides.postgres.conninfo, "pattern_sync_runs", LIMIT)
-    on_writing(sides.postgres.conninfo, "pattern_sync_checkpoints", SLEEP)
+    on_writing(sides.postgres.conninfo, "pattern_sync_checkpoints", "PERFORM pg_sleep(0.3)")
     with pytest.raises(ConfigurationError, match=r"by the setting statement_timeout \(150ms, from: session\)"):
         sides.sync("full")
+    # Where the limit comes from; what takes long may stay.
+    remove_triggers(sides.postgres.conninfo, "pattern_sync_runs")
+    assert sides.sync("full").parity == "proven"
+    sides.assert_equal_sides()
 
 
+@pytest.mark.remedy(Code.STATEMENT_CANCELLED)
 def test_a_cancelled_statement_is_an_outage(sides: TwoSides) -> None:
     sides.insert(rows(3))
     on_writing(sides.postgres.conninfo, "pattern_sync_checkpoints", CANCEL)
     with pytest.raises(OutageError, match=r"cancelled the run: .*pg_cancel_backend") as stopped:
         sides.sync("full")
     assert "by the setting" not in str(stopped.value)
+    assert stopped.value.retryable
+    remove_triggers(sides.postgres.conninfo, "pattern_sync_checkpoints")
+    assert sides.sync("full").parity == "proven"
+    sides.assert_equal_sides()
 
 
+@pytest.mark.remedy(Code.STATEMENT_LIMITED)
 def test_an_idle_session_that_is_ended_names_the_setting(sides: TwoSides) -> None:
     sides.insert(rows(3))
     on_writing(sides.postgres.conninfo, "pattern_sync_runs", IDLE)
     with pytest.raises(ConfigurationError, match="by the setting idle_session_timeout"):
         sides.sync("full")
+    remove_triggers(sides.postgres.conninfo, "pattern_sync_runs")
+    assert sides.sync("full").parity == "proven"
+    sides.assert_equal_sides()
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["with the answer before it", "alone"])

