@@ -1,5 +1,6 @@
 """The runbook's remedies for what goes wrong with PostgreSQL, each followed to its end."""
 
+import asyncio
 import logging
 import os
 import re
@@ -30,6 +31,7 @@ from tests.conftest import config_of, new_database
 from tests.integration.search.conftest import find
 from tests.support import postgres_proxy
 from tests.support.faulty_qdrant import Operation, QdrantServer
+from tests.support.fixtures import drop_collections
 from tests.support.roles import MIGRATOR, PASSWORD, SYNC, grant, logged_in, make_roles
 from tests.support.two_sides import TwoSides, rows
 
@@ -59,6 +61,8 @@ def own(cluster: Cluster, template: str, qdrant: QdrantConfig) -> Iterator[TwoSi
     with new_database(cluster.dsn("postgres"), template) as dsn:
         config = config_of(dsn)
         yield TwoSides(config, qdrant, config.database, administrator=config.user)
+        if qdrant.url:
+            asyncio.run(drop_collections(qdrant, config.database))
 
 
 def code_of(sides: TwoSides, mode: str = "full") -> Code:
