@@ -1,5 +1,6 @@
 """The runbook has an entry for each code, and no other."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -38,6 +39,23 @@ def test_each_code_that_a_page_names_exists() -> None:
 def test_each_code_is_used() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "plugins").rglob("*.py") if path.name != "codes.py")
     assert not [code.name for code in Code if f"Code.{code.name}" not in sources]
+
+
+def test_each_remedy_is_followed_by_a_test() -> None:
+    assert not {code.name for code in Code} - remedies()
+
+
+def remedies() -> set[str]:
+    """Names of the codes whose remedy a test follows, by the mark `remedy`."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "tests").rglob("test_*.py")]
+    return {
+        argument.attr
+        for tree in trees
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "remedy"
+        for argument in call.args
+        if isinstance(argument, ast.Attribute)
+    }
 
 
 def alerts() -> set[str]:

@@ -193,13 +193,17 @@ def test_going_down_in_mid_run_stops_it_and_it_is_resumed(
 
 
 LASTING = {
-    "lost-answer": (faults.LOST_ANSWER, "broke in the middle", Code.QDRANT_AWAY),
-    "broken-request": (faults.BROKEN_REQUEST, "broke in the middle", Code.QDRANT_AWAY),
-    "acknowledged": (faults.ACKNOWLEDGED, "'acknowledged' instead of 'completed'", Code.WRITE_NOT_COMPLETED),
-    "disk-full": (faults.DISK_FULL, "No space left on device", Code.QDRANT_BUSY),
-    "503": (faults.UNAVAILABLE, "503", Code.QDRANT_BUSY),
-    "429": (faults.BUSY, "429", Code.QDRANT_BUSY),
-    "timeout": (Fault(delay_answer=1.5), "no answer within 1 s", Code.QDRANT_AWAY),
+    "lost-answer": (faults.LOST_ANSWER, "broke in the middle", pytest.mark.remedy(Code.QDRANT_AWAY)),
+    "broken-request": (faults.BROKEN_REQUEST, "broke in the middle", pytest.mark.remedy(Code.QDRANT_AWAY)),
+    "acknowledged": (
+        faults.ACKNOWLEDGED,
+        "'acknowledged' instead of 'completed'",
+        pytest.mark.remedy(Code.WRITE_NOT_COMPLETED),
+    ),
+    "disk-full": (faults.DISK_FULL, "No space left on device", pytest.mark.remedy(Code.QDRANT_BUSY)),
+    "503": (faults.UNAVAILABLE, "503", pytest.mark.remedy(Code.QDRANT_BUSY)),
+    "429": (faults.BUSY, "429", pytest.mark.remedy(Code.QDRANT_BUSY)),
+    "timeout": (Fault(delay_answer=1.5), "no answer within 1 s", pytest.mark.remedy(Code.QDRANT_AWAY)),
 }
 WITHOUT_AN_ANSWER = ("lost-answer", "acknowledged", "timeout")
 """Nobody knows what was done. The other faults end every write alike."""
@@ -208,9 +212,9 @@ WITHOUT_AN_ANSWER = ("lost-answer", "acknowledged", "timeout")
 @pytest.mark.parametrize(
     ("operation", "fault", "told"),
     [
-        pytest.param(operation, fault, told, id=f"{name}-{operation}", marks=pytest.mark.remedy(code))
+        pytest.param(operation, fault, told, id=f"{name}-{operation}", marks=remedy)
         for operation in WRITES
-        for name, (fault, told, code) in LASTING.items()
+        for name, (fault, told, remedy) in LASTING.items()
         if operation == "upsert" or name in WITHOUT_AN_ANSWER
     ],
 )
