@@ -23,7 +23,7 @@ from demo.stack import Workplace, clear, workplace
 from soak import HOME
 from soak.arrivals import Arrivals
 from soak.disk import unmount
-from soak.faults import QUIET_AFTER, QUIET_BEFORE, Kind, schedule
+from soak.faults import LIVING_SHARE, QUIET_AFTER, QUIET_BEFORE, Kind, schedule
 from soak.injection import Injection
 from soak.ledger import Ledger
 from soak.picture import Picture
@@ -35,7 +35,7 @@ from soak.verdict import Record, flatness, judge, told
 from soak.writers import Writer
 
 WRITERS = 3
-STREAMS = 6
+STREAMS = 3
 """Streams that follow each other, if nobody kills one."""
 BACKFILLED = timedelta(minutes=9)
 BACKFILLS = (0.3, 0.7)
@@ -68,6 +68,7 @@ class Soak:
         self._watcher = RunWatcher(stage.client(), stage.sides, self._ledger, self._sampler)
         self._troubles: list[str] = []
         self._begin = time.time()
+        self._living = self._begin + (1 - LIVING_SHARE) * self._seconds
 
     def run(self) -> Record:
         """Do all of it. If something does not come back, that ends it early, and what was seen until then is told."""
@@ -97,6 +98,7 @@ class Soak:
             minutes=self._seconds / 60,
             begin=self._begin,
             end=end,
+            living=self._living,
             warm=(self._begin + QUIET_BEFORE / 3, self._begin + QUIET_BEFORE),
             quiet=(min(quiet + QUIET_SECONDS / 3, end), end),
             windows=self._injection.windows,
@@ -134,7 +136,9 @@ class Soak:
         backfills = [self._begin + share * self._seconds for share in BACKFILLS]
         last = self._begin + self._seconds - QUIET_AFTER
         self._pass(QUIET_BEFORE)
-        for fault in schedule(self._seed, self._seconds, kinds):
+        for fault in schedule(self._seed, kinds):
+            if fault.kind.ends_a_program and time.time() >= self._living:
+                continue
             self._pass(fault.pause)
             if backfills and time.time() > backfills[0] and self._backfill():
                 backfills.pop(0)

@@ -1,7 +1,7 @@
 """Which faults come when: the same seed gives the same faults."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,6 +13,8 @@ PAUSE = (8.0, 30.0)
 """Seconds between the end of a fault and the next one."""
 SECONDS = (3.0, 20.0)
 """How long a fault lasts."""
+LIVING_SHARE = 0.45
+"""In so large a share of the time, the last one, no fault ends a program: whether one grows is seen while it lives."""
 
 
 class Kind(Enum):
@@ -40,9 +42,28 @@ class Kind(Enum):
     RESET_POSTGRES = "connections to PostgreSQL reset"
 
     @property
+    def ends_a_program(self) -> bool:
+        """Whether a server, a part of Airflow or all sessions of PostgreSQL may end by it."""
+        return self in _ENDING
+
+    @property
     def reaches_searches(self) -> bool:
         """Whether a search may fail under it: searches use the two servers and the embedding server only."""
         return not self.name.endswith(("_TASK", "_WORKER", "_SCHEDULER", "_TRIGGERER", "_DAG_PROCESSOR", "_API_SERVER"))
+
+
+_ENDING = {
+    Kind.KILL_SCHEDULER,
+    Kind.KILL_TRIGGERER,
+    Kind.KILL_DAG_PROCESSOR,
+    Kind.KILL_API_SERVER,
+    Kind.KILL_BACKEND,
+    Kind.RESTART_POSTGRES,
+    Kind.KILL_QDRANT,
+    Kind.RESTART_QDRANT,
+    Kind.FULL_DISK,
+    Kind.KILL_EMBEDDINGS,
+}
 
 
 @dataclass(frozen=True)
@@ -77,28 +98,18 @@ class Window:
     skipped: str = ""
 
 
-def schedule(seed: int, seconds: float, kinds: Iterable[Kind] = Kind) -> Sequence[Fault]:
-    """Choose faults for a time: every kind once in random order, then all of them again.
-
-    What was restarted needs some seconds to be well again, so fewer may be done than are chosen.
+def schedule(seed: int, kinds: Iterable[Kind] = Kind) -> Iterator[Fault]:
+    """Choose faults without end: every kind once in random order, then all of them again.
 
     :param seed: chooses
-    :param seconds: how long writers work
     :param kinds: kinds that are possible on this machine
     """
     draw = random.Random(seed)
     available = list(kinds)
-    faults: list[Fault] = []
-    left = seconds - QUIET_BEFORE - QUIET_AFTER
     while available:
         draw.shuffle(available)
         for kind in available:
-            fault = Fault(kind, draw.uniform(*PAUSE), draw.uniform(*SECONDS), draw.random())
-            left -= fault.pause + fault.seconds
-            if left < 0:
-                return faults
-            faults.append(fault)
-    return faults
+            yield Fault(kind, draw.uniform(*PAUSE), draw.uniform(*SECONDS), draw.random())
 
 
 def under_way(windows: Iterable[Window], begin: float, end: float, *, before: float = 0.0, after: float) -> bool:

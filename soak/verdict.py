@@ -15,7 +15,7 @@ HOUR = 3600.0
 GROWTH = 20.0
 """MiB per hour; a process is not flat if even the lower end of its slope's interval is above."""
 SETTLED_SECONDS = 600.0
-"""A process that was just started still fills its caches. Soaks that are not longer say nothing about memory."""
+"""A process that was just started still fills its caches. Soaks of half an hour say nothing about memory."""
 RUN_SECONDS = 120.0
 """A fault may be the reason for a failed run so long after it: tries and heartbeats take their time."""
 SEARCH_SECONDS = 2.0
@@ -36,6 +36,7 @@ class Record:
     :param minutes: how long writers worked
     :param begin: seconds since the epoch, when they began
     :param end: when all was over
+    :param living: from when on no fault ended a program
     :param warm: begin and end of the time that is compared with the last one
     :param quiet: begin and end of the last time, after everything had settled
     :param windows: the faults
@@ -53,6 +54,7 @@ class Record:
     minutes: float
     begin: float
     end: float
+    living: float
     warm: tuple[float, float]
     quiet: tuple[float, float]
     windows: Sequence[Window]
@@ -105,14 +107,15 @@ class Count:
 
 
 def flatness(record: Record) -> Sequence[Flatness]:
-    """Fit a slope to the memory of each role, over all its processes."""
+    """Fit a slope to the memory of each role, over all its processes, while no fault ends a program."""
     found = []
     for role in sorted({sample.role for sample in record.held}):
         samples = [sample for sample in record.held if sample.role == role]
         segments = []
         for _, group in groupby(sorted(samples, key=lambda one: (one.pid, one.at)), key=lambda one: one.pid):
             points = [(sample.at, sample.memory / MIB) for sample in group]
-            segments.append([point for point in points if point[0] >= points[0][0] + SETTLED_SECONDS])
+            settled = max(points[0][0], record.living) + SETTLED_SECONDS
+            segments.append([point for point in points if point[0] >= settled])
         fitted = slope(segments)
         hourly = fitted and Slope(fitted.value * HOUR, fitted.low * HOUR, fitted.high * HOUR)
         found.append(Flatness(role, sum(sample.memory for sample in samples) / len(samples) / MIB, hourly))
