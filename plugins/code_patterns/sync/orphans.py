@@ -41,13 +41,16 @@ class Points:
             yield [UUID(bytes=bytes(part[at : at + 16])) for at in range(0, len(part), 16)]
 
 
-def refuse_mass_delete(points: Points, examined: int, proven: int | None, settings: SyncSettings) -> None:
+def refuse_mass_delete(
+    points: Points, examined: int, proven: int | None, settings: SyncSettings, expected: int = 0
+) -> None:
     """Refuse to delete more points than a person would expect.
 
     :param points: what was seen in Qdrant, with the orphans
     :param examined: code patterns in PostgreSQL
     :param proven: number of points when the collection was adopted or last proven, if known
     :param settings: how many may be deleted
+    :param expected: how many of the orphans do not count
     :raises ConfigurationError: PostgreSQL is empty, or too large a share of the points would be deleted
     """
     if settings.allow_mass_delete or not points.orphans:
@@ -56,8 +59,8 @@ def refuse_mass_delete(points: Points, examined: int, proven: int | None, settin
     # Points that shards or a refused run added must not make the share look small. Nor would a person miss them if
     # their rows were deleted since.
     before = min(count for count in (points.seen, settings.points_before, proven) if count is not None)
-    allowed = settings.max_delete_fraction
-    if empty or points.orphans > allowed * points.seen or min(points.orphans, before) > allowed * before:
+    allowed, doubtful = settings.max_delete_fraction, points.orphans - expected
+    if empty or doubtful > allowed * points.seen or min(doubtful, before) > allowed * before:
         among = f" of the {before} points that there were before" if before < points.seen else ""
         why = (
             _nothing(settings)

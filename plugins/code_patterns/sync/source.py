@@ -240,6 +240,10 @@ class PatternSource:
         """How many code patterns there are in an id range, by default in all."""
         return await self._count("sync_code_count", first_id=within.first, last_id=within.last)
 
+    async def count_recorded_deletions(self, ids: Sequence[UUID]) -> int:
+        """How many of these ids have a tombstone."""
+        return await self._count("sync_recorded_deletions", ids=list(ids))
+
     async def sample_ids(self, count: int) -> list[UUID]:
         """Ids of code patterns, spread evenly, in order; fewer if there are fewer patterns."""
         fractions = [(number + 0.5) / count for number in range(count)]

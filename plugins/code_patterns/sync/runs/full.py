@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import ClassVar
 from uuid import UUID
 
 from code_patterns.codes import Code
@@ -27,11 +28,15 @@ log = logging.getLogger(__name__)
 
 
 class FullRun(RunKind):
-    """Compares everything and makes Qdrant agree with PostgreSQL."""
+    """Compares everything and makes Qdrant agree with PostgreSQL.
+
+    :cvar expects_recorded_deletions: whether deletions that triggers recorded are no reason to refuse a mass delete
+    """
 
     name = "full"
     destination = Destination.CONNECTION
     reconciles = True
+    expects_recorded_deletions: ClassVar[bool] = False
 
     async def execute(self, run: RunContext) -> None:
         """Sync everything.
@@ -63,7 +68,8 @@ class FullRun(RunKind):
             log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
             return
         await _index(run)
-        refuse_mass_delete(points, run.counts.examined, run.collection.description.points, run.settings)
+        expected = await _recorded(run, points) if self.expects_recorded_deletions else 0
+        refuse_mass_delete(points, run.counts.examined, run.collection.description.points, run.settings, expected)
         await delete_orphans(run, points)
         if run.settings.dry_run:
             return
@@ -98,6 +104,11 @@ async def defer_indexing(run: RunContext, total: int) -> None:
     if run.settings.limit is None and not run.settings.dry_run and is_loading(run.qdrant, run.collection):
         await run.record.assert_locked()
         run.collection = await defer(run.qdrant, run.collection, total, await run.stored.count())
+
+
+async def _recorded(run: RunContext, points: Points) -> int:
+    """How many orphans are points of rows whose deletion was recorded."""
+    return sum([await run.source.count_recorded_deletions(ids) for ids in points.orphan_batches(PAGE_ROWS)])
 
 
 async def delete_orphans(run: RunContext, points: Points) -> None:

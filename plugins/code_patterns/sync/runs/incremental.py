@@ -12,13 +12,23 @@ OLD_TRANSACTION_SECONDS = 300.0
 """The log names an open transaction that is older than this: it holds changes back."""
 
 
+class ComparingRun(FullRun):
+    """Takes the place of an incremental run that has no watermark to start from.
+
+    An incremental run deletes whatever was deleted in PostgreSQL, however much that is. This one does so too: that an
+    earlier run was killed is no reason to wait for a person.
+    """
+
+    expects_recorded_deletions = True
+
+
 class IncrementalRun(RunKind):
     """Takes what changed after the watermark and before the horizon, and moves the watermark."""
 
     name = "incremental"
     starts_at_watermark = True
     relies_on_capture = True
-    fallback = FullRun
+    fallback = ComparingRun
 
     async def execute(self, run: RunContext) -> None:
         """Sync the changes."""
