@@ -22,6 +22,8 @@ from soak.stage import FULL, INCREMENTAL, QUALITY, STREAM
 SECONDS = 2.0
 WATCHED = {FULL: "nightly", INCREMENTAL: "hourly", STREAM: "stream", QUALITY: "scoring"}
 _TASK = {FULL: "sync", INCREMENTAL: "sync", STREAM: "stream"}
+_HANDED_OVER = "compare"
+"""Task of a stream that starts a comparison of everything; it is skipped otherwise."""
 COMPARE_SECONDS = 60.0
 """How long to try to compare after a success, while a fault keeps a side away."""
 
@@ -87,9 +89,10 @@ class RunWatcher(threading.Thread):
         self.runs[key] = seen
 
     def _checked(self, seen: RunSeen, dag_id: str, found: Mapping[str, Any]) -> RunSeen:
-        task = self._task(dag_id, seen.run_id)
-        if task.get("state") != "success":
-            # Another stream was up, so this one was skipped and promises nothing.
+        tasks = self._tasks(dag_id, seen.run_id)
+        task = tasks.get(_TASK[dag_id], {})
+        if task.get("state") != "success" or tasks.get(_HANDED_OVER, {}).get("state") == "success":
+            # Another stream was up, so this one was skipped; or it said that only a comparison of everything can go on.
             return seen
         begin = _seconds(task["start_date"])
         promised = self._ledger.promised(self._sampler.horizon(begin), begin)
@@ -118,13 +121,14 @@ class RunWatcher(threading.Thread):
         return None
 
     def _note_process(self, run_id: str) -> None:
-        task = self._task(STREAM, run_id)
+        task = self._tasks(STREAM, run_id).get(_TASK[STREAM], {})
         if task.get("state") == "running" and task.get("pid"):
             self._sampler.streams.add(int(task["pid"]))
 
-    def _task(self, dag_id: str, run_id: str) -> Mapping[str, Any]:
+    def _tasks(self, dag_id: str, run_id: str) -> Mapping[str, Mapping[str, Any]]:
+        """The tasks of a run, by id."""
         answer = self._api.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
-        return next((task for task in answer["task_instances"] if task["task_id"] == _TASK[dag_id]), {})
+        return {task["task_id"]: task for task in answer["task_instances"]}
 
 
 def _seconds(moment: str | None) -> float:

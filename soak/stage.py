@@ -258,6 +258,8 @@ class Stage:
             extra=json.dumps(embedding),
         )
         api.add_variable("quality_backfill_delay_seconds", "0", "Pause between two batches of the quality backfill")
+        # The writers delete as much between two nights of some minutes as others in a month.
+        api.add_variable("pattern_sync_max_delete_fraction", "0.9", "Share of the points that a full sync may delete")
         api.add_pool("patterns_sync", 6, "Runs of the sync")
         api.add_pool(STREAM_POOL, 2, "The stream, and one that was killed")
 
