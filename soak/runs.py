@@ -44,7 +44,7 @@ class RunWatcher(threading.Thread):
         self._ledger = ledger
         self._sampler = sampler
         self._ending = threading.Event()
-        self.runs: dict[tuple[str, str], RunSeen] = {}
+        self.runs: dict[tuple[str, str, str], RunSeen] = {}
         self.error: Exception | None = None
 
     def end(self) -> None:
@@ -76,11 +76,12 @@ class RunWatcher(threading.Thread):
                 self._take(dag_id, kind, found)
 
     def _take(self, dag_id: str, kind: str, found: Mapping[str, Any]) -> None:
-        key = dag_id, found["dag_run_id"]
+        kind = "backfill" if found["run_type"] == "backfill" else kind
+        # A backfill works with the runs that its hours have had.
+        key = dag_id, found["dag_run_id"], kind
         before = self.runs.get(key)
         if before and before.is_over:
             return
-        kind = "backfill" if found["run_type"] == "backfill" else kind
         seen = RunSeen(kind, key[1], found["state"], _seconds(found["start_date"]), _seconds(found["end_date"]))
         if seen.state == "success" and dag_id in _TASK:
             seen = self._checked(seen, dag_id, found)
