@@ -20,17 +20,15 @@ def test_nothing_is_lost_while_eight_writers_race_the_incremental_runs(
     sides.sync()
     kinds, deadline = [], time.monotonic() + 12
     with race(sides, 8) as writers:
-        while time.monotonic() < deadline:
+        # A busy machine takes longer for a race that says something.
+        while time.monotonic() < deadline or len(kinds) < 2 or sum(writer.commits for writer in writers) <= 200:
             kinds.append(sides.sync(batch_size=7, settled=False).kind)
     sides.sync()
 
     assert set(kinds) == {"incremental"}
     assert sides.execute("SELECT count(*) FROM pattern_sync_runs WHERE kind = 'full'") == [(1,)]
     sides.assert_equal_sides()
-    commits = sum(writer.commits for writer in writers)
-    record_property("commits", commits)
-    assert commits > 200
-    assert len(kinds) > 1
+    record_property("commits", sum(writer.commits for writer in writers))
 
 
 def test_rows_changed_while_a_full_sync_reads_do_not_break_its_proof(sides: TwoSides) -> None:
