@@ -1,13 +1,14 @@
 """Real servers for the tests: PostgreSQL, embedded or named; Qdrant, the client's local mode or a named server."""
 
 import atexit
+import fcntl
 import functools
 import os
 import shutil
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,17 @@ FEW_AND_LONG = (
     *("test_retention.py", "test_maintenance.py", "test_integrity.py", "test_matrix.py"),
 )
 """Files that take long, the longest first."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let one worker begin: what it makes of the files' assertions takes 11 s, and the others find it on the disk."""
+    with (SHARED / "collection.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -73,7 +73,7 @@ class WholeAirflow:
         deadline = time.monotonic() + seconds
         while not (value := found()):
             assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s\n{self.log()[-6000:]}"
-            time.sleep(0.5)
+            time.sleep(1)
         return value
 
     def log(self) -> str:
@@ -282,7 +282,7 @@ def whole_airflow(home: Path, metadata: str, environment: Mapping[str, str]) -> 
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "3600",
         # A file that changes twice within half a minute is stored twice.
         "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
