@@ -49,6 +49,7 @@ from xdist.scheduler import LoadFileScheduling  # noqa: E402
 from code_patterns.migrations.runner import apply  # noqa: E402
 from code_patterns.servers.postgres import PostgresConfig  # noqa: E402
 from tests.support.faulty_embeddings import EmbeddingServer, running  # noqa: E402
+from tests.support.kept_connections import connected, forget  # noqa: E402
 from tests.support.leaks import LEAKS  # noqa: E402
 from tests.support.roles import MIGRATOR, grant, logged_in, make_roles  # noqa: E402
 
@@ -172,7 +173,9 @@ def new_database(postgres_server: str, template: str = "template1") -> Iterator[
     :param template: the database that it is a copy of
     """
     name = f"patterns_test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server, autocommit=True) as admin:
+    # A database in use cannot be copied.
+    forget(template)
+    with connected(postgres_server) as admin:
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
         admin.execute(create.format(sql.Identifier(name), sql.Identifier(template), _STRATEGY))
     try:
@@ -181,7 +184,8 @@ def new_database(postgres_server: str, template: str = "template1") -> Iterator[
         with suppress(psycopg.OperationalError):
             LEAKS.look_at_database(make_conninfo(postgres_server, dbname=name))
     finally:
-        with psycopg.connect(postgres_server, autocommit=True) as admin:
+        forget(name)
+        with connected(postgres_server) as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -11,9 +11,10 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.kept_connections import connected
 
 # Workers of pytest-xdist must name their tests alike, and secrets stand in the names of some.
 _START = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
@@ -63,7 +64,7 @@ class Leaks:
 
     def look_at_database(self, dsn: str) -> None:
         """Look through every row that runs have written: all tables of the database, whatever they are called."""
-        with psycopg.connect(dsn, autocommit=True) as connection:
+        with connected(dsn) as connection:
             tables = connection.execute(_TABLES).fetchall()
             # One statement, because every test pays for it.
             rows = [_ROWS.format(sql.Literal(table), sql.Identifier(schema, table)) for schema, table in tables]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-import psycopg
 import pytest
 from qdrant_client import AsyncQdrantClient
 
@@ -25,6 +24,7 @@ from code_patterns.sync.pattern import CONTENT_HASH, EMBEDDING_HASH, SYNC_TIMEST
 from code_patterns.sync.runs import sync
 from code_patterns.sync.sync_result import SyncResult
 from code_patterns.sync.sync_settings import Interval, StreamSettings, SyncSettings
+from tests.support.kept_connections import connected
 from tests.support.real_functions import some_functions
 from tests.support.roles import READER, SYNC, logged_in
 from tests.support.words import words_of_one
@@ -90,17 +90,17 @@ class TwoSides:
         return logged_in(self.postgres, READER, self.administrator)
 
     def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.postgres.conninfo, autocommit=True) as connection:
+        with connected(self.postgres.conninfo) as connection:
             cursor = connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def insert(self, new: Iterable[Mapping[str, Any]]) -> None:
-        with psycopg.connect(self.postgres.conninfo) as connection, connection.cursor() as cursor:
-            cursor.executemany(INSERT, list(new))
+        with connected(self.postgres.conninfo) as connection, connection.transaction():
+            connection.cursor().executemany(INSERT, list(new))
 
     def settle(self) -> None:
         """Wait until nothing older than this moment is open: on a shared server other tests hold transactions too."""
-        with psycopg.connect(self.postgres.conninfo, autocommit=True) as connection:
+        with connected(self.postgres.conninfo) as connection:
             [(now,)] = connection.execute("SELECT pg_current_xact_id()::text::bigint")
             oldest = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
             deadline = time.monotonic() + 60

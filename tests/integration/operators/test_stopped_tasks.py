@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from airflow.sdk.exceptions import AirflowException
+from psycopg.conninfo import conninfo_to_dict
 
 from code_patterns.codes import Code
 from code_patterns.migrations.files import read_migrations
@@ -23,6 +24,7 @@ from pattern_learning.operators.analytics import PatternAnalyticsOperator, Patte
 from tests.conftest import config_of
 from tests.integration.quality.test_quality_backfill import put, real_points
 from tests.support.connections import connections_of, set_postgres
+from tests.support.kept_connections import forget
 from tests.support.two_sides import TwoSides, rows
 
 VERSIONS = [migration.version for migration in read_migrations()]
@@ -69,6 +71,7 @@ def stopped() -> Iterator[Callable[[StoppableOperator, str, str], str]]:
         signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
         with blocked(dsn, statement), pytest.raises(AirflowException) as raised:
             operator.execute(context())
+        forget(str(conninfo_to_dict(dsn)["dbname"]))
         # No session of the task is left: one that went on in the server would hold its locks.
         with psycopg.connect(dsn, autocommit=True) as watcher:
             query = (

@@ -32,6 +32,7 @@ from tests.integration.search.conftest import find
 from tests.support import postgres_proxy
 from tests.support.faulty_qdrant import Operation, QdrantServer
 from tests.support.fixtures import drop_collections
+from tests.support.kept_connections import forget
 from tests.support.roles import MIGRATOR, PASSWORD, SYNC, grant, logged_in, make_roles
 from tests.support.two_sides import TwoSides, rows
 
@@ -377,6 +378,7 @@ class TestSearchPath:
         sides.execute("CREATE TABLE app.pattern_lineage_nodes (LIKE public.pattern_lineage_nodes)")
         sides.execute(f"GRANT USAGE ON SCHEMA app TO {SYNC}")
         sides.execute(f"ALTER DATABASE {database} SET search_path = app, public")
+        forget(database)
         failed = failure_of(sides)
         assert (failed.code, failed.retryable) == (Code.SEARCH_PATH_WRONG, False)
         assert sides.execute("SHOW search_path") == [("app, public",)]
@@ -391,6 +393,7 @@ class TestSearchPath:
             sides.execute(f"ALTER ROLE {SYNC} IN DATABASE {database} SET search_path = public")
         assert sides.sync("full").parity == "proven"
         sides.execute(f"ALTER DATABASE {database} SET search_path = public")
+        forget(database)
         sides.assert_equal_sides()
 
     @pytest.mark.remedy(Code.SEARCH_PATH_WRONG)
@@ -481,6 +484,7 @@ def test_another_cluster_that_answers_in_mid_run_proves_nothing(
     own.qdrant = QdrantConfig(conn_id="patterns_qdrant", url=qdrant_server.url)
     own.insert(rows(5))
     right = own.postgres
+    forget(right.database)
     with copy_elsewhere(cluster, right, postgres_server) as copy, postgres_proxy.before(right) as proxy:
         own.postgres = replace(right, host="127.0.0.1", port=proxy.port)
         own.sync("full")
@@ -501,9 +505,11 @@ def test_another_cluster_that_answers_in_mid_run_proves_nothing(
         failed = failure_of(own)
         qdrant_server.before = None
         assert (failed.code, failed.retryable) == (Code.CLUSTER_EXCHANGED, True)
+        forget(right.database)
         assert own.execute(identifier) != before
         if answers == "the right one":
             proxy.server = right
+            forget(right.database)
             assert own.execute(identifier) == before
             assert own.sync("full").parity == "proven"
         else:

@@ -24,6 +24,7 @@ from code_patterns.servers.postgres import PINNED, PostgresConfig
 from code_patterns.servers.postgres_asyncpg import Borrowed, connect_asyncpg, open_pool
 from code_patterns.servers.postgres_psycopg import connect, connect_blocking
 from tests.conftest import config_of
+from tests.support.kept_connections import forget
 from tests.support.learning_database import Layer, LearningDatabase
 from tests.support.roles import MIGRATOR, grant
 from tests.support.two_sides import TwoSides, rows
@@ -166,6 +167,7 @@ def test_settings_of_role_and_database_change_nothing(
     assert sides.sync("full").counts["new"] == 4
     with psycopg.connect(postgres_server, autocommit=True) as admin:
         admin.execute(sql.SQL("ALTER {} {} RESET ALL").format(sql.SQL(whose), subject))
+    forget(sides.postgres.database)
     sides.assert_equal_sides()
     assert sides.sync("full").counts["unchanged"] == 4
 

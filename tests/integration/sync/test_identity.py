@@ -29,6 +29,7 @@ from code_patterns.sync.pairing import Pairing
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.record import RunRecord
 from code_patterns.sync.target import PatternTarget
+from tests.support.kept_connections import forget
 from tests.support.two_sides import TwoSides, rows
 
 WHOLE_TIME = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
@@ -62,6 +63,7 @@ def administered(sides: TwoSides) -> Iterator[Callable[..., None]]:
 def copied(sides: TwoSides) -> Iterator[str]:
     """Name of a copy of the database as it is now, as a dump would be; dropped afterwards if it is there still."""
     name = f"{sides.postgres.database}_copy"
+    forget(sides.postgres.database)
     with administered(sides) as run:
         run("CREATE DATABASE {} TEMPLATE {}", name, sides.postgres.database)
         try:
@@ -72,6 +74,7 @@ def copied(sides: TwoSides) -> Iterator[str]:
 
 def restore(sides: TwoSides, copy: str) -> None:
     """Put the copy in the database's place, in the same server."""
+    forget(copy)
     with administered(sides) as run:
         run("DROP DATABASE {} WITH (FORCE)", sides.postgres.database)
         run("ALTER DATABASE {} RENAME TO {}", copy, sides.postgres.database)
