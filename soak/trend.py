@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import NormalDist
+from itertools import groupby
+from statistics import NormalDist, fmean
 
 CONFIDENCE = 0.95
-FEWEST = 12
-"""Below this many independent samples nothing is said."""
+BATCH_SECONDS = 120.0
+"""Length of a batch."""
+FEWEST = 3
+"""Below this many degrees of freedom nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -28,29 +30,31 @@ class Slope:
 def slope(segments: Sequence[Sequence[tuple[float, float]]]) -> Slope | None:
     """Fit one slope to several processes of one kind, each with a level of its own.
 
-    Successive samples of a process resemble each other. So the interval counts only as many samples as are independent,
-    from the correlation of neighbouring residuals.
+    Successive samples of a process resemble each other. So it is fitted to the means of batches, which hardly do.
 
     :param segments: for each process its samples, as seconds and value
     :return: ``None`` if the samples do not suffice
     """
-    centred = [_centred(segment) for segment in segments if len(segment) >= 3]
+    centred = [_centred(batches) for batches in map(_batch_means, segments) if len(batches) > 1]
     points = [point for segment in centred for point in segment]
+    free = len(points) - len(centred) - 1
+    if free < FEWEST:
+        return None
     spread = sum(x * x for x, _ in points)
-    if not spread:
-        return None
     value = sum(x * y for x, y in points) / spread
-    rests = [[y - value * x for x, y in segment] for segment in centred]
-    squares = sum(rest * rest for segment in rests for rest in segment)
-    together = sum(a * b for segment in rests for a, b in pairwise(segment))
-    correlation = min(max(together / squares, 0.0), 0.99) if squares else 0.0
-    independent = len(points) * (1 - correlation) / (1 + correlation)
-    free = independent - len(centred) - 1
-    if len(points) < FEWEST or free < 1:
-        return None
-    error = math.sqrt(squares / (len(points) - len(centred) - 1) / spread * len(points) / independent)
-    reach = _student(free) * error
+    squares = sum((y - value * x) ** 2 for x, y in points)
+    reach = _student(free) * math.sqrt(squares / free / spread)
     return Slope(value, value - reach, value + reach)
+
+
+def _batch_means(segment: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """The means of all whole batches."""
+    if not segment:
+        return []
+    begin, end = segment[0][0], segment[-1][0]
+    whole = [point for point in segment if point[0] < begin + (end - begin) // BATCH_SECONDS * BATCH_SECONDS]
+    batches = (list(batch) for _, batch in groupby(whole, key=lambda point: (point[0] - begin) // BATCH_SECONDS))
+    return [(fmean(at for at, _ in batch), fmean(value for _, value in batch)) for batch in batches]
 
 
 def _centred(segment: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -62,9 +66,6 @@ def _centred(segment: Sequence[tuple[float, float]]) -> list[tuple[float, float]
 def _student(free: float) -> float:
     """Quantile of Student's distribution, by Cornish and Fisher's expansion."""
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    if free < 3:
-        # The expansion is too small there; 12.7 is the value for one degree of freedom.
-        return 12.71
     return (
         z
         + (z**3 + z) / (4 * free)

@@ -49,7 +49,7 @@ def test_the_interval_holds_the_true_slope_of_processes_with_levels_of_their_own
     held = 0
     for _ in range(60):
         segments = [
-            [(second, level + true * second + draw.gauss(0, 1)) for second in range(0, 600, 5)] for level in (100, 300)
+            [(second, level + true * second + draw.gauss(0, 1)) for second in range(0, 900, 5)] for level in (100, 300)
         ]
         found = slope(segments)
         assert found
@@ -60,7 +60,7 @@ def test_the_interval_holds_the_true_slope_of_processes_with_levels_of_their_own
 def test_samples_that_follow_each_other_widen_the_interval() -> None:
     draw = random.Random(3)
     wandering, value = [], 0.0
-    for second in range(200):
+    for second in range(0, 2000, 5):
         value = 0.9 * value + draw.gauss(0, 1)
         wandering.append((float(second), value))
     shuffled = [(at, draw.choice(wandering)[1]) for at, _ in wandering]
@@ -68,6 +68,13 @@ def test_samples_that_follow_each_other_widen_the_interval() -> None:
     assert one
     assert other
     assert one.high - one.low > 2 * (other.high - other.low)
+
+
+def test_what_grows_smoothly_has_a_slope_though_each_sample_resembles_the_one_before() -> None:
+    found = slope([[(float(at), 458 + 4 * (at / 1200) ** 2) for at in range(0, 1200, 5)]])
+    assert found
+    assert 3 < found.value * 1200 < 5
+    assert found.low > 0
 
 
 def test_few_samples_have_no_slope() -> None:
