@@ -1,7 +1,7 @@
 """One connection to each database for what tests themselves ask of it: each asks dozens of times.
 
-A new connection takes 8 ms of a processor, on both sides together; half of those that tests of the sync made were
-such. Whoever looks at sessions, or changes the settings with which one starts, calls :func:`forget` first.
+A new connection takes 8 ms of a processor, on both sides together, and half of all that the tests of the sync made
+were for this. Whoever looks at sessions, or changes the settings with which one starts, calls :func:`forget` first.
 """
 
 import select
