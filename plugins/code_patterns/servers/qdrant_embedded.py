@@ -6,6 +6,7 @@ written meanwhile, nothing is loaded. Without that every search on the Patterns 
 
 import asyncio
 import fcntl
+import json
 import logging
 import os
 import sqlite3
@@ -209,9 +210,24 @@ def _open(path: Path) -> EmbeddedClient:
             kept.forget()
         # qdrant-client takes its lock itself, after it has loaded everything.
         theirs.close()
+        _begin(path)
         client = EmbeddedClient(path, lock)
         held.pop_all()
         return client
+
+
+def _begin(path: Path) -> None:
+    """Make the list of collections that a new storage begins with, whole or not at all.
+
+    qdrant-client makes it empty first. Killed in that moment, it leaves a storage that nobody can load.
+    """
+    listing = path / "meta.json"
+    begun = listing.exists() and listing.stat().st_size
+    # With collections beside it, an empty list is a damage that a person must see.
+    if not begun and not (path / "collection").exists():
+        new = path / "meta.json.new"
+        new.write_text(json.dumps({"collections": {}, "aliases": {}}), "utf-8")
+        new.replace(listing)
 
 
 def _lock(held: ExitStack, path: Path) -> TextIOWrapper:

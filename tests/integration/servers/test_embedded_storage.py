@@ -2,21 +2,25 @@
 
 import asyncio
 import errno
+import json
+import multiprocessing
 import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from qdrant_client.local.async_qdrant_local import AsyncQdrantLocal
 from qdrant_client.local.local_collection import LocalCollection
 
-from code_patterns.errors import PatternsError
+from code_patterns.errors import ConfigurationError, PatternsError
 from code_patterns.servers.qdrant import Qdrant, open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_embedded import BusyStorageError
@@ -255,3 +259,40 @@ def test_a_plain_client_keeps_a_loaded_storage_closed(storage: QdrantConfig) -> 
         assert await stored(storage) == [1]
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("listing", [0, 1], ids=["when it is made", "with its first collection"])
+def test_killed_while_it_writes_its_list_of_collections_it_can_be_opened(storage: QdrantConfig, listing: int) -> None:
+    dumps = json.dumps
+
+    def die(*arguments: Any, **options: Any) -> str:
+        nonlocal listing
+        if not listing:
+            os.kill(os.getpid(), signal.SIGKILL)
+        listing -= 1
+        return dumps(*arguments, **options)
+
+    def work() -> None:
+        json.dumps = die
+        asyncio.run(create(storage, 1))
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    asyncio.run(create(storage, 1))
+    assert asyncio.run(stored(storage)) == [1]
+
+
+def test_an_empty_list_that_a_killed_process_left_is_no_damage_unless_there_are_collections(
+    storage: QdrantConfig,
+) -> None:
+    listing = Path(storage.path, "meta.json")
+    listing.parent.mkdir()
+    listing.touch()
+    asyncio.run(create(storage, 1))
+    assert asyncio.run(stored(storage)) == [1]
+    listing.write_text("")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        asyncio.run(stored(storage))
+    assert listing.read_text() == ""
