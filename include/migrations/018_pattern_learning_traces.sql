@@ -140,7 +140,8 @@ LANGUAGE plpgsql AS $function$
 DECLARE
     extension_schema text;
 BEGIN
-    SELECT extnamespace::regnamespace::text INTO extension_schema FROM pg_extension WHERE extname = 'pg_trgm';
+    SELECT extnamespace::regnamespace::text INTO extension_schema FROM pg_extension
+    WHERE extname = 'pg_trgm' AND has_schema_privilege(extnamespace, 'USAGE');
     IF NOT FOUND THEN
         RETURN;
     END IF;
