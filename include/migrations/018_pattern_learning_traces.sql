@@ -2,7 +2,7 @@
 --
 -- Existing templates stay as they are and become searchable. The search texts stand in a table of their own, because
 -- every usage event updates counters of its template: if the words were indexed beside the counters, every event would
--- write them into the index again. Where pg_trgm is installed, an index for misspelt words is made too.
+-- write them into the index again. Where pg_trgm may be used, an index for misspelt words is made too.
 
 -- part: traces
 CREATE TABLE IF NOT EXISTS pattern_learning_traces (
@@ -157,7 +157,7 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION pattern_search_similar(text) IS
-    'Up to 1000 templates whose text holds words like the ones asked for, likest first; none where pg_trgm is not installed.';
+    'Up to 1000 templates whose text holds words like the ones asked for, likest first; none where pg_trgm is missing or its schema closed.';
 
 CREATE OR REPLACE FUNCTION pattern_template_search_add() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $function$
@@ -246,6 +246,12 @@ $texts$;
 SELECT 'note' AS word, 'pg_trgm is not installed: searching templates finds no misspelt words.' AS text
 WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm')
 UNION ALL
+SELECT 'note', format('pg_trgm is in the schema %s, which this login may not use: searching templates finds no misspelt words. '
+    'Grant USAGE on it to this login and to the logins that search, and make the index (docs/pattern_learning.md).',
+    extnamespace::regnamespace)
+FROM pg_extension
+WHERE extname = 'pg_trgm' AND NOT has_schema_privilege(extnamespace, 'USAGE')
+UNION ALL
 SELECT 'long', 'DROP INDEX CONCURRENTLY ' || indexrelid::regclass
 FROM pg_index
 WHERE indexrelid = to_regclass('pattern_template_search_similar_idx') AND NOT indisvalid
@@ -253,4 +259,4 @@ UNION ALL
 SELECT 'long', format('CREATE INDEX CONCURRENTLY IF NOT EXISTS pattern_template_search_similar_idx ON pattern_template_search '
     'USING gin (content %s.gin_trgm_ops)', extnamespace::regnamespace)
 FROM pg_extension
-WHERE extname = 'pg_trgm';
+WHERE extname = 'pg_trgm' AND has_schema_privilege(extnamespace, 'USAGE');

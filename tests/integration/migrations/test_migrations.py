@@ -397,6 +397,19 @@ def test_a_trigram_index_only_where_the_extension_is(empty_database: str, migrat
     assert "pattern_template_search_similar_idx" not in str(facts(empty_database))
 
 
+def test_a_trigram_extension_that_the_login_may_not_use_is_left_alone(empty_database: str, role: str) -> None:
+    if not rows(empty_database, "SELECT name FROM pg_available_extensions WHERE name = 'pg_trgm'"):
+        pytest.skip("this server does not have pg_trgm to offer")
+    rows(empty_database, "CREATE SCHEMA extensions; CREATE EXTENSION pg_trgm SCHEMA extensions")
+    give_database(empty_database, role)
+    assert "the schema extensions, which this login may not use" in str(plan(as_role(empty_database, role), "up", None))
+    apply(as_role(empty_database, role), "up", None, "run")
+    assert "pattern_template_search_similar_idx" not in str(facts(empty_database))
+    assert verify(as_role(empty_database, role)).version == NEWEST
+    give_database(empty_database, "CURRENT_USER")
+    rows(empty_database, f"DROP OWNED BY {role} CASCADE")
+
+
 # --- 013 back
 
 
