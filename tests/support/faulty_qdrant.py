@@ -120,6 +120,7 @@ class Local:
 
     def __init__(self) -> None:
         self._options: dict[str, dict[str, Any]] = {}
+        self._indexes: dict[str, dict[str, Any]] = {}
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self._operation: TypeAdapter[Any] = TypeAdapter(models.UpdateOperation)
@@ -185,8 +186,10 @@ class Local:
             case "PUT", ["collections", name, "index"]:
                 # The local mode has no indexes; it answers as a server does.
                 self._client.get_collection(name)
+                self._indexes.setdefault(self._behind(name), {})[sent["field_name"]] = _index(sent["field_schema"])
                 return {"operation_id": 0, "status": "completed"}
             case "DELETE", ["collections", name]:
+                self._indexes.pop(name, None)
                 return self._client.delete_collection(name)
             case _, ["collections", name, "points", *rest]:
                 self._client.get_collection(name)
@@ -201,6 +204,7 @@ class Local:
     def _described(self, name: str) -> Any:
         """What a server says of a collection: the options as they were sent, which the local mode does not keep."""
         described = _plain(self._client.get_collection(name))
+        described["payload_schema"] = self._indexes.get(self._behind(name), {})
         options = self._options.get(self._behind(name), {})
         config, vectors = described["config"], options.get("vectors", {})
         config["hnsw_config"] |= options.get("hnsw_config", {})
@@ -259,6 +263,12 @@ def _selector(sent: dict[str, Any]) -> Any:
     """Which payload keys are asked for."""
     wanted = sent.get("with_payload", True)
     return models.PayloadSelectorExclude.model_validate(wanted) if isinstance(wanted, dict) else wanted
+
+
+def _index(schema: Any) -> dict[str, Any]:
+    """How a server describes an index that was asked for with this schema: a type's name, or its parameters."""
+    params = schema if isinstance(schema, dict) else None
+    return {"data_type": params["type"] if params else schema, "params": params, "points": 0}
 
 
 def _plain(value: Any) -> Any:

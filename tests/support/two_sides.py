@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-import pytest
+import numpy as np
 from qdrant_client import AsyncQdrantClient
 
 from code_patterns.embeddings.base import EmbeddingConfig
@@ -209,7 +209,7 @@ class TwoSides:
             words = words_of_one((_description(value, metadata), value.get("code") or ""), name, file_path or "")
             assert point["words"], node_id
             assert point["words"].indices == words.indices.tolist()
-            assert point["words"].values == pytest.approx(words.values.tolist())
+            assert np.allclose(point["words"].values, words.values, rtol=1e-6, atol=0)
             assert {
                 EMBEDDING_HASH,
                 CONTENT_HASH,
