@@ -18,7 +18,6 @@ OF_AIRFLOW = (
     "airflow.dag_processing.dagbag",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
-    "airflow.utils.db",
 )
 """What its processes have imported before they fork; nothing of a bundle."""
 OF_OTHERS = ("airflow.providers.postgres.hooks.postgres", "asyncpg", "numpy", "psycopg", "qdrant_client")
@@ -94,17 +93,9 @@ def run(bundle_name: str, run_id: str, dag_id: str, task_id: str) -> dict[str, A
         }
 
 
-def migrate(bundle_name: str) -> dict[str, Any]:
-    """Make the tables of Airflow's own database."""
-    from airflow.utils.db import upgradedb
-
-    upgradedb()
-    return {}
-
-
 def work(order: dict[str, Any]) -> None:
     """Do one piece of work and print its result."""
-    role = {"migrate": migrate, "parse": parse, "run": run}[order["role"]]
+    role = {"parse": parse, "run": run}[order["role"]]
     result = role("patterns", *order["arguments"])
     print("RESULT", json.dumps(result, default=str), flush=True)
 

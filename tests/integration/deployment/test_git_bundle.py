@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.airflow_database import copy_database
 from tests.support.connections import connections_of
 from tests.support.git_server import private_repository
 from tests.support.two_sides import TwoSides
@@ -89,6 +90,9 @@ def airflow(tmp_path: Path, address: str, sides: TwoSides) -> Iterator[Role]:
         "kwargs": {"git_conn_id": "code_patterns_git", "tracking_ref": "main", "refresh_interval": 30},
     }
     home = tmp_path / "airflow"
+    home.mkdir()
+    # With the same DAGs from a folder, as where a team moves them into Git.
+    copy_database(home / "airflow.db")
     environment = os.environ | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
@@ -132,7 +136,6 @@ def airflow(tmp_path: Path, address: str, sides: TwoSides) -> Iterator[Role]:
         raise AssertionError("".join(log)[-5000:])
 
     try:
-        role("migrate")
         yield role
     finally:
         parent.stdin.close()
