@@ -31,6 +31,8 @@ LEAST_VERSION = (1, 16)
 _ADDS_VECTORS = (1, 18)
 """The oldest version that adds a vector to a collection that exists."""
 LEAST_VERSION_TEXT = ".".join(map(str, LEAST_VERSION))
+CONNECTIONS = httpx.Limits(keepalive_expiry=5.0)
+"""Connections to a server: as many as are in use. Of itself the client keeps none open to a server on this machine."""
 RETRY = RetryPolicy(total=300.0)
 """When to give a request up; each attempt may take the connection's ``timeout``."""
 
@@ -93,13 +95,13 @@ async def _acknowledge_at_once(response: httpx.Response) -> None:
 
 
 async def open_client(
-    config: QdrantConfig, *, wait_seconds: float = WAIT_SECONDS, limits: httpx.Limits | None = None
+    config: QdrantConfig, *, wait_seconds: float = WAIT_SECONDS, limits: httpx.Limits = CONNECTIONS
 ) -> AsyncQdrantClient:
     """Open a client; for an embedded storage, wait while another process holds it.
 
     :param config: the server or storage
     :param wait_seconds: how long to wait for the embedded storage
-    :param limits: of its connections to a server; by itself it keeps none open to one on this machine
+    :param limits: of its connections to a server
     :raises BusyStorageError: another process had the embedded storage open for longer than that
     """
     if config.path:
