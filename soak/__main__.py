@@ -145,8 +145,9 @@ class Soak:
             if time.time() + fault.seconds > last:
                 break
             window = self._injection.run(fault)
-            told = f"skipped: {window.skipped}" if window.skipped else f"{window.end - window.begin:.1f} s"
-            self._screen.say(f"{window.begin - self._begin:6.0f} s  {window.kind.value}, {told}")
+            self._screen.say(
+                f"{window.begin - self._begin:6.0f} s {window.end - window.begin:6.1f} s  {window.told}",
+            )
         self._pass(self._begin + self._seconds - time.time())
 
     def _pass(self, seconds: float) -> None:

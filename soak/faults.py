@@ -90,12 +90,21 @@ class Window:
     :param begin: seconds since the epoch
     :param end: seconds since the epoch, when all was well again
     :param skipped: why it was not done; empty if it was
+    :param remedy: what had to be done about it that no supervisor does by itself; empty if nothing
     """
 
     kind: Kind
     begin: float
     end: float
     skipped: str = ""
+    remedy: str = ""
+
+    @property
+    def told(self) -> str:
+        """What it was, and what else there is to say."""
+        if self.skipped:
+            return f"{self.kind.value}: skipped, {self.skipped}"
+        return f"{self.kind.value}: {self.remedy}" if self.remedy else self.kind.value
 
 
 def schedule(seed: int, kinds: Iterable[Kind] = Kind) -> Iterator[Fault]:

@@ -27,9 +27,10 @@ class Injection:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.windows: list[Window] = []
+        self._remedy = ""
         self._do: Mapping[Kind, Callable[[Fault], str]] = {
             Kind.KILL_TASK: lambda fault: self._kill_member(fault, _tasks),
-            Kind.KILL_WORKER: lambda fault: self._kill_member(fault, _workers),
+            Kind.KILL_WORKER: self._kill_worker,
             Kind.KILL_SCHEDULER: lambda fault: self._kill("scheduler", fault),
             Kind.KILL_TRIGGERER: lambda fault: self._kill("triggerer", fault),
             Kind.KILL_DAG_PROCESSOR: lambda fault: self._kill("dag-processor", fault),
@@ -58,8 +59,9 @@ class Injection:
         begin = time.time()
         # Readers of the windows must see it while it lasts.
         self.windows.append(Window(fault.kind, begin, begin + fault.seconds + RECOVERY_SECONDS))
+        self._remedy = ""
         skipped = self._do[fault.kind](fault)
-        self.windows[-1] = Window(fault.kind, begin, time.time(), skipped)
+        self.windows[-1] = Window(fault.kind, begin, time.time(), skipped, self._remedy)
         return self.windows[-1]
 
     def _kill(self, role: str, fault: Fault) -> str:
@@ -85,6 +87,18 @@ class Injection:
         with contextlib.suppress(psutil.Error):
             found[int(fault.draw * len(found))].kill()
         return ""
+
+    def _kill_worker(self, fault: Fault) -> str:
+        """Kill a worker, and do what docs/deploy.md says where no task begins any more.
+
+        An idle worker may hold the lock of the queue by which all workers get their tasks. Killed, it keeps it.
+        """
+        skipped = self._kill_member(fault, _workers)
+        if not skipped and not self._stage.takes_tasks():
+            self._stage.stop("scheduler")
+            self._stage.start("scheduler")
+            self._remedy = "no task began any more, so the scheduler was restarted"
+        return skipped
 
     def _kill_backend(self, fault: Fault) -> str:
         pids = [pid for (pid,) in self._stage.sides.ask("backend")]

@@ -45,6 +45,8 @@ DISK = HOME / "qdrant"
 SEARCHED = HOME / "searches.jsonl"
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
+BEGIN_SECONDS = 60.0
+"""A task that has not begun after so long will not."""
 AIRFLOW_SECONDS = 600.0
 MIGRATION_SECONDS = 600.0
 SEARCHES_PER_SECOND = 20.0
@@ -148,6 +150,17 @@ class Stage:
     def died(self) -> list[str]:
         """The programs that have ended by themselves."""
         return [role for role in (*self._started, "postgres") if self._process(role).poll() is not None]
+
+    def takes_tasks(self) -> bool:
+        """Whether a task begins that is asked for now: that of a migration that would change nothing."""
+        run = self.api.trigger(MIGRATION, {"direction": "up", "dry_run": True})
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        deadline = time.monotonic() + BEGIN_SECONDS
+        while time.monotonic() < deadline:
+            if any(task["start_date"] for task in self.api.request("GET", path)["task_instances"]):
+                return True
+            time.sleep(0.5)
+        return False
 
     def set_pace(self, **pace: float) -> None:
         """Set how the embedding server behaves."""

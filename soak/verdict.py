@@ -228,8 +228,7 @@ def told(record: Record) -> Sequence[str]:
         "",
         "Faults (seconds after the start, seconds until all was well)",
         *(
-            f"  {window.begin - record.begin:7.0f} {window.end - window.begin:6.1f}  {window.kind.value}"
-            + (f": skipped, {window.skipped}" if window.skipped else "")
+            f"  {window.begin - record.begin:7.0f} {window.end - window.begin:6.1f}  {window.told}"
             for window in record.windows
         ),
     ]

@@ -1,23 +1,30 @@
 """The pure parts of the soak: which faults come, what counts as growth, what counts as a difference."""
 
 import contextlib
+import json
 import random
 import socket
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
+from typing import cast
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
 from soak.comparison import differences
-from soak.faults import Kind, Window, schedule, under_way
+from soak.faults import Fault, Kind, Window, schedule, under_way
+from soak.injection import Injection
 from soak.ledger import Ledger
 from soak.picture import Picture
 from soak.proxy import TcpProxy
 from soak.records import Answered, Connected, Held, RunSeen
+from soak.stage import Stage
 from soak.trend import slope
 from soak.verdict import KINDS, MIB, Record, flatness, judge, told
 
@@ -191,6 +198,48 @@ def _held(growth: float = 0.0, files: int = 0) -> list[Held]:
         Held(at, "qdrant", 1, round(100 * MIB + growth * at * MIB), 20 + (files if at > 300 else 0), 10, 1)
         for at in range(0, 1800, 5)
     ]
+
+
+class Workers:
+    """A stage with nothing but a scheduler and one worker, which are real processes.
+
+    :param takes_tasks: whether a task begins after a worker was killed
+    """
+
+    def __init__(self, takes_tasks: bool) -> None:
+        worker = [sys.executable, "-c", "import time; time.sleep(60)", "airflow worker -- LocalExecutor: <idle>"]
+        starter = "import json, subprocess, sys; subprocess.Popen(json.loads(sys.argv[1])).wait(); input()"
+        self.process = subprocess.Popen([sys.executable, "-c", starter, json.dumps(worker)], stdin=subprocess.PIPE)
+        self.did: list[str] = []
+        self._takes_tasks = takes_tasks
+
+    def sessions(self) -> dict[str, list[psutil.Process]]:
+        scheduler = psutil.Process(self.process.pid)
+        return {"scheduler": [scheduler, *scheduler.children(recursive=True)]}
+
+    def takes_tasks(self) -> bool:
+        return self._takes_tasks
+
+    def stop(self, role: str) -> None:
+        self.did.append(f"stop {role}")
+
+    def start(self, role: str) -> None:
+        self.did.append(f"start {role}")
+
+
+@pytest.mark.parametrize("takes_tasks", [True, False])
+def test_a_scheduler_that_takes_no_task_after_a_worker_was_killed_is_restarted(takes_tasks: bool) -> None:
+    stage = Workers(takes_tasks)
+    try:
+        window = Injection(cast("Stage", stage)).run(Fault(Kind.KILL_WORKER, 0, 3, 0.5))
+        assert psutil.wait_procs(stage.sessions()["scheduler"][1:], timeout=20)[1] == []
+    finally:
+        stage.process.kill()
+        stage.process.communicate()
+    assert not window.skipped
+    assert stage.did == ([] if takes_tasks else ["stop scheduler", "start scheduler"])
+    lines = told(replace(_record(), windows=[window]))
+    assert any("worker killed" in line and ("scheduler was restarted" in line) is not takes_tasks for line in lines)
 
 
 def test_an_hour_in_which_all_went_well_is_passed() -> None:
