@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -415,11 +416,13 @@ def test_a_collection_exchanged_in_mid_run_is_never_a_success_with_wrong_content
 ) -> None:
     work(sides)
     seen = qdrant_server.requests[operation]
+    exchanged = threading.Event()
 
     def hook(current: Operation, count: int) -> None:
         if current == operation and count == seen + number:
             qdrant_server.before = None
             asyncio.run(act())
+            exchanged.set()
 
     async def act() -> None:
         client = await open_client(sides.qdrant)
@@ -431,6 +434,8 @@ def test_a_collection_exchanged_in_mid_run_is_never_a_success_with_wrong_content
     qdrant_server.before = hook
     with pytest.raises(Exception, match=r"patterns_qdrant|differ between PostgreSQL and") as stopped:
         sides.sync(mode, batch_size=10)
+    # The run may end by another request as soon as the collection is gone.
+    assert exchanged.wait(60)
     assert getattr(stopped.value, "retryable", False), stopped.value
     assert sides.execute("SELECT * FROM pattern_sync_dead_letters") == []
     aliases = {item.alias_name for item in sides.with_client(lambda client: client.get_aliases()).aliases}
