@@ -1,7 +1,7 @@
 """Airflow's REST API, as far as the demo needs it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,7 +108,7 @@ class AirflowApi:
     def refresh(self, run: Run) -> Run:
         """Return a run as it is now; a task that waits for a retry counts as failed."""
         now = _run(self.request("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"))
-        if not now.is_finished and self._failed_task(run.dag_id, run.run_id):
+        if not now.is_finished and self._failed_task(run):
             return replace(now, state="failed")
         return now
 
@@ -128,6 +128,11 @@ class AirflowApi:
             time.sleep(0.2)
         return now
 
+    def tasks(self, run: Run) -> Sequence[Mapping[str, Any]]:
+        """Return the run's task instances as the REST API describes them."""
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        return list(self.request("GET", path)["task_instances"])
+
     def result(self, run: Run, task_id: str) -> Any:
         """Return what a task of the run returned."""
         path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/xcomEntries/return_value"
@@ -135,7 +140,7 @@ class AirflowApi:
 
     def failed_task_log(self, run: Run) -> list[str]:
         """Return the log of the run's first failed task, line by line; empty if none failed."""
-        task = self._failed_task(run.dag_id, run.run_id)
+        task = self._failed_task(run)
         if task is None:
             return []
         path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task['task_id']}"
@@ -157,9 +162,8 @@ class AirflowApi:
             raise _refused(method, path, answer)
         return answer.json()
 
-    def _failed_task(self, dag_id: str, run_id: str) -> Mapping[str, Any] | None:
-        answer = self.request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
-        return next((task for task in answer["task_instances"] if task["state"] in FAILED), None)
+    def _failed_task(self, run: Run) -> Mapping[str, Any] | None:
+        return next((task for task in self.tasks(run) if task["state"] in FAILED), None)
 
     def _add(self, collection: str, body: Mapping[str, object]) -> bool:
         path = f"/api/v2/{collection}"

@@ -145,9 +145,7 @@ class Soak:
             if time.time() + fault.seconds > last:
                 break
             window = self._injection.run(fault)
-            self._screen.say(
-                f"{window.begin - self._begin:6.0f} s {window.end - window.begin:6.1f} s  {window.told}",
-            )
+            self._screen.say(f"{window.begin - self._begin:6.0f} s {window.end - window.begin:6.1f} s  {window.told}")
         self._pass(self._begin + self._seconds - time.time())
 
     def _pass(self, seconds: float) -> None:

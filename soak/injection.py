@@ -27,10 +27,9 @@ class Injection:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.windows: list[Window] = []
-        self._remedy = ""
         self._do: Mapping[Kind, Callable[[Fault], str]] = {
             Kind.KILL_TASK: lambda fault: self._kill_member(fault, _tasks),
-            Kind.KILL_WORKER: self._kill_worker,
+            Kind.KILL_WORKER: lambda fault: self._kill_member(fault, _workers),
             Kind.KILL_SCHEDULER: lambda fault: self._kill("scheduler", fault),
             Kind.KILL_TRIGGERER: lambda fault: self._kill("triggerer", fault),
             Kind.KILL_DAG_PROCESSOR: lambda fault: self._kill("dag-processor", fault),
@@ -59,9 +58,9 @@ class Injection:
         begin = time.time()
         # Readers of the windows must see it while it lasts.
         self.windows.append(Window(fault.kind, begin, begin + fault.seconds + RECOVERY_SECONDS))
-        self._remedy = ""
         skipped = self._do[fault.kind](fault)
-        self.windows[-1] = Window(fault.kind, begin, time.time(), skipped, self._remedy)
+        remedy = self._let_tasks_begin() if fault.kind is Kind.KILL_WORKER and not skipped else ""
+        self.windows[-1] = Window(fault.kind, begin, time.time(), skipped, remedy)
         return self.windows[-1]
 
     def _kill(self, role: str, fault: Fault) -> str:
@@ -88,17 +87,16 @@ class Injection:
             found[int(fault.draw * len(found))].kill()
         return ""
 
-    def _kill_worker(self, fault: Fault) -> str:
-        """Kill a worker, and do what docs/deploy.md says where no task begins any more.
+    def _let_tasks_begin(self) -> str:
+        """Do what docs/deploy.md says where no task begins any more; return what that was.
 
         An idle worker may hold the lock of the queue by which all workers get their tasks. Killed, it keeps it.
         """
-        skipped = self._kill_member(fault, _workers)
-        if not skipped and not self._stage.takes_tasks():
-            self._stage.stop("scheduler")
-            self._stage.start("scheduler")
-            self._remedy = "no task began any more, so the scheduler was restarted"
-        return skipped
+        if self._stage.takes_tasks():
+            return ""
+        self._stage.stop("scheduler")
+        self._stage.start("scheduler")
+        return "no task began any more, so the scheduler was restarted"
 
     def _kill_backend(self, fault: Fault) -> str:
         pids = [pid for (pid,) in self._stage.sides.ask("backend")]

@@ -154,10 +154,9 @@ class Stage:
     def takes_tasks(self) -> bool:
         """Whether a task begins that is asked for now: that of a migration that would change nothing."""
         run = self.api.trigger(MIGRATION, {"direction": "up", "dry_run": True})
-        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
         deadline = time.monotonic() + BEGIN_SECONDS
         while time.monotonic() < deadline:
-            if any(task["start_date"] for task in self.api.request("GET", path)["task_instances"]):
+            if any(task["start_date"] for task in self.api.tasks(run)):
                 return True
             time.sleep(0.5)
         return False

@@ -209,7 +209,7 @@ class TwoSides:
             words = words_of_one((_description(value, metadata), value.get("code") or ""), name, file_path or "")
             assert point["words"], node_id
             assert point["words"].indices == words.indices.tolist()
-            assert np.allclose(point["words"].values, words.values, rtol=1e-6, atol=0)
+            np.testing.assert_allclose(point["words"].values, words.values, rtol=1e-6, equal_nan=False)
             assert {
                 EMBEDDING_HASH,
                 CONTENT_HASH,
