@@ -11,6 +11,8 @@ AUDIT_INSTALL = $(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python
 
 # Some tests start dozens of processes. Without bytecode on disk each of them would compile the bundle for itself.
 unexport PYTHONDONTWRITEBYTECODE
+# Started by root, the embedded PostgreSQL makes itself a user with useradd, which a plain `su` does not find.
+export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo ui test test-fab bench soak lint audit format lock clean

