@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 _KEPT: dict[str, psycopg.Connection] = {}
@@ -35,6 +36,19 @@ def connected(dsn: str) -> Iterator[psycopg.Connection]:
             connection.close()
         else:
             _KEPT[dsn] = connection
+
+
+def kept(dsn: str) -> str:
+    """Another DSN of the same login and database whose connection is kept, or this one if there is none.
+
+    :param dsn: names both
+    """
+    wanted = conninfo_to_dict(dsn)
+    for other, connection in _KEPT.items():
+        info = connection.info
+        if not connection.closed and (info.user, info.dbname) == (wanted["user"], wanted["dbname"]):
+            return other
+    return dsn
 
 
 def forget(database: str) -> None:
