@@ -65,7 +65,7 @@ def test_killed_at_twenty_instants_and_retried_ends_in_the_same_content(sides: T
             [f"x = {number}", ids[30 + number * 5 : 60 + number * 5]],
         )
         before = count_runs(sides)
-        process = in_process(lambda: sides.sync(mode, batch_size=4, delay_seconds=0.02, settled=False))
+        process = in_process(lambda: sides.sync(mode, batch_size=4, delay_seconds=0.1, settled=False))
         while number % 2 and process.is_alive() and count_runs(sides) == before:
             # Half of them are killed at work, however long a busy machine takes to begin.
             time.sleep(0.02)
