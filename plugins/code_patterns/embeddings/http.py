@@ -113,9 +113,13 @@ class EmbeddingClient:
         except (TimeoutError, httpx.HTTPError, ssl.SSLError) as error:
             failure = undelivered(error, self._config, self._proxy)
         # Raised outside the handler, so that the error does not carry the request as its context.
-        if isinstance(failure, MisconfiguredError):
-            raise ConfigurationError(failure.code, self.explain(failure, failure.remedy))
-        raise failure
+        try:
+            if isinstance(failure, MisconfiguredError):
+                raise ConfigurationError(failure.code, self.explain(failure, failure.remedy))
+            raise failure
+        finally:
+            # The error's traceback holds this frame.
+            del failure
 
     def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code

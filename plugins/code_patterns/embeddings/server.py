@@ -81,7 +81,8 @@ class EmbeddingServer:
                 ask, lambda error: isinstance(error, TemporaryError), attempts or self._retry.attempts
             )
         except DoubtError as error:
-            doubt = error
+            # Its traceback would hold this frame, which holds it: a cycle with all frames below, until Python collects.
+            doubt = error.with_traceback(None)
         await self._probe(doubt)
         if isinstance(doubt, TemporaryError):
             # The server may have come back between the last attempt and the probe.
@@ -89,7 +90,7 @@ class EmbeddingServer:
                 return await self._take_turn(texts)
             except DoubtError as error:
                 await self._probe(error)
-                doubt = error
+                doubt = error.with_traceback(None)
         raise self._rejected(doubt, texts)
 
     async def _patiently(

@@ -1,7 +1,10 @@
 """Embedding over HTTP against a real server that misbehaves on demand."""
 
 import asyncio
+import contextlib
+import gc
 import socket
+import types
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -288,6 +291,28 @@ def test_overload_and_timeouts_never_blame_the_input(embedding_server: Embedding
         embedding_server.markers["slow"] = fault
         assert type(refusal(embedding_server, api, ["slow"], timeout=0.3)) is OutageError
     assert embedding_server.texts == []
+
+
+@pytest.mark.parametrize("fault", [status(503), faults.RESET], ids=["503", "reset"])
+def test_a_failure_leaves_no_frames_behind(embedding_server: EmbeddingServer, api: str, fault: Fault) -> None:
+    """What a search leaves in cycles stays in a server's memory until Python collects everything, after hours."""
+    embedding_server.always = fault
+
+    async def fail(embedder: Embedder) -> None:
+        for _ in range(5):
+            with contextlib.suppress(OutageError):
+                await embedder.embed_query("text")
+
+    use(config_for(embedding_server, api), fail)
+    gc.collect()
+    gc.disable()
+    try:
+        use(config_for(embedding_server, api), fail)
+        left = [one for one in gc.get_objects() if isinstance(one, types.TracebackType)]
+        assert [str(one.tb_frame.f_code) for one in left if "code_patterns" in one.tb_frame.f_code.co_filename] == []
+    finally:
+        gc.enable()
+    assert embedding_server.requests >= 20
 
 
 def test_a_server_that_is_gone_is_an_outage(api: str) -> None:
