@@ -303,13 +303,17 @@ def test_a_failure_leaves_no_frames_behind(embedding_server: EmbeddingServer, ap
             with contextlib.suppress(OutageError):
                 await embedder.embed_query("text")
 
+    def frames() -> set[types.FrameType]:
+        kept = (one.tb_frame for one in gc.get_objects() if isinstance(one, types.TracebackType))
+        return {frame for frame in kept if "code_patterns" in frame.f_code.co_filename}
+
     use(config_for(embedding_server, api), fail)
     gc.collect()
     gc.disable()
     try:
+        before = frames()
         use(config_for(embedding_server, api), fail)
-        left = [one for one in gc.get_objects() if isinstance(one, types.TracebackType)]
-        assert [str(one.tb_frame.f_code) for one in left if "code_patterns" in one.tb_frame.f_code.co_filename] == []
+        assert [str(frame.f_code) for frame in frames() - before] == []
     finally:
         gc.enable()
     assert embedding_server.requests >= 20
