@@ -5,8 +5,12 @@ ends with a code of docs/runbook.md. No message holds a password or an API key. 
 into a message is harmless in a log, in a terminal and on a page: here is the one place through which all of it goes.
 """
 
+from typing import TypeVar
+
 from code_patterns.codes import Code
 from code_patterns.printable import LONGEST, printable
+
+Error = TypeVar("Error", bound=BaseException)
 
 
 class PatternsError(Exception):
@@ -81,3 +85,24 @@ class StoppedError(PatternsError):
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.STOPPED, message)
+
+
+def without_frames(error: Error) -> Error:
+    """Take the tracebacks from a foreign error, and from all that led to it.
+
+    Drivers raise errors whose frames hold these errors. With the bodies of requests and answers they would stay in a
+    service's memory until Python collects all its objects, which may take hours.
+
+    :return: the same error
+    """
+    left: list[BaseException | None] = [error]
+    seen: set[BaseException] = set()
+    while left:
+        one = left.pop()
+        if one is not None and one not in seen:
+            seen.add(one)
+            one.__traceback__ = None
+            left += [one.__cause__, one.__context__]
+            if isinstance(one, BaseExceptionGroup):
+                left += one.exceptions
+    return error

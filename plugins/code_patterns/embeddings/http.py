@@ -16,7 +16,7 @@ from code_patterns.embeddings.faults import MisconfiguredError, RefusedRequestEr
 from code_patterns.embeddings.proxy import Proxy, proxy_for
 from code_patterns.embeddings.transport import Transport, undelivered
 from code_patterns.embeddings.vectors import checked_vectors
-from code_patterns.errors import ConfigurationError
+from code_patterns.errors import ConfigurationError, without_frames
 from code_patterns.servers.retry import retry_after_seconds
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -111,7 +111,7 @@ class EmbeddingClient:
                 return await self._client.post(self._url, content=body)
         # httpx passes on what OpenSSL raises while it reads an answer.
         except (TimeoutError, httpx.HTTPError, ssl.SSLError) as error:
-            failure = undelivered(error, self._config, self._proxy)
+            failure = undelivered(without_frames(error), self._config, self._proxy)
         # Raised outside the handler, so that the error does not carry the request as its context.
         try:
             if isinstance(failure, MisconfiguredError):

@@ -13,7 +13,7 @@ from code_patterns.codes import Code
 from code_patterns.embeddings import open_embedder
 from code_patterns.embeddings.base import Embedder, EmbeddingConfig
 from code_patterns.embeddings.words import Words, matched, words_of_code, words_of_question
-from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.errors import ConfigurationError, OutageError, without_frames
 from code_patterns.quality.points import pattern_id_of
 from code_patterns.search.candidates import ATTEMPTS, Question, candidates
 from code_patterns.search.filters import PROJECT
@@ -210,9 +210,10 @@ class Searcher:
         try:
             async with asyncio.timeout(SEARCH_SECONDS) as limit:
                 yield
-        except TimeoutError:
+        except TimeoutError as error:
             if not limit.expired():
                 raise
+            without_frames(error)
             raise OutageError(
                 Code.SEARCH_TOO_LONG,
                 f"The search in '{self._collection}' of {self._config.address} took longer than "

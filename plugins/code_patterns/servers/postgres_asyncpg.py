@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import asyncpg
 
 from code_patterns.codes import Code
-from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.errors import ConfigurationError, OutageError, PatternsError, without_frames
 from code_patterns.servers.postgres import CONNECT_TIMEOUT_SECONDS, NO_FILE, PINNED, PostgresConfig, refuse_old_postgres
 from code_patterns.servers.postgres_certificate import untrusted_certificate
 from code_patterns.servers.postgres_errors import connection_failure
@@ -80,7 +80,7 @@ class Borrowed:
             async with asyncio.timeout(self._timeout_seconds):
                 self._connection = await self._pool.acquire()
         except _FAILURES as error:
-            raise _unavailable(self._pool, self._timeout_seconds, error) from None
+            raise _unavailable(self._pool, self._timeout_seconds, without_frames(error)) from None
         return self._connection
 
     async def __aexit__(
@@ -113,7 +113,7 @@ async def connect_asyncpg(config: PostgresConfig, settings: Mapping[str, str]) -
             connection.terminate()
             raise
     except _FAILURES as error:
-        raise connection_failure(config, error, await _cause(config, error)) from None
+        raise connection_failure(config, without_frames(error), await _cause(config, error)) from None
     return connection
 
 
@@ -139,7 +139,7 @@ async def open_pool(
             reset=PooledConnection.reset_if_changed,
         )
     except _FAILURES as error:
-        raise connection_failure(config, error, await _cause(config, error)) from None
+        raise connection_failure(config, without_frames(error), await _cause(config, error)) from None
 
 
 async def refusal(config: PostgresConfig) -> Exception | None:

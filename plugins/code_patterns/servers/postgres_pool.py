@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from code_patterns.errors import without_frames
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_asyncpg import Borrowed, open_pool
 from code_patterns.servers.postgres_errors import diagnose, explain
@@ -49,6 +50,7 @@ class PostgresPool:
             fault = diagnose(error)
             if fault is None:
                 raise
+            without_frames(error)
             server = f"PostgreSQL at {self._config.address}"
             raise explain(fault, server, login=self._config.user, doing="the question") from None
 

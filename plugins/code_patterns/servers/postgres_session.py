@@ -109,6 +109,9 @@ def undisturbed(steps: Generator[Any, Any, Result]) -> Generator[Any, Any, Resul
             except StopIteration as end:
                 result: Result = end.value
                 return result
+            finally:
+                # An error's traceback holds this frame.
+                value = None
         try:
             value = yield wanted
             step = steps.send

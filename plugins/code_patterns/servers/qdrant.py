@@ -17,7 +17,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException
 from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
 from code_patterns.codes import Code
-from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.errors import ConfigurationError, OutageError, without_frames
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_embedded import WAIT_SECONDS, EmbeddedClient, open_embedded
 from code_patterns.servers.qdrant_errors import CollectionLostError, RefusedRequestError, explain
@@ -152,9 +152,13 @@ class Qdrant:
             except Exception as error:
                 if isinstance(self.client, EmbeddedClient):
                     self.client.is_as_loaded = False
-                raise explain(self.config, doing, error) from None
+                raise explain(self.config, doing, without_frames(error)) from None
 
-        return await retrying(explained)
+        try:
+            return await retrying(explained)
+        except BaseException as error:
+            # The retries hold the error, and its traceback would hold their frames.
+            raise error.with_traceback(None) from None
 
     async def put_points(self, collection: str, body: bytes) -> models.UpdateResult:
         """Write encoded points, and wait until they are stored.
