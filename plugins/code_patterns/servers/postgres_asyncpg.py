@@ -118,20 +118,28 @@ async def connect_asyncpg(config: PostgresConfig, settings: Mapping[str, str]) -
 
 
 async def open_pool(
-    config: PostgresConfig, *, min_size: int, max_size: int, command_timeout: float, settings: Mapping[str, str]
+    config: PostgresConfig,
+    *,
+    min_size: int,
+    max_size: int,
+    command_timeout: float,
+    settings: Mapping[str, str],
+    init_size: int | None = None,
 ) -> Any:
     """Open a pool of :class:`PooledConnection`; errors as in :func:`connect_asyncpg`.
 
-    :param min_size: connections opened at once
+    :param min_size: connections that the pool keeps open, and opens again if they are lost
     :param max_size: most connections
     :param command_timeout: longest time a statement may take, in seconds
     :param settings: additional settings of its sessions
+    :param init_size: connections opened at once; ``None`` for those that it keeps open
     """
     try:
         return await asyncpg.create_pool(
             **asyncpg_arguments(config, settings),
             min_size=min_size,
             max_size=max_size,
+            init_size=init_size,
             command_timeout=command_timeout,
             connection_class=PooledConnection,
             connect=_connect,

@@ -39,7 +39,9 @@ class PostgresPool:
                     # One connection at once: a wrong password is told as such by a connection alone, not by a pool.
                     self._pool = await open_pool(
                         self._config,
-                        min_size=1,
+                        # It would log each try to get a lost connection back; the next question opens one anyway.
+                        min_size=0,
+                        init_size=1,
                         max_size=MOST_CONNECTIONS,
                         command_timeout=self._seconds,
                         settings=_SETTINGS,

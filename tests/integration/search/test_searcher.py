@@ -9,12 +9,21 @@ import pytest
 from qdrant_client import models
 
 from code_patterns.errors import ConfigurationError, OutageError
-from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError, open_searcher, searched, searcher
+from code_patterns.search import (
+    SearchAnswer,
+    SearchQuery,
+    UnknownPatternError,
+    WrongQueryError,
+    open_searcher,
+    searched,
+    searcher,
+)
 from code_patterns.servers.qdrant import open_client
 from code_patterns.servers.qdrant_embedded import BusyStorageError
 from code_patterns.servers.qdrant_options import CollectionOptions
 from tests.integration.search.conftest import find, find_all, get, names, pattern, score
 from tests.support.faulty_qdrant import Fault, QdrantServer
+from tests.support.kept_connections import connected
 from tests.support.two_sides import TwoSides
 
 
@@ -261,6 +270,30 @@ def test_servers_that_are_down_are_outages(three: TwoSides) -> None:
     unreachable = replace(three.qdrant, path="", url="http://127.0.0.1:1")
     with pytest.raises(OutageError, match=r"connection 'patterns_qdrant'"):
         find(replace(three, qdrant=unreachable), "parse")
+
+
+def test_a_lost_session_is_opened_again_by_the_next_search(
+    three: TwoSides, postgres_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    [(database,)] = three.execute("SELECT quote_ident(current_database())")
+
+    async def run() -> list[SearchAnswer]:
+        async with open_searcher(three.as_reader, three.qdrant, three.embedding, three.collection) as opened:
+            before = await opened.search(SearchQuery(text="parse header"))
+            server.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+            three.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'code_patterns search'"
+            )
+            # Nobody asks meanwhile, so nothing is opened, and there is nothing to log.
+            await asyncio.sleep(0.2)
+            server.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+            return [before, await opened.search(SearchQuery(text="parse header"))]
+
+    with connected(postgres_server) as server:
+        before, after = asyncio.run(run())
+    assert names(after) == names(before) == ["parse_header", "read_config"]
+    assert [record.name for record in caplog.records if record.name.startswith("asyncpg")] == []
 
 
 def test_fields_that_contradict_each_other(three: TwoSides) -> None:
