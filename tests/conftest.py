@@ -63,9 +63,9 @@ settings.load_profile("without deadline")
 
 FEW_AND_LONG = (
     *("test_night.py", "test_bad_input.py", "test_patterns_page.py", "test_outbox.py", "test_world.py"),
-    *("test_git_bundle.py", "test_qdrant_faults.py", "test_sharded_sync.py", "test_stream.py", "test_poison.py"),
-    *("test_sync_races.py", "test_stream_races.py", "test_event_consumer.py", "test_stream_events.py"),
-    *("test_retention.py", "test_maintenance.py", "test_integrity.py", "test_matrix.py"),
+    *("test_alerts.py", "test_git_bundle.py", "test_qdrant_faults.py", "test_sharded_sync.py", "test_stream.py"),
+    *("test_poison.py", "test_sync_races.py", "test_stream_races.py", "test_event_consumer.py"),
+    *("test_stream_events.py", "test_retention.py", "test_maintenance.py", "test_integrity.py", "test_matrix.py"),
 )
 """Files that take long, the longest first."""
 

@@ -2,7 +2,7 @@
 
 `@pytest.mark.remedy(Code.LOCK_HELD)` says that a test provokes this error, does what the runbook says, and sees that
 it works afterwards. Several codes may be named. `elsewhere=True` says that another process makes the error, so that
-the test itself looks for the code.
+the test itself looks for the code. An alert is named by the text of its code, and always elsewhere.
 """
 
 from collections.abc import Iterator
