@@ -1,8 +1,9 @@
 """Defer the index of a collection during its first load.
 
 Qdrant builds the index of a segment when it is large enough, and builds much of it again when it merges segments.
-During a first load it is told to build none, as its documentation says for bulk uploads. The threshold that it is to
-get back is in the collection's description. So any run can give it back, also after the one that took it was killed.
+During a first load it is told to build none, as its documentation says for bulk uploads, or of a large load to build
+them for large segments only. The threshold that it is to get back is in the collection's description. So any run can
+give it back, also after the one that took it was killed.
 """
 
 import asyncio
@@ -23,6 +24,9 @@ QDRANTS_THRESHOLD = 10_000
 """The ``indexing_threshold`` of a collection that says none."""
 NEVER = 0
 """The ``indexing_threshold`` by which Qdrant builds no index."""
+MOST_UNINDEXED = 50_000
+"""Points of a segment without an index. For each word of a new point Qdrant 1.18 goes through all points of its segment
+that have the word (``PostingList::propagate_max_next_weight_to_the_left`` in ``lib/sparse``), until it has an index."""
 QUIET_SECONDS = 2.0
 """After :func:`resume` Qdrant begins to index in the background. It is done if it says so for this long."""
 MOST_HOURS = 6.0
@@ -50,15 +54,27 @@ async def defer(qdrant: Qdrant, collection: Collection, rows: int, points: int) 
     found = stored.config.optimizer_config.indexing_threshold if stored.config else NEVER
     if collection.description.deferred is None:
         threshold = QDRANTS_THRESHOLD if found is None else found
-        vectors = rows * collection.embedding.dimension * _BYTES_PER_NUMBER
-        if threshold == NEVER or vectors < threshold * 1024 or points * 2 > rows:
+        if threshold == NEVER or _kilobytes(rows, collection) < threshold or points * 2 > rows:
             return collection
         log.info("Qdrant builds the index of '%s' when its first load is complete.", physical)
         # First: whoever comes after a kill must know what to give back.
         collection = await note_deferred(qdrant, collection, threshold)
-    if found != NEVER:
-        await _set_threshold(qdrant, physical, NEVER)
+    loading = _while_loading(collection, rows)
+    if found != loading:
+        await _set_threshold(qdrant, physical, loading)
     return collection
+
+
+def _while_loading(collection: Collection, rows: int) -> int:
+    """The threshold during a first load: never lower than the one that it takes the place of."""
+    if rows <= MOST_UNINDEXED:
+        return NEVER
+    return max(_kilobytes(MOST_UNINDEXED, collection), collection.description.deferred or 0)
+
+
+def _kilobytes(points: int, collection: Collection) -> int:
+    """The size of so many vectors as Qdrant counts it, in kB."""
+    return points * collection.embedding.dimension * _BYTES_PER_NUMBER // 1024
 
 
 async def resume(qdrant: Qdrant, collection: Collection) -> Collection:

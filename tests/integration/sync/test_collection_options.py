@@ -294,6 +294,18 @@ def test_a_first_load_is_indexed_at_its_end(loading: TwoSides, monkeypatch: pyte
     assert set(seen) == {1}, "deferred for a small change"
 
 
+def test_a_large_first_load_is_indexed_in_large_pieces(loading: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any index Qdrant would take longer for each point the more there are."""
+    monkeypatch.setattr(deferral, "MOST_UNINDEXED", 40)
+    pieces = 40 * loading.embedding.dimension * 4 // 1024
+    assert pieces > 1
+    kill_in_the_middle(loading)
+    assert (threshold(loading), deferred(loading)) == (pieces, 1)
+    assert loading.sync("full").parity == "proven"
+    assert (threshold(loading), deferred(loading)) == (1, None)
+    loading.assert_equal_sides()
+
+
 @pytest.mark.parametrize("then", ["incremental", "full", "shards"])
 def test_whoever_comes_after_a_kill_gives_the_index_back(
     loading: TwoSides, then: str, caplog: pytest.LogCaptureFixture
