@@ -51,7 +51,7 @@ class Held:
     :param at: seconds since the epoch
     :param role: the program
     :param pid: its first process
-    :param memory: bytes that are resident; of PostgreSQL those that no other process has
+    :param memory: bytes that are resident, without mapped files; of PostgreSQL those that no other process has
     :param files: open file descriptors
     :param threads: threads
     :param processes: processes of its session

@@ -95,11 +95,18 @@ class Sampler(threading.Thread):
         memory = files = threads = 0
         for process in processes:
             with contextlib.suppress(psutil.Error):
-                # PostgreSQL's shared buffers would count once for each session. Others fork children for a moment, and
-                # share pages with them: what they have to themselves comes and goes.
-                own = role == "postgres"
-                memory += process.memory_full_info().uss if own else process.memory_info().rss
+                memory += _memory(role, process)
                 files += process.num_fds()
                 threads += process.num_threads()
         if memory:
             self.held.append(Held(time.time(), role, pid, memory, files, threads, alive))
+
+
+def _memory(role: str, process: psutil.Process) -> int:
+    """What a process holds in memory, without pages of mapped files: the system takes them back when it needs room."""
+    if role == "postgres":
+        # Its shared buffers would count once for each session. Others fork children for a moment, and share pages with
+        # them: what they have to themselves comes and goes.
+        return int(process.memory_full_info().uss)
+    memory = process.memory_info()
+    return int(memory.rss - memory.shared)

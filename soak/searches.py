@@ -5,6 +5,8 @@ Reads a :class:`Task` as JSON from standard input. Writes one line of JSON for e
 """
 
 import asyncio
+import ctypes
+import gc
 import itertools
 import json
 import random
@@ -25,6 +27,8 @@ from soak.records import Answered
 HITS = 10
 MOST_AT_ONCE = 20
 """Above that no further search is begun: a machine that is too slow for the rate then has fewer, not failing ones."""
+
+GIVE_BACK_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,9 @@ async def main() -> None:
     draw = random.Random(0)
     names = sorted(task.names.items())
     running: set[asyncio.Task[None]] = set()
-    async with open_searcher(
-        PostgresConfig(**task.postgres),
-        QdrantConfig(**task.qdrant),
-        EmbeddingConfig(**task.embedding),
-        COLLECTION,
-    ) as searcher:
+    servers = PostgresConfig(**task.postgres), QdrantConfig(**task.qdrant), EmbeddingConfig(**task.embedding)
+    async with asyncio.TaskGroup() as beside, open_searcher(*servers, COLLECTION) as searcher:
+        beside.create_task(_give_back())
         begun = time.monotonic()
         for number in itertools.count():
             await asyncio.sleep(max(0.0, begun + number / task.per_second - time.monotonic()))
@@ -65,6 +66,18 @@ async def main() -> None:
                 search = asyncio.create_task(_search(searcher, *_question(number, names, draw)))
                 running.add(search)
                 search.add_done_callback(running.discard)
+
+
+async def _give_back() -> None:
+    """Give free memory back to the system again and again, so that what is left is what the process keeps.
+
+    Of itself Python collects all its objects when a quarter of them are new, and the C library keeps what is free.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        gc.collect()
+        trim(0)
 
 
 def _question(number: int, names: Sequence[tuple[str, str]], draw: random.Random) -> tuple[SearchQuery, str]:
