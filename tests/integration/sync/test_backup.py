@@ -304,11 +304,11 @@ def test_a_restored_snapshot_costs_the_texts_that_changed_since(server: TwoSides
     server.insert(rows(20))
     server.sync("full")
     upload = restored(server, backed_up(server))
-    server.insert(rows(3, 50))
     server.execute(
         "UPDATE pattern_lineage_nodes SET metadata = '{}' WHERE id IN (SELECT min(id::text)::uuid FROM "
         "pattern_lineage_nodes)"
     )
+    server.insert(rows(3, 50))
     server.sync()
     upload()
     result = server.sync()
