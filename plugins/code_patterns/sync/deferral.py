@@ -56,7 +56,7 @@ async def defer(qdrant: Qdrant, collection: Collection, rows: int, points: int) 
         threshold = QDRANTS_THRESHOLD if found is None else found
         if threshold == NEVER or _kilobytes(rows, collection) < threshold or points * 2 > rows:
             return collection
-        log.info("Qdrant builds the index of '%s' when its first load is complete.", physical)
+        log.info("Qdrant builds the whole index of '%s' when its first load is complete.", physical)
         # First: whoever comes after a kill must know what to give back.
         collection = await note_deferred(qdrant, collection, threshold)
     loading = _while_loading(collection, rows)
