@@ -9,6 +9,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
 from code_patterns.errors import PatternsError
 from code_patterns.printable import printable
@@ -51,7 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     warnings.simplefilter("ignore", UserWarning)
     fields = {name: value for name, value in chosen.items() if value is not None}
     try:
-        answer = search(sys.stdin.read() if text == "-" else text, **fields)
+        # Airflow logs to standard output when it is imported, where only the answer belongs.
+        with redirect_stdout(sys.stderr):
+            answer = search(sys.stdin.read() if text == "-" else text, **fields)
     except PatternsError as error:
         print(f"{error}", file=sys.stderr)
         return 2

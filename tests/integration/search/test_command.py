@@ -3,11 +3,14 @@
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from code_patterns.search.__main__ import main
+from tests.conftest import ROOT
 from tests.support.connections import connections_of
 from tests.support.two_sides import TwoSides, rows
 
@@ -32,6 +35,14 @@ def test_a_table_for_people(searchable: TwoSides, capsys: pytest.CaptureFixture[
     assert head.split() == ["score", "quality", "name", "language", "path", "matched"]
     assert first.split()[1:4] == ["-", "parse_header", "python"]
     assert last.startswith("1 hits by words in ")
+
+
+def test_a_program_reads_nothing_but_the_answer(searchable: TwoSides) -> None:
+    command = [sys.executable, "-m", "code_patterns.search", "parse_header", "--json", "--limit", "1"]
+    environment = {"PYTHONPATH": str(ROOT / "plugins"), **connections_of(searchable)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [hit["pattern_name"] for hit in json.loads(done.stdout)["hits"]] == ["parse_header"]
 
 
 def test_json_for_programs(searchable: TwoSides, capsys: pytest.CaptureFixture[str]) -> None:
