@@ -1,14 +1,18 @@
 -- The code patterns with the lowest scores and those with the highest.
-WITH scored AS (
+WITH node AS NOT MATERIALIZED (
+    SELECT id, pattern_name, file_path, language
+    FROM pattern_lineage_nodes
+    WHERE
+        pattern_type = 'code'
+        /* filter */
+),
+
+scored AS (
     SELECT
-        node.id,
-        node.pattern_name,
-        node.file_path,
-        node.language,
+        node.*,
         score.quality_score::float8 AS quality_score
     FROM pattern_quality_metrics AS score
-    INNER JOIN pattern_lineage_nodes AS node ON score.pattern_id = node.id
-    WHERE node.pattern_type = 'code'
+    INNER JOIN node ON score.pattern_id = node.id
 )
 
 (SELECT 'worst' AS side, scored.* FROM scored ORDER BY quality_score, id LIMIT $1)

@@ -9,7 +9,12 @@ SELECT
     END AS tier,
     count(*) AS patterns,
     sum(score.quality_score)::float8 AS total
-FROM pattern_lineage_nodes AS node
+FROM (
+    SELECT id, language
+    FROM pattern_lineage_nodes
+    WHERE
+        pattern_type = 'code'
+        /* filter */
+) AS node
 LEFT JOIN pattern_quality_metrics AS score ON node.id = score.pattern_id
-WHERE node.pattern_type = 'code'
 GROUP BY 1, 2;

@@ -6,16 +6,18 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.sync.row_filter import RowFilter
+from code_patterns.sync.sync_target import SyncTarget
 from tests.conftest import config_of, new_database
 from tests.support.api_server import ApiServer, api_server
-from tests.support.connections import connections_of
+from tests.support.connections import connections_of, targets_file
 from tests.support.fixtures import drop_collections
 from tests.support.leaks import LEAKS
 from tests.support.two_sides import TwoSides, rows
@@ -34,7 +36,7 @@ class Installation:
     """An API server beside both sides.
 
     :param server: the API server
-    :param sides: 30 patterns that are synced, one of them hostile; one is parked
+    :param sides: 30 patterns that are synced, one of them hostile; one is parked. The target ``team_a`` has those of Go
     """
 
     server: ApiServer
@@ -66,13 +68,22 @@ def installation(
         new += rows(1, 29, pattern_name=HOSTILE, file_path="attack.py", pattern_data=json.dumps({"code": HOSTILE_CODE}))
         sides.insert(new + rows(1, 30, pattern_name="parked_one", pattern_data=json.dumps({"code": 5})))
         sides.sync("full")
+        of_team = replace(
+            sides,
+            collection=f"{sides.collection}_a",
+            settings={"target": SyncTarget("team_a", RowFilter(languages=("go",)))},
+        )
+        of_team.sync("full")
+        targets = targets_file(
+            folder, {"name": "team_a", "collection": of_team.collection, "filters": {"language": "go"}}
+        )
         for number, row in enumerate(new):
             sides.execute(
                 "INSERT INTO pattern_quality_metrics (pattern_id, quality_score) VALUES (%s, %s)",
                 (row["id"], round(0.95 - number / 40, 3)),
             )
         try:
-            with api_server(home, connections_of(sides)) as server:
+            with api_server(home, {**connections_of(sides), **targets}) as server:
                 yield Installation(server, sides)
         finally:
             LEAKS.look_at_folder(home)

@@ -12,12 +12,13 @@ from mcp.client.streamable_http import streamable_http_client
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import HOSTILE, HOSTILE_CODE, Installation, log_in
-from tests.support.who_may_read import check_who_may_read
+from tests.support.who_may_read import check_targets, check_who_may_read
 
 
 def test_every_route_wants_a_user_who_may_read_the_dag(installation: Installation) -> None:
     server = installation.server
     check_who_may_read(server, may=["viewer"], may_not=["nobody"])
+    check_targets(server, viewer=["", "team_a"], nobody=[])
     with server.client(None) as anyone, server.client("viewer") as viewer:
         forged = anyone.get("/patterns/api/status", headers={"Authorization": "Bearer forged"})
         assert forged.status_code == 403
@@ -192,6 +193,35 @@ def test_quality_leads_to_the_search(admins: Page) -> None:
     page.go_back()
     page.get_by_role("region", name="Worst patterns").get_by_role("link").first.click()
     expect(results(page).get_by_role("heading")).to_have_text(HOSTILE)
+
+
+def test_a_target_is_chosen_and_stays(admins: Page, installation: Installation) -> None:
+    page = opened(admins, "?view=status")
+    choice = page.get_by_role("combobox", name="Target")
+    expect(choice).to_have_value("")
+    tile = page.locator("dl > div").filter(has=page.get_by_text("Names", exact=True)).locator("dd").first
+    expect(tile).to_have_text(installation.sides.collection)
+    choice.select_option("team_a")
+    expect(page).to_have_url(re.compile(r"view=status&target=team_a$"))
+    expect(tile).to_have_text(f"{installation.sides.collection}_a")
+
+    page.get_by_role("tab", name="Search").click()
+    expect(page).to_have_url(re.compile(r"\?target=team_a$"))
+    page.get_by_text("Filters").click()
+    page.get_by_label("Path begins with").fill("")
+    page.get_by_label("Language").fill("go")
+    page.get_by_label("Language").press("Enter")
+    expect(results(page).get_by_role("article")).to_have_count(5)
+    results(page).get_by_role("link", name="Similar").first.click()
+    expect(page).to_have_url(re.compile("similar_to=.*target=team_a$"))
+    expect(results(page).get_by_role("article")).to_have_count(4)
+    page.reload()
+    expect(results(page).get_by_role("article")).to_have_count(4)
+    expect(choice).to_have_value("team_a")
+    page.get_by_role("tab", name="Quality").click()
+    expect(page.get_by_text("5 of 5 scored")).to_be_visible()
+    choice.select_option("")
+    expect(page.get_by_text("30 of 31 scored")).to_be_visible()
 
 
 def test_the_keyboard_reaches_everything(admins: Page) -> None:

@@ -1,9 +1,12 @@
 """Airflow connections, defined by their environment variables."""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from code_patterns.servers.postgres import PostgresConfig
 from tests.support.two_sides import TwoSides
@@ -34,6 +37,13 @@ def set_postgres(monkeypatch: pytest.MonkeyPatch, config: PostgresConfig, **chan
     """
     for name, value in _postgres(config, **changes).items():
         monkeypatch.setenv(name, value)
+
+
+def targets_file(folder: Path, *targets: Mapping[str, Any]) -> dict[str, str]:
+    """Write a targets file; the environment variable that names it."""
+    path = folder / "targets.yaml"
+    path.write_text(yaml.safe_dump(list(targets)))
+    return {"PATTERNS_TARGETS": str(path)}
 
 
 def _postgres(config: PostgresConfig, **changes: Any) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Who may ask the routes of the Patterns page, whatever auth manager the API server has."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tests.support.api_server import ApiServer
 
@@ -23,6 +23,19 @@ _MCP = {
     "method": "initialize",
     "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}},
 }
+
+
+def check_targets(server: ApiServer, **readable: Sequence[str]) -> None:
+    """Ask which targets a user may read, and for the status of each.
+
+    :param readable: of each user, the targets; empty is the one without a name
+    """
+    for user, targets in readable.items():
+        with server.client(user) as client:
+            assert client.get("/patterns/api/targets").json() == {"targets": list(targets)}
+            for target in ("", "team_a"):
+                answer = client.get("/patterns/api/status", params={"target": target})
+                assert answer.status_code == (200 if target in targets else 403), (user, target)
 
 
 def check_who_may_read(server: ApiServer, may: Iterable[str], may_not: Iterable[str]) -> None:

@@ -1,33 +1,41 @@
 """The three connections and the collection, for everything that only reads patterns."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow.sdk import Variable
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.params import choose
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
 from code_patterns.sync.sync_settings import SyncedCollection
+from code_patterns.sync.targets_file import read_targets
 
 
 @dataclass(frozen=True)
 class Configured:
-    """What Airflow's connections and Variables say.
+    """What Airflow's connections and Variables say, or a target of the targets file.
 
     :param postgres: the patterns' database
     :param qdrant: Qdrant
     :param embedding: the embedding server or model
     :param collection: alias or collection that the sync writes
+    :param rows: which rows of the database the collection has
     """
 
     postgres: PostgresConfig
     qdrant: QdrantConfig
     embedding: EmbeddingConfig
     collection: str
+    rows: RowFilter = ALL_ROWS
 
 
 def configured(
@@ -46,6 +54,40 @@ def configured(
         EmbeddingHook(embedding_conn_id).config,
         synced_collection(),
     )
+
+
+def configured_target(name: str) -> Configured:
+    """Read the connections and the collection of a target, as its DAGs do.
+
+    :param name: that of the targets file; empty for the target without a name
+    :raises ConfigurationError: the file has no such target or is wrong, or a connection or Variable is missing or makes
+        no sense
+    """
+    if not name:
+        return configured()
+    for target in read_targets(os.environ):
+        if target.name == name:
+            used = target.connections
+            return Configured(
+                PatternsPostgresHook(used.postgres).config,
+                PatternsQdrantHook(used.qdrant).config,
+                EmbeddingHook(used.embeddings).config,
+                target.collection,
+                target.rows,
+            )
+    raise ConfigurationError(
+        Code.REQUEST_WRONG,
+        f"There is no target '{name[:50]}' in the targets file that this process reads. Correct the name, or add it "
+        "to the file.",
+    )
+
+
+def target_names() -> Sequence[str]:
+    """Names of all targets: first the empty one, which stands for the target without a name.
+
+    :raises ConfigurationError: the targets file is wrong
+    """
+    return "", *(target.name for target in read_targets(os.environ))
 
 
 def synced_collection() -> str:

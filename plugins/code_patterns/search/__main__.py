@@ -21,6 +21,7 @@ SHOWN_WORDS = 6
 
 _HEAD = ("score", "quality", "name", "language", "path", "matched")
 _OPTIONS = {
+    "target": "search the collection of this target of the targets file",
     "similar_to": "find patterns similar to this one, by its uuid or pattern_id",
     "mode": "auto, words, meaning, hybrid or similar",
     "language": "only this language",

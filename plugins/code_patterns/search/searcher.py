@@ -53,22 +53,20 @@ class UnknownPatternError(WrongQueryError):
 class Searcher:
     """Searches one collection.
 
-    :param postgres: the database of the patterns and their scores
+    :param database: the database of the patterns and their scores; whoever made it closes it
     :param qdrant: the server or embedded storage
     :param embedding: the embedding connection
     :param collection: alias or collection
-    :ivar database: the open database, for further questions
     """
 
     def __init__(
-        self, postgres: PostgresConfig, qdrant: QdrantConfig, embedding: EmbeddingConfig, collection: str
+        self, database: PostgresPool, qdrant: QdrantConfig, embedding: EmbeddingConfig, collection: str
     ) -> None:
         self._config = qdrant
         self._embedding = embedding
         self._collection = collection
         self._known = Known(collection)
-        self.database = PostgresPool(postgres, SEARCH_SECONDS)
-        self._scores = Scores(self.database)
+        self._scores = Scores(database)
         self._server: Qdrant | None = None
         self._storage = asyncio.Lock()
         self._embedders: dict[EmbeddingConfig, Embedder] = {}
@@ -109,14 +107,13 @@ class Searcher:
         return _hit(found, _score(scores, found), payload, None)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close its connections to Qdrant and to the embedding server."""
         server, self._server = self._server, None
         if server:
             await server.client.close()
         for embedder in self._embedders.values():
             await embedder.aclose()
         self._embedders.clear()
-        await self.database.close()
 
     async def _answer(self, qdrant: Qdrant, query: SearchQuery, begun: float) -> SearchAnswer:
         searched = await self._known.read(qdrant, attempts=ATTEMPTS)
@@ -229,11 +226,13 @@ async def open_searcher(
 
     :param collection: alias or collection
     """
-    searcher = Searcher(postgres, qdrant, embedding, collection)
+    database = PostgresPool(postgres, SEARCH_SECONDS)
+    searcher = Searcher(database, qdrant, embedding, collection)
     try:
         yield searcher
     finally:
         await searcher.close()
+        await database.close()
 
 
 def _score(scores: Mapping[UUID, Score], candidate: Candidate) -> Score:

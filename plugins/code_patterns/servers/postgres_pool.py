@@ -33,6 +33,10 @@ class PostgresPool:
         :param name: its file in ``include/sql``, without the ending
         :raises PatternsError: the database cannot be reached or cannot answer, or its tables are missing
         """
+        return await self.fetch_by(query(name), *parameters)
+
+    async def fetch_by(self, statement: bytes, *parameters: Any) -> Any:
+        """Return the rows of a query; see :meth:`fetch`."""
         try:
             async with self._opening:
                 if self._pool is None:
@@ -47,7 +51,7 @@ class PostgresPool:
                         settings=_SETTINGS,
                     )
             async with Borrowed(self._pool, self._seconds, reset=False) as connection:
-                return await connection.fetch(query(name).decode(), *parameters)
+                return await connection.fetch(statement.decode(), *parameters)
         except Exception as error:
             fault = diagnose(error)
             if fault is None:

@@ -48,6 +48,17 @@ class RowFilter:
         """
         return statement.replace(_MARK, query("sync_row_filter")) if self else statement
 
+    def numbered(self, statement: bytes, first: int) -> tuple[bytes, list[list[str] | None]]:
+        """Return :meth:`applied` and its parameters for a driver whose parameters have numbers.
+
+        :param statement: a query with marks
+        :param first: the number of the first of its parameters
+        """
+        applied = self.applied(statement)
+        for number, name in enumerate(self.parameters, first):
+            applied = applied.replace(b"%%(%b)s" % name.encode(), b"$%d" % number)
+        return applied, list(self.parameters.values())
+
     def excludes(self, other: "RowFilter") -> bool:
         """Whether no row can pass both filters."""
         pairs = ((self.languages, other.languages), (self.projects, other.projects))

@@ -3,17 +3,19 @@
 Nothing heavy is imported here: the API server imports this when it starts.
 """
 
+import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Request, Response
 
-from code_patterns.web.access import MAY_READ
+from code_patterns.web.access import MAY_READ, TARGET, readable, target_of
 from code_patterns.web.metrics import CONTENT_TYPE
 from code_patterns.web.problems import RefusedError
-from code_patterns.web.route import ProblemRoute, service_of
+from code_patterns.web.route import ProblemRoute, service_of, services_of
 
 LARGEST_BODY = 256 * 1024
 """Bytes of the largest request. 20,000 characters take at most 240,000 as JSON."""
@@ -22,6 +24,15 @@ MOST_FAILURES = 500
 FURTHEST_OFFSET = 100_000
 
 router = APIRouter(prefix="/api", route_class=ProblemRoute, dependencies=[MAY_READ])
+listing = APIRouter(prefix="/api", route_class=ProblemRoute)
+"""Routes that see to it themselves that a user gets only what he may read."""
+
+
+@listing.get("/targets")
+async def targets(request: Request, user: GetUserDep) -> Response:
+    """Return the names of the targets that the user may read; the empty name is that of the target without one."""
+    names = await (await services_of(request)).targets()
+    return _json({"targets": await asyncio.to_thread(readable, request, user, names)})
 
 
 @router.get("/search")
@@ -77,8 +88,8 @@ async def quality(request: Request) -> Response:
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Return the metrics for Prometheus."""
-    found = await (await service_of(request)).metrics()
+    """Return the metrics of all targets, or of one, for Prometheus. They name collections, but hold no code."""
+    found = await (await services_of(request)).metrics(target_of(request))
     return Response(found, media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
@@ -90,7 +101,7 @@ def _json(content: Any) -> Response:
 
 def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a query; ``q`` is the text."""
-    fields = dict(given)
+    fields = {name: value for name, value in given.items() if name != TARGET}
     if "q" in fields and "text" in fields:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "'q' and 'text' are the same field. Send one of them.", "q")
     return {"text" if name == "q" else name: value for name, value in fields.items()}
@@ -120,7 +131,7 @@ def _object(body: bytes) -> dict[str, Any]:
 def _page(request: Request, most: int, *others: str) -> tuple[int, int]:
     """Return ``limit`` and ``offset``; the default limit is 20."""
     given = request.query_params
-    if unknown := given.keys() - {"limit", "offset", *others}:
+    if unknown := given.keys() - {TARGET, "limit", "offset", *others}:
         known = ", ".join(("limit", "offset", *others))
         raise RefusedError(
             HTTPStatus.BAD_REQUEST, f"There is no parameter '{min(unknown)}' here. Known are {known}.", min(unknown)

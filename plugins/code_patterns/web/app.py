@@ -15,7 +15,7 @@ from code_patterns.web import agents, api
 from code_patterns.web.problems import problem_of
 
 if TYPE_CHECKING:
-    from code_patterns.web.service import Service
+    from code_patterns.web.services import Services
 
 PAGE = Path(__file__).parent / "page"
 
@@ -23,8 +23,9 @@ PAGE = Path(__file__).parent / "page"
 def build_app() -> FastAPI:
     """Build the app. Nothing is connected, and little imported, before the first request."""
     app = FastAPI(title="Code patterns", openapi_url=None, lifespan=_lifespan)
-    app.state.service = _Once()
+    app.state.services = _Once()
     app.include_router(api.router)
+    app.include_router(api.listing)
     app.include_router(agents.router)
     app.mount("/page", _Page(directory=PAGE))
     app.add_exception_handler(HTTPException, _refused)
@@ -32,29 +33,29 @@ def build_app() -> FastAPI:
 
 
 class _Once:
-    """The service of this process, made by the first request."""
+    """The services of this process, made by the first request."""
 
     def __init__(self) -> None:
         self._making = asyncio.Lock()
-        self._service: Service | None = None
+        self._services: Services | None = None
 
-    async def __call__(self) -> "Service":
+    async def __call__(self) -> "Services":
         async with self._making:
-            if self._service is None:
+            if self._services is None:
                 # It imports the clients of all servers, which takes a second: other requests go on meanwhile.
-                module = await asyncio.to_thread(importlib.import_module, "code_patterns.web.service")
-                self._service = module.Service()
-            return self._service
+                module = await asyncio.to_thread(importlib.import_module, "code_patterns.web.services")
+                self._services = module.Services()
+            return self._services
 
     async def close(self) -> None:
-        if self._service is not None:
-            await self._service.close()
+        if self._services is not None:
+            await self._services.close()
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
-    await app.state.service.close()
+    await app.state.services.close()
 
 
 class _Page(StaticFiles):

@@ -8,6 +8,8 @@ from typing import Any
 
 from code_patterns.quality.dimensions import TIERS, tier_of
 from code_patterns.servers.postgres_pool import PostgresPool
+from code_patterns.sql import query
+from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
 from code_patterns.sync.run_locks import stream_lock
 
 COUNTED = 10_000
@@ -25,11 +27,13 @@ class History:
 
     :param database: the database of the patterns
     :param collection: alias or collection, as users write it
+    :param rows: which rows of the database the collection has
     """
 
-    def __init__(self, database: PostgresPool, collection: str) -> None:
+    def __init__(self, database: PostgresPool, collection: str, rows: RowFilter = ALL_ROWS) -> None:
         self._database = database
         self._collection = collection
+        self._rows = rows
 
     async def status(self) -> dict[str, Any]:
         """Return how far the collection is, what waits, what is parked, whether a stream is up, and the last proof.
@@ -77,8 +81,8 @@ class History:
     async def quality(self) -> dict[str, Any]:
         """Return the scores by tier and language, the best and the worst patterns, and what past runs scored."""
         groups, extremes, runs = await asyncio.gather(
-            self._fetch("web_quality_groups"),
-            self._fetch("web_quality_extremes", EXTREMES),
+            self._fetch_of_rows("web_quality_groups"),
+            self._fetch_of_rows("web_quality_extremes", EXTREMES),
             self._fetch("web_quality_runs", QUALITY_RUNS),
         )
         sides: dict[str, list[Row]] = {"worst": [], "best": []}
@@ -89,6 +93,10 @@ class History:
 
     async def _fetch(self, name: str, *parameters: Any) -> list[Row]:
         return [dict(row) for row in await self._database.fetch(name, *parameters)]
+
+    async def _fetch_of_rows(self, name: str, *parameters: Any) -> list[Row]:
+        statement, of_rows = self._rows.numbered(query(name), len(parameters) + 1)
+        return [dict(row) for row in await self._database.fetch_by(statement, *parameters, *of_rows)]
 
 
 def _state(found: Row) -> str:

@@ -5,6 +5,7 @@ counter must never become less.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ GAUGES = {
     "parity_proven": "1 when the last run that compared both sides proved them equal.",
     "parity_broken": "1 when the last run that compared both sides found them unequal.",
     "parity_proven_timestamp_seconds": "When both sides were last proven equal.",
+    "postgres_up": "1 when PostgreSQL told the state, 0 when it or a connection failed.",
     "qdrant_up": "1 when Qdrant answered.",
     "points": "Points of the collection.",
     "last_run_failed": "1 when the newest run of a kind that is over failed or was killed.",
@@ -47,28 +49,54 @@ Sample = tuple[str, Mapping[str, str], Any]
 """Name, labels and value of a metric."""
 
 
-def exposition(status: Mapping[str, Any], activity: Sequence[Row]) -> str:
-    """Return the metrics.
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a target.
 
-    :param status: the answer of the route ``status``
+    :param collection: as in the answer of the route ``status``; ``None`` if the connections cannot be read
+    :param sync: likewise; ``None`` if PostgreSQL did not tell
     :param activity: the rows of ``web_metrics.sql``
     """
-    collection = str(status["collection"]["name"])
+
+    collection: Mapping[str, Any] | None = None
+    sync: Mapping[str, Any] | None = None
+    activity: Sequence[Row] = ()
+
+
+def exposition(looks: Mapping[str, Look]) -> str:
+    """Return the metrics.
+
+    :param looks: what was seen of each target, by its name; empty for the target without a name
+    """
     families: dict[str, list[str]] = {}
-    for name, labels, value in (*_state(status), *_recent(activity), *_latency(activity)):
-        # What is not known has no sample: 0 would be a wrong time, or an empty collection.
-        if value is not None:
-            number = value.timestamp() if isinstance(value, datetime) else float(value)
-            sample = f"{PREFIX}{name}{_labelled({'collection': collection, **labels})} {number:.15g}\n"
-            families.setdefault(name, []).append(sample)
+    for target, look in looks.items():
+        of_target = {"target": target} if target else {}
+        if look.collection:
+            of_target["collection"] = str(look.collection["name"])
+        for name, labels, value in _samples(look):
+            # What is not known has no sample: 0 would be a wrong time, or an empty collection.
+            if value is not None:
+                number = value.timestamp() if isinstance(value, datetime) else float(value)
+                sample = f"{PREFIX}{name}{_labelled({**of_target, **labels})} {number:.15g}\n"
+                families.setdefault(name, []).append(sample)
     return "".join(
         f"# HELP {PREFIX}{name} {GAUGES[name]}\n# TYPE {PREFIX}{name} gauge\n{''.join(samples)}"
         for name, samples in families.items()
     )
 
 
-def _state(status: Mapping[str, Any]) -> Iterator[Sample]:
-    sync, collection = status["sync"], status["collection"]
+def _samples(look: Look) -> Iterator[Sample]:
+    yield "postgres_up", {}, look.sync is not None
+    if look.sync:
+        yield from _state(look.sync)
+    if look.collection:
+        yield "qdrant_up", {}, "error" not in look.collection
+        yield "points", {}, look.collection.get("points")
+    yield from _recent(look.activity)
+    yield from _latency(look.activity)
+
+
+def _state(sync: Mapping[str, Any]) -> Iterator[Sample]:
     values = {
         "behind_changes": sync["behind"],
         "lag_seconds": sync["lag_seconds"],
@@ -81,8 +109,6 @@ def _state(status: Mapping[str, Any]) -> Iterator[Sample]:
         "parity_proven": sync["parity"]["state"] == "proven",
         "parity_broken": sync["parity"]["state"] == "broken",
         "parity_proven_timestamp_seconds": sync["parity"]["proven_at"],
-        "qdrant_up": "error" not in collection,
-        "points": collection.get("points"),
     }
     for name, value in values.items():
         yield name, {}, value

@@ -2,22 +2,60 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from code_patterns.hooks.configured import Configured
 from code_patterns.search import Searcher
+from code_patterns.search.searcher import SEARCH_SECONDS
+from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.servers.postgres_pool import PostgresPool
 from code_patterns.web.history import History
 
 
+@dataclass
+class _Database:
+    config: PostgresConfig
+    pool: PostgresPool
+    users: int = 0
+
+
+class Databases:
+    """Open databases. Targets of the same database share its pool, so that many targets need few sessions."""
+
+    def __init__(self) -> None:
+        self._open: list[_Database] = []
+
+    def take(self, config: PostgresConfig) -> PostgresPool:
+        """Return the pool of a database, to be given back."""
+        found = next((one for one in self._open if one.config == config), None)
+        if found is None:
+            found = _Database(config, PostgresPool(config, SEARCH_SECONDS))
+            self._open.append(found)
+        found.users += 1
+        return found.pool
+
+    async def give_back(self, pool: PostgresPool) -> None:
+        """Close a pool if nobody else uses it."""
+        found = next(one for one in self._open if one.pool is pool)
+        found.users -= 1
+        if not found.users:
+            self._open.remove(found)
+            await pool.close()
+
+
 class Opened:
-    """Open connections. Each connects when it is first needed.
+    """The open connections of a target. Each connects when it is first needed.
 
     :param by: the addresses
+    :param databases: open databases
     """
 
-    def __init__(self, by: Configured) -> None:
+    def __init__(self, by: Configured, databases: Databases) -> None:
         self.by = by
-        self.searcher = Searcher(by.postgres, by.qdrant, by.embedding, by.collection)
-        self.history = History(self.searcher.database, by.collection)
+        self._databases = databases
+        self._database = databases.take(by.postgres)
+        self.searcher = Searcher(self._database, by.qdrant, by.embedding, by.collection)
+        self.history = History(self._database, by.collection, by.rows)
         self._users = 0
         self._retired = False
 
@@ -39,3 +77,4 @@ class Opened:
     async def _close_if_unused(self) -> None:
         if self._retired and not self._users:
             await self.searcher.close()
+            await self._databases.give_back(self._database)

@@ -8,9 +8,11 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from code_patterns.web import problems
+from code_patterns.web.access import target_of
 
 if TYPE_CHECKING:
     from code_patterns.web.service import Service
+    from code_patterns.web.services import Services
 
 
 class ProblemRoute(APIRoute):
@@ -31,12 +33,20 @@ class ProblemRoute(APIRoute):
 
 
 async def service_of(request: Request) -> "Service":
-    """Return the service of this process; the limit counts from then on.
+    """Return what answers about the target of a request; see :func:`services_of`.
+
+    :raises RefusedError: there is no such target
+    """
+    return await (await services_of(request)).of(target_of(request))
+
+
+async def services_of(request: Request) -> "Services":
+    """Return what answers about all targets in this process; the limit counts from then on.
 
     The first request imports the clients of all servers: that is no fault of the question.
     """
     limit: asyncio.Timeout = request.state.limit
     limit.reschedule(None)
-    service: Service = await request.app.state.service()
+    services: Services = await request.app.state.services()
     limit.reschedule(asyncio.get_running_loop().time() + problems.LONGEST_SECONDS)
-    return service
+    return services

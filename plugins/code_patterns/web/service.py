@@ -1,35 +1,38 @@
-"""The answers of the API, from one searcher and one pool for each process of the API server."""
+"""The answers of the API about one target, from connections that stay open."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
 from code_patterns.codes import Code
 from code_patterns.errors import PatternsError
-from code_patterns.hooks.configured import Configured, configured
+from code_patterns.hooks.configured import Configured
 from code_patterns.search import SearchQuery, UnknownPatternError, WrongQueryError
 from code_patterns.web.collection_status import collection_status
-from code_patterns.web.metrics import exposition
-from code_patterns.web.opened import Opened
+from code_patterns.web.history import History
+from code_patterns.web.metrics import Look
+from code_patterns.web.opened import Databases, Opened
 from code_patterns.web.problems import RefusedError
 
 REREAD_SECONDS = 15.0
 """How soon a changed connection or Variable is used."""
 METRICS_WAIT_SECONDS = 5.0
-"""How long the metrics wait for Qdrant: less than the 10 seconds that Prometheus gives a scrape by default."""
+"""How long the metrics wait for a server: less than the 10 seconds that Prometheus gives a scrape by default."""
 
 
 class Service:
     """Answers questions; changed connections and Variables are noticed.
 
     :param read: reads the connections
+    :param databases: the open databases of this process
     """
 
-    def __init__(self, read: Callable[[], Configured] = configured) -> None:
+    def __init__(self, read: Callable[[], Configured], databases: Databases) -> None:
         self._read = read
+        self._databases = databases
         self._reading = asyncio.Lock()
         self._read_at = 0.0
         self._opened: Opened | None = None
@@ -70,13 +73,14 @@ class Service:
             sync, collection = await asyncio.gather(opened.history.status(), _collection(opened.by))
         return {"sync": sync, "collection": collection}
 
-    async def metrics(self) -> str:
-        """Return the state and what the last runs did, in the text format of Prometheus."""
+    async def look(self) -> Look:
+        """Return the state and what the last runs did, as far as the servers tell it soon.
+
+        :raises ConfigurationError: a connection or Variable is missing or makes no sense
+        """
         async with self._use() as opened:
-            sync, activity, collection = await asyncio.gather(
-                opened.history.status(), opened.history.activity(), _soon(opened.by)
-            )
-        return exposition({"sync": sync, "collection": collection}, activity)
+            history, collection = await asyncio.gather(_told_soon(opened.history), _soon(opened.by))
+        return Look(collection, *history)
 
     async def failures(self, limit: int, offset: int) -> Mapping[str, Any]:
         """Return dead letters, those that are parked longest first."""
@@ -111,8 +115,17 @@ class Service:
                 self._read_at = time.monotonic()
                 if self._opened is None or self._opened.by != found:
                     await self.close()
-                    self._opened = Opened(found)
+                    self._opened = Opened(found, self._databases)
             return self._opened
+
+
+async def _told_soon(history: History) -> tuple[Mapping[str, Any] | None, Sequence[Mapping[str, Any]]]:
+    """What PostgreSQL says, if it says so soon."""
+    try:
+        async with asyncio.timeout(METRICS_WAIT_SECONDS):
+            return await history.status(), await history.activity()
+    except (TimeoutError, PatternsError):
+        return None, ()
 
 
 async def _soon(found: Configured) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from mcp import Client, StdioServerParameters, stdio_client
@@ -11,19 +12,24 @@ from code_patterns.codes import Code
 from code_patterns.errors import OutageError
 from code_patterns.mcp.server import LONGEST_CODE, build_server
 from tests.conftest import ROOT
-from tests.support.connections import connections_of
+from tests.support.connections import connections_of, targets_file
 from tests.support.two_sides import TwoSides, rows
 
 
-def test_an_agent_searches_over_stdio(sides: TwoSides) -> None:
+def test_an_agent_searches_over_stdio(sides: TwoSides, tmp_path: Path) -> None:
     new = rows(4)
     sides.insert(new)
     sides.sync("full")
     name = new[0]["pattern_name"]
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "code_patterns.mcp"],
-        env={"PYTHONPATH": str(ROOT / "plugins"), **connections_of(sides)},
+        args=["-m", "code_patterns.mcp", "--target", "team_a"],
+        env={
+            "PYTHONPATH": str(ROOT / "plugins"),
+            **connections_of(sides),
+            "AIRFLOW_VAR_PATTERNS_COLLECTION": "another",
+            **targets_file(tmp_path, {"name": "team_a", "collection": sides.collection}),
+        },
     )
 
     async def ask() -> tuple[Any, Any, Any, Any]:
@@ -73,7 +79,7 @@ def test_errors_for_people_are_told_and_others_are_not() -> None:
 
 
 def test_without_the_package_it_says_what_to_install() -> None:
-    program = "import sys; sys.modules['mcp'] = None; from code_patterns.mcp.__main__ import main; sys.exit(main())"
+    program = "import sys; sys.modules['mcp'] = None; from code_patterns.mcp.__main__ import main; sys.exit(main([]))"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": str(ROOT / "plugins")},

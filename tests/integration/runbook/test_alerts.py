@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from qdrant_client import models
 
+from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.configured import Configured
 from code_patterns.migrations.runner import apply
-from code_patterns.web.service import Service
+from code_patterns.web.services import Services
 from tests.support.faulty_embeddings import EmbeddingServer, Fault
 from tests.support.prometheus_server import Prometheus, prometheus
 from tests.support.running_stream import eventually, running_stream
@@ -31,9 +32,13 @@ SHORT_HOUR = 0.3
 
 
 class Watched:
-    """Both sides, and the metrics that the page gives of them."""
+    """Both sides, and the metrics that the page gives of them.
+
+    :ivar wrong: whether a connection is missing
+    """
 
     def __init__(self, sides: TwoSides) -> None:
+        self.wrong = False
         self.sides = sides
         self.qdrant = sides.qdrant
 
@@ -41,15 +46,17 @@ class Watched:
         """The answer of the route ``metrics``."""
 
         async def ask() -> str:
-            service = Service(self._configured)
+            services = Services(self._configured, lambda: [""])
             try:
-                return await service.metrics()
+                return await services.metrics()
             finally:
-                await service.close()
+                await services.close()
 
         return asyncio.run(ask())
 
-    def _configured(self) -> Configured:
+    def _configured(self, _: str) -> Configured:
+        if self.wrong:
+            raise ConfigurationError(Code.CONNECTION_MISSING, "Connection 'patterns_qdrant' is not defined.")
         return Configured(self.sides.as_reader, self.qdrant, self.sides.embedding, self.sides.collection)
 
     @contextmanager
@@ -74,10 +81,10 @@ def change(sides: TwoSides) -> None:
 
 @pytest.mark.remedy("PAT-A-001", elsewhere=True)
 def test_the_route_does_not_answer(watched: Watched) -> None:
-    right, watched.sides.postgres = watched.sides.postgres, replace(watched.sides.postgres, host="127.0.0.1", port=1)
+    watched.wrong = True
     with watched.by_prometheus() as watching:
         watching.wait_until("PAT-A-001", fires=True)
-        watched.sides.postgres = right
+        watched.wrong = False
         watching.wait_until("PAT-A-001", fires=False)
 
 
@@ -255,3 +262,13 @@ def test_points_vanish(watched: Watched) -> None:
         assert sides.sync("full").parity == "proven"
         watching.wait_until("PAT-A-014", fires=False)
     sides.assert_equal_sides()
+
+
+@pytest.mark.remedy("PAT-A-015", elsewhere=True)
+def test_postgres_does_not_tell_the_state(watched: Watched) -> None:
+    right, watched.sides.postgres = watched.sides.postgres, replace(watched.sides.postgres, host="127.0.0.1", port=1)
+    with watched.by_prometheus() as watching:
+        watching.wait_until("PAT-A-015", fires=True)
+        assert watching.firing() == {"PAT-A-015"}
+        watched.sides.postgres = right
+        watching.wait_until("PAT-A-015", fires=False)

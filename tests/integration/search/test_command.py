@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from code_patterns.search.__main__ import main
+from code_patterns.sync.row_filter import RowFilter
+from code_patterns.sync.sync_target import SyncTarget
 from tests.conftest import ROOT
-from tests.support.connections import connections_of
+from tests.support.connections import connections_of, targets_file
 from tests.support.two_sides import TwoSides, rows
 
 
@@ -59,6 +63,26 @@ def test_code_from_standard_input(
     monkeypatch.setattr("sys.stdin", io.StringIO("def parse_header(x):\n    return 1\n"))
     assert main(["-", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["hits"][0]["pattern_name"] == "parse_header"
+
+
+def test_the_collection_of_a_target(
+    searchable: TwoSides, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    go = rows(3, 10, language="go")
+    searchable.insert(go)
+    target = SyncTarget("team_a", RowFilter(languages=("go",)))
+    of_team = replace(searchable, collection=f"{searchable.collection}_a", settings={"target": target})
+    of_team.sync("full")
+    entry = {"name": "team_a", "collection": of_team.collection, "filters": {"language": "go"}}
+    for name, value in targets_file(tmp_path, entry).items():
+        monkeypatch.setenv(name, value)
+    # The filters belong to the sync: whatever is in the collection is found.
+    assert main(["--target", "team_a", "--path-prefix", "", "--language", "go", "--json"]) == 0
+    assert {hit["id"] for hit in json.loads(capsys.readouterr().out)["hits"]} == {str(row["id"]) for row in go}
+    assert main(["parse_header", "--target", "team_a"]) == 1
+    capsys.readouterr()
+    assert main(["parse_header", "--target", "team_b"]) == 2
+    assert capsys.readouterr().err.startswith("There is no target 'team_b' in the targets file")
 
 
 def test_the_exit_status_tells_nothing_found_from_wrong_input(

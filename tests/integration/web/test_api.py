@@ -18,7 +18,7 @@ from code_patterns.hooks.configured import Configured
 from code_patterns.servers.postgres_pool import MOST_CONNECTIONS
 from code_patterns.web import access, problems, service
 from code_patterns.web.app import build_app
-from code_patterns.web.service import Service
+from code_patterns.web.services import Services
 from tests.conftest import config_of
 from tests.support.connections import connections_of
 from tests.support.faulty_qdrant import Fault, QdrantServer
@@ -31,29 +31,36 @@ def configured(sides: TwoSides) -> Configured:
 
 
 class Api:
-    """The app over HTTP, for a user who may read, with a service of its own."""
+    """The app over HTTP, for a user who may read.
 
-    def __init__(self, read: Callable[[], Configured]) -> None:
-        self.service = Service(read)
-        self._read = read
+    :param read: gives the connections of the target without a name
+    :param targets: likewise of other targets, by name
+    """
+
+    def __init__(self, read: Callable[[], Configured], **targets: Callable[[], Configured]) -> None:
+        self._targets = {"": read, **targets}
+        self.services = self._new()
+
+    def _new(self) -> Services:
+        return Services(lambda name: self._targets[name](), lambda: list(self._targets))
 
     def ask(self, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
         async def run() -> list[httpx.Response]:
             app = build_app()
             app.dependency_overrides[access.MAY_READ.dependency] = lambda: None
-            app.state.service = self._made
+            app.state.services = self._made
             transport = httpx.ASGITransport(app)
-            self.service = Service(self._read)
+            self.services = self._new()
             try:
                 async with httpx.AsyncClient(transport=transport, base_url="http://test/api/") as client:
                     return [await client.request(method, path, **options) for method, path, options in requests]
             finally:
-                await self.service.close()
+                await self.services.close()
 
         return asyncio.run(run())
 
-    async def _made(self) -> Service:
-        return self.service
+    async def _made(self) -> Services:
+        return self.services
 
     def get(self, path: str, **params: Any) -> httpx.Response:
         return self.ask(("GET", path, {"params": params}))[0]
@@ -380,10 +387,10 @@ def test_changed_connections_are_used_and_the_old_ones_closed(
     answers = iter([first, first, replace(first, collection="another")])
 
     async def run() -> tuple[list[Any], int]:
-        asked = Service(lambda: next(answers))
+        asked = Services(lambda _: next(answers), lambda: [""])
         found = []
         for _ in range(3):
-            found.append((await asked.status())["collection"]["name"])
+            found.append((await (await asked.of("")).status())["collection"]["name"])
         open_now = await asyncio.to_thread(sessions, sides)
         await asked.close()
         return found, open_now

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.api_server import api_server
-from tests.support.connections import connections_of
+from tests.support.connections import connections_of, targets_file
 from tests.support.leaks import LEAKS
 from tests.support.two_sides import TwoSides, rows
-from tests.support.who_may_read import check_who_may_read
+from tests.support.who_may_read import check_targets, check_who_may_read
 
 PYTHON = os.environ.get("PATTERNS_TEST_FAB_PYTHON", "")
 MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
@@ -18,7 +18,7 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 with get_application_builder() as builder:
     manager = builder.sm
     manager.sync_roles()
-    for dag in ("pattern_sync_full", "pattern_sync_stream"):
+    for dag in ("pattern_sync_full", "pattern_sync_stream", "pattern_sync_full__team_a"):
         manager.add_role(f"reads {dag}")
         manager.sync_perm_for_dag(dag, {f"reads {dag}": {"can_read"}})
     manager.add_role("nothing")
@@ -28,6 +28,7 @@ with get_application_builder() as builder:
         "viewer": "Viewer",
         "reader": "reads pattern_sync_full",
         "other": "reads pattern_sync_stream",
+        "team": "reads pattern_sync_full__team_a",
         "nobody": "nothing",
     }
     for name, role in roles.items():
@@ -41,9 +42,14 @@ def test_with_fab_whoever_may_read_the_dag_may_read_the_patterns(sides: TwoSides
     sides.sync("full")
     home = tmp_path / "home"
     home.mkdir()
-    environment = {**connections_of(sides), "AIRFLOW__CORE__AUTH_MANAGER": MANAGER}
+    environment = {
+        **connections_of(sides),
+        "AIRFLOW__CORE__AUTH_MANAGER": MANAGER,
+        **targets_file(tmp_path, {"name": "team_a", "collection": f"{sides.collection}_a"}),
+    }
     with api_server(home, environment, PYTHON, USERS) as server:
-        check_who_may_read(server, may=["admin", "viewer", "reader"], may_not=["other", "nobody"])
+        check_who_may_read(server, may=["admin", "viewer", "reader"], may_not=["other", "nobody", "team"])
+        check_targets(server, viewer=["", "team_a"], reader=[""], team=["team_a"], nobody=[])
         # Airflow's UI builds its navigation from this list.
         with server.client("viewer") as viewer, server.client("reader") as reader:
             assert "patterns_ui" in [plugin["name"] for plugin in viewer.get("/api/v2/plugins").json()["plugins"]]

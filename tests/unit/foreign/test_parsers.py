@@ -39,7 +39,7 @@ from code_patterns.servers.postgres_url import config_from_url
 from code_patterns.servers.qdrant_connection import qdrant_config
 from code_patterns.web import access
 from code_patterns.web.app import build_app
-from code_patterns.web.service import Service
+from code_patterns.web.services import Services
 from tests.support.foreign import CASES, examples
 from tests.support.leaks import secret
 
@@ -139,19 +139,19 @@ def test_search_fields(fields: dict[str, Any]) -> None:
 def test_rest_requests() -> None:
     """Whatever a request says, it is refused as a client's mistake, or told that no server can be reached."""
 
-    def nowhere() -> Any:
+    def nowhere(_: str) -> Any:
         raise OutageError(Code.QDRANT_AWAY, "There is no server.")
 
     app: FastAPI = build_app()
-    service = Service(nowhere)
+    services = Services(nowhere, lambda: ["", "team_a"])
 
-    async def made() -> Service:
-        return service
+    async def made() -> Services:
+        return services
 
-    app.state.service = made
+    app.state.services = made
     app.dependency_overrides[access.MAY_READ.dependency] = lambda: None
     paths = st.sampled_from(["search", "patterns/x", "patterns/x/similar", "failures", "runs", "status", "quality"])
-    known = st.sampled_from(["q", "text", "limit", "offset", "kind", "mode", "language", "min_quality", "similar_to"])
+    known = st.sampled_from(["q", "text", "limit", "offset", "kind", "mode", "language", "min_quality", "target"])
     parameters = st.dictionaries(known | st.text(max_size=10), st.text(max_size=20), max_size=4)
 
     with asyncio.Runner() as runner:

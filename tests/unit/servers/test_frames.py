@@ -78,7 +78,7 @@ def test_postgres(kind: str) -> None:
         )
         for _ in range(FAILURES):
             with pytest.raises(OutageError):
-                await pool.fetch("horizon")
+                await pool.fetch("web_status")
         await pool.close()
 
     with sick_server(kind) as port:

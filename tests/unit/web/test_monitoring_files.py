@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from code_patterns.web.metrics import GAUGES, PREFIX, ROWS, STAGES, exposition
+from code_patterns.web.metrics import GAUGES, PREFIX, ROWS, STAGES, Look, exposition
 from tests.conftest import ROOT
 
 MONITORING = ROOT / "include" / "monitoring"
@@ -36,7 +36,7 @@ def exposed() -> str:
         **{f"{stage}_seconds": 1.0 for stage in STAGES},
         **dict.fromkeys(ROWS, 1),
     }
-    return exposition({"sync": sync, "collection": {"name": 'a "name" \\ of\nlines', "points": 5}}, [run])
+    return exposition({"": Look({"name": 'a "name" \\ of\nlines', "points": 5}, sync, [run]), "unreadable": Look()})
 
 
 def metrics_in(expression: str) -> set[str]:

@@ -1,0 +1,206 @@
+"""The page's API for several targets: each shows its own, one that fails leaves the others, and they share sessions."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import FastAPI, HTTPException
+from fastapi.testclient import TestClient
+
+from code_patterns.codes import Code
+from code_patterns.errors import ConfigurationError
+from code_patterns.hooks.configured import Configured
+from code_patterns.servers.postgres_pool import MOST_CONNECTIONS
+from code_patterns.sync.row_filter import RowFilter
+from code_patterns.sync.sync_target import SyncTarget
+from code_patterns.web import access, service
+from code_patterns.web.app import build_app
+from code_patterns.web.services import Services
+from tests.integration.web.test_api import Api, configured, refused, sessions
+from tests.support.two_sides import TwoSides, rows
+
+GO = RowFilter(languages=("go",))
+CORE = RowFilter(projects=("core",), paths=("lib/",))
+
+
+def of_target(sides: TwoSides, name: str, wanted: RowFilter) -> TwoSides:
+    return replace(sides, collection=f"{sides.collection}_{name}", settings={"target": SyncTarget(name, wanted)})
+
+
+def connections(sides: TwoSides, wanted: RowFilter) -> Callable[[], Configured]:
+    return lambda: replace(configured(sides), rows=wanted)
+
+
+@pytest.fixture
+def api(sides: TwoSides) -> Api:
+    """A target without a name that was never synced, one of Go, and one of a project and a path."""
+    inside = rows(3, 10, language="go", file_path="lib/x.go", metadata='{"project_id": "core"}')
+    sides.insert([*rows(5), *rows(2, 20, language="go"), *inside])
+    go, core = of_target(sides, "go", GO), of_target(sides, "core", CORE)
+    for target in (go, core):
+        target.sync("full")
+    sides.execute(
+        "INSERT INTO pattern_quality_metrics (pattern_id, quality_score) SELECT id, 0.8 FROM pattern_lineage_nodes"
+    )
+    return Api(partial(configured, sides), go=connections(go, GO), core=connections(core, CORE))
+
+
+def samples(api: Api, **params: str) -> dict[str, str]:
+    lines = api.get("metrics", **params).text.splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+def test_each_target_shows_what_it_has(api: Api, sides: TwoSides) -> None:
+    [go] = sides.execute(
+        "SELECT id::text FROM pattern_lineage_nodes WHERE pattern_name = %s", (rows(1, 20)[0]["pattern_name"],)
+    )
+    for target, points, runs in (("go", 5, 1), ("core", 3, 1)):
+        found, status, listed, quality, one = api.ask(
+            ("GET", "search", {"params": {"target": target, "language": "go", "limit": 50}}),
+            ("GET", "status", {"params": {"target": target}}),
+            ("GET", "runs", {"params": {"target": target, "limit": 5}}),
+            ("GET", "quality", {"params": {"target": target}}),
+            ("GET", f"patterns/{go[0]}", {"params": {"target": target}}),
+        )
+        assert len(found.json()["hits"]) == points
+        assert status.json()["collection"]["name"] == f"{sides.collection}_{target}"
+        assert status.json()["sync"]["parity"]["state"] == "proven"
+        assert len(listed.json()["runs"]) == runs
+        # A reader of this target must not see names of other rows of the database.
+        assert quality.json()["patterns"] == quality.json()["scored"] == points
+        assert len(quality.json()["best"]) == points
+        assert one.status_code == (200 if target == "go" else 404)
+
+    by_body = api.ask(("POST", "search?target=core", {"json": {"language": "go", "limit": 50}}))[0]
+    assert len(by_body.json()["hits"]) == 3
+    status, quality = api.ask(("GET", "status", {}), ("GET", "quality", {}))
+    assert status.json()["sync"]["state"] == "never synced"
+    assert quality.json()["patterns"] == 10
+
+
+@pytest.mark.parametrize("name", ["team_b", "../x", "a b", "x" * 51, "\0"])
+def test_a_target_that_does_not_exist_is_told(api: Api, name: str) -> None:
+    for path in ("search", "status", "metrics"):
+        refused(api.get(path, target=name), 404, "target", field="target")
+
+
+def test_the_metrics_have_all_targets(api: Api, sides: TwoSides) -> None:
+    found = samples(api)
+    for target, points in (("go", 5), ("core", 3)):
+        labels = f'{{target="{target}",collection="{sides.collection}_{target}"'
+        assert found[f"code_patterns_points{labels}}}"] == str(points)
+        assert found[f"code_patterns_postgres_up{labels}}}"] == "1"
+        assert found[f'code_patterns_recent_runs{labels},kind="full",outcome="succeeded"}}'] == "1"
+    assert found[f'code_patterns_full_sync_needed{{collection="{sides.collection}"}}'] == "1"
+    assert {name for name in samples(api, target="go") if "points" in name} == {
+        f'code_patterns_points{{target="go",collection="{sides.collection}_go"}}'
+    }
+
+
+def test_a_target_whose_servers_fail_leaves_the_metrics_of_the_others(
+    sides: TwoSides, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "METRICS_WAIT_SECONDS", 2.0)
+    right = connections(of_target(sides, "go", GO), GO)
+
+    def missing() -> Configured:
+        raise ConfigurationError(Code.CONNECTION_MISSING, "Connection 'team_b' is not defined.")
+
+    def away() -> Configured:
+        return replace(right(), postgres=replace(sides.as_reader, host="127.0.0.1", port=1))
+
+    found = samples(Api(missing, go=right, missing=missing, away=away))
+    collection = f"{sides.collection}_go"
+    assert found[f'code_patterns_in_sync{{target="go",collection="{collection}"}}'] == "1"
+    assert found['code_patterns_postgres_up{target="missing"}'] == "0"
+    assert found[f'code_patterns_postgres_up{{target="away",collection="{collection}"}}'] == "0"
+    assert found[f'code_patterns_points{{target="away",collection="{collection}"}}'] == "5"
+    # Who has targets with names may have no other one.
+    assert len([name for name in found if name.startswith("code_patterns_postgres_up")]) == 3
+    refused(Api(missing).get("metrics"), 500, "'team_b' is not defined")
+
+
+def test_targets_of_one_database_share_its_sessions_and_one_that_is_gone_leaves_none(sides: TwoSides, api: Api) -> None:
+    names = ["", *(f"t{number}" for number in range(20))]
+    found = configured(sides)
+
+    async def run() -> list[int]:
+        services = Services(lambda name: replace(found, collection=f"{sides.collection}{name}"), lambda: names)
+        counts = []
+        try:
+            for _ in range(2):
+                await services.metrics()
+                counts.append(await asyncio.to_thread(sessions, sides))
+            del names[1:]
+            await services.metrics()
+            with pytest.raises(Exception, match="no target 't1'"):
+                await services.of("t1")
+            counts.append(await asyncio.to_thread(sessions, sides))
+        finally:
+            await services.close()
+        return counts
+
+    counts = asyncio.run(run())
+    assert all(1 <= count <= MOST_CONNECTIONS for count in counts)
+    assert sessions(sides) == 0
+
+
+class Made:
+    """The services of an app, made already."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.close = services.close
+
+    async def __call__(self) -> Services:
+        return self._services
+
+
+def app_for(somebody: set[str], services: Services, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    """The app as Airflow guards it for a user.
+
+    :param somebody: DAGs that the user may read
+    """
+
+    def requires(*, method: str, param_dag_id: str) -> Callable[[Any, Any], None]:
+        def inner(_: Any, user: Any) -> None:
+            assert (method, user) == ("GET", "somebody")
+            if param_dag_id not in somebody:
+                raise HTTPException(403, "Forbidden")
+
+        return inner
+
+    monkeypatch.setattr(access, "requires_access_dag", requires)
+    app = build_app()
+    app.dependency_overrides[get_user] = lambda: "somebody"
+    app.state.services = Made(services)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("may_read", "listed", "answers"),
+    [
+        ({"pattern_sync_full__go"}, ["go"], {"": 403, "go": 200, "core": 403, "none": 403}),
+        ({"pattern_sync_full"}, [""], {"": 200, "go": 403, "core": 403, "none": 403}),
+        ({"pattern_sync_full", "pattern_sync_full__none"}, [""], {"": 200, "go": 403, "none": 404}),
+        (set(), [], {"": 403, "go": 403}),
+    ],
+)
+def test_who_may_read_a_target_is_who_may_read_its_dag(
+    api: Api, monkeypatch: pytest.MonkeyPatch, may_read: set[str], listed: list[str], answers: dict[str, int]
+) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    with TestClient(app_for(may_read, api.services, monkeypatch)) as client:
+        assert client.get("/api/targets").json() == {"targets": listed}
+        # Everywhere the last one counts, so that nobody is asked about one target and shown another.
+        assert client.get("/api/runs?target=core&target=go").status_code == answers["go"]
+        for target, status in answers.items():
+            for path in ("status?", "runs?limit=5&", "quality?"):
+                assert client.get(f"/api/{path}target={target}").status_code == status
+            accept = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+            assert client.post(f"/mcp?target={target}", content=body, headers=accept).status_code == status
