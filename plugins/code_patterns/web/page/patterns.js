@@ -1,6 +1,6 @@
 // The Patterns page. Airflow imports this module and shows the component.
 
-import { Box, Choice, h, UI, useAnswer, useCallback, useEffect, useSearchParams, withTarget } from "./common.js";
+import { Box, Choice, Flex, h, UI, useAnswer, useCallback, useEffect, useSearchParams, withTarget } from "./common.js";
 import { Quality } from "./quality.js";
 import { Search } from "./search.js";
 import { Status } from "./status.js";
@@ -8,7 +8,7 @@ import { Status } from "./status.js";
 let settled = false;
 const VIEWS = { search: "Search", status: "Status", quality: "Quality" };
 
-// For whoever may read several targets. Who may not read the one without a name begins with another.
+// For whoever may read several targets. Who may not read the nameless one begins with another.
 const Targets = ({ target, choose }) => {
 	const names = useAnswer("/targets").data?.targets || [];
 	const first = !target && !names.includes("") && names[0];
@@ -17,8 +17,8 @@ const Targets = ({ target, choose }) => {
 	}, [first]);
 	if (names.length < 2) return null;
 	const options = Object.fromEntries(names.map((name) => [name, name || "without a name"]));
-	const onChange = (event) => choose(event.target.value);
-	return h(Choice, { of: { size: "sm", width: "12rem", ms: "auto", mb: 1 }, value: target, onChange, "aria-label": "Target", options });
+	const of = { size: "sm", w: "12rem" };
+	return h(Choice, { of, value: target, onChange: (event) => choose(event.target.value), "aria-label": "Target", options });
 };
 
 globalThis.AirflowPlugin = function CodePatternsPage() {
@@ -39,7 +39,12 @@ globalThis.AirflowPlugin = function CodePatternsPage() {
 		h(
 			UI.Tabs.Root,
 			{ key: target, value: view, onValueChange: ({ value }) => go(value === "search" ? {} : { view: value }), activationMode: "manual" },
-			h(UI.Tabs.List, null, Object.entries(VIEWS).map(([name, label]) => h(UI.Tabs.Trigger, { key: name, value: name }, label)), h(Targets, { target, choose })),
+			h(
+				Flex,
+				null,
+				h(UI.Tabs.List, { flex: 1 }, Object.entries(VIEWS).map(([value, label]) => h(UI.Tabs.Trigger, { key: value, value }, label))),
+				h(Targets, { target, choose }),
+			),
 			tab("search", h(Search, { params, go })),
 			tab("status", h(Status)),
 			tab("quality", h(Quality)),
