@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 
 from code_patterns.errors import PatternsError
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 DONOR_ATTEMPTS = 3
 """How often a collection of another target is asked: it only saves work."""
+LOOK_SECONDS = 300.0
+"""How long it counts what such a collection was found to be: a stream takes changes every moment, for an hour."""
 
 
 class CarriedVectors:
@@ -51,29 +54,77 @@ class CarriedVectors:
         return found
 
 
+class Donors:
+    """Collections of other targets that hold vectors made as those of a run's collection are.
+
+    One that cannot be read, or not any more, is left out until they are looked at again, and its vectors are made.
+
+    :param qdrant: the open Qdrant
+    """
+
+    def __init__(self, qdrant: Qdrant) -> None:
+        self._qdrant = qdrant
+        self._looking = asyncio.Lock()
+        self._recipe: str | None = None
+        self._looked_at = 0.0
+        self._found: list[CarriedVectors] = []
+
+    async def usable(self, collection: Collection) -> Sequence[CarriedVectors]:
+        """Return those that can be asked.
+
+        :param collection: the collection that is written; its target names them
+        """
+        async with self._looking:
+            if self._recipe != collection.recipe or time.monotonic() - self._looked_at > LOOK_SECONDS:
+                looks = await asyncio.gather(*(self._look(name, collection) for name in collection.target.donors))
+                self._found = [donor for donor in looks if donor]
+                self._recipe, self._looked_at = collection.recipe, time.monotonic()
+            # A copy, because batches leave some out.
+            return [*self._found]
+
+    async def ask(self, donor: CarriedVectors, patterns: Sequence[Pattern]) -> Mapping[str, Embedding]:
+        """Return the vectors that one of them has; see :meth:`CarriedVectors.of`."""
+        try:
+            return await donor.of(patterns)
+        except PatternsError as error:
+            if donor in self._found:
+                self._found.remove(donor)
+                _tell(donor, error)
+            return {}
+
+    async def _look(self, name: str, collection: Collection) -> CarriedVectors | None:
+        dimension = collection.embedding.dimension
+        donor = CarriedVectors(self._qdrant, name, dimension, DONOR_ATTEMPTS)
+        try:
+            stored = await read_stored(self._qdrant, name, attempts=DONOR_ATTEMPTS)
+            vectors = stored.fit_vectors(f"The Qdrant collection '{name}' of another target")
+        except PatternsError as error:
+            _tell(donor, error)
+            return None
+        description = stored.description
+        alike = description.recipe == collection.recipe and vectors.size == dimension
+        return donor if alike and description.identity != collection.identity else None
+
+
 class KnownVectors:
     """Vectors that a run need not make: of the collection that its own one replaces, and of other targets' collections.
 
-    A donor that cannot be read is left out for the rest of the run, and its vectors are made.
-
     :param qdrant: the open Qdrant
     :param collection: the collection that is written
+    :param donors: the collections of other targets
     """
 
-    def __init__(self, qdrant: Qdrant, collection: Collection) -> None:
+    def __init__(self, qdrant: Qdrant, collection: Collection, donors: Donors) -> None:
         self.copied = 0
         """How many vectors other targets' collections have given."""
         self.carried = 0
         """How many vectors the collection that this one replaces has given."""
-        self._qdrant = qdrant
         self._collection = collection
-        self._dimension = collection.embedding.dimension
+        self._donors = donors
         carried = collection.carried_from
-        self._carried = CarriedVectors(qdrant, carried, self._dimension) if carried else None
+        self._carried = CarriedVectors(qdrant, carried, collection.embedding.dimension) if carried else None
         self.any = bool(carried or collection.target.donors)
         """Whether there is a collection to ask."""
-        self._looking = asyncio.Lock()
-        self._donors: list[CarriedVectors] | None = None
 
     async def of(self, patterns: Sequence[Pattern]) -> Mapping[str, Embedding]:
         """Vectors of patterns by embedding hash, as far as they are known.
@@ -82,44 +133,16 @@ class KnownVectors:
         """
         found = dict(await self._carried.of(patterns)) if self._carried else {}
         self.carried += len(found)
-        for donor in await self._usable_donors():
-            missing = [pattern for pattern in patterns if pattern.embedding_hash not in found]
-            if not missing:
-                break
-            try:
-                copies = await donor.of(missing)
-            except PatternsError as error:
-                self._leave_out(donor, error)
-            else:
-                found |= copies
-                self.copied += len(copies)
+        missing = [pattern for pattern in patterns if pattern.embedding_hash not in found]
+        if missing:
+            donors = await self._donors.usable(self._collection)
+            # All at once: most texts are in none of them, and then one after the other would take the time of all.
+            copies: dict[str, Embedding] = {}
+            for answer in await asyncio.gather(*(self._donors.ask(donor, missing) for donor in donors)):
+                copies |= answer
+            self.copied += len(copies)
+            found |= copies
         return found
-
-    async def _usable_donors(self) -> Sequence[CarriedVectors]:
-        """The donors whose vectors are made as this collection's are; a copy, because batches leave some out."""
-        async with self._looking:
-            if self._donors is None:
-                names = self._collection.target.donors
-                looked_at = await asyncio.gather(*map(self._donor, names))
-                self._donors = [donor for donor in looked_at if donor]
-            return [*self._donors]
-
-    async def _donor(self, name: str) -> CarriedVectors | None:
-        donor = CarriedVectors(self._qdrant, name, self._dimension, DONOR_ATTEMPTS)
-        try:
-            stored = await read_stored(self._qdrant, name, attempts=DONOR_ATTEMPTS)
-            vectors = stored.fit_vectors(f"The Qdrant collection '{name}' of another target")
-        except PatternsError as error:
-            _tell(donor, error)
-            return None
-        description = stored.description
-        alike = description.recipe == self._collection.recipe and vectors.size == self._dimension
-        return donor if alike and description.identity != self._collection.identity else None
-
-    def _leave_out(self, donor: CarriedVectors, error: PatternsError) -> None:
-        if self._donors and donor in self._donors:
-            self._donors.remove(donor)
-            _tell(donor, error)
 
 
 def _tell(donor: CarriedVectors, error: PatternsError) -> None:

@@ -20,6 +20,7 @@ from code_patterns.sync.sync_target import SyncTarget
 from tests.conftest import config_of
 from tests.support.faulty_qdrant import QdrantServer
 from tests.support.fixtures import drop_collections
+from tests.support.running_stream import eventually, running_stream
 from tests.support.two_sides import TwoSides, rows
 
 PYTHON = RowFilter(languages=("python",))
@@ -281,6 +282,26 @@ class TestCopiedVectors:
         with caplog.at_level("INFO"):
             assert copier.sync("full").counts["embedded_texts"] == 0
         assert "No vectors are copied from 'gone'" in caplog.text
+
+    def test_a_stream_does_not_look_for_a_missing_collection_each_time(
+        self, served: TwoSides, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        first = of_target(served, "first", RowFilter())
+        copier = of_target(served, "copier", RowFilter(), ("gone", first.collection))
+        for target in (first, copier):
+            target.sync("full")
+        with caplog.at_level("INFO"), running_stream(copier, linger_seconds=1.0) as running:
+            for start in (0, 10, 20):
+                new = rows(2, start)
+                served.insert(new)
+                eventually(lambda new=new: ids(new) <= copier.points().keys())
+            result = running.join()
+        assert result.counts["embedded_texts"] == 6
+        assert caplog.text.count("No vectors are copied from 'gone'") == 1
+        # What another target has by then is found all the same.
+        served.insert(rows(3, 30))
+        first.sync()
+        assert copier.sync().counts["embedded_texts"] == 0
 
     def test_a_collection_that_the_key_may_not_read_is_left_out(
         self, migrated_database: str, qdrant_server: QdrantServer, caplog: pytest.LogCaptureFixture

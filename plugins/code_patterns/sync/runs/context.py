@@ -8,7 +8,7 @@ import time
 from code_patterns.embeddings.base import Embedder
 from code_patterns.errors import OutageError, PatternsError
 from code_patterns.run_identity import RunIdentity
-from code_patterns.sync.carried import KnownVectors
+from code_patterns.sync.carried import Donors, KnownVectors
 from code_patterns.sync.change_detection import ChangeDetector
 from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import FIRST_ID, Watermark
@@ -46,6 +46,7 @@ class RunContext:
     :param target: writes points
     :param embedder: makes vectors
     :param record: where the run is recorded; its session holds the locks unless this is a dry run
+    :param donors: collections of other targets
     :param pairing: changes the token of both sides
     :param settings: the settings
     :param identity: the run's identity, for the history
@@ -60,6 +61,7 @@ class RunContext:
         stored: StoredPoints,
         target: PatternTarget,
         embedder: Embedder,
+        donors: Donors,
         record: RunRecord,
         pairing: Pairing,
         settings: SyncSettings,
@@ -78,7 +80,7 @@ class RunContext:
         self.detector = ChangeDetector(source, stored, target.collection)
         self.counts = Counts()
         self.stages = Stages(kind, settings.collection)
-        self.known = KnownVectors(target.qdrant, target.collection)
+        self.known = KnownVectors(target.qdrant, target.collection, donors)
         self.pipeline = Pipeline(
             target,
             DistinctEmbedder(embedder, self.known.of if self.known.any else None),

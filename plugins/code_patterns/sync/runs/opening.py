@@ -17,6 +17,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant import Qdrant, refuse_old_qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.capture import Capture
+from code_patterns.sync.carried import Donors
 from code_patterns.sync.checkpoint import Checkpoint, read_checkpoint
 from code_patterns.sync.collection import Collection, Destination
 from code_patterns.sync.dead_letters import DeadLetters
@@ -69,6 +70,7 @@ class Servers:
     :param qdrant: the open Qdrant
     :param collection: the collection as it was found at first
     :param embedder: makes vectors by that collection's recipe
+    :param donors: collections of other targets, which may have them already
     :param session: takes the locks, and records what was done
     """
 
@@ -77,6 +79,7 @@ class Servers:
     qdrant: Qdrant
     collection: Collection
     embedder: Embedder
+    donors: Donors
     session: LockedSession
 
 
@@ -154,7 +157,7 @@ async def connect_all(
         stack.push_async_callback(embedder.aclose)
         await _check(embedder, collection, embedding)
         session = await stack.enter_async_context(LockedSession.open(postgres))
-        return Servers(source, database, opened, collection, embedder, session), stack.pop_all()
+        return Servers(source, database, opened, collection, embedder, Donors(opened), session), stack.pop_all()
 
 
 async def begin(
@@ -210,7 +213,18 @@ async def begin(
     )
     stored = StoredPoints(servers.qdrant, collection)
     return kind, RunContext(
-        kind.name, start, horizon, source, stored, target, servers.embedder, record, pairing, settings, identity
+        kind.name,
+        start,
+        horizon,
+        source,
+        stored,
+        target,
+        servers.embedder,
+        servers.donors,
+        record,
+        pairing,
+        settings,
+        identity,
     )
 
 
