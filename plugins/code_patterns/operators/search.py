@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from code_patterns.hooks.configured import configured
+from code_patterns.hooks.configured import configured, configured_target
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def search_patterns(text: str = "", **fields: Any) -> list[dict[str, Any]]:
+def search_patterns(text: str = "", *, target: str = "", **fields: Any) -> list[dict[str, Any]]:
     """Find patterns in a task made with ``@task``; return the hits, each as a dict.
 
     :param text: words, an identifier, a question or code
+    :param target: a target of the targets file; empty for the one without a name
     :param fields: further fields of :class:`~code_patterns.search.query.SearchQuery`
     :raises PatternsError: as :func:`code_patterns.search.search`
     """
-    return [hit.as_dict() for hit in search(text, **fields).hits]
+    return [hit.as_dict() for hit in search(text, target=target, **fields).hits]
 
 
 class PatternSearchOperator(StoppableOperator):
@@ -36,12 +37,13 @@ class PatternSearchOperator(StoppableOperator):
 
     :param text: words, an identifier, a question or code
     :param query: further fields of :class:`~code_patterns.search.query.SearchQuery`, such as ``{"language": "python"}``
+    :param target: a target of the targets file, whose connections and collection are meant then
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
     :param embedding_conn_id: connection of the embedding server
     """
 
-    template_fields: Sequence[str] = ("text", "query")
+    template_fields: Sequence[str] = ("text", "query", "target")
     ui_color = "#2e8b57"
     ui_fgcolor = "#ffffff"
 
@@ -50,6 +52,7 @@ class PatternSearchOperator(StoppableOperator):
         *,
         text: str = "",
         query: dict[str, Any] | None = None,
+        target: str = "",
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
         embedding_conn_id: str = EmbeddingHook.default_conn_name,
@@ -58,6 +61,7 @@ class PatternSearchOperator(StoppableOperator):
         super().__init__(**kwargs)
         self.text = text
         self.query = query
+        self.target = target
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
         self.embedding_conn_id = embedding_conn_id
@@ -72,10 +76,14 @@ class PatternSearchOperator(StoppableOperator):
         return [hit.as_dict() for hit in answer.hits]
 
     async def _search(self, query: SearchQuery) -> SearchAnswer:
-        found = configured(
-            postgres_conn_id=self.postgres_conn_id,
-            qdrant_conn_id=self.qdrant_conn_id,
-            embedding_conn_id=self.embedding_conn_id,
+        found = (
+            configured_target(self.target)
+            if is_set(self.target)
+            else configured(
+                postgres_conn_id=self.postgres_conn_id,
+                qdrant_conn_id=self.qdrant_conn_id,
+                embedding_conn_id=self.embedding_conn_id,
+            )
         )
         async with open_searcher(found.postgres, found.qdrant, found.embedding, found.collection) as searcher:
             return await searcher.search(query)

@@ -1,6 +1,7 @@
 """Searches in a DAG, and by the retriever that the docs show."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from code_patterns.operators.search import PatternSearchOperator, search_patterns
 from tests.conftest import ROOT
 from tests.integration.search.conftest import score
-from tests.support.connections import connections_of
+from tests.support.connections import connections_of, targets_file
 from tests.support.two_sides import TwoSides
 
 
@@ -33,6 +34,20 @@ def test_a_task_gets_hits_as_dicts(configured: TwoSides) -> None:
     assert (hit["id"], hit["pattern_name"], hit["quality_tier"]) == (str(node_id), "parse_header", "good")
     assert hit["matched_words"][0] == "parse_header"
     assert search_patterns("parse headers", language="python")[0]["id"] == str(node_id)
+
+
+def test_a_task_searches_the_collection_of_a_target(
+    configured: TwoSides, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in targets_file(tmp_path, {"name": "team_a", "collection": configured.collection}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", "another")
+    operator = PatternSearchOperator(task_id="find", text="parse headers", target="{{ params.team }}")
+    operator.render_template_fields({"params": {"team": "team_a"}})  # type: ignore[typeddict-item]
+    assert operator.execute({})[0]["pattern_name"] == "parse_header"
+    assert search_patterns("parse headers", target="team_a")[0]["pattern_name"] == "parse_header"
+    with pytest.raises(AirflowFailException, match="no target 'team_b'"):
+        PatternSearchOperator(task_id="find", text="x", target="team_b").execute({})
 
 
 def test_a_wrong_field_fails_the_task(configured: TwoSides) -> None:
