@@ -20,11 +20,11 @@ def config_from_url(url: str, name: str = URL_NAME) -> PostgresConfig:
     """
     try:
         parts = conninfo_to_dict(url)
-    except (psycopg.ProgrammingError, UnicodeEncodeError):
+    except (psycopg.ProgrammingError, UnicodeError):
         raise ConfigurationError(
             Code.CONNECTION_WRONG,
             f"The {name} is malformed. Write it as postgresql://user:password@host:port/database, with special "
-            "characters of the password percent-encoded.",
+            "characters of the password percent-encoded as UTF-8.",
         ) from None
     host, port = str(parts.pop("host", "") or ""), str(parts.pop("port", "") or "5432")
     database, user = str(parts.pop("dbname", "") or ""), str(parts.pop("user", "") or "")

@@ -190,6 +190,7 @@ URLS = PIECES | PIECES.map(lambda rest: f"postgresql://me:{PASSWORD}@{rest}")
 
 @given(URLS)
 @example("\ud800")
+@example(f"postgresql://me:{PASSWORD}%E9@db/patterns")
 @examples(CASES)
 def test_database_urls(url: str) -> None:
     refused_without_secret(lambda: config_from_url(url), url)
