@@ -82,6 +82,7 @@ class Soak:
             self._troubles += [f"a writer ended with {writer.error!r}" for writer in writers if writer.error]
             with self._screen.step("Writers have stopped; everything settles"):
                 self._drain()
+            self._stage.end_searches()
             quiet = time.time()
             self._pass(QUIET_SECONDS)
             end = time.time()

@@ -1,7 +1,7 @@
 """Searches at a steady rate, in a process of their own, as a service that searches all day.
 
 Reads a :class:`Task` as JSON from standard input. Writes one line of JSON for each search to standard output, as
-:class:`soak.records.Answered`. Ends with SIGTERM.
+:class:`soak.records.Answered`. Begins no further search after :data:`NO_MORE`, and ends with SIGTERM.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import gc
 import itertools
 import json
 import random
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ MOST_AT_ONCE = 20
 """Above that no further search is begun: a machine that is too slow for the rate then has fewer, not failing ones."""
 
 GIVE_BACK_SECONDS = 60.0
+NO_MORE = signal.SIGUSR1
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,15 @@ async def main() -> None:
     draw = random.Random(0)
     names = sorted(task.names.items())
     running: set[asyncio.Task[None]] = set()
+    last = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(NO_MORE, last.set)
     servers = PostgresConfig(**task.postgres), QdrantConfig(**task.qdrant), EmbeddingConfig(**task.embedding)
     async with asyncio.TaskGroup() as beside, open_searcher(*servers, COLLECTION) as searcher:
         beside.create_task(_give_back())
         begun = time.monotonic()
         for number in itertools.count():
             await asyncio.sleep(max(0.0, begun + number / task.per_second - time.monotonic()))
-            if len(running) < MOST_AT_ONCE:
+            if len(running) < MOST_AT_ONCE and not last.is_set():
                 search = asyncio.create_task(_search(searcher, *_question(number, names, draw)))
                 running.add(search)
                 search.add_done_callback(running.discard)

@@ -37,7 +37,7 @@ from soak.comparison import APPLICATION, BothSides
 from soak.disk import SmallDisk, small_disk
 from soak.embedding_server import DIMENSION, MODEL
 from soak.proxy import TcpProxy
-from soak.searches import Task
+from soak.searches import NO_MORE, Task
 
 BINARY = "PATTERNS_QDRANT_BINARY"
 LOGS = HOME / "logs"
@@ -146,6 +146,11 @@ class Stage:
     def sessions(self) -> Mapping[str, list[psutil.Process]]:
         """The living processes of each program, its first one first."""
         return {role: _family(self._process(role)) for role in (*self._started, "postgres")}
+
+    def end_searches(self) -> None:
+        """Let no further search begin. Qdrant keeps the threads of its busiest moment for as long as requests come."""
+        [searches, *_] = self.sessions()["searches"]
+        searches.send_signal(NO_MORE)
 
     def died(self) -> list[str]:
         """The programs that have ended by themselves."""

@@ -23,7 +23,7 @@ SEARCH_SECONDS = 2.0
 MORE = 8
 """So many more files, threads or connections than at the start are no leak: pools and workers fill as needed."""
 MORE_SHARE = 0.5
-"""Nor is so large a share: each session of PostgreSQL opens the files of the tables that it has met."""
+"""Nor is so large a share: a session of PostgreSQL opens the files of the tables that it has met."""
 FIRST = 6
 KINDS = ("hourly", "nightly", "stream", "backfill", "scoring")
 
@@ -125,7 +125,8 @@ def flatness(record: Record) -> Sequence[Flatness]:
 def counts(record: Record) -> Sequence[Count]:
     """Compare what was open at the start with what is open at the end."""
     measures: Mapping[str, Callable[[Held], int]] = {
-        "files": lambda held: held.files,
+        # Each session of PostgreSQL is a process, and how many there are is counted on its own.
+        "files": lambda held: held.files // (held.processes if held.role == "postgres" else 1),
         "threads": lambda held: held.threads,
         "processes": lambda held: held.processes,
     }

@@ -144,6 +144,16 @@ def _connect(proxy: TcpProxy) -> socket.socket:
     return connection
 
 
+def test_more_sessions_of_postgres_have_more_files() -> None:
+    def held(at: int, sessions: int, files: int) -> Held:
+        return Held(at, "postgres", 1, MIB, sessions * files, sessions, sessions)
+
+    record = replace(_record(), held=[held(at, 14 if at < 300 else 17, 15 if at < 300 else 21) for at in range(600)])
+    assert judge(record) == []
+    leaking = replace(_record(), held=[held(at, 14, 15 if at < 300 else 60) for at in range(600)])
+    assert judge(leaking) == ["postgres: files: 15 at the start, 60 at the end"]
+
+
 def test_a_network_is_lost_and_comes_back(echo: int) -> None:
     with TcpProxy(echo) as proxy:
         with _connect(proxy) as first, _connect(proxy) as second:
