@@ -37,7 +37,7 @@ from code_patterns.servers.connection_models import ConnectionFields
 from code_patterns.servers.postgres_connection import postgres_config
 from code_patterns.servers.postgres_url import config_from_url
 from code_patterns.servers.qdrant_connection import qdrant_config
-from code_patterns.web import access
+from code_patterns.web import access, problems
 from code_patterns.web.app import build_app
 from code_patterns.web.services import Services
 from tests.support.foreign import CASES, examples
@@ -136,12 +136,14 @@ def test_search_fields(fields: dict[str, Any]) -> None:
         assert "\0" not in query.text
 
 
-def test_rest_requests() -> None:
+def test_rest_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a request says, it is refused as a client's mistake, or told that no server can be reached."""
 
     def nowhere(_: str) -> Any:
         raise OutageError(Code.QDRANT_AWAY, "There is no server.")
 
+    # Hours of it see a machine stand still for longer than a user would wait.
+    monkeypatch.setattr(problems, "LONGEST_SECONDS", 600.0)
     app: FastAPI = build_app()
     services = Services(nowhere, lambda: ["", "team_a"])
 
