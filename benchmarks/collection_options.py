@@ -1,8 +1,8 @@
 """What it gains to defer the index of a collection during its first load.
 
 ``PYTHONPATH=plugins python -m benchmarks.collection_options`` syncs the same patterns into new collections, with the
-index built meanwhile and with the index deferred in two ways, until Qdrant has built it. It needs a Qdrant server. It
-prints a Markdown table and keeps it in ``results.json``.
+index built meanwhile and with the index deferred in several ways, until Qdrant has built it. It needs a Qdrant server.
+It prints a Markdown table and keeps it in ``results.json``.
 """
 
 import argparse
@@ -16,8 +16,9 @@ from benchmarks.table import NEEDS_SERVER, Row
 
 WAYS = {
     "meanwhile": "the index built meanwhile",
-    "threshold": "`indexing_threshold` 0 until its end, as the sync does",
-    "graph": "`m` 0 until its end",
+    "sync": "deferred as the sync does",
+    "never": "no index until its end",
+    "pieces": "the whole index of pieces of 50,000 built meanwhile",
 }
 """Of :func:`benchmarks.jobs.first_load`."""
 
@@ -25,8 +26,8 @@ WAYS = {
 def main() -> None:
     """Measure, print the table, write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.collection_options", description=__doc__)
-    parser.add_argument("--patterns", type=int, default=50_000)
-    parser.add_argument("--dimension", type=int, default=768)
+    parser.add_argument("--patterns", type=int, default=100_000)
+    parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--rounds", type=int, default=3, help="each takes some minutes")
     chosen = parser.parse_args()
     with Servers.running() as servers:

@@ -32,11 +32,11 @@ from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import BackfillSettings
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.postgres import PostgresConfig
-from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.tls import tls_context
 from code_patterns.sync import deferral
 from code_patterns.sync.collection import Collection
+from code_patterns.sync.collection_options import THRESHOLD
 from code_patterns.sync.partition import partition
 from code_patterns.sync.pattern import SYNC_TIMESTAMP, Pattern, pattern_of
 from code_patterns.sync.resolution import resolve
@@ -47,8 +47,6 @@ from code_patterns.sync.sync_settings import SyncSettings
 
 SETTLE_SECONDS = 3600.0
 SCORES_AT_ONCE = 1000
-M = 16
-"""Edges of each point in Qdrant's index, unless a collection says otherwise."""
 
 
 def postgres_of(workload: Workload) -> PostgresConfig:
@@ -117,19 +115,17 @@ def sync_in_shards(workload: Workload, shards: str, dimension: str = str(DIMENSI
 def first_load(workload: Workload, way: str, dimension: str) -> None:
     """Sync into a new collection, and wait until Qdrant has indexed it.
 
-    :param way: ``meanwhile`` to index during the sync, ``threshold`` to defer that as the sync does, ``graph`` to
-        defer only the graph of the index
+    :param way: ``meanwhile`` to index during the sync, ``sync`` to defer as the sync does, ``never`` to build no index
+        before its end, ``pieces`` to build the graph of large pieces meanwhile
     :param dimension: length of the vectors
     """
-
-    async def set_m(qdrant: Qdrant, physical: str, threshold: int) -> None:
-        graph = models.HnswConfigDiff(m=0 if threshold == deferral.NEVER else M)
-        await qdrant.client.update_collection(physical, hnsw_config=graph)
-
+    as_ever = deferral._while_loading
     if way == "meanwhile":
         full.is_loading = lambda *_: False  # type: ignore[attr-defined]
-    elif way == "graph":
-        deferral._set_threshold = set_m
+    elif way == "never":
+        deferral.MOST_UNINDEXED = sys.maxsize
+    elif way == "pieces":
+        deferral._while_loading = lambda *known: {THRESHOLD: as_ever(*known)[THRESHOLD]}
     with measured() as details:
         started = time.monotonic()
         result = asyncio.run(synced(workload, "full", "hashing", int(dimension)))

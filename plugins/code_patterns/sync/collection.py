@@ -51,7 +51,8 @@ class Description:
     :param database: the database of its patterns
     :param progress: the token that the database holds too; every run that writes changes it
     :param asked: options that it was created with and that cannot be changed; Qdrant may have given it others
-    :param deferred: the ``indexing_threshold`` that it gets when its first load is complete; ``None`` if it has it
+    :param deferred: the options of its index that it gets when its first load is complete, by name; ``None`` if it has
+        them
     :param unused_since: when :mod:`~code_patterns.sync.old_collections` first saw that no alias names it, in ISO 8601;
         whatever writes or publishes it removes this
     :param target: the target whose it is; ``None`` for the one without a name
@@ -69,7 +70,7 @@ class Description:
     database: DatabaseIdentity | None = None
     progress: str | None = None
     asked: Mapping[str, int] | None = None
-    deferred: int | None = None
+    deferred: Mapping[str, int] | None = None
     unused_since: str | None = None
     target: str | None = None
     rows: str | None = None

@@ -4,7 +4,7 @@ Only options that the connection names count. What somebody else set stays.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isclose
 from typing import Any
 
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 FIXED = frozenset({"shard_number", "replication_factor"})
 """Options that only a new collection can have. Qdrant stores another ``replication_factor``, and copies no shard."""
 THRESHOLD = "optimizers.indexing_threshold"
+EDGES = "hnsw.m"
 _UNSET = {
     "on_disk": False,
     "quantization.type": "none",
@@ -71,11 +72,14 @@ def differing(options: CollectionOptions, stored: StoredCollection) -> dict[str,
     """Return the options that a collection has otherwise: what it has and what it is to have, by name."""
     if stored.config is None:
         return {}
-    found = _found(stored.config)
-    pairs = {name: (found.get(name, _UNSET.get(name)), wanted) for name, wanted in options.named.items()}
-    if stored.description.deferred is not None:
-        # It is another one until the first load is complete.
-        pairs.pop(THRESHOLD, None)
+    found = options_of(stored.config)
+    # They are others until the first load is complete.
+    deferred = stored.description.deferred or {}
+    pairs = {
+        name: (found.get(name, _UNSET.get(name)), wanted)
+        for name, wanted in options.named.items()
+        if name not in deferred
+    }
     return {name: pair for name, pair in pairs.items() if not _same(*pair)}
 
 
@@ -125,10 +129,7 @@ async def bring_up(qdrant: Qdrant, collection: Collection, *, dry_run: bool) -> 
     log.info("%s options of '%s': %s.", "Would change" if dry_run else "Changing", physical, in_words(changed))
     if dry_run:
         return collection
-    await qdrant.call(
-        f"setting {', '.join(changed)} of '{physical}'",
-        lambda: qdrant.client.update_collection(physical, **_update(options, stored, changed)),
-    )
+    await set_options(qdrant, stored, options, list(changed))
     left = differing(options, await read_stored(qdrant, physical))
     if ignored := {name: pair for name, pair in left.items() if name in changed}:
         log.warning(
@@ -138,6 +139,21 @@ async def bring_up(qdrant: Qdrant, collection: Collection, *, dry_run: bool) -> 
             in_words(ignored),
         )
     return collection
+
+
+async def set_options(
+    qdrant: Qdrant, stored: StoredCollection, options: CollectionOptions, names: Sequence[str]
+) -> None:
+    """Change options of a collection in place.
+
+    :param options: what it is to have
+    :param names: which of them
+    """
+    physical = stored.physical
+    await qdrant.call(
+        f"setting {', '.join(names)} of '{physical}'",
+        lambda: qdrant.client.update_collection(physical, **_update(options, stored, names)),
+    )
 
 
 def _same(found: Any, wanted: Any) -> bool:
@@ -164,8 +180,8 @@ def _shown(value: Any) -> str:
     return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _found(config: models.CollectionConfig) -> dict[str, Any]:
-    """Value by name of the options of a collection, under the names of :attr:`CollectionOptions.named`."""
+def options_of(config: models.CollectionConfig) -> dict[str, Any]:
+    """Return the options that a collection has: value by name, as in :attr:`CollectionOptions.named`."""
     params = config.params
     vectors = params.vectors if isinstance(params.vectors, models.VectorParams) else None
     groups: dict[str, Mapping[str, Any]] = {
@@ -215,7 +231,7 @@ def _quantized(wanted: Quantization) -> models.ScalarQuantization | models.Binar
     )
 
 
-def _update(options: CollectionOptions, stored: StoredCollection, changed: Mapping[str, Any]) -> dict[str, Any]:
+def _update(options: CollectionOptions, stored: StoredCollection, changed: Sequence[str]) -> dict[str, Any]:
     """The arguments by which the client changes these options."""
 
     def group(name: str) -> dict[str, Any]:

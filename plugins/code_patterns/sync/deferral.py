@@ -1,27 +1,30 @@
 """Defer the index of a collection during its first load.
 
 Qdrant builds the index of a segment when it is large enough, and builds much of it again when it merges segments.
-During a first load it is told to build none, as its documentation says for bulk uploads, or of a large load to build
-them for large segments only. The threshold that it is to get back is in the collection's description. So any run can
-give it back, also after the one that took it was killed.
+During a first load it is told to build none, as its documentation says for bulk uploads. During a large one it indexes
+words in large pieces, and builds no graph of the vectors. The options that it is to get back are in the collection's
+description. So any run can give them back, also after the one that took them was killed.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from qdrant_client import models
 
 from code_patterns.servers.qdrant import Qdrant
-from code_patterns.sync.collection import Collection, read_stored
-from code_patterns.sync.collection_options import THRESHOLD
+from code_patterns.servers.qdrant_options import CollectionOptions, Hnsw, Optimizers
+from code_patterns.sync.collection import Collection, StoredCollection, read_stored
+from code_patterns.sync.collection_options import EDGES, THRESHOLD, options_of, set_options
 from code_patterns.sync.publication import note_deferred
 
 log = logging.getLogger(__name__)
 
 QDRANTS_THRESHOLD = 10_000
 """The ``indexing_threshold`` of a collection that says none."""
+QDRANTS_EDGES = 16
+"""The ``m`` of a collection that says none."""
 NEVER = 0
 """The ``indexing_threshold`` by which Qdrant builds no index."""
 MOST_UNINDEXED = 50_000
@@ -49,27 +52,33 @@ async def defer(qdrant: Qdrant, collection: Collection, rows: int, points: int) 
     :param rows: number of patterns
     :param points: number of points
     """
-    physical = collection.physical
-    stored = await read_stored(qdrant, physical)
-    found = stored.config.optimizer_config.indexing_threshold if stored.config else NEVER
+    stored = await read_stored(qdrant, collection.physical)
+    found = _index_options(stored)
     if collection.description.deferred is None:
-        threshold = QDRANTS_THRESHOLD if found is None else found
+        threshold = found[THRESHOLD]
         if threshold == NEVER or _kilobytes(rows, collection) < threshold or points * 2 > rows:
             return collection
-        log.info("Qdrant builds the whole index of '%s' when its first load is complete.", physical)
+        log.info("Qdrant builds the whole index of '%s' when its first load is complete.", collection.physical)
         # First: whoever comes after a kill must know what to give back.
-        collection = await note_deferred(qdrant, collection, threshold)
-    loading = _while_loading(collection, rows)
+        collection = await note_deferred(qdrant, collection, found)
+    loading = found | _while_loading(collection, rows)
     if found != loading:
-        await _set_threshold(qdrant, physical, loading)
+        await _set(qdrant, stored, loading)
     return collection
 
 
-def _while_loading(collection: Collection, rows: int) -> int:
-    """The threshold during a first load: never lower than the one that it takes the place of."""
+def _index_options(stored: StoredCollection) -> dict[str, int]:
+    """The options that change while a collection loads, as it has them."""
+    found = options_of(stored.config) if stored.config else {}
+    return {THRESHOLD: found.get(THRESHOLD, QDRANTS_THRESHOLD), EDGES: found.get(EDGES, QDRANTS_EDGES)}
+
+
+def _while_loading(collection: Collection, rows: int) -> dict[str, int]:
+    """The options during a first load. The threshold is never lower than the one that it takes the place of."""
     if rows <= MOST_UNINDEXED:
-        return NEVER
-    return max(_kilobytes(MOST_UNINDEXED, collection), collection.description.deferred or 0)
+        return {THRESHOLD: NEVER}
+    had = (collection.description.deferred or {}).get(THRESHOLD, NEVER)
+    return {THRESHOLD: max(_kilobytes(MOST_UNINDEXED, collection), had), EDGES: 0}
 
 
 def _kilobytes(points: int, collection: Collection) -> int:
@@ -80,14 +89,15 @@ def _kilobytes(points: int, collection: Collection) -> int:
 async def resume(qdrant: Qdrant, collection: Collection) -> Collection:
     """Let Qdrant build the index that was deferred, if one was.
 
-    It gets the threshold that the connection names, or the one it had.
+    It gets the options that the connection names, or those it had.
     """
     deferred = collection.description.deferred
     if deferred is None:
         return collection
-    threshold = qdrant.config.collection.named.get(THRESHOLD, deferred)
+    named = qdrant.config.collection.named
     log.info("Qdrant builds the index of '%s' now.", collection.physical)
-    await _set_threshold(qdrant, collection.physical, threshold)
+    stored = await read_stored(qdrant, collection.physical)
+    await _set(qdrant, stored, {name: named.get(name, value) for name, value in deferred.items()})
     return await note_deferred(qdrant, collection, None)
 
 
@@ -134,12 +144,11 @@ def _progress(info: models.CollectionInfo) -> str:
     return f"{info.indexed_vectors_count or 0:,} vectors of {info.points_count or 0:,} points"
 
 
-async def _set_threshold(qdrant: Qdrant, physical: str, threshold: int) -> None:
-    config = models.OptimizersConfigDiff(indexing_threshold=threshold)
-    await qdrant.call(
-        f"setting {THRESHOLD} of '{physical}'",
-        lambda: qdrant.client.update_collection(physical, optimizers_config=config),
+async def _set(qdrant: Qdrant, stored: StoredCollection, options: Mapping[str, int]) -> None:
+    wanted = CollectionOptions(
+        optimizers=Optimizers(indexing_threshold=options[THRESHOLD]), hnsw=Hnsw(m=options[EDGES])
     )
+    await set_options(qdrant, stored, wanted, list(wanted.named))
 
 
 async def _wake(qdrant: Qdrant, physical: str) -> None:

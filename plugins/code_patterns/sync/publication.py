@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -115,12 +115,12 @@ async def remember_token_limit(qdrant: Qdrant, collection: Collection, limit: in
     return await _redescribed(qdrant, collection, replace(collection.description, token_limit=limit))
 
 
-async def note_deferred(qdrant: Qdrant, collection: Collection, threshold: int | None) -> Collection:
-    """Store the ``indexing_threshold`` that a collection gets when its first load is complete.
+async def note_deferred(qdrant: Qdrant, collection: Collection, options: Mapping[str, int] | None) -> Collection:
+    """Store which options of its index a collection gets when its first load is complete.
 
-    :param threshold: in kB of vectors; ``None`` when it has it
+    :param options: value by name; ``None`` when it has them
     """
-    return await _redescribed(qdrant, collection, replace(collection.description, deferred=threshold))
+    return await _redescribed(qdrant, collection, replace(collection.description, deferred=options))
 
 
 async def note_unused(qdrant: Qdrant, stored: StoredCollection, since: str | None) -> None:

@@ -49,9 +49,17 @@ def threshold(sides: TwoSides, name: str | None = None) -> int | None:
     return config_of(sides, name).optimizer_config.indexing_threshold
 
 
-def deferred(sides: TwoSides, name: str | None = None) -> int | None:
-    found: int | None = (config_of(sides, name).metadata or {})[METADATA_KEY]["deferred"]
+def edges(sides: TwoSides) -> int:
+    return config_of(sides).hnsw_config.m
+
+
+def deferred(sides: TwoSides, name: str | None = None) -> dict[str, int] | None:
+    found: dict[str, int] | None = (config_of(sides, name).metadata or {})[METADATA_KEY]["deferred"]
     return found
+
+
+def given_back(threshold: int, m: int = 16) -> dict[str, int]:
+    return {"optimizers.indexing_threshold": threshold, "hnsw.m": m}
 
 
 def test_options_are_set_at_creation(served: TwoSides) -> None:
@@ -294,15 +302,21 @@ def test_a_first_load_is_indexed_at_its_end(loading: TwoSides, monkeypatch: pyte
     assert set(seen) == {1}, "deferred for a small change"
 
 
-def test_a_large_first_load_is_indexed_in_large_pieces(loading: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_a_large_first_load_is_indexed_in_large_pieces_without_a_graph(
+    loading: TwoSides, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, named: bool
+) -> None:
     """Without any index Qdrant would take longer for each point the more there are."""
     monkeypatch.setattr(deferral, "MOST_UNINDEXED", 40)
     pieces = 40 * loading.embedding.dimension * 4 // 1024
     assert pieces > 1
     kill_in_the_middle(loading)
-    assert (threshold(loading), deferred(loading)) == (pieces, 1)
-    assert loading.sync("full").parity == "proven"
-    assert (threshold(loading), deferred(loading)) == (1, None)
+    assert (threshold(loading), edges(loading), deferred(loading)) == (pieces, 0, given_back(1))
+    chosen = with_options(loading, hnsw={"m": 24}, **SMALL_INDEX) if named else loading
+    caplog.set_level(logging.INFO, logger="code_patterns")
+    assert chosen.sync("full").parity == "proven"
+    assert "Changing options" not in caplog.text
+    assert (threshold(loading), edges(loading), deferred(loading)) == (1, 24 if named else 16, None)
     loading.assert_equal_sides()
 
 
@@ -312,12 +326,12 @@ def test_whoever_comes_after_a_kill_gives_the_index_back(
 ) -> None:
     caplog.set_level(logging.INFO, logger="code_patterns")
     kill_in_the_middle(loading)
-    assert (threshold(loading), deferred(loading)) == (deferral.NEVER, 1)
+    assert (threshold(loading), deferred(loading)) == (deferral.NEVER, given_back(1))
     if then == "shards":
         cut = loading.partition(shards=2)
         for id_range in cut.ranges:
             loading.sync("full", id_range=id_range)
-            assert (threshold(loading), deferred(loading)) == (deferral.NEVER, 1)
+            assert (threshold(loading), deferred(loading)) == (deferral.NEVER, given_back(1))
         loading.sync("full", points_before=cut.points)
     else:
         assert loading.sync(then).kind == "full"
@@ -335,15 +349,18 @@ def test_the_index_is_given_back_as_the_connection_says_now(loading: TwoSides) -
 def test_what_somebody_else_set_is_given_back(served: TwoSides) -> None:
     served.insert(rows(60))
     served.sync("full", limit=2)
-    by_hand = models.OptimizersConfigDiff(indexing_threshold=4)
-    served.with_client(lambda client: client.update_collection(served.collection, optimizers_config=by_hand))
+    by_hand: dict[str, Any] = {
+        "optimizers_config": models.OptimizersConfigDiff(indexing_threshold=4),
+        "hnsw_config": models.HnswConfigDiff(m=8),
+    }
+    served.with_client(lambda client: client.update_collection(served.collection, **by_hand))
     kill_in_the_middle(served, before=2)
-    assert (threshold(served), deferred(served)) == (deferral.NEVER, 4)
+    assert (threshold(served), deferred(served)) == (deferral.NEVER, given_back(4, 8))
     served.sync()
-    assert (threshold(served), deferred(served)) == (4, None)
+    assert (threshold(served), edges(served), deferred(served)) == (4, 8, None)
 
 
-@pytest.mark.parametrize("name", ["_set_threshold", "note_deferred"])
+@pytest.mark.parametrize("name", ["set_options", "note_deferred"])
 def test_a_failure_between_note_and_option(loading: TwoSides, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     real = getattr(deferral, name)
     for survives in range(2):
@@ -383,7 +400,7 @@ def test_a_successor_is_indexed_before_readers_see_it(
     kill_in_the_middle(other, new)
     loading.insert(rows(1, start=80))
     assert other.sync().kind == "incremental"
-    assert (threshold(loading, new), deferred(loading, new)) == (deferral.NEVER, 1)
+    assert (threshold(loading, new), deferred(loading, new)) == (deferral.NEVER, given_back(1))
     assert names_behind(loading) == (old, {old, new})
 
     read, publish, busy, at_publication = AsyncQdrantClient.get_collection, full.publish, iter(range(3)), []
