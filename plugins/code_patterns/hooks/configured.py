@@ -48,12 +48,7 @@ def configured(
 
     :raises ConfigurationError: one of them is missing or makes no sense
     """
-    return Configured(
-        PatternsPostgresHook(postgres_conn_id).config,
-        PatternsQdrantHook(qdrant_conn_id).config,
-        EmbeddingHook(embedding_conn_id).config,
-        synced_collection(),
-    )
+    return _configured(postgres_conn_id, qdrant_conn_id, embedding_conn_id, synced_collection())
 
 
 def configured_target(name: str) -> Configured:
@@ -68,17 +63,21 @@ def configured_target(name: str) -> Configured:
     for target in read_targets(os.environ):
         if target.name == name:
             used = target.connections
-            return Configured(
-                PatternsPostgresHook(used.postgres).config,
-                PatternsQdrantHook(used.qdrant).config,
-                EmbeddingHook(used.embeddings).config,
-                target.collection,
-                target.rows,
-            )
+            return _configured(used.postgres, used.qdrant, used.embeddings, target.collection, target.rows)
     raise ConfigurationError(
         Code.REQUEST_WRONG,
         f"There is no target '{name[:50]}' in the targets file that this process reads. Correct the name, or add it "
         "to the file.",
+    )
+
+
+def _configured(postgres: str, qdrant: str, embeddings: str, collection: str, rows: RowFilter = ALL_ROWS) -> Configured:
+    return Configured(
+        PatternsPostgresHook(postgres).config,
+        PatternsQdrantHook(qdrant).config,
+        EmbeddingHook(embeddings).config,
+        collection,
+        rows,
     )
 
 

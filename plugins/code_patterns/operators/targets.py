@@ -41,7 +41,7 @@ class TargetDags:
 
         :param name: what it is called without a target
         """
-        return f"{name}__{self.entry.name}" if self.entry else name
+        return self.sync_target.named(name)
 
     def asset(self, name: str) -> Asset:
         """One of its assets: the runs of one target wake no DAG of another one."""

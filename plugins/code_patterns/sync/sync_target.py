@@ -23,6 +23,13 @@ class SyncTarget:
         """The target in words, for messages."""
         return f"the target '{self.name}'" if self.name else "the target without a name"
 
+    def named(self, name: str) -> str:
+        """The name of one of its DAGs or assets.
+
+        :param name: what it is called without a target
+        """
+        return f"{name}__{self.name}" if self.name else name
+
 
 WITHOUT_NAME = SyncTarget()
 """The target that connections and Variables describe, with every row."""

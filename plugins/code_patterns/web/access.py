@@ -8,6 +8,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
+from code_patterns.sync.sync_target import SyncTarget
 from code_patterns.web.problems import RefusedError
 
 TARGET = "target"
@@ -50,8 +51,7 @@ def readable(request: Request, user: GetUserDep, targets: Iterable[str]) -> list
 
 
 def _require(target: str, request: Request, user: GetUserDep) -> None:
-    dag_id = f"pattern_sync_full__{target}" if target else "pattern_sync_full"
-    requires_access_dag(method="GET", param_dag_id=dag_id)(request, user)
+    requires_access_dag(method="GET", param_dag_id=SyncTarget(target or None).named("pattern_sync_full"))(request, user)
 
 
 MAY_READ = Depends(may_read)
