@@ -97,6 +97,19 @@ def test_the_dashboard_names_only_alerts_that_exist() -> None:
     assert set(re.findall(r"PAT-A-\d+", DASHBOARD.read_text("utf-8"))) <= codes
 
 
+def test_every_panel_is_narrowed_by_every_variable() -> None:
+    dashboard = json.loads(DASHBOARD.read_text("utf-8"))
+    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    assert variables.keys() == {"collection", "target"}
+    # The target without a name has no such label: the values that Grafana knows would leave it out of "All".
+    assert variables["target"]["allValue"] == ".*"
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            selectors = re.findall(rf"\b{PREFIX}\w+(\{{[^}}]*\}}|)", target["expr"])
+            assert selectors
+            assert all(f'{name}=~"${name}"' in selector for selector in selectors for name in variables), target
+
+
 def test_the_dashboard_reads_the_data_source_that_is_provisioned() -> None:
     sources = yaml.safe_load((MONITORING / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8"))
     uids = set(re.findall(r'"uid": "(?!code-patterns)([^"]+)"', DASHBOARD.read_text("utf-8")))
