@@ -21,7 +21,7 @@ from code_patterns.sync.streams import HasId
 from code_patterns.sync.wordless import Wordless
 
 SCROLL_POINTS = 2_000
-WHOLE_POINTS = 200
+WHOLE_POINTS = 100
 
 Point = TypeVar("Point", bound=HasId)
 
