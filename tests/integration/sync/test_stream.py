@@ -10,6 +10,8 @@ from qdrant_client import models
 from code_patterns.errors import NothingToDoError
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.run_locks import stream_lock
+from code_patterns.sync.snapshot import Snapshot
+from code_patterns.sync.source import Look, PatternSource
 from tests.support.faulty_qdrant import QdrantServer
 from tests.support.running_stream import eventually, running_stream
 from tests.support.two_sides import INSERT, TwoSides, rows
@@ -153,6 +155,26 @@ def test_what_is_committed_right_after_a_burst_does_not_wait_for_it(served: TwoS
         eventually(lambda: stored(served) == 601)
     served.assert_equal_sides()
     assert served.sync().counts["new"] == 0
+
+
+def test_what_a_full_page_left_out_is_read_by_the_next_drain(served: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second change of many rows of a burst, some of them on their way to Qdrant: more than one look takes."""
+    served.sync("full", allow_mass_delete=True)
+    burst = rows(900)
+    served.insert(burst)
+    look, looked = PatternSource.look, iter(range(1))
+
+    async def changed_again(self: PatternSource, seen: Snapshot) -> Look:
+        if next(looked, None) is not None:
+            ids = sorted(row["id"] for row in burst)[:700]
+            served.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"again\": 1}' WHERE id = ANY(%s)", [ids])
+        return await look(self, seen)
+
+    monkeypatch.setattr(PatternSource, "look", changed_again)
+    with running_stream(served, batch_size=20, poll_milliseconds=50, linger_seconds=1.0) as up:
+        up.join()
+    served.assert_equal_sides()
+    assert served.sync().counts["payload_only"] == 0
 
 
 def test_other_runs_come_first_and_the_stream_goes_on(served: TwoSides) -> None:

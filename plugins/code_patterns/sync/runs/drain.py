@@ -155,7 +155,7 @@ class _Work:
                             count += 1
                             yield change
                     # A full page may have left something out. Then the next drain begins before it.
-                    gapless = gapless and count < PAGE_ROWS
+                    gapless = gapless and count + len(self._held) < PAGE_ROWS
                 self._latest = Seen(look.snapshot, look.at)
                 if gapless and not self._held:
                     done = self._latest
