@@ -245,7 +245,7 @@ class Proof(Generic[Point]):
             rest = [node_id for node_id in ids if node_id not in moving]
             parked: set[UUID] = set()
             if rest and flaw is not Flaw.FOREIGN:
-                parked = await self._session.parked(rest, self._collection.physical)
+                parked = await self._session.parked(rest, self._collection)
                 found.parked.add(sorted(parked))
             wrong.add([node_id for node_id in rest if node_id not in parked])
         found.replace(flaw, wrong)

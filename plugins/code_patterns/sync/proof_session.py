@@ -15,6 +15,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors
 from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query
+from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import IdRange
 from code_patterns.sync.pattern import SourceRow
 from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
@@ -129,9 +130,11 @@ class ProofSession:
         rows = await self._fetch("sync_proof_moving", ids=list(ids), horizon=horizon)
         return {row[0] for row in rows}
 
-    async def parked(self, ids: Sequence[UUID], collection: str) -> set[UUID]:
-        """Which of these ids are dead letters of a collection."""
-        rows = await self._fetch("sync_proof_parked", ids=list(ids), collection=collection)
+    async def parked(self, ids: Sequence[UUID], collection: Collection) -> set[UUID]:
+        """Which of these ids are dead letters of a collection, and not of one that had its name before."""
+        rows = await self._fetch(
+            "sync_proof_parked", ids=list(ids), collection=collection.physical, target_identity=collection.identity
+        )
         return {row[0] for row in rows}
 
     async def _fetch(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:

@@ -237,3 +237,23 @@ def test_all_are_counted_and_healed_and_some_of_each_kind_named(
     assert "67 more points are missing in Qdrant" in caplog.text
     assert sides.sync("verify", heal=True).counts["new"] == 70
     sides.assert_equal_sides()
+
+
+def test_a_dead_letter_of_a_lost_collection_excuses_nothing_in_its_successor(sides: TwoSides) -> None:
+    [unreadable] = rows(1, start=40, pattern_data='"unreadable"')
+    sides.insert([*rows(20), unreadable])
+    assert sides.sync("full").counts["parked"] == 1
+
+    async def lose(client: AsyncQdrantClient) -> None:
+        for item in (await client.get_collections()).collections:
+            if item.name.startswith(sides.collection):
+                await client.delete_collection(item.name)
+
+    sides.with_client(lose)
+    repaired = """UPDATE pattern_lineage_nodes SET pattern_data = '{"code": "x = 1"}' WHERE id = %s"""
+    sides.execute(repaired, [unreadable["id"]])
+    sides.sync("full", allow_mass_delete=True)
+    assert sides.sync("verify").parity == "proven"
+    sides.with_client(lambda client: client.delete(sides.collection, [str(unreadable["id"])], wait=True))
+    with pytest.raises(ConfigurationError, match="1 missing in Qdrant"):
+        sides.sync("verify")
