@@ -102,14 +102,15 @@ class Digests:
         wanted = -(-len(self._known) // nights) - done
         return frozenset(one.first for one in waiting[: max(wanted, 0)])
 
-    def learn(self, ids: IdRange, known: RangeDigest | None) -> None:
+    def learn(self, ids: IdRange, known: RangeDigest | None, *, refuted: bool = False) -> None:
         """Replace what is known of an id range.
 
         :param known: begins with the range; ``None`` if it has no rows, so that it becomes part of its neighbour
+        :param refuted: its points were read whole and something is wrong, whatever an earlier reading found
         """
         span = self._span(ids)
         replaced = self._known[span]
-        if known and not known.whole_at and replaced and all(one.whole_at for one in replaced):
+        if known and not (known.whole_at or refuted) and replaced and all(one.whole_at for one in replaced):
             # Its rows changed, and their points were written anew. The others are as they were then.
             known = replace(known, whole_at=min(one.whole_at for one in replaced if one.whole_at))
         self._known[span] = [known] if known else []
@@ -149,16 +150,26 @@ class RangeCutter:
         self._rows: list[tuple[UUID, bytes]] = []
         self._hashes: dict[UUID, Hashes] = {}
         self._doubted = False
+        self._refuted = False
 
-    def add(self, rows: Sequence[SourceRow], patterns: Iterable[Pattern], *, whole_at: datetime | None = None) -> None:
+    def add(
+        self,
+        rows: Sequence[SourceRow],
+        patterns: Iterable[Pattern],
+        *,
+        whole_at: datetime | None = None,
+        refuted: bool = False,
+    ) -> None:
         """Add rows.
 
         :param patterns: those of them of which a pattern can be made
         :param whole_at: now, if their points were read whole and nothing is wrong
+        :param refuted: whether their points were read whole and something is wrong
         """
         self._rows += [(row.id, row.digest or b"") for row in rows]
         self._hashes.update((pattern.id, hashes_of(pattern)) for pattern in patterns)
         self._doubted = self._doubted or whole_at is None
+        self._refuted = self._refuted or refuted
         # Half a range more, so that the last one is not a tiny one.
         while len(self._rows) > RANGE_ROWS + RANGE_ROWS // 2:
             following = self._rows[RANGE_ROWS][0]
@@ -182,5 +193,7 @@ class RangeCutter:
             self._digests.of(hashes) if len(hashes) == len(rows) else b"",
             None if self._doubted else whole_at,
         )
-        self._digests.learn(IdRange(self._first, last), known if rows else None)
+        self._digests.learn(IdRange(self._first, last), known if rows else None, refuted=self._refuted)
+        # A page may be of both ranges.
         self._doubted = self._doubted and bool(self._rows)
+        self._refuted = self._refuted and bool(self._rows)

@@ -234,7 +234,9 @@ class Proof(Generic[Point]):
         for (pattern, _), flaw in zip(pairs, self._level.flaws(pairs), strict=True):
             if flaw:
                 found.add(flaw, [pattern.id])
-        cutter.add(rows, patterns, whole_at=self._whole_at if found.wrong == wrong_before else None)
+        agreed = found.wrong == wrong_before
+        whole_at = self._whole_at if agreed else None
+        cutter.add(rows, patterns, whole_at=whole_at, refuted=self._level.whole and not agreed)
 
     async def _excuse(self, found: Findings, flaw: Flaw, horizon: int) -> None:
         """Remove what is about to change, and dead letters, from the findings; a point without a row is neither."""

@@ -271,6 +271,21 @@ def _verify_until(sides: TwoSides, monkeypatch: pytest.MonkeyPatch, pages: int) 
     sides.sync("verify")
 
 
+def test_what_was_found_wrong_is_read_whole_again_whatever_earlier_nights_found(
+    sides: TwoSides, synced: list[uuid.UUID]
+) -> None:
+    """A changed row had its range read whole in a night that was not the range's own."""
+    sides.sync("verify", dag_run="first")
+    *_, changed, victim = synced
+    sides.with_client(lambda client: zero(client, sides.collection, victim))
+    sides.execute("UPDATE pattern_lineage_nodes SET metadata = '{\"changed\": 1}' WHERE id = %s", [changed])
+    with pytest.raises(ConfigurationError, match="1 with a vector that is zero"):
+        sides.sync("verify", nights=3, dag_run="night")
+    sides.sync()
+    assert sides.sync("verify", nights=3, heal=True, dag_run="healing").parity == "proven"
+    assert any(sides.points()[victim]["vector"])
+
+
 def test_a_verification_that_is_killed_goes_on_where_it_was(
     sides: TwoSides, synced: list[uuid.UUID], whole: list[uuid.UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
