@@ -147,7 +147,9 @@ async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = Fa
         return replace(collection, outdated=None)
     operations: list[models.AliasOperations] = []
     if current is not None:
-        left = (await read_stored(qdrant, current)).description.recipe if rollback else None
+        before = (await read_stored(qdrant, current)).description
+        # Whoever goes back from where somebody went back to goes forward again, and has left nothing.
+        left = before.recipe if rollback and before.left is None else None
         description = replace(collection.description, previous=current, left=left, unused_since=None)
         collection = await _redescribed(qdrant, collection, description)
         operations.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=collection.name)))

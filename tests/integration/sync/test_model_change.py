@@ -87,6 +87,22 @@ def test_rollback_brings_the_old_collection_up_to_date_and_stays(sides: TwoSides
     assert other.sync("full").counts["unchanged"] == 35
 
 
+def test_after_a_rollback_and_forward_again_the_connection_counts(sides: TwoSides) -> None:
+    sides.insert(rows(10))
+    sides.sync("full")
+    first, _ = names_behind(sides)
+    other = sides.with_embedding(dimension=32)
+    other.sync("full")
+    second, _ = names_behind(sides)
+    for expected in (first, second):
+        other.sync("full", rollback=True)
+        assert names_behind(sides)[0] == expected
+    other.sync("full")
+    assert names_behind(sides)[0] == second
+    sides.sync("full")
+    assert names_behind(sides)[0] == first
+
+
 def test_going_back_by_correcting_the_connection(sides: TwoSides) -> None:
     sides.insert(rows(20))
     sides.sync("full")
