@@ -36,6 +36,11 @@ def query_over(name: str, rows: str) -> bytes:
     return query(name).replace(b"/* rows */", query(rows))
 
 
+def is_storable(text: str) -> bool:
+    """Whether a text column can hold a text: no NUL, and no half of a character."""
+    return "\0" not in text and text.encode("utf-8", "ignore").decode() == text
+
+
 def storable(text: str) -> str:
     """Keep the first 2,000 characters, without those that a text column cannot hold: servers quote their input."""
     return text[:2000].replace("\0", "?").encode("utf-8", "replace").decode()

@@ -59,7 +59,7 @@ async def candidates(qdrant: Qdrant, searched: Searched, question: Question) -> 
 async def _window(qdrant: Qdrant, searched: Searched, question: Question, window: int) -> tuple[list[Candidate], bool]:
     """Return the candidates of one window, and whether there are no others."""
     query = question.query
-    condition = filter_of(query, by_folders=searched.filters_folders)
+    condition = filter_of(query, by_folders=searched.filters_folders, by_numbers=searched.filters_unindexed)
     payload: Any = [FILE_PATH] if query.path_prefix else False
     doing = f"searching '{searched.name}'"
     if question.words is None and question.near is None:

@@ -26,6 +26,7 @@ class Searched:
     :param dimension: length of its plain vectors; ``None`` if it has none
     :param recipe: how its vectors were made; ``None`` if the sync did not make it
     :param filters_folders: whether Qdrant finds a path by the name of a folder in it
+    :param filters_unindexed: whether Qdrant filters by what has no index
     """
 
     name: str
@@ -34,6 +35,7 @@ class Searched:
     dimension: int | None
     recipe: str | None
     filters_folders: bool
+    filters_unindexed: bool
 
     def require_words(self) -> None:
         """Refuse a collection of an earlier version.
@@ -91,7 +93,7 @@ async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched
             f"Qdrant at {qdrant.config.address} has no collection '{name}'. Run pattern_sync_full, which makes it, or "
             "correct the Variable 'patterns_collection'.",
         ) from None
-    stored = stored_of(name, info)
+    stored, strict = stored_of(name, info), info.config.strict_mode_config
     return Searched(
         name=name,
         where=qdrant.config.address,
@@ -99,6 +101,7 @@ async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched
         dimension=stored.vectors.size if stored.vectors else None,
         recipe=stored.description.recipe,
         filters_folders=finds_folders(info.payload_schema.get(FILE_PATH)),
+        filters_unindexed=not (strict and strict.enabled and strict.unindexed_filtering_retrieve is False),
     )
 
 

@@ -31,6 +31,7 @@ listing = APIRouter(prefix="/api", route_class=ProblemRoute)
 @listing.get("/targets")
 async def targets(request: Request, user: GetUserDep) -> Response:
     """Return the names of the targets that the user may read; the empty name is that of the target without one."""
+    _refuse_unknown(request.query_params)
     names = await (await services_of(request)).targets()
     return _json({"targets": await asyncio.to_thread(readable, request, user, names)})
 
@@ -38,31 +39,37 @@ async def targets(request: Request, user: GetUserDep) -> Response:
 @router.get("/search")
 async def search_by_url(request: Request) -> Response:
     """Search by the fields of the URL."""
-    return _json(await (await service_of(request)).search(_fields(request.query_params)))
+    return _json(await (await service_of(request)).search(_fields(_without_target(request.query_params))))
 
 
 @router.post("/search")
 async def search_by_body(request: Request) -> Response:
     """Search by the fields of a JSON object, for code."""
+    _refuse_unknown(request.query_params, TARGET)
     return _json(await (await service_of(request)).search(_fields(_object(await _body(request)))))
 
 
 @router.get("/patterns/{pattern:path}/similar")
 async def similar(request: Request, pattern: str) -> Response:
     """Find what is similar to a pattern."""
-    fields = _fields(request.query_params) | {"similar_to": pattern, "mode": "similar"}
+    if not request.scope["raw_path"].endswith(b"/similar"):
+        # The slash is part of the pattern's own name.
+        return await get(request, f"{pattern}/similar")
+    fields = _fields(_without_target(request.query_params)) | {"similar_to": pattern, "mode": "similar"}
     return _json(await (await service_of(request)).search(fields))
 
 
 @router.get("/patterns/{pattern:path}")
 async def get(request: Request, pattern: str) -> Response:
     """Return one pattern, by its uuid or ``pattern_id``."""
+    _refuse_unknown(request.query_params, TARGET)
     return _json(await (await service_of(request)).get(pattern))
 
 
 @router.get("/status")
 async def status(request: Request) -> Response:
     """Return how far the collection is, and what it is."""
+    _refuse_unknown(request.query_params, TARGET)
     return _json(await (await service_of(request)).status())
 
 
@@ -83,12 +90,14 @@ async def runs(request: Request) -> Response:
 @router.get("/quality")
 async def quality(request: Request) -> Response:
     """Return the scores by tier and language, the best and the worst patterns, and what past runs scored."""
+    _refuse_unknown(request.query_params, TARGET)
     return _json(await (await service_of(request)).quality())
 
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Return the metrics of all targets, or of one, for Prometheus. They name collections, but hold no code."""
+    _refuse_unknown(request.query_params, TARGET)
     found = await (await services_of(request)).metrics(target_of(request))
     return Response(found, media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
@@ -101,10 +110,17 @@ def _json(content: Any) -> Response:
 
 def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a query; ``q`` is the text."""
-    fields = {name: value for name, value in given.items() if name != TARGET}
-    if "q" in fields and "text" in fields:
+    if "q" in given and "text" in given:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "'q' and 'text' are the same field. Send one of them.", "q")
-    return {"text" if name == "q" else name: value for name, value in fields.items()}
+    if TARGET in given:
+        raise RefusedError(
+            HTTPStatus.BAD_REQUEST, f"The target stands in the address, as '?{TARGET}=NAME'. Move it there.", TARGET
+        )
+    return {"text" if name == "q" else name: value for name, value in given.items()}
+
+
+def _without_target(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in given.items() if name != TARGET}
 
 
 async def _body(request: Request) -> bytes:
@@ -131,12 +147,15 @@ def _object(body: bytes) -> dict[str, Any]:
 def _page(request: Request, most: int, *others: str) -> tuple[int, int]:
     """Return ``limit`` and ``offset``; the default limit is 20."""
     given = request.query_params
-    if unknown := given.keys() - {TARGET, "limit", "offset", *others}:
-        known = ", ".join(("limit", "offset", *others))
-        raise RefusedError(
-            HTTPStatus.BAD_REQUEST, f"There is no parameter '{min(unknown)}' here. Known are {known}.", min(unknown)
-        )
+    _refuse_unknown(given, "limit", "offset", *others, TARGET)
     return _number(given, "limit", 20, 1, most), _number(given, "offset", 0, 0, FURTHEST_OFFSET)
+
+
+def _refuse_unknown(given: Mapping[str, str], *known: str) -> None:
+    """Refuse parameters that a route does not have, so that a misspelt one is not taken for none."""
+    if unknown := given.keys() - set(known):
+        told = f"Known are {', '.join(known)}." if known else "It takes none."
+        raise RefusedError(HTTPStatus.BAD_REQUEST, f"There is no parameter '{min(unknown)}' here. {told}", min(unknown))
 
 
 def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from code_patterns.quality.dimensions import TIERS, tier_of
 from code_patterns.servers.postgres_pool import PostgresPool
-from code_patterns.sql import query
+from code_patterns.sql import is_storable, query
 from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
 from code_patterns.sync.run_locks import stream_lock
 
@@ -68,6 +68,8 @@ class History:
 
         :param kind: only runs of this kind
         """
+        if kind is not None and not is_storable(kind):
+            return []
         return await self._fetch("web_runs", self._collection, limit, offset, kind)
 
     async def activity(self) -> list[Row]:

@@ -19,8 +19,9 @@ from code_patterns.web.problems import RefusedError
 
 REREAD_SECONDS = 15.0
 """How soon a changed connection or Variable is used."""
-METRICS_WAIT_SECONDS = 5.0
-"""How long the metrics wait for a server: less than the 10 seconds that Prometheus gives a scrape by default."""
+WAIT_SECONDS = 5.0
+"""How long the state waits for a server: less than a request may take, and than the 10 seconds that Prometheus gives a
+scrape by default."""
 
 
 class Service:
@@ -70,7 +71,7 @@ class Service:
     async def status(self) -> Mapping[str, Any]:
         """Return how far the collection is, and what it is; ``collection.error`` says why Qdrant does not tell."""
         async with self._use() as opened:
-            sync, collection = await asyncio.gather(opened.history.status(), _collection(opened.by))
+            sync, collection = await asyncio.gather(opened.history.status(), _soon(opened.by))
         return {"sync": sync, "collection": collection}
 
     async def look(self) -> Look:
@@ -122,19 +123,19 @@ class Service:
 async def _told_soon(history: History) -> tuple[Mapping[str, Any] | None, Sequence[Mapping[str, Any]]]:
     """What PostgreSQL says, if it says so soon."""
     try:
-        async with asyncio.timeout(METRICS_WAIT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             return await history.status(), await history.activity()
     except (TimeoutError, PatternsError):
         return None, ()
 
 
 async def _soon(found: Configured) -> Mapping[str, Any]:
-    """What Qdrant says, if it says so soon: a Qdrant that hangs must not take all other metrics with it."""
+    """What Qdrant says, if it says so soon: a Qdrant that hangs must not take all the rest with it."""
     try:
-        async with asyncio.timeout(METRICS_WAIT_SECONDS):
+        async with asyncio.timeout(WAIT_SECONDS):
             return await _collection(found)
     except TimeoutError:
-        return {"name": found.collection, "error": f"Qdrant did not answer within {METRICS_WAIT_SECONDS:.0f} s."}
+        return {"name": found.collection, "error": f"Qdrant did not answer within {WAIT_SECONDS:.0f} s."}
 
 
 async def _collection(found: Configured) -> Mapping[str, Any]:

@@ -143,6 +143,10 @@ BOUNDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("runs", {"order": "name"}, "order", "limit, offset, kind"),
     ("failures", {"limit": 501}, "limit", "from 1 to 500"),
     ("failures", {"offset": -1}, "offset", "from 0 to 100,000"),
+    ("status", {"targt": "x"}, "targt", "Known are target"),
+    ("quality", {"limit": 3}, "limit", "Known are target"),
+    ("metrics", {"collection": "x"}, "collection", "Known are target"),
+    ("patterns/none", {"limit": 3}, "limit", "Known are target"),
 ]
 
 
@@ -158,6 +162,38 @@ def test_a_body_that_is_no_object_or_too_large_is_refused(api: Api) -> None:
     for answer in wrong:
         refused(answer, 400, "JSON object")
     refused(large, 413, "262,144 bytes")
+
+
+def test_a_target_in_the_body_is_not_taken_for_none(api: Api) -> None:
+    """Otherwise the target without a name would answer."""
+    by_body, by_both, beside = api.ask(
+        ("POST", "search", {"json": {"q": "x", "target": "go"}}),
+        ("POST", "search?target=", {"json": {"q": "x", "target": "go"}}),
+        ("POST", "search?limit=3", {"json": {"q": "x"}}),
+    )
+    for answer in (by_body, by_both):
+        refused(answer, 400, "stands in the address", field="target")
+    refused(beside, 400, "no parameter 'limit'", field="limit")
+
+
+def test_names_that_no_pattern_and_no_run_can_have(api: Api, filled: list[dict[str, Any]]) -> None:
+    pattern, runs = api.ask(("GET", "patterns/a%00b", {}), ("GET", "runs?kind=a%00b", {}))
+    refused(pattern, 404, "There is no pattern")
+    assert runs.json() == {"runs": []}
+
+
+def test_a_pattern_whose_own_name_ends_like_a_route(api: Api, sides: TwoSides, filled: list[dict[str, Any]]) -> None:
+    [named] = rows(1, 20, pattern_id="net/similar")
+    sides.insert([named, *rows(1, 21, pattern_id="net")])
+    sides.sync()
+    own, relatives, of_named = api.ask(
+        ("GET", "patterns/net%2Fsimilar", {}),
+        ("GET", "patterns/net/similar", {}),
+        ("GET", "patterns/net%2Fsimilar/similar", {}),
+    )
+    assert own.json()["id"] == str(named["id"])
+    assert str(named["id"]) in {hit["id"] for hit in relatives.json()["hits"]}
+    assert str(named["id"]) not in {hit["id"] for hit in of_named.json()["hits"]}
 
 
 def test_a_path_or_method_that_does_not_exist(api: Api) -> None:
@@ -297,6 +333,46 @@ def test_quality_by_tier_and_language(api: Api, sides: TwoSides, filled: list[di
     assert [run["average_score"] for run in found["runs"]] == [0.8]
 
 
+def test_scores_of_an_older_table_are_numbers(api: Api, sides: TwoSides, filled: list[dict[str, Any]]) -> None:
+    """Earlier installations have the columns as numeric."""
+    sides.execute("DROP VIEW v_quality_distribution, v_quality_worst_patterns CASCADE")
+    for column in ("quality_score", "confidence"):
+        sides.execute(f"ALTER TABLE pattern_quality_metrics ALTER {column} TYPE numeric(3, 2)")
+    statement = "INSERT INTO pattern_quality_metrics (pattern_id, quality_score, confidence) VALUES (%s, 0.81, 0.5)"
+    sides.execute(statement, (filled[0]["id"],))
+    search, quality = api.ask(("GET", "search?q=parse_header", {}), ("GET", "quality", {}))
+    hit = search.json()["hits"][0]
+    assert (hit["quality_score"], hit["quality_tier"], hit["confidence"]) == (0.81, "good", 0.5)
+    assert quality.json()["average"] == 0.81
+
+
+def test_a_score_that_is_no_number_is_none(api: Api, sides: TwoSides, filled: list[dict[str, Any]]) -> None:
+    for row, score in zip(filled, ("NaN", "Infinity", "-Infinity", 0.5), strict=False):
+        sides.execute(
+            "INSERT INTO pattern_quality_metrics (pattern_id, quality_score) VALUES (%s, %s)", (row["id"], score)
+        )
+    found = api.get("quality").json()
+    assert (found["scored"], found["average"], len(found["best"]), len(found["worst"])) == (1, 0.5, 1, 1)
+
+
+def test_a_language_and_a_project_are_found_as_they_are_shown(api: Api, sides: TwoSides) -> None:
+    inside = json.dumps({"code": "fn one() -> i32 { 1 }", "language": "rust"})
+    sides.insert(
+        [
+            *rows(1, language=None, pattern_data=inside, metadata=json.dumps({"project_id": 42})),
+            *rows(1, 1, metadata=json.dumps({"project_id": "42"})),
+            *rows(1, 2, metadata=json.dumps({"project_id": 420})),
+        ]
+    )
+    sides.sync("full")
+    quality, rust, project = api.ask(
+        ("GET", "quality", {}), ("GET", "search?language=rust", {}), ("GET", "search?project=42", {})
+    )
+    assert "rust" in {each["language"] for each in quality.json()["languages"]}
+    assert [hit["language"] for hit in rust.json()["hits"]] == ["rust"]
+    assert [hit["project"] for hit in project.json()["hits"]] == ["42", "42"]
+
+
 def test_an_outage_of_postgresql_is_told_without_secrets(sides: TwoSides) -> None:
     password = secret("a password of the page")
     away = replace(sides.postgres, host="127.0.0.1", port=1, password=password)
@@ -317,15 +393,19 @@ def test_an_outage_of_qdrant_leaves_what_postgresql_knows(sides: TwoSides, fille
     refused(search, 503, "cannot connect")
 
 
-def test_a_qdrant_that_hangs_leaves_the_other_metrics(
+def test_a_qdrant_that_hangs_leaves_the_rest(
     sides: TwoSides, filled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "METRICS_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(service, "WAIT_SECONDS", 0.2)
     with socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         hanging = replace(sides.qdrant, path="", url=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        text = Api(lambda: replace(configured(sides), qdrant=hanging)).get("metrics").text
+        api = Api(lambda: replace(configured(sides), qdrant=hanging))
+        metrics, status = api.ask(("GET", "metrics", {}), ("GET", "status", {}))
+    text, told = metrics.text, status.json()
+    assert told["sync"]["state"] == "in sync"
+    assert "did not answer" in told["collection"]["error"]
     label = f'{{collection="{sides.collection}"}}'
     assert f"code_patterns_qdrant_up{label} 0" in text
     assert f"code_patterns_in_sync{label} 1" in text

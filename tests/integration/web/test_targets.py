@@ -105,7 +105,7 @@ def test_the_metrics_have_all_targets(api: Api, sides: TwoSides) -> None:
 def test_a_target_whose_servers_fail_leaves_the_metrics_of_the_others(
     sides: TwoSides, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "METRICS_WAIT_SECONDS", 2.0)
+    monkeypatch.setattr(service, "WAIT_SECONDS", 2.0)
     right = connections(of_target(sides, "go", GO), GO)
 
     def missing() -> Configured:

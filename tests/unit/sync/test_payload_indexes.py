@@ -43,6 +43,6 @@ def test_every_filter_that_qdrant_checks_has_an_index() -> None:
         "path_prefix": "src/a",
         "created_since": "2026-01-01",
     }
-    condition = filter_of(SearchQuery.read(given), by_folders=True)
+    condition = filter_of(SearchQuery.read(given), by_folders=True, by_numbers=True)
     assert condition
     assert {each.key for each in condition.must} == FILTERED_KEYS  # type: ignore[union-attr]
