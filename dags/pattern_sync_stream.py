@@ -83,6 +83,7 @@ for target in targets("pattern_sync_stream"):
             task_id="compare",
             needed="{{ ti.xcom_pull(task_ids='stream')['comparison_needed'] }}",
             trigger_dag_id=target.named("pattern_sync_full"),
+            conf={"collection": "{{ params.collection }}"},
             note="{{ 'A stream ended: ' ~ ti.xcom_pull(task_ids='stream')['ended'] }}",
             retries=3,
         )

@@ -114,7 +114,10 @@ def test_no_asset_is_shared(bag: DagBag) -> None:
         for asset in [*outlets, *asked_by(dag)]:
             assert owners.setdefault(asset.name, target) == target
     assert {"code_patterns", "code_patterns__team_a", "code_patterns_unattended__team-b"} <= owners.keys()
-    assert bag.dags["pattern_sync_stream__team_a"].get_task("compare").trigger_dag_id == "pattern_sync_full__team_a"
+    compare = bag.dags["pattern_sync_stream__team_a"].get_task("compare")
+    assert compare.trigger_dag_id == "pattern_sync_full__team_a"
+    # What is compared is what was streamed.
+    assert compare.conf == {"collection": "{{ params.collection }}"}
 
 
 def test_the_watcher_of_each_stream_asks_for_its_own_collection(bag: DagBag) -> None:
@@ -153,12 +156,22 @@ def test_forms_and_pages_are_whole(bag: DagBag, kind: str) -> None:
 
 
 @pytest.mark.remedy(Code.TARGETS_FILE_WRONG)
-def test_a_wrong_file_is_one_import_error_and_the_rest_stays(listed: Path) -> None:
-    listed.write_text("- {name: a, collection: b, filter: {language: go}}")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "- {name: a, collection: b, filter: {language: go}}",
+            ": target 'a' has the unknown key 'filter'. Remove or rename it; known are name, ",
+        ),
+        ("- {name: a, collection: 2026-13-01}", ", line 1, column 25: '2026-13-01' is no value"),
+    ],
+)
+def test_a_wrong_file_is_one_import_error_and_the_rest_stays(listed: Path, text: str, told: str) -> None:
+    listed.write_text(text)
     bag = DagBag(ROOT / "dags")
     [(file, error)] = bag.import_errors.items()
     assert file.endswith("targets_file.py")
-    assert f"{listed}: target 'a' has the unknown key 'filter'. Remove or rename it; known are name, " in error
+    assert f"{listed}{told}" in error
     without = {path.stem for path in (ROOT / "dags").glob("*.py")} - {"targets_file"}
     assert set(bag.dag_ids) == without
     listed.write_text("- {name: a, collection: b, filters: {language: go}}")
@@ -240,7 +253,10 @@ def test_two_targets_run_from_the_file(metadata_database: None, two_teams: TwoSi
     two_teams.settle()
     assert run("pattern_sync_incremental__py")["deleted"] == 1
     assert run("pattern_sync_incremental__all")["payload_only"] == 0
-    assert run("quality_backfill__py", "score")[f"found_in_{two_teams.collection}_py"] == 5
+    for params in ({}, {"collection": "all"}):
+        told = run("quality_backfill__py", "score", **params)
+        found = {name: count for name, count in told.items() if name.startswith("found_in_")}
+        assert found == {f"found_in_{two_teams.collection}_py": 5}
 
 
 def test_a_dag_file_alone_gives_its_targets(listed: Path) -> None:

@@ -15,7 +15,7 @@ from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
 from code_patterns.params import is_set
 from code_patterns.quality.backfill import backfill
-from code_patterns.quality.backfill_settings import choose
+from code_patterns.quality.backfill_settings import ALL, choose
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -90,7 +90,8 @@ class QualityScoreOperator(StoppableOperator):
         """Run the backfill and return its counts and averages."""
         with task_errors(context):
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
-            if not is_set(self.collection):
+            # All collections of a target are its own one.
+            if not is_set(self.collection) or (self.default_collection and self.collection == ALL):
                 params["collection"] = self.default_collection
             choices = choose(params, run_type_of(context), lambda name: Variable.get(name, default=None))
             postgres = PatternsPostgresHook(self.postgres_conn_id).config

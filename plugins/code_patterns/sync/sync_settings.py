@@ -18,6 +18,9 @@ from code_patterns.typed_fields import NOT_BOOLEAN, BatchSize, CollectionName, D
 NEVER_WRITTEN = ("execution_patterns", "archon_vectors", "quality_vectors")
 """Collections of other writers."""
 
+NO_NAMES = ("all", "None")
+"""What a Param takes for all collections, and for none."""
+
 HOURLY = "0 * * * *"
 """The schedule of the hourly run."""
 
@@ -33,11 +36,13 @@ class Interval:
 def _writable(name: str) -> str:
     if name in NEVER_WRITTEN:
         raise own_rule(f"a collection such as 'code_patterns': the sync never writes {', '.join(NEVER_WRITTEN)}")
+    if name in NO_NAMES:
+        raise own_rule(f"a name other than {' and '.join(map(repr, NO_NAMES))}, which mean something else in a Param")
     return name
 
 
 WritableCollection = Annotated[
-    CollectionName, AfterValidator(_writable), Field(json_schema_extra={"not": {"enum": [*NEVER_WRITTEN]}})
+    CollectionName, AfterValidator(_writable), Field(json_schema_extra={"not": {"enum": [*NEVER_WRITTEN, *NO_NAMES]}})
 ]
 """The name of a collection or alias that the sync may write."""
 _Written = Annotated[WritableCollection, Variable("patterns_collection")]

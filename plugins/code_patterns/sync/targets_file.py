@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any, NoReturn
 
 import yaml
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -23,6 +24,7 @@ VARIABLE = "PATTERNS_TARGETS"
 """The environment variable that names another file; a relative path begins at the bundle's root."""
 DEFAULT = INCLUDE / "targets.yaml"
 
+_RANDOM = re.compile(r"(?<![A-Z])R(?![A-Z])", re.IGNORECASE)
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -38,10 +40,21 @@ def _matching(pattern: str, rule: str) -> BeforeValidator:
 
 
 def _cron(text: Any) -> str | None:
-    # Airflow's own names for schedules are no cron for the library, and five fields say the same.
-    if text is None or (isinstance(text, str) and len(text.split()) == 5 and croniter.is_valid(text)):
+    if text is None or (isinstance(text, str) and _has_a_next(text)):
         return text
     raise own_rule("a cron expression of five fields in quotes, such as '0 2 * * *', or null for no schedule")
+
+
+def _has_a_next(text: str) -> bool:
+    # Airflow's own names for schedules are no cron for the library, and five fields say the same. R is any moment,
+    # another one each time that the file is read.
+    if len(text.split()) != 5 or _RANDOM.search(text) or not croniter.is_valid(text):
+        return False
+    try:
+        croniter(text).get_next()
+    except CroniterBadDateError:
+        return False
+    return True
 
 
 def _values(given: Any) -> tuple[str, ...]:
@@ -51,7 +64,13 @@ def _values(given: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-_Name = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}", "letters, digits, '_' and '-', at most 50 of them")]
+_Name = Annotated[
+    str,
+    # A template renders nothing as "None".
+    _matching(
+        r"(?!None$)[A-Za-z0-9][A-Za-z0-9_-]{0,49}", "letters, digits, '_' and '-', at most 50 of them, and not 'None'"
+    ),
+]
 _Connection = Annotated[
     str, _matching(r"[\w.-]{1,200}", "the name of an Airflow connection: letters, digits, '_', '-' and '.'")
 ]
@@ -129,19 +148,26 @@ def read_targets(environment: Mapping[str, str]) -> tuple[Target, ...]:
     :param environment: the environment of this process
     :raises ConfigurationError: the file is wrong; the message names it, the target, the key, and what to do
     """
-    if named := environment.get(VARIABLE, "").strip():
-        path = INCLUDE.parent / named
-        if not path.is_file():
-            raise ConfigurationError(
-                Code.TARGETS_FILE_WRONG,
-                f"The environment variable {VARIABLE} names '{path}', and there is no such file. Correct the variable "
-                "where Airflow parses the DAGs and on the workers.",
-            )
-    elif not (path := DEFAULT).is_file():
-        return ()
-    stat = path.stat()
-    # All DAG files of one process read it once, as long as it stays the same.
-    return _read(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    named = environment.get(VARIABLE, "").strip()
+    path = INCLUDE.parent / named if named else DEFAULT
+    try:
+        stat = path.stat()
+        if not S_ISREG(stat.st_mode):
+            raise FileNotFoundError
+        # All DAG files of one process read it once, as long as it stays the same.
+        return _read(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        if not named:
+            return ()
+        raise ConfigurationError(
+            Code.TARGETS_FILE_WRONG,
+            f"The environment variable {VARIABLE} names '{path}', and there is no such file. Correct the variable "
+            "where Airflow parses the DAGs and on the workers.",
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            Code.TARGETS_FILE_WRONG, f"{path} cannot be read ({error.strerror}). Let Airflow's user read it."
+        ) from None
 
 
 @lru_cache(maxsize=1)
@@ -173,14 +199,19 @@ def _parsed(path: Path) -> Any:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "this is no YAML"
         raise ConfigurationError(Code.TARGETS_FILE_WRONG, f"{path}{where}: {reason}. Correct the file.") from None
-    except OSError as error:
-        raise ConfigurationError(
-            Code.TARGETS_FILE_WRONG, f"{path} cannot be read ({error.strerror}). Let Airflow's user read it."
-        ) from None
 
 
 class _UniqueKeys(_Loader):  # type: ignore[misc, valid-type]  # one of two classes
     """YAML lets the last of two equal keys win, and the first one would be lost without a word."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError:
+            # It looks like a day that does not exist, or like a number that is too long.
+            raise yaml.MarkedYAMLError(
+                problem=f"'{str(node.value)[:40]}' is no value. A text must be in quotes", problem_mark=node.start_mark
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         counted = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))

@@ -81,6 +81,16 @@ def test_a_changed_file_is_read_again_and_the_same_one_is_not(tmp_path: Path) ->
             "key 'schedules.full' = 'nightly'. It must be a cron expression",
         ),
         (f"- {{{MINE}, schedules: {{full: '61 * * * *'}}}}", "It must be a cron expression"),
+        (f"- {{{MINE}, schedules: {{full: '0 0 30 2 *'}}}}", "It must be a cron expression"),
+        (f"- {{{MINE}, schedules: {{full: 'R R * * *'}}}}", "It must be a cron expression"),
+        (
+            "- {name: a, collection: 2026-13-01}",
+            "column 25: '2026-13-01' is no value. A text must be in quotes",
+        ),
+        (f"- {{name: a, collection: {'1' * 5000}}}", "column 25: '1111"),
+        ("- {name: None, collection: mine}", "key 'name' = 'None'. It must be letters"),
+        ("- {name: a, collection: None}", "key 'collection' = 'None'. It must be a name other than 'all' and 'None'"),
+        ("- {name: a, collection: all}", "key 'collection' = 'all'. It must be a name other than 'all' and 'None'"),
         (
             f"- {{{MINE}, connections: {{qdrant: 'a b'}}}}",
             "key 'connections.qdrant' = 'a b'. It must be the name of an",
@@ -113,6 +123,28 @@ def test_one_name_in_two_qdrants_is_two_collections(tmp_path: Path) -> None:
 def test_a_file_that_is_named_and_not_there_is_told() -> None:
     with pytest.raises(ConfigurationError, match=r"PATTERNS_TARGETS names '.*nowhere.yaml', and there is no such file"):
         read_targets({VARIABLE: "nowhere.yaml"})
+
+
+def test_a_name_that_is_too_long_for_a_file_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be read \(File name too long\)"):
+        read_targets({VARIABLE: "x" * 5000})
+
+
+def test_a_file_that_may_not_be_looked_at_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may look into every folder."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ConfigurationError, match=r"t\.yaml cannot be read \(Permission denied\). Let Airflow's user"):
+        read(tmp_path, f"- {{{MINE}}}")
+
+
+@pytest.mark.parametrize("text", ["JUN", "MAR,APR"])
+def test_names_of_months_hold_no_random_field(tmp_path: Path, text: str) -> None:
+    [target] = read(tmp_path, f"- {{{MINE}, schedules: {{full: '0 0 1 {text} THU'}}}}")
+    assert target.schedules.full == f"0 0 1 {text} THU"
 
 
 @pytest.mark.parametrize(
