@@ -70,14 +70,16 @@ class PatternSearchOperator(StoppableOperator):
         """Search once and return the hits."""
         with task_errors(context):
             fields = {name: value for name, value in (self.query or {}).items() if is_set(value)}
-            query = SearchQuery.read({"text": self.text, **fields})
+            text = {"text": str(self.text)} if is_set(self.text) else {}
+            query = SearchQuery.read({**text, **fields})
             answer = self.run_work(self._search(query))
         self.log.info("%d hits by %s in %.0f ms.", len(answer.hits), answer.mode, answer.seconds * 1000)
         return [hit.as_dict() for hit in answer.hits]
 
     async def _search(self, query: SearchQuery) -> SearchAnswer:
         found = (
-            configured_target(self.target)
+            # Rendered as a native object, a name of digits is a number.
+            configured_target(str(self.target))
             if is_set(self.target)
             else configured(
                 postgres_conn_id=self.postgres_conn_id,

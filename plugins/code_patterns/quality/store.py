@@ -26,8 +26,8 @@ from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query
 
 MAX_TEXT = 255
-VOLATILE_FIELDS = ("sync_timestamp",)
-"""Payload fields that change although the content does not."""
+VOLATILE_FIELDS = ("sync_timestamp", "embedding_hash", "content_hash", "words_hash", "truncated")
+"""Payload fields that change although the content does not: with the moment, the model or the words of a point."""
 
 
 class ScoreRefusedError(PatternsError):

@@ -174,7 +174,9 @@ def test_only_missing_scores_what_changed(sides: TwoSides) -> None:
     run(sides, name, limit=50)
     assert (run(sides, name, only_missing=True).skipped, len(stored(sides))) == (50, 60)
     changed = {key: {**payload, "confidence": 0.95} for key, payload in list(points.items())[:3]}
-    untouched = {key: {**payload, "sync_timestamp": "later"} for key, payload in list(points.items())[3:6]}
+    # As after a change of model, in a collection with words.
+    kept_by_the_sync = {"sync_timestamp": "later", "embedding_hash": "b", "content_hash": "b", "words_hash": "b"}
+    untouched = {key: {**payload, **kept_by_the_sync, "truncated": True} for key, payload in list(points.items())[3:6]}
     put(sides, "archon_vectors", {**changed, **untouched})
     sides.execute(
         "UPDATE pattern_quality_metrics SET version = '1.0.0' WHERE pattern_id = %s", [pattern_id_of(OLD_ID + 9)]

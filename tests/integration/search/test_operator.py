@@ -50,6 +50,22 @@ def test_a_task_searches_the_collection_of_a_target(
         PatternSearchOperator(task_id="find", text="x", target="team_b").execute({})
 
 
+def test_a_text_that_a_template_renders_as_nothing_is_none(configured: TwoSides) -> None:
+    def hits(**fields: Any) -> list[str]:
+        operator = PatternSearchOperator(task_id="find", text="{{ params.text }}", **fields)
+        operator.render_template_fields({"params": {"text": None}})  # type: ignore[typeddict-item]
+        return [hit["pattern_name"] for hit in operator.execute({})]
+
+    assert len(hits(query={"language": "python"})) == 3
+    assert "parse_header" not in hits(query={"similar_to": "parse_header"})
+
+
+def test_native_rendering_makes_numbers_of_digits(configured: TwoSides) -> None:
+    assert PatternSearchOperator(task_id="find", text=404).execute({}) == []  # type: ignore[arg-type]
+    with pytest.raises(AirflowFailException, match="no target '2024'"):
+        PatternSearchOperator(task_id="find", text="x", target=2024).execute({})  # type: ignore[arg-type]
+
+
 def test_a_wrong_field_fails_the_task(configured: TwoSides) -> None:
     operator = PatternSearchOperator(task_id="find", text="parse", query={"limit": 1000})
     with pytest.raises(AirflowFailException, match=r"'limit' of the search must be a whole number from 1 to 100"):
