@@ -35,12 +35,13 @@ COMMENT ON COLUMN pattern_sync_tombstones.sync_xid IS 'Transaction that removed 
 COMMENT ON COLUMN pattern_sync_tombstones.deleted_at IS 'Start of that transaction.';
 
 CREATE TABLE IF NOT EXISTS pattern_sync_pruned (
-    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    system_identifier text PRIMARY KEY,
     sync_xid xid8 NOT NULL
 );
 COMMENT ON TABLE pattern_sync_pruned IS
-    'One row: how far tombstones were pruned. A collection whose watermark lies before that needs a full sync.';
-COMMENT ON COLUMN pattern_sync_pruned.only_row IS 'Keeps the table at one row.';
+    'How far tombstones were pruned: one row per cluster. A collection whose watermark lies before that needs a full sync.';
+COMMENT ON COLUMN pattern_sync_pruned.system_identifier IS
+    'The PostgreSQL cluster of the transaction id. A dump brings along the rows of others, which say nothing here.';
 COMMENT ON COLUMN pattern_sync_pruned.sync_xid IS 'Tombstones of this transaction and of older ones may be gone.';
 
 CREATE TABLE IF NOT EXISTS pattern_sync_database (

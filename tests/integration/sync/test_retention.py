@@ -18,6 +18,7 @@ from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_settings import RetentionSettings
 from tests.support.faulty_qdrant import Fault, QdrantServer
+from tests.support.running_stream import stream_between
 from tests.support.two_sides import TwoSides, rows
 
 FOR_EVER = {"run_days": 0, "tombstone_days": 0, "collection_days": 0}
@@ -321,6 +322,63 @@ def test_what_a_late_collection_has_not_taken_goes_by_age_and_it_is_compared_as_
     result = sides.sync(collection=second)
     assert (result.kind, result.counts["deleted"]) == ("full", 2)
     assert sides.points(second).keys() == sides.points().keys()
+
+
+FUTURE = 900_000_000
+"""The id of a transaction that is far in the future of a cluster for tests."""
+
+
+def came_from_another_cluster(sides: TwoSides) -> None:
+    """Let the checkpoints be as a dump of another cluster brings them along."""
+    sides.execute(
+        "UPDATE pattern_sync_checkpoints SET system_identifier = '1', watermark_xid = %s::text::xid8", [FUTURE]
+    )
+
+
+def test_what_was_pruned_in_another_cluster_says_nothing_after_a_restore(sides: TwoSides) -> None:
+    sides.insert(rows(5))
+    sides.sync("full")
+    came_from_another_cluster(sides)
+    sides.execute("INSERT INTO pattern_sync_pruned VALUES ('1', %s::text::xid8)", [FUTURE])
+    assert [sides.sync().kind for _ in range(3)] == ["full", "incremental", "incremental"]
+    streamed = asyncio.run(stream_between(sides, linger_seconds=0.5))
+    assert not streamed.comparison_needed, streamed.ended
+
+
+def test_tombstones_of_another_cluster_are_not_noted_when_they_go(sides: TwoSides) -> None:
+    """They came with its dump and are a month old now. What is pruned of this cluster is still noted."""
+    second = synced_twice(sides)
+    came_from_another_cluster(sides)
+    stale = "INSERT INTO pattern_sync_tombstones VALUES (gen_random_uuid(), %s::text::xid8, now() - interval '31 days')"
+    sides.execute(stale, [FUTURE])
+    for name in (sides.collection, second):
+        assert [sides.sync(collection=name).kind for _ in range(2)] == ["full", "incremental"]
+    assert pruned(sides, tombstone_days=30).tombstones == 1
+    assert sides.execute("SELECT * FROM pattern_sync_pruned") == []
+
+    sides.execute(stale, [FUTURE])
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
+    sides.sync()
+    sides.execute("UPDATE pattern_sync_tombstones SET deleted_at = now() - interval '31 days'")
+    assert pruned(sides, tombstone_days=30).tombstones == 3
+    results = [sides.sync(collection=second) for _ in range(2)]
+    assert [(result.kind, result.counts["deleted"]) for result in results] == [("full", 2), ("incremental", 0)]
+    assert sides.sync().kind == "incremental"
+
+
+def test_what_a_copy_of_this_cluster_pruned_says_nothing_and_hides_nothing(sides: TwoSides) -> None:
+    """A copy has the same identifier. A dump of one that went on for longer brings ids from the future along, too."""
+    second = synced_twice(sides)
+    own = "INSERT INTO pattern_sync_pruned SELECT system_identifier::text, %s::text::xid8 FROM pg_control_system()"
+    sides.execute(own, [FUTURE])
+    assert sides.sync().kind == "incremental"
+
+    sides.execute("DELETE FROM pattern_lineage_nodes WHERE id IN (SELECT id FROM pattern_lineage_nodes LIMIT 2)")
+    sides.sync()
+    sides.execute("UPDATE pattern_sync_tombstones SET deleted_at = now() - interval '31 days'")
+    assert pruned(sides, tombstone_days=30).tombstones == 2
+    result = sides.sync(collection=second)
+    assert (result.kind, result.counts["deleted"]) == ("full", 2)
 
 
 def test_deletions_that_were_forgotten_during_a_first_run_are_not_lost(sides: TwoSides) -> None:
