@@ -18,3 +18,8 @@ class RunIdentity:
     dag_id: str | None = None
     dag_run_id: str | None = None
     task_try: int | None = None
+
+    @property
+    def dag_run(self) -> str | None:
+        """Names the DAG run, which all its tries have in common; ``None`` without one."""
+        return f"{self.dag_id}/{self.dag_run_id}" if self.dag_id and self.dag_run_id else None

@@ -114,10 +114,14 @@ class TwoSides:
         interval: tuple[datetime, datetime] | None = None,
         *,
         settled: bool = True,
-        dag_run: str = "run",
+        dag_run: str | None = None,
         **settings: Any,
     ) -> SyncResult:
-        """Run a sync; ``settled=False`` where the test itself holds a transaction open or races."""
+        """Run a sync.
+
+        :param settled: false where the test itself holds a transaction open or races
+        :param dag_run: the DAG run that it is a try of; by default one of its own
+        """
         if settled:
             self.settle()
         chosen = self.chosen(mode, interval=Interval(*interval) if interval else None, **settings)
@@ -127,7 +131,7 @@ class TwoSides:
                 self.qdrant,
                 self.embedding,
                 chosen,
-                RunIdentity(uuid.uuid4(), "dag", dag_run, 1),
+                RunIdentity(uuid.uuid4(), "dag", dag_run or f"run {uuid.uuid4()}", 1),
                 self.events,
             )
         )

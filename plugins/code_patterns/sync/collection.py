@@ -58,6 +58,8 @@ class Description:
     :param target: the target whose it is; ``None`` for the one without a name
     :param rows: which rows it held when it was last proven to agree with PostgreSQL, see
         :attr:`~code_patterns.sync.row_filter.RowFilter.text`
+    :param rolled_back_by: the DAG run that went back to this collection, see
+        :attr:`~code_patterns.run_identity.RunIdentity.dag_run`; ``None`` if none did when readers last got to see it
     """
 
     identity: str | None = None
@@ -74,6 +76,7 @@ class Description:
     unused_since: str | None = None
     target: str | None = None
     rows: str | None = None
+    rolled_back_by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,9 @@ def _exchanged(
     if owner and not owner.is_same(database):
         return f"the collection was taken over from the database {owner}"
     if checkpoint is None:
+        if collection.outdated not in (None, collection.physical):
+            # The run that let readers see the other collection has forgotten the checkpoint of this one.
+            return None
         older = (
             "the database knows of no sync with this collection, as after restoring an older dump, or when no run came "
             "for longer than tombstones are kept"

@@ -131,10 +131,13 @@ async def note_unused(qdrant: Qdrant, stored: StoredCollection, since: str | Non
     await _describe(qdrant, stored.physical, replace(stored.description, unused_since=since))
 
 
-async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = False) -> Collection:
+async def publish(
+    qdrant: Qdrant, collection: Collection, *, rollback: bool = False, dag_run: str | None = None
+) -> Collection:
     """Let readers of the name see this collection. It is one call, so no reader misses it.
 
     :param rollback: somebody goes back on purpose; later runs stay here although the connection names another recipe
+    :param dag_run: the DAG run that does so; if it is tried again, it stays here too
     """
     physical = collection.physical
     if physical == collection.name:
@@ -151,6 +154,8 @@ async def publish(qdrant: Qdrant, collection: Collection, *, rollback: bool = Fa
         # Whoever goes back from where somebody went back to goes forward again, and has left nothing.
         left = before.recipe if rollback and before.left is None else None
         description = replace(collection.description, previous=current, left=left, unused_since=None)
+        # Before the exchange: a run that is killed after it must find this.
+        description = replace(description, rolled_back_by=dag_run if rollback else None)
         collection = await _redescribed(qdrant, collection, description)
         operations.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=collection.name)))
     operations.append(

@@ -32,6 +32,7 @@ class _Search:
     :param database: the database of the rows
     :param target: the target of the run
     :param take_over: whether a collection of another database or target may become this one's
+    :param dag_run: the DAG run, if there is one
     :param collections: names of collections
     :param aliases: collection by alias
     """
@@ -42,6 +43,7 @@ class _Search:
     database: DatabaseIdentity
     target: SyncTarget
     take_over: bool
+    dag_run: str | None
     collections: frozenset[str]
     aliases: Mapping[str, str]
 
@@ -110,6 +112,7 @@ async def resolve(
     *,
     take_over: bool = False,
     target: SyncTarget = WITHOUT_NAME,
+    dag_run: str | None = None,
 ) -> Collection:
     """Find the collection that a run reads and writes.
 
@@ -120,12 +123,13 @@ async def resolve(
     :param database: the database of the rows
     :param take_over: let a collection of another database or target become this one's
     :param target: the target of the run
+    :param dag_run: the DAG run, see :attr:`~code_patterns.run_identity.RunIdentity.dag_run`
     :raises ConfigurationError: Qdrant refuses to be read, this sync must not write the collection, or its options do
         not fit the vectors
     :raises OutageError: Qdrant cannot be reached, is too busy or fails
     """
     refuse_unfit(qdrant.config, embedding)
-    search = await _search(qdrant, name, embedding, database, target, take_over)
+    search = await _search(qdrant, name, embedding, database, target, take_over, dag_run)
     collection = await _with_twin(search, replace(await _chosen(search, destination), target=target))
     if collection.stored is None or await _takes_words(qdrant, collection.stored):
         return collection
@@ -247,7 +251,10 @@ async def _with_twin(search: _Search, collection: Collection) -> Collection:
 
 
 async def _previous(search: _Search, published: StoredCollection) -> Collection:
-    """The collection that readers saw before the published one."""
+    """The collection that readers saw before; the published one if this very DAG run has gone back to that already."""
+    if search.dag_run and published.description.rolled_back_by == search.dag_run:
+        log.info("An earlier try of this DAG run has gone back to '%s'. It stays there.", published.physical)
+        return Collection(search.name, published.physical, _followed(published, search.embedding), published)
     previous = published.description.previous
     if previous is None or previous not in search.collections:
         raise ConfigurationError(
@@ -310,6 +317,7 @@ async def _search(
     database: DatabaseIdentity,
     target: SyncTarget,
     take_over: bool,
+    dag_run: str | None,
 ) -> _Search:
     doing = f"looking for the collection '{name}'"
     collections = await qdrant.call(doing, qdrant.client.get_collections, attempts=1)
@@ -321,6 +329,7 @@ async def _search(
         database,
         target,
         take_over,
+        dag_run,
         frozenset(item.name for item in collections.collections),
         {item.alias_name: item.collection_name for item in aliases.aliases},
     )

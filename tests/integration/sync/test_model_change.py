@@ -6,13 +6,18 @@ import random
 import signal
 import threading
 import time
+import uuid
 from typing import Any
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.embeddings import open_embedder
-from code_patterns.errors import ConfigurationError
-from code_patterns.servers.qdrant import open_client
+from code_patterns.errors import ConfigurationError, OutageError
+from code_patterns.run_identity import RunIdentity
+from code_patterns.servers.qdrant import Qdrant, open_client
+from code_patterns.sync import runs
+from code_patterns.sync.runs import sync
 from tests.integration.sync.test_sync_races import in_process
 from tests.support.two_sides import TwoSides, rows
 
@@ -103,7 +108,82 @@ def test_after_a_rollback_and_forward_again_the_connection_counts(sides: TwoSide
     assert names_behind(sides)[0] == first
 
 
-def test_going_back_by_correcting_the_connection(sides: TwoSides) -> None:
+class Rollback:
+    """Two collections, of which readers see the second."""
+
+    def __init__(self, sides: TwoSides) -> None:
+        sides.insert(rows(10))
+        sides.sync("full")
+        self.old = names_behind(sides)[0]
+        self.sides = sides.with_embedding(dimension=96)
+        self.sides.sync("full")
+        self.new = names_behind(sides)[0]
+
+    def go_back(self, dag_run: str) -> str:
+        """Run with ``rollback``; return what readers see then."""
+        assert self.sides.sync("full", rollback=True, dag_run=dag_run).parity == "proven"
+        return names_behind(self.sides)[0]
+
+
+@pytest.fixture
+def rollback(sides: TwoSides) -> Rollback:
+    return Rollback(sides)
+
+
+def test_a_rollback_that_fails_after_the_exchange_does_not_go_forward_when_it_is_tried_again(
+    rollback: Rollback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise OutageError(Code.QDRANT_AWAY, "Qdrant has just gone away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "confirm", away)
+        with pytest.raises(OutageError):
+            rollback.go_back("back")
+    assert names_behind(rollback.sides)[0] == rollback.old
+    assert rollback.go_back("back") == rollback.old
+    # Another DAG run does go forward. The first one, cleared, means what it meant.
+    assert rollback.go_back("forward") == rollback.new
+    assert rollback.go_back("forward") == rollback.new
+    assert rollback.go_back("back") == rollback.old
+
+
+@pytest.mark.parametrize("exchanged", [False, True], ids=["before the exchange", "after it"])
+def test_a_rollback_that_is_killed_goes_back_when_it_is_tried_again(
+    rollback: Rollback, monkeypatch: pytest.MonkeyPatch, exchanged: bool
+) -> None:
+    answer = Qdrant.call
+
+    async def deadly(self: Qdrant, doing: str, *arguments: Any, **named: Any) -> Any:
+        told = exchanged and await answer(self, doing, *arguments, **named)
+        if doing.startswith("pointing the alias"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return told if exchanged else await answer(self, doing, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Qdrant, "call", deadly)
+        process = in_process(lambda: rollback.go_back("back"))
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert names_behind(rollback.sides)[0] == (rollback.old if exchanged else rollback.new)
+    assert rollback.go_back("back") == rollback.old
+
+
+def test_rollbacks_without_a_dag_run_go_back_and_forward(rollback: Rollback) -> None:
+    sides = rollback.sides
+    for expected in (rollback.old, rollback.new):
+        chosen = sides.chosen("full", rollback=True)
+        asyncio.run(sync(sides.as_sync, sides.qdrant, sides.embedding, chosen, RunIdentity(uuid.uuid4())))
+        assert names_behind(sides)[0] == expected
+
+
+def test_an_ordinary_rollback_warns_of_no_restore(rollback: Rollback, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever published the other collection has forgotten the checkpoint of the one that it replaced."""
+    assert [rollback.go_back(dag_run) for dag_run in ("back", "forward")] == [rollback.old, rollback.new]
+    assert "knows of no sync" not in caplog.text
+
+
+def test_going_back_by_correcting_the_connection(sides: TwoSides, caplog: pytest.LogCaptureFixture) -> None:
     sides.insert(rows(20))
     sides.sync("full")
     old, _ = names_behind(sides)
@@ -111,6 +191,7 @@ def test_going_back_by_correcting_the_connection(sides: TwoSides) -> None:
     result = sides.sync("full")
     assert (result.counts["unchanged"], result.counts["embedded_texts"]) == (20, 0)
     assert names_behind(sides)[0] == old
+    assert "knows of no sync" not in caplog.text
     sides.assert_equal_sides()
 
 

@@ -72,6 +72,7 @@ GO = RowFilter(languages=("go",))
         pytest.param(collection(owner=None), KNOWN, GOOD, id="described without an owner"),
         pytest.param(collection(progress=None), None, "never synced", id="neither has one"),
         pytest.param(collection(), None, "knows of no sync", id="the database has none"),
+        pytest.param(replace(collection(), outdated="name"), None, "knows of no sync", id="nor of one of one's own"),
         pytest.param(collection(progress=None), KNOWN, "collection is older", id="the collection has none"),
         pytest.param(
             collection(progress=None),
@@ -105,6 +106,12 @@ def test_judgement(found: Collection, checkpoint: Checkpoint | None, expected: J
     else:
         assert judgement.start is None
         assert expected in judgement.reason
+
+
+def test_the_checkpoint_of_a_collection_that_another_one_replaced_is_not_missed() -> None:
+    judgement = judge(replace(collection(), outdated="name__1a2b3c4d"), OURS, None, HORIZON)
+    assert not judgement.surprising
+    assert (judgement.start, judgement.agreed) == (None, False)
 
 
 def test_a_lost_write_is_an_exchanged_collection() -> None:

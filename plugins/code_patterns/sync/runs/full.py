@@ -248,7 +248,9 @@ async def _publish(run: RunContext) -> None:
         return
     if outdated != run.collection.physical:
         await carry_over(run.qdrant, outdated, run.collection.physical)
-    run.collection = await publish(run.qdrant, run.collection, rollback=run.settings.rollback)
+    run.collection = await publish(
+        run.qdrant, run.collection, rollback=run.settings.rollback, dag_run=run.identity.dag_run
+    )
     if outdated != run.collection.physical:
         run.replaced = outdated
         stored = await read_stored(run.qdrant, outdated)

@@ -101,7 +101,7 @@ async def open_run(
     :raises ConfigurationError: a person must change something first
     :raises OutageError: a server was down longer than the settings' patience, or went away later
     """
-    find = finder(type(kind), embedding, settings)
+    find = finder(type(kind), embedding, settings, identity)
     while True:
         async with AsyncExitStack() as stack:
             servers, held = await patiently(
@@ -122,7 +122,7 @@ async def open_run(
             return
 
 
-def finder(kind: type[RunKind], embedding: EmbeddingConfig, settings: SyncSettings) -> Find:
+def finder(kind: type[RunKind], embedding: EmbeddingConfig, settings: SyncSettings, identity: RunIdentity) -> Find:
     """Return what finds the collection of a run."""
     return partial(
         resolve,
@@ -131,6 +131,7 @@ def finder(kind: type[RunKind], embedding: EmbeddingConfig, settings: SyncSettin
         destination=Destination.PREVIOUS if settings.rollback else kind.destination,
         take_over=settings.take_over and kind.reconciles,
         target=settings.target,
+        dag_run=identity.dag_run,
     )
 
 

@@ -60,7 +60,7 @@ async def stream(
     :raises NothingToDoError: another stream works for this collection
     :raises OutageError: a server was away longer than the settings' patience
     """
-    find = finder(Drain, embedding, settings)
+    find = finder(Drain, embedding, settings, identity)
     connect = partial(connect_all, postgres, qdrant, embedding, find, settings.target.rows)
     announces = events is not None and bool(events.topics.indexed)
     with named_rows(events, settings.collection) as named:
