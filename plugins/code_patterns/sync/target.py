@@ -18,7 +18,14 @@ from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection, assert_same, read_stored
 from code_patterns.sync.diff import FIRST_ID, PointId
 from code_patterns.sync.identity import Witness
-from code_patterns.sync.pattern import SYNC_TIMESTAMP, TRUNCATED, Pattern, words_of_patterns
+from code_patterns.sync.pattern import (
+    EMBEDDING_HASH,
+    SYNC_TIMESTAMP,
+    TRUNCATED,
+    WORDS_HASH,
+    Pattern,
+    words_of_patterns,
+)
 from code_patterns.sync.stored_points import keys_of_others
 
 MAX_REQUEST_BYTES = 24 * 1024 * 1024
@@ -82,14 +89,14 @@ class PatternTarget:
     async def update(self, patterns: Sequence[Pattern], vectors: Vectors) -> None:
         """Write vectors and payloads of points that the collection has; payload keys of others stay.
 
-        Qdrant merges the keys itself, so that nothing is lost that somebody writes at the same moment. The payload is
-        written last: a run that is killed in between leaves the old hash, and the next one writes the point again.
+        Qdrant merges the keys itself, so that nothing is lost that somebody writes at the same moment.
 
         :param patterns: what to store
         :param vectors: their vectors, shape (len(patterns), dimension)
         :raises PointRejectedError: Qdrant refuses these points
         """
-        await self._rewrite(patterns, _all_vectors(patterns, vectors))
+        # Merging would keep the mark of a vector that was made only of the text's beginning.
+        await self._rewrite(patterns, _all_vectors(patterns, vectors), [EMBEDDING_HASH, TRUNCATED])
 
     async def set_words(self, patterns: Sequence[Pattern]) -> None:
         """Write words and payloads, and keep the vectors; payload keys of others stay.
@@ -97,12 +104,17 @@ class PatternTarget:
         :param patterns: what to store, in a collection with words
         :raises PointRejectedError: Qdrant refuses these points
         """
-        await self._rewrite(patterns, [{WORDS: words} for words in words_of_patterns(patterns)])
+        await self._rewrite(patterns, [{WORDS: words} for words in words_of_patterns(patterns)], [WORDS_HASH])
 
-    async def _rewrite(self, patterns: Sequence[Pattern], vectors: Sequence[Any]) -> None:
+    async def _rewrite(self, patterns: Sequence[Pattern], vectors: Sequence[Any], claims: Sequence[str]) -> None:
         """Write some of the vectors, and the payloads, of points that the collection has.
 
+        Qdrant does the operations of a request one after the other, and may come to a stop between two. So the payload
+        says of no vector what it is made of, from before that is written until the end: the next run writes the point
+        again, even if its row is what it was before, and nobody copies its vector meanwhile.
+
         :param vectors: of each pattern, as Qdrant takes them; a vector that is not named stays
+        :param claims: the payload keys that say what these vectors are made of
         """
         now = datetime.now(UTC)
         points = [
@@ -111,13 +123,12 @@ class PatternTarget:
         ]
         payloads = await self._payload_operations(patterns, now)
         for part in request_parts([len(point) + len(payload) for point, payload in zip(points, payloads, strict=True)]):
-            whole = [str(pattern.id) for pattern in patterns[part] if TRUNCATED not in pattern.payload]
-            unmark = {"delete_payload": {"keys": [TRUNCATED], "points": whole}}
+            ids = [str(pattern.id) for pattern in patterns[part]]
             await self._operate(
                 "updating points",
                 [
+                    orjson.dumps({"delete_payload": {"keys": claims, "points": ids}}),
                     b'{"update_vectors":{"points":[%b]}}' % b",".join(points[part]),
-                    *([orjson.dumps(unmark)] if whole else []),
                     *payloads[part],
                 ],
             )

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import httpx
+import orjson
 import pytest
+from psycopg.types.json import Jsonb
 from qdrant_client import AsyncQdrantClient, models
 
 from code_patterns.codes import Code
@@ -18,6 +20,7 @@ from code_patterns.servers.patience import patiently
 from code_patterns.servers.qdrant import Qdrant, open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.retry import RetryPolicy
+from code_patterns.sync.pattern import EMBEDDING_HASH, TRUNCATED, WORDS_HASH
 from tests.conftest import config_of
 from tests.support import faulty_qdrant as faults
 from tests.support.faulty_qdrant import MAX_BODY_BYTES, Fault, Operation, QdrantServer
@@ -158,6 +161,51 @@ def test_a_server_that_comes_back_is_waited_for_within_the_run(
         qdrant_server.meet("read", Fault(503))
     assert sides.sync(patience_seconds=60).counts["parked"] == 0
     assert caplog.text.count("Try 2 follows in") == 1
+    sides.assert_equal_sides()
+
+
+@pytest.mark.parametrize("written", [1, 2])
+@pytest.mark.parametrize(
+    "changed", [{"code": "def other(): ..."}, {"description": "what it is for"}], ids=["text", "words"]
+)
+def test_a_point_that_was_written_in_part_is_right_again_when_its_row_goes_back(
+    sides: TwoSides, monkeypatch: pytest.MonkeyPatch, written: int, changed: dict[str, str]
+) -> None:
+    """Qdrant does the operations of a request one after the other, and a crash or a full disk may end it between two.
+
+    The hash must not say meanwhile that a vector or words are the row's as it was, nor as it will be.
+    """
+    sides.insert(rows(3))
+    sides.sync("full")
+    before = sides.points()
+    victim = next(iter(before))
+    mark = {TRUNCATED: True}
+    sides.with_client(lambda client: client.set_payload(sides.collection, mark, points=[str(victim)], wait=True))
+    update = Qdrant.update_points
+
+    async def cut(self: Qdrant, collection: str, body: bytes) -> None:
+        operations = orjson.loads(body)["operations"]
+        assert len(operations) == 3
+        await update(self, collection, orjson.dumps({"operations": operations[:written]}))
+        raise OutageError(Code.QDRANT_AWAY, "Qdrant has no disk left")
+
+    [(data,)] = sides.execute("SELECT pattern_data FROM pattern_lineage_nodes WHERE id = %s", [victim])
+    change = "UPDATE pattern_lineage_nodes SET pattern_data = %s WHERE id = %s"
+    sides.execute(change, [Jsonb(data | changed), victim])
+    with monkeypatch.context() as patch:
+        patch.setattr(Qdrant, "update_points", cut)
+        with pytest.raises(OutageError):
+            sides.sync()
+    half = sides.points()[victim]
+    assert (EMBEDDING_HASH if "code" in changed else WORDS_HASH) not in half
+
+    sides.execute(change, [Jsonb(data), victim])
+    assert sides.sync().counts["embedded_texts"] == (1 if "code" in changed else 0)
+    after = sides.points()[victim]
+    assert after["vector"] == before[victim]["vector"]
+    # It stays with the vector that it belongs to.
+    assert after.get(TRUNCATED) == (None if "code" in changed else True)
+    assert sides.sync("full").counts["unchanged"] == 3
     sides.assert_equal_sides()
 
 
