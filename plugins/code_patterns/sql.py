@@ -37,10 +37,13 @@ def query_over(name: str, rows: str) -> bytes:
 
 
 def is_storable(text: str) -> bool:
-    """Whether a text column can hold a text: no NUL, and no half of a character."""
-    return "\0" not in text and text.encode("utf-8", "ignore").decode() == text
+    """Whether a text column can hold a text: it has no NUL, and no half of a character."""
+    return storable(text, None) == text
 
 
-def storable(text: str) -> str:
-    """Keep the first 2,000 characters, without those that a text column cannot hold: servers quote their input."""
-    return text[:2000].replace("\0", "?").encode("utf-8", "replace").decode()
+def storable(text: str, longest: int | None = 2000) -> str:
+    """Keep the first characters, without those that a text column cannot hold: servers quote their input.
+
+    :param longest: how many; ``None`` for all
+    """
+    return text[:longest].replace("\0", "?").encode("utf-8", "replace").decode()

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_asyncpg import connect_asyncpg
+from code_patterns.servers.postgres_errors import Kind, diagnose
+from code_patterns.sql import storable as storable_text
 from pattern_learning import values
 from pattern_learning.database_choice import choose_database
-from pattern_learning.values import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,9 @@ LINGER_SECONDS = 0.2
 BATCH = 1000
 WRITE_TIMEOUT_SECONDS = 10.0
 _WARN_SECONDS = 60.0
-_LONGEST_ERROR = 2000
+_LONGEST = 2000
+# An entry of an index holds 2,704 bytes, and a character takes up to four.
+_LONGEST_INDEXED = 500
 _SETTINGS = {
     "application_name": "pattern_learning",
     # Traces do not wait for the disk, on which the operations themselves wait. In return a crash of the server may
@@ -156,17 +159,22 @@ class TraceWriter:
                 self._connection.terminate()
 
     async def _write_queue(self) -> None:
+        most = BATCH
         while self._queue:
-            actor, same = next(groupby(islice(self._queue, BATCH), key=itemgetter(0)))
+            actor, same = next(groupby(islice(self._queue, most), key=itemgetter(0)))
             batch = [trace for _, trace in same]
             try:
                 async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
                     await self._write(actor, batch)
             except Exception as error:
+                if len(batch) > 1 and _is_of_one(error):
+                    most = len(batch) // 2
+                    continue
                 if self._connection is not None:
                     self._connection.terminate()
                     self._connection = None
-                self._drop(len(batch), str(error) or type(error).__name__)
+                self._drop(len(batch), str(error) or type(error).__name__, _remedy(error))
+            most = min(2 * most, BATCH)
             # Not before: a write that is cancelled halfway is repeated by the last flush.
             for _ in batch:
                 self._queue.popleft()
@@ -181,16 +189,16 @@ class TraceWriter:
             self._connection = await (beside.connect() if beside else _connect(await choose_database(None)))
         await _copy(self._connection, actor, batch)
 
-    def _drop(self, count: int, reason: str) -> None:
+    def _drop(self, count: int, reason: str, remedy: str = "") -> None:
         self.lost += count
         self._untold += count
         if time.monotonic() >= self._next_warning:
             self._next_warning = time.monotonic() + _WARN_SECONDS
             log.warning(
-                "%d traces were not written: %s. The operations themselves are not affected; where the table "
-                "pattern_learning_traces is missing, run schema_migration.",
+                "%d traces were not written: %s. The operations themselves are not affected.%s",
                 self._untold,
-                reason,
+                reason.rstrip("."),
+                remedy,
             )
             self._untold = 0
 
@@ -230,23 +238,48 @@ async def _copy(connection: Any, actor: str | None, batch: list[Trace]) -> None:
     records: list[Any] = [storable(trace) for trace in batch]
     if actor is not None:
         columns.append("actor")
-        records = [(*record, actor) for record in records]
+        records = [(*record, text(actor)) for record in records]
     await connection.copy_records_to_table("pattern_learning_traces", records=records, columns=columns)
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Whether PostgreSQL or asyncpg took offence at a value, such as one that the database's encoding lacks."""
+    return str(getattr(error, "sqlstate", None))[:2] in ("22", "54")
+
+
+def _remedy(error: Exception) -> str:
+    fault = diagnose(error)
+    if fault is None or fault.kind is not Kind.INCOMPLETE:
+        return ""
+    return " To get the table pattern_learning_traces as it must be, run schema_migration."
 
 
 def storable(trace: Trace) -> Trace:
     """Return a trace in a form that the table can hold: callers may give anything."""
     return trace._replace(
-        operation=str(trace.operation),
+        operation=text(trace.operation),
         pattern_id=_or_none(values.identity, trace.pattern_id),
-        error=trace.error and trace.error[:_LONGEST_ERROR],
+        correlation_id=text(trace.correlation_id, _LONGEST_INDEXED),
+        error=trace.error and text(trace.error),
         quality_before=_or_none(values.number, trace.quality_before),
         quality_after=_or_none(values.number, trace.quality_after),
     )
 
 
+def text(value: Any, longest: int | None = _LONGEST) -> str:
+    """Return the text of anything as PostgreSQL and OpenTelemetry can hold it, or its type where it has no text.
+
+    :param longest: most characters; ``None`` for all
+    """
+    try:
+        return storable_text(str(value), longest)
+    except Exception:
+        return type(value).__name__
+
+
 def _or_none(parse: Callable[[str, Any], Any], value: Any) -> Any:
     try:
         return None if value is None else parse("", value)
-    except Refusal:
+    except Exception:
+        # Not only refusals: a value may fail when it is asked for its text.
         return None

@@ -15,7 +15,7 @@ from opentelemetry import trace as telemetry
 
 from pattern_learning import trace_writer, values
 from pattern_learning.contract import ModelContractEffect, ModelResult
-from pattern_learning.trace_writer import Trace, storable
+from pattern_learning.trace_writer import Trace, storable, text
 
 log = logging.getLogger(__name__)
 
@@ -217,14 +217,18 @@ def _emit_span(trace: Trace, actor: str | None, further: Mapping[str, Any]) -> N
     end = int(trace.recorded_at.timestamp() * 1e9)
     trace = storable(trace)
     attributes: dict[str, Any] = {
-        **{f"pattern_learning.{name}": None if value is None else str(value) for name, value in further.items()},
+        # Spans too are exported many at once, and one that is no UTF-8 spoils the others.
+        **{
+            text(f"pattern_learning.{name}"): None if value is None else text(value, None)
+            for name, value in further.items()
+        },
         "db.system.name": "postgresql",
         "pattern_learning.node": trace.node,
         "pattern_learning.correlation_id": trace.correlation_id,
         "pattern_learning.pattern_id": str(trace.pattern_id) if trace.pattern_id else None,
         "pattern_learning.quality_before": trace.quality_before,
         "pattern_learning.quality_after": trace.quality_after,
-        "pattern_learning.actor": actor,
+        "pattern_learning.actor": None if actor is None else text(actor),
     }
     span = telemetry.get_tracer("pattern_learning").start_span(
         f"pattern_learning.{trace.operation}",

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +15,11 @@ from opentelemetry import trace as telemetry
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from psycopg.conninfo import make_conninfo
 
+from code_patterns.migrations.runner import apply
 from pattern_learning import ModelContractEffect, NodePatternQueryEffect, trace_writer, track2_integration
+from pattern_learning.trace_writer import Trace
 from pattern_learning.track2_integration import get_pattern_tracer
 from tests.conftest import config_of
 from tests.support.learning_database import Layer, LearningDatabase, template
@@ -144,6 +149,87 @@ def test_a_missing_trace_table_costs_only_the_traces(
     assert caplog.text.count("run schema_migration") == 1
 
 
+class Unspeakable:
+    """An object without a text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+def in_no_index() -> str:
+    """A text that is too long for an entry of an index, also compressed."""
+    letters = random.Random(1)
+    return "".join(chr(letters.randrange(0x10000, 0x11000)) for _ in range(2000))
+
+
+@pytest.mark.parametrize(
+    ("bad", "stored"),
+    [
+        ({"operation": "fl\0y"}, {"operation": "fl?y", "error": ...}),
+        ({"operation": "fl\ud800y"}, {"operation": "fl?y", "error": ...}),
+        ({"operation": Unspeakable()}, {"operation": "Unspeakable"}),
+        ({"correlation_id": "a\0b"}, {"correlation_id": "a?b"}),
+        ({"correlation_id": "\ud800"}, {"correlation_id": "?"}),
+        ({"correlation_id": in_no_index()}, {"correlation_id": in_no_index()[:500]}),
+        ({"error": "bad \0 byte \udfff"}, {"error": "bad ? byte ?"}),
+        ({"error": "x" * 3000}, {"error": "x" * 2000}),
+        ({"pattern_id": Unspeakable()}, {"pattern_id": None}),
+        ({"quality_before": 10**5000}, {"quality_before": None}),
+        ({"actor": "wh\0\ud800"}, {"actor": "wh??"}),
+        ({"actor": 7}, {"actor": "7"}),
+    ],
+)
+def test_what_no_table_holds_costs_no_trace(
+    learning: LearningDatabase, bad: dict[str, Any], stored: dict[str, Any]
+) -> None:
+    def trace(correlation_id: Any = "good", error: Any = None, **columns: Any) -> Trace:
+        usual = {"node": "caller", "operation": "work", "pattern_id": None, "success": not error, "duration_ms": 1.0}
+        further = {"quality_before": None, "quality_after": None, **columns}
+        return Trace(datetime.now(UTC), correlation_id=correlation_id, error=error, **{**usual, **further})
+
+    async def work(layer: Layer) -> None:
+        tracer = await get_pattern_tracer()
+        tracer.actor = bad.get("actor")
+        for given in ({}, {name: value for name, value in bad.items() if name != "actor"}, {}):
+            tracer.record(layer.manager.pool, trace(**given))
+        await tracer.flush()
+
+    learning.use(work)
+    found = traces(learning)
+    assert len(found) == 3
+    assert {name: found[1][name] for name in stored if stored[name] is not ...} == {
+        name: value for name, value in stored.items() if value is not ...
+    }
+
+
+def test_a_trace_that_the_database_refuses_costs_no_other(
+    learning: LearningDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database of another encoding than UTF-8 lacks most characters."""
+    with psycopg.connect(learning.dsn, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE patterns_latin1 ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
+        try:
+            latin1 = LearningDatabase(make_conninfo(learning.dsn, dbname="patterns_latin1"))
+            apply(latin1.config, "up", None, "tests")
+
+            async def work(layer: Layer) -> Any:
+                tracer = await get_pattern_tracer()
+                for number in range(20):
+                    await layer.refused("get_top", filters={"language": "x"}, limit="\u4e2d" if number == 13 else -1)
+                await tracer.flush()
+                return await tracer.trace_pattern_operation("import", None, uuid4(), False, 1.0, {"error": "\u4e2d"})
+
+            with caplog.at_level(logging.WARNING, "pattern_learning"):
+                assert latin1.use(work) is None
+            assert len(traces(latin1)) == 19
+        finally:
+            admin.execute("DROP DATABASE IF EXISTS patterns_latin1 WITH (FORCE)")
+    assert "1 traces were not written: character with byte sequence" in caplog.text
+    assert "schema_migration" not in caplog.text
+
+
 def test_a_trace_table_that_does_not_answer_holds_nothing_up(
     learning: LearningDatabase, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +246,7 @@ def test_a_trace_table_that_does_not_answer_holds_nothing_up(
             with caplog.at_level(logging.WARNING, "pattern_learning"):
                 await tracer.flush()
         assert "traces were not written" in caplog.text
+        assert "schema_migration" not in caplog.text
         await layer.store("after")
 
     learning.use(work, max_pool_size=1, acquire_timeout=0.2)
@@ -203,6 +290,19 @@ def test_operations_are_spans_where_opentelemetry_is_configured(
     assert 0 < (insert.end_time - insert.start_time) / 1e6 == pytest.approx(traces(learning)[0]["duration_ms"], rel=0.1)
     assert failed.status.status_code is telemetry.StatusCode.ERROR
     assert "not found" in str(failed.status.description)
+
+
+def test_a_span_is_utf_8(learning: LearningDatabase, spans: InMemorySpanExporter) -> None:
+    async def work(layer: Layer) -> None:
+        tracer = await get_pattern_tracer("wh\ud800")
+        further = {"error": "bad \ud800", "\udfff": "\ud800" + 3000 * "x"}
+        await tracer.trace_pattern_operation("im\ud800port", None, "\ud800", False, 1.0, further)
+
+    learning.use(work)
+    (span,) = spans.get_finished_spans()
+    span.to_json().encode()
+    assert span.name == "pattern_learning.im?port"
+    assert dict(span.attributes or {})["pattern_learning.?"] == "?" + 3000 * "x"
 
 
 def test_a_broken_opentelemetry_costs_only_the_span(
