@@ -828,7 +828,10 @@ BEGIN
            count(*) FILTER (WHERE event.success) AS successes,
            count(*) FILTER (WHERE NOT event.success) AS failures,
            avg(event.execution_time_ms)::double precision AS execution_time_ms,
-           avg(event.quality_improvement)::double precision AS quality_improvement
+           -- Of values much larger, as tables may hold, no average can be made: the squares of its deviations overflow.
+           avg(event.quality_improvement) FILTER (
+               WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
+           )::double precision AS quality_improvement
     INTO current_usage
     FROM pattern_usage_events AS event
     WHERE event.used_at >= compute_pattern_analytics.period_start
@@ -856,7 +859,9 @@ BEGIN
                template.pattern_name,
                count(*) AS usage_count,
                avg(event.success::int)::double precision AS success_rate,
-               avg(event.quality_improvement)::double precision AS avg_quality_improvement
+               avg(event.quality_improvement) FILTER (
+                   WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
+               )::double precision AS avg_quality_improvement
         FROM pattern_usage_events AS event
         JOIN pattern_templates AS template ON template.id = event.pattern_id
         WHERE event.used_at >= compute_pattern_analytics.period_start
@@ -1163,7 +1168,9 @@ SELECT
     template.last_used_at
 FROM pattern_templates AS template
 CROSS JOIN LATERAL (
-    SELECT avg(event.quality_improvement)::double precision AS avg_quality_improvement,
+    SELECT avg(event.quality_improvement) FILTER (
+               WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
+           )::double precision AS avg_quality_improvement,
            count(*) FILTER (WHERE event.used_at >= now() - interval '30 days') AS recent_usage_count
     FROM pattern_usage_events AS event
     WHERE event.pattern_id = template.id
@@ -1179,7 +1186,9 @@ SELECT
     template.pattern_type,
     (event.used_at AT TIME ZONE 'UTC')::date AS usage_date,
     count(*) AS usage_count,
-    avg(event.quality_improvement)::double precision AS avg_quality_improvement,
+    avg(event.quality_improvement) FILTER (
+        WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
+    )::double precision AS avg_quality_improvement,
     avg(event.success::int)::double precision AS success_rate
 FROM pattern_templates AS template
 JOIN pattern_usage_events AS event ON event.pattern_id = template.id

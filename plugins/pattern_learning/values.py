@@ -18,6 +18,7 @@ from code_patterns.errors import ConfigurationError
 
 _LARGEST_BIGINT = 2**63 - 1
 _LARGEST_INTEGER = 2**31 - 1
+_LARGEST_QUALITY = 1e100
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -55,6 +56,16 @@ def filled_text(name: str, value: Any) -> str:
 def number(name: str, value: Any) -> float:
     """Return a finite number."""
     return _number(name, value, "a finite number")
+
+
+def quality(name: str, value: Any) -> float:
+    """Return a quality on a scale of the caller's own, of which averages can be made."""
+    # Averages of double precision square the deviations. Queries leave out differences beyond twice this bound.
+    rule = f"a number from {-_LARGEST_QUALITY:g} to {_LARGEST_QUALITY:g}"
+    found = _number(name, value, rule)
+    if abs(found) > _LARGEST_QUALITY:
+        refuse(name, value, rule)
+    return found
 
 
 def share(name: str, value: Any) -> float:

@@ -1,6 +1,7 @@
 """The nineteen operations on a real database: what they answer and what stands in the tables afterwards."""
 
 import asyncio
+import math
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from pattern_learning import ModelContractEffect
+from pattern_learning.arguments import Period
+from pattern_learning.jobs import compute_period
 from tests.support.learning_database import OPERATIONS, Layer, LearningDatabase, template
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
@@ -528,6 +531,48 @@ def test_effectiveness_and_totals(learning: LearningDatabase) -> None:
         assert totals["top_patterns"][0]["pattern_name"] == "retry"
 
     learning.use(work)
+
+
+@pytest.mark.parametrize("events", [(1e155, 3e155), (1.7e308, 1.7e308), (math.inf, -math.inf), (math.nan, 1e155)])
+def test_qualities_that_no_average_holds_are_in_none(learning: LearningDatabase, events: tuple[float, float]) -> None:
+    """They are refused by now; a table may have them all the same."""
+    period = Period(DAY, DAY + timedelta(days=1))
+
+    async def work(layer: Layer) -> None:
+        pattern = await layer.store()
+        for event in events:
+            learning.rows(
+                "INSERT INTO pattern_usage_events (pattern_id, success, quality_before, quality_after, used_at) "
+                "VALUES (%s, true, 0, %s, %s)",
+                pattern,
+                event,
+                DAY,
+            )
+        for after in (-1e100, 1e100, 1e100):
+            usage = {"quality_before": 0, "quality_after": after, "used_at": DAY}
+            await layer.do("record_usage", pattern_id=pattern, usage_data=usage)
+        mean = pytest.approx(1e100 / 3)
+        chosen = {"period_start": period.start, "period_end": period.end}
+        for of in (pattern, None):
+            found = await layer.do("compute_analytics", pattern_id=of, **chosen)
+            assert (found["total_usage_count"], found["average_quality_improvement"]) == (5, mean)
+            assert found["top_patterns"][0]["avg_quality_improvement"] == mean
+            (day,) = await layer.do("get_usage_trends", pattern_id=of, **chosen)
+            assert (day["usage_count"], day["avg_quality_improvement"]) == (5, mean)
+            (day,) = await layer.do("get_quality_trends", pattern_id=of, **chosen)
+            assert (day["usage_count"], day["measured_count"]) == (5, 3)
+            assert (day["avg_quality_before"], day["avg_quality_after"]) == (0, mean)
+            assert day["avg_quality_improvement"] == mean
+        assert (await layer.do("get_effectiveness", pattern_id=pattern))["avg_quality_improvement"] == mean
+        assert (await layer.do("get_top"))[0]["avg_quality_improvement"] == mean
+        assert (await layer.do("get_global_stats"))["avg_quality_improvement"] == mean
+        assert (await compute_period(learning.config, period)).total_usage_count == 5
+        for view in ("v_top_patterns", "v_pattern_quality_trends"):
+            assert learning.rows(f"SELECT * FROM {view}")[0]["avg_quality_improvement"] == mean
+
+    learning.use(work)
+    stored = learning.rows("SELECT average_quality_improvement AS mean FROM pattern_analytics")
+    assert [row["mean"] for row in stored] == pytest.approx([1e100 / 3] * 2)
 
 
 # --- concurrency

@@ -124,6 +124,12 @@ BAD = [
     ("record_usage", {"pattern_id": ..., "usage_data": {"execution_time_ms": 2**31}}, ["usage_data.execution_time_ms"]),
     ("record_usage", {"pattern_id": ..., "usage_data": {"success": 1}}, ["usage_data.success"]),
     ("record_usage", {"pattern_id": ..., "usage_data": {"quality_after": math.nan}}, ["usage_data.quality_after"]),
+    (
+        "record_usage",
+        {"pattern_id": ..., "usage_data": {"quality_after": 1e155}},
+        ["usage_data.quality_after is 1e+155", "a number from -1e+100 to 1e+100"],
+    ),
+    ("record_usage", {"pattern_id": ..., "usage_data": {"quality_before": -1.1e100}}, ["usage_data.quality_before"]),
     ("record_usage", {"pattern_id": ..., "usage_data": {"project_id": "x"}}, ["usage_data.project_id"]),
     ("record_usage", {"pattern_id": ..., "usage_data": {"quality_improvement": 1}}, ["'quality_improvement'"]),
     ("update_stats", {}, ["pattern_id required"]),
