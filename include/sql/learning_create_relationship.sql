@@ -15,6 +15,7 @@ RETURNING
     relationship_type,
     strength::double precision AS strength,
     description,
-    discovered_at,
+    -- As of a template's columns: null if Python has no such time.
+    CASE WHEN discovered_at >= '0001-01-01 00:00+00' AND discovered_at < '10000-01-01 00:00+00' THEN discovered_at END AS discovered_at,
     updated_at,
     id = $7::uuid AS created;

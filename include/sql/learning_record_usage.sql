@@ -10,6 +10,11 @@ WITH recorded AS (
 SELECT id, pattern_id, used_at, quality_improvement
 FROM recorded
 UNION ALL
-SELECT id, pattern_id, used_at, quality_improvement::double precision
+SELECT
+    id,
+    pattern_id,
+    -- As of a template's columns: null if Python has no such time.
+    CASE WHEN used_at >= '0001-01-01 00:00+00' AND used_at < '10000-01-01 00:00+00' THEN used_at END,
+    quality_improvement::double precision
 FROM pattern_usage_events
 WHERE id = $1::uuid AND pattern_id = $2::uuid AND NOT EXISTS (SELECT FROM recorded);

@@ -67,14 +67,19 @@ def period(contract: ModelContractEffect, default_days: int) -> Period:
     :raises Refusal: a time is malformed, or the period is empty
     """
     end = datetime.now(UTC) if contract.period_end is None else values.moment("period_end", contract.period_end)
-    try:
-        earlier = end - timedelta(days=default_days)
-    except OverflowError:
-        refuse("period_end", contract.period_end, "a time with a period before it")
-    start = earlier if contract.period_start is None else values.moment("period_start", contract.period_start)
+    if contract.period_start is None:
+        start = _before(end, default_days)
+    else:
+        start = values.moment("period_start", contract.period_start)
     if start >= end:
         refuse("period_start", start.isoformat(), f"before period_end, {end.isoformat()}")
     return Period(start, end)
+
+
+def _before(end: datetime, days: int) -> datetime:
+    if end - values.INFINITE_PAST <= timedelta(days=days):
+        refuse("period_end", end.isoformat(), f"a time with more than {days} days before it, or period_start be given")
+    return end - timedelta(days=days)
 
 
 def bucket(contract: ModelContractEffect, span: Period) -> str:

@@ -10,6 +10,7 @@ from code_patterns.params import ReadVariable, Variable, choose
 from code_patterns.servers.patience import PATIENCE_SECONDS
 from code_patterns.typed_fields import Day, Days, Flag, Seconds
 from pattern_learning.arguments import Period
+from pattern_learning.values import INFINITE_PAST
 
 ONE_DAY = timedelta(days=1)
 
@@ -43,12 +44,16 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
     :param start: begin of the data interval, if the run has one
     :param end: its end
     :return: that day of UTC, else the data interval, else yesterday
-    :raises ConfigurationError: the Param is not a day, or the day is not over
+    :raises ConfigurationError: the Param is not a day, the day is not over, or it is the first one
     """
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day = choose(DayParam, {"day": param}, lambda name: None).day
     if day is not None:
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        if begin == INFINITE_PAST:
+            raise ConfigurationError(
+                Code.SETTING_WRONG, f"The Param 'day' is {param!r}, which has no day before it; choose a later day."
+            )
         if begin >= today:
             raise ConfigurationError(
                 Code.SETTING_WRONG,

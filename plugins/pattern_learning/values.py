@@ -21,6 +21,9 @@ _LARGEST_INTEGER = 2**31 - 1
 _LARGEST_QUALITY = 1e100
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
+INFINITE_PAST, INFINITE_FUTURE = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+"""What asyncpg sends as -infinity and infinity: between them, a time is stored as it is."""
+
 
 class Refusal(ConfigurationError):  # noqa: N818 -- the caller's mistake: it becomes a failed result, never leaves a node
     """An argument is missing or makes no sense; the text names it."""
@@ -114,7 +117,10 @@ def moment(name: str, value: Any) -> datetime:
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else value
         if isinstance(found, datetime):
-            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+            found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+            if INFINITE_PAST < found < INFINITE_FUTURE:
+                return found
+            refuse(name, value, f"a time after {INFINITE_PAST.isoformat()} and before {INFINITE_FUTURE.isoformat()}")
     except (OverflowError, ValueError):
         pass
     refuse(name, value, "a time such as 2026-03-01T00:00:00+00:00")

@@ -575,6 +575,50 @@ def test_qualities_that_no_average_holds_are_in_none(learning: LearningDatabase,
     assert [row["mean"] for row in stored] == pytest.approx([1e100 / 3] * 2)
 
 
+def test_the_first_and_the_last_time_are_stored_as_they_are(learning: LearningDatabase) -> None:
+    first, last = "0001-01-01T00:00:00.000001+00:00", "9999-12-31T23:59:59.999998+00:00"
+
+    async def work(layer: Layer) -> None:
+        pattern = await layer.store(discovered_at=last, last_used_at="0001-01-01T02:00:00.000001+02:00")
+        found = await layer.do("get_by_id", pattern_id=pattern)
+        assert [found["discovered_at"].isoformat(), found["last_used_at"].isoformat()] == [last, first]
+        for moment in (first, last):
+            usage = {"used_at": moment}
+            assert (await layer.do("record_usage", pattern_id=pattern, usage_data=usage))["used_at"] == moment
+        found = await layer.do("get_effectiveness", pattern_id=pattern)
+        assert [found["first_used"], found["last_used"]] == [first, last]
+        days = await layer.do("get_usage_trends", period_start=first, period_end="0001-01-02")
+        assert [(day["period"], day["usage_count"]) for day in days] == [("0001-01-01T00:00:00+00:00", 1)]
+
+    learning.use(work)
+    assert learning.rows("SELECT FROM pattern_usage_events WHERE NOT isfinite(used_at)") == []
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "4000-01-01 BC"])
+def test_times_that_python_does_not_have_are_null(learning: LearningDatabase, moment: str) -> None:
+    async def work(layer: Layer) -> None:
+        pattern, other = await layer.store(), await layer.store("other")
+        event = (await layer.do("record_usage", pattern_id=pattern, usage_data={}))["event_id"]
+        ends = {"source_pattern_id": pattern, "target_pattern_id": other, "relationship_type": "similar"}
+        await layer.do("create_relationship", relationship_data=ends)
+        learning.rows("UPDATE pattern_usage_events SET used_at = %s", moment)
+        learning.rows("UPDATE pattern_templates SET discovered_at = %s", moment)
+        learning.rows("UPDATE pattern_relationships SET discovered_at = %s", moment)
+        again = await layer.do("record_usage", pattern_id=pattern, usage_data={"event_id": event})
+        assert (again["event_id"], again["used_at"]) == (event, None)
+        for operation in ("create_relationship", "update_relationship"):
+            found = await layer.do(operation, relationship_data={**ends, "strength": 1})
+            assert found["discovered_at"] is None
+        assert (await layer.do("get_by_id", pattern_id=pattern))["discovered_at"] is None
+        assert (await layer.do("get_effectiveness", pattern_id=pattern))["last_used"] is None
+        assert (await layer.do("get_top"))[0]["last_used_at"] is None
+        assert (await layer.do("update_stats", pattern_id=pattern))["last_used_at"] is None
+        for operation in ("compute_analytics", "get_usage_trends", "get_quality_trends", "get_global_stats"):
+            await layer.do(operation)
+
+    learning.use(work)
+
+
 # --- concurrency
 
 
