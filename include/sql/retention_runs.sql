@@ -1,7 +1,20 @@
--- Delete the runs of sync and scores that ended so many days ago. A run without an end was killed.
-WITH synced AS (
+-- Delete the runs of sync and scores that ended so many days ago. A run without an end was killed. The last one that moved
+-- a watermark stays as long as the checkpoint: it tells the watcher which collection is behind a name.
+WITH telling AS (
+    SELECT DISTINCT ON (run.name, run.collection) run.id
+    FROM pattern_sync_runs AS run
+    INNER JOIN pattern_sync_checkpoints AS known ON run.collection = known.collection
+    WHERE
+        run.status = 'succeeded'
+        AND run.watermark_to IS NOT NULL
+    ORDER BY run.name, run.collection, run.started_at DESC
+),
+
+synced AS (
     DELETE FROM pattern_sync_runs
-    WHERE coalesce(finished_at, started_at) < now() - make_interval(days => %(days)s)
+    WHERE
+        coalesce(finished_at, started_at) < now() - make_interval(days => %(days)s)
+        AND id NOT IN (SELECT id FROM telling)
     RETURNING 1
 ),
 

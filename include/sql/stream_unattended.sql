@@ -1,5 +1,6 @@
 -- Whether changes wait that no stream takes: how far the collection behind a name has been synced, whether rows or
--- tombstones lie beyond, and whether a stream is up. No row where only a comparison of everything can go on.
+-- tombstones lie beyond, and whether a stream is up. No row where only a comparison of everything can go on. A run that
+-- moved no watermark may have built a collection that readers do not see yet.
 WITH checkpoint AS (
     SELECT
         found.watermark_xid,
@@ -10,6 +11,7 @@ WITH checkpoint AS (
     WHERE
         run.name = %(collection)s
         AND run.status = 'succeeded'
+        AND run.watermark_to IS NOT NULL
     ORDER BY run.started_at DESC, found.updated_at DESC
     LIMIT 1
 )

@@ -274,7 +274,8 @@ def test_a_dry_run_changes_nothing(sides: TwoSides) -> None:
     assert described(sides, old)["unused_since"] is None
     unused_for(sides, old, 31)
     dry = pruned(sides, **everything, dry_run=True)
-    assert (dry.runs, dry.tombstones, dry.old) == (runs[0][0], 2, (old,))
+    # The newest one tells which collection is behind the name.
+    assert (dry.runs, dry.tombstones, dry.old) == (runs[0][0] - 1, 2, (old,))
     assert set(collections(sides)) == {old, new}
     assert sides.execute("SELECT count(*) FROM pattern_sync_runs") == runs
     assert sides.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(2,)]
@@ -515,6 +516,19 @@ def test_runs_go_so_many_days_after_their_end(sides: TwoSides) -> None:
     assert sides.execute("SELECT version FROM pattern_quality_runs") == [("new",)]
 
 
+def test_the_run_that_tells_which_collection_is_behind_a_name_stays(sides: TwoSides) -> None:
+    sides.insert(rows(3))
+    sides.sync("full")
+    sides.sync()
+    sides.sync("verify")
+    [(last,)] = sides.execute("SELECT id FROM pattern_sync_runs WHERE kind = 'incremental'")
+    sides.execute("UPDATE pattern_sync_runs SET finished_at = now() - interval '91 days'")
+    assert pruned(sides, run_days=90).runs == 2
+    assert sides.execute("SELECT id FROM pattern_sync_runs") == [(last,)]
+    sides.execute("DELETE FROM pattern_sync_checkpoints")
+    assert pruned(sides, run_days=90).runs == 1
+
+
 # --- failure
 
 
@@ -542,6 +556,7 @@ def test_a_qdrant_that_refuses_to_delete_costs_neither_the_tables_nor_the_proof(
 def test_a_table_that_refuses_costs_nothing_else(sides: TwoSides) -> None:
     sides.insert(rows(3))
     sides.sync("full")
+    sides.sync()
     sides.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'kept by law'; END $$; "
         "CREATE TRIGGER kept BEFORE DELETE ON pattern_sync_runs FOR EACH ROW EXECUTE FUNCTION refuse()"

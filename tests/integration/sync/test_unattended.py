@@ -172,6 +172,23 @@ def test_where_only_a_comparison_can_go_on_no_stream_is_called(served: TwoSides,
     watch(work)
 
 
+@pytest.mark.parametrize("kind", ["a shard", "a full sync with a limit"])
+def test_runs_that_build_what_readers_do_not_see_yet_keep_no_stream_away(synced: TwoSides, kind: str) -> None:
+    other = synced.with_embedding(dimension=96)
+    if kind == "a shard":
+        other.sync("full", id_range=other.partition(shards=2).ranges[0])
+    else:
+        other.sync("full", limit=2)
+    assert synced.execute("SELECT count(DISTINCT collection) FROM pattern_sync_runs") == [(2,)]
+
+    async def work() -> None:
+        async with watching(synced) as calls:
+            synced.insert(rows(1, 10))
+            await calls.at_least(1)
+
+    watch(work)
+
+
 def test_it_connects_again(synced: TwoSides) -> None:
     async def work() -> None:
         async with watching(synced) as calls:
