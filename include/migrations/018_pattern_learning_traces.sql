@@ -225,19 +225,36 @@ DO $texts$
 DECLARE
     last uuid := '00000000-0000-0000-0000-000000000000';
     page uuid[];
+    free uuid[];
+    pause double precision;
+    give_up_at timestamptz;
 BEGIN
     LOOP
-        -- Locked against changes, so that no older text replaces a newer one; few at a time, so that nobody waits for long.
-        page := ARRAY(SELECT id FROM pattern_templates WHERE id > last ORDER BY id LIMIT 100 FOR SHARE);
+        page := ARRAY(SELECT id FROM pattern_templates WHERE id > last ORDER BY id LIMIT 100);
         EXIT WHEN page = '{}';
-        INSERT INTO pattern_template_search (pattern_id, content, document)
-        SELECT id, pattern_search_content(pattern_name, description), pattern_search_document(pattern_name, description)
-        FROM pattern_templates
-        WHERE id = ANY (page)
-        ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content, document = excluded.document
-        WHERE pattern_template_search.content <> excluded.content;
-        COMMIT;
         last := page[cardinality(page)];
+        pause := 0.05;
+        give_up_at := clock_timestamp() + interval '5 minutes';
+        LOOP
+            -- Locked against changes, so that no older text replaces a newer one; few at a time, so that nobody waits for long.
+            -- What others have locked is left for later: whoever waits with locks of its own makes others wait too.
+            free := ARRAY(SELECT id FROM pattern_templates WHERE id = ANY (page) FOR SHARE SKIP LOCKED);
+            INSERT INTO pattern_template_search (pattern_id, content, document)
+            SELECT id, pattern_search_content(pattern_name, description), pattern_search_document(pattern_name, description)
+            FROM pattern_templates
+            WHERE id = ANY (free)
+            ON CONFLICT (pattern_id) DO UPDATE SET content = excluded.content, document = excluded.document
+            WHERE pattern_template_search.content <> excluded.content;
+            COMMIT;
+            page := ARRAY(SELECT id FROM pattern_templates WHERE id = ANY (page) AND id <> ALL (free));
+            EXIT WHEN page = '{}';
+            IF clock_timestamp() >= give_up_at THEN
+                RAISE EXCEPTION USING ERRCODE = 'lock_not_available',
+                    MESSAGE = format('Template %s of pattern_templates was locked for five minutes.', page[1]);
+            END IF;
+            PERFORM pg_sleep(pause);
+            pause := least(2 * pause, 2);
+        END LOOP;
     END LOOP;
 END
 $texts$;

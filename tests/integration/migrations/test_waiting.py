@@ -1,7 +1,9 @@
 """Migrations keep nobody waiting: not by locks, and not by work that has to be done at once."""
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
@@ -92,6 +94,45 @@ def test_events_before_their_triggers_are_counted(old_database: str) -> None:
         (4, 4, 3),
         (2, 2, 1),
     ]
+
+
+def test_a_locked_template_keeps_nobody_from_the_others(empty_database: str) -> None:
+    """The texts of templates are made beside a transaction that stays open, and end at what it committed."""
+    up(empty_database, 17)
+    script = next(migration.forward for migration in read_migrations() if migration.version == 18)
+    rows(
+        empty_database,
+        "INSERT INTO pattern_templates (pattern_name, pattern_type) "
+        "SELECT 'n' || number, 'code' FROM generate_series(1, 9) AS number",
+    )
+    ids = [id_ for (id_,) in rows(empty_database, "SELECT id FROM pattern_templates ORDER BY id")]
+    change = "UPDATE pattern_templates SET description = %s WHERE id = %s"
+    texts = next(part for part in script.parts if part.title == "the search texts of the templates that exist")
+    with (
+        ThreadPoolExecutor() as pool,
+        psycopg.connect(empty_database, autocommit=True) as connection,
+        psycopg.connect(empty_database, options="-c lock_timeout=2s") as open_one,
+        psycopg.connect(empty_database, autocommit=True, options="-c lock_timeout=2s") as other,
+    ):
+        for part in script.parts[: script.parts.index(texts)]:
+            run_part(connection, script, part)
+        # Nothing of it is in the texts, so that no trigger makes them.
+        open_one.execute("UPDATE pattern_templates SET category = 'x' WHERE id = %s", (ids[5],))
+        run = pool.submit(run_part, connection, script, texts)
+        until(lambda: rows(empty_database, "SELECT count(*) FROM pattern_template_search") == [(len(ids) - 1,)])
+        for _ in range(20):
+            for number in (0, -1):
+                other.execute(change, ("changed by another", ids[number]))
+            time.sleep(0.02)
+        open_one.execute(change, ("changed beside it", ids[0]))
+        assert not run.done()
+        open_one.commit()
+        run.result(timeout=30)
+    assert rows(
+        empty_database,
+        "SELECT count(*) FILTER (WHERE content <> pattern_search_content(pattern_name, description)), count(content) "
+        "FROM pattern_templates LEFT JOIN pattern_template_search ON pattern_id = id",
+    ) == [(0, len(ids))]
 
 
 DUPLICATES = """
