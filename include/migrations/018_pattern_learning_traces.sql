@@ -223,16 +223,17 @@ CREATE OR REPLACE TRIGGER zz_pattern_templates_search_change
 -- part (long): the search texts of the templates that exist
 DO $texts$
 DECLARE
-    last uuid := '00000000-0000-0000-0000-000000000000';
+    next uuid := '00000000-0000-0000-0000-000000000000';
     page uuid[];
     free uuid[];
     pause double precision;
     give_up_at timestamptz;
 BEGIN
     LOOP
-        page := ARRAY(SELECT id FROM pattern_templates WHERE id > last ORDER BY id LIMIT 100);
-        EXIT WHEN page = '{}';
-        last := page[cardinality(page)];
+        EXIT WHEN next IS NULL;
+        page := ARRAY(SELECT id FROM pattern_templates WHERE id >= next ORDER BY id LIMIT 101);
+        next := page[101];
+        page := page[:100];
         pause := 0.05;
         give_up_at := clock_timestamp() + interval '5 minutes';
         LOOP

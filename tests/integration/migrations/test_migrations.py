@@ -385,6 +385,21 @@ def test_what_cannot_be_adopted_is_named_and_left_alone(empty_database: str, set
     assert "It would be refused:" in planned.summary
 
 
+@pytest.mark.parametrize("templates", [0, 1, 100, 101, 250])
+def test_every_template_of_before_is_searchable(empty_database: str, templates: int) -> None:
+    """Also one whose id is the least there is, whatever their number makes of the pages."""
+    up(empty_database, 17)
+    rows(
+        empty_database,
+        "INSERT INTO pattern_templates (id, pattern_name, pattern_type) "
+        "SELECT ('00000000-0000-0000-0000-' || lpad(number::text, 12, '0'))::uuid, 'n' || number, 'code' "
+        f"FROM generate_series(0, {templates - 1}) AS number",
+    )
+    up(empty_database)
+    found = rows(empty_database, "SELECT content FROM pattern_template_search ORDER BY pattern_id")
+    assert [content.split("\n")[0] for (content,) in found] == [f"n{number}" for number in range(templates)]
+
+
 def test_a_trigram_index_only_where_the_extension_is(empty_database: str, migrated_database: str) -> None:
     if not rows(empty_database, "SELECT name FROM pg_available_extensions WHERE name = 'pg_trgm'"):
         assert "pattern_template_search_similar_idx" not in str(facts(migrated_database))
