@@ -1,7 +1,7 @@
 -- 017: what the quality backfill needs: its run history, and two views for people with psql.
 --
 -- Leaves pattern_quality_metrics and its rows alone. Scores of other writers appear in the views too; a metadata value
--- that is no number is shown as NULL.
+-- that is no number, or one that double precision cannot hold, is shown as NULL.
 
 CREATE TABLE IF NOT EXISTS pattern_quality_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -86,21 +86,22 @@ SELECT
         WHEN score.quality_score >= 0.5 THEN 'fair'
         ELSE 'poor'
     END AS tier,
-    CASE jsonb_typeof(score.metadata -> 'completeness_score')
-        WHEN 'number' THEN (score.metadata ->> 'completeness_score')::double precision
-    END AS completeness,
-    CASE jsonb_typeof(score.metadata -> 'documentation_score')
-        WHEN 'number' THEN (score.metadata ->> 'documentation_score')::double precision
-    END AS documentation,
-    CASE jsonb_typeof(score.metadata -> 'onex_compliance_score')
-        WHEN 'number' THEN (score.metadata ->> 'onex_compliance_score')::double precision
-    END AS onex_compliance,
-    CASE jsonb_typeof(score.metadata -> 'metadata_richness_score')
-        WHEN 'number' THEN (score.metadata ->> 'metadata_richness_score')::double precision
-    END AS metadata_richness,
-    CASE jsonb_typeof(score.metadata -> 'complexity_score')
-        WHEN 'number' THEN (score.metadata ->> 'complexity_score')::double precision
-    END AS complexity,
+    -- Between the limits of double precision, which refuses a number that is too large, and one too close to 0.
+    round(jsonb_path_query_first(
+        score.metadata, 'strict $.completeness_score ? (@ > -1e308 && @ < 1e308)', silent => true
+    )::numeric, 300)::double precision AS completeness,
+    round(jsonb_path_query_first(
+        score.metadata, 'strict $.documentation_score ? (@ > -1e308 && @ < 1e308)', silent => true
+    )::numeric, 300)::double precision AS documentation,
+    round(jsonb_path_query_first(
+        score.metadata, 'strict $.onex_compliance_score ? (@ > -1e308 && @ < 1e308)', silent => true
+    )::numeric, 300)::double precision AS onex_compliance,
+    round(jsonb_path_query_first(
+        score.metadata, 'strict $.metadata_richness_score ? (@ > -1e308 && @ < 1e308)', silent => true
+    )::numeric, 300)::double precision AS metadata_richness,
+    round(jsonb_path_query_first(
+        score.metadata, 'strict $.complexity_score ? (@ > -1e308 && @ < 1e308)', silent => true
+    )::numeric, 300)::double precision AS complexity,
     score.metadata ->> 'fallback_reason' AS fallback_reason,
     score.version,
     score.measurement_timestamp

@@ -280,6 +280,29 @@ def test_the_views_serve_people(sides: TwoSides) -> None:
     assert len(sides.execute("SELECT * FROM v_quality_worst_patterns")) == 23
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("1e400", None),
+        ("-1e400", None),
+        ("1e-400", 0.0),
+        ("0", 0.0),
+        ("-0.25", -0.25),
+        ("0.1234567890123456", 0.1234567890123456),
+        ("1e307", 1e307),
+        ('"0.5"', None),
+        ("[0.5]", None),
+        ("null", None),
+    ],
+)
+def test_no_number_of_another_writer_breaks_a_view(sides: TwoSides, value: str, shown: float | None) -> None:
+    sides.execute(
+        "INSERT INTO pattern_quality_metrics (pattern_id, quality_score, metadata) VALUES (%s, 0.5, %s), (%s, 1, '[]')",
+        [uuid.uuid4(), f'{{"complexity_score": {value}}}', uuid.uuid4()],
+    )
+    assert sides.execute("SELECT complexity FROM v_quality_worst_patterns") == [(shown,), (None,)]
+
+
 def test_an_empty_distribution_has_every_tier(sides: TwoSides) -> None:
     assert sides.execute("SELECT patterns, share FROM v_quality_distribution") == [(0, 0.0)] * 4
 
