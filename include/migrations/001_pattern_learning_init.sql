@@ -292,6 +292,7 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
                 WHEN present_type ~ '^(double precision|real|numeric.*[^]]|numeric)$' THEN 'number'
                 WHEN present_type IN ('smallint', 'integer', 'bigint') THEN 'integer'
                 WHEN present_type ~ '^(text|character varying.*)\[\]$' THEN 'text[]'
+                WHEN present_type ~ '^timestamp\(\d\) with time zone$' THEN 'timestamp with time zone'
                 ELSE present_type
             END AS present
     ) AS kind_of
@@ -484,13 +485,13 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
         'ALTER TABLE %I ALTER COLUMN %I TYPE %s USING %s;',
         kinds.table_name, kinds.name, present_type, type,
         coalesce(' Whatever depends on it has to be dropped before and made again after that: ' || dependants.names || '.', ''),
-        CASE present_type
-            WHEN 'timestamp without time zone' THEN 'naming the time zone its values were written in'
+        CASE
+            WHEN present_type ~ '^timestamp(\(\d\))? without' THEN 'naming the time zone its values were written in'
             ELSE 'after looking at its values'
         END,
         kinds.table_name, kinds.name, type,
-        CASE present_type
-            WHEN 'timestamp without time zone' THEN format('%I AT TIME ZONE ''UTC''', kinds.name)
+        CASE
+            WHEN present_type ~ '^timestamp(\(\d\))? without' THEN format('%I AT TIME ZONE ''UTC''', kinds.name)
             ELSE format('%I::%s', kinds.name, type)
         END)
     FROM kinds

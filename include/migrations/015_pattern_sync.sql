@@ -6,13 +6,18 @@
 
 -- part (each row a statement): whether an existing column updated_at can be used
 SELECT
-    CASE format_type(atttypid, atttypmod) WHEN 'timestamp with time zone' THEN 'note' ELSE 'refuse' END AS word,
-    CASE format_type(atttypid, atttypmod)
-        WHEN 'timestamp with time zone' THEN 'Column pattern_lineage_nodes.updated_at exists and is adopted.'
+    CASE atttypid WHEN 'timestamptz'::regtype THEN 'note' ELSE 'refuse' END AS word,
+    CASE atttypid
+        WHEN 'timestamptz'::regtype THEN 'Column pattern_lineage_nodes.updated_at exists and is adopted.'
         ELSE format('Column pattern_lineage_nodes.updated_at has type %s where timestamp with time zone is needed. Convert it '
-            'first, naming the time zone its values were written in: ALTER TABLE pattern_lineage_nodes '
-            'ALTER COLUMN updated_at TYPE timestamptz USING updated_at AT TIME ZONE ''UTC'';',
-            format_type(atttypid, atttypmod))
+            'first, %s;',
+            format_type(atttypid, atttypmod),
+            CASE atttypid
+                WHEN 'timestamp'::regtype THEN 'naming the time zone its values were written in: ALTER TABLE '
+                    'pattern_lineage_nodes ALTER COLUMN updated_at TYPE timestamptz USING updated_at AT TIME ZONE ''UTC'''
+                ELSE 'after looking at its values: ALTER TABLE pattern_lineage_nodes ALTER COLUMN updated_at TYPE timestamptz '
+                    'USING updated_at::timestamptz'
+            END)
     END AS text
 FROM pg_attribute
 WHERE

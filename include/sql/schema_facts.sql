@@ -1,6 +1,6 @@
 -- Everything of the current schema that code relies on, one fact a line, the same on every server version.
 -- Types that adopted tables may have in place of the documented ones read like those: text, numbers and integers of any
--- width, arrays of such text, json. The schema's own name is left out.
+-- width, arrays of such text, json, times of any precision. The schema's own name is left out.
 WITH relations AS (
     SELECT oid, relname, relkind
     FROM pg_class
@@ -14,6 +14,7 @@ WITH relations AS (
             WHEN type_of.text ~ '^(smallint|bigint)$' THEN 'integer'
             WHEN type_of.text ~ '^(real|numeric(\(\d+,\d+\))?)$' THEN 'double precision'
             WHEN type_of.text = 'json' THEN 'jsonb'
+            WHEN type_of.text ~ '^timestamp\(\d\) with time zone$' THEN 'timestamp with time zone'
             ELSE type_of.text
         END AS type,
         attribute.attnotnull AND relations.relkind IN ('r', 'p') AS required,

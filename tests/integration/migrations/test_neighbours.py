@@ -217,6 +217,56 @@ def test_narrow_types_and_whatever_reads_them_stay(empty_database: str, filled: 
     assert rows(dsn, "SELECT sum(patterns)::int FROM v_quality_distribution") == [(6 if filled else 1,)]
 
 
+def test_times_of_any_precision_stay(empty_database: str) -> None:
+    """As Prisma and Hibernate make them."""
+    rows(
+        empty_database,
+        "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), pattern_data jsonb, "
+        "created_at timestamptz(6) DEFAULT now(), updated_at timestamptz(3));"
+        "INSERT INTO pattern_lineage_nodes (pattern_data, updated_at) VALUES ('{}', '2026-01-01 12:00+00')",
+    )
+    planned = plan(config_of(empty_database), "up", None)
+    assert planned.obstacles == ()
+    assert "Column pattern_lineage_nodes.updated_at exists and is adopted." in planned.notes
+    up(empty_database)
+    assert verify(config_of(empty_database)).version == NEWEST
+    kept = "updated_at = '2026-01-01 12:00+00', format_type(atttypid, atttypmod)"
+    assert rows(
+        empty_database,
+        f"SELECT {kept} FROM pattern_lineage_nodes JOIN pg_attribute ON attrelid = 'pattern_lineage_nodes'::regclass "
+        "WHERE attname IN ('created_at', 'updated_at') ORDER BY attnum",
+    ) == [(True, "timestamp(6) with time zone"), (True, "timestamp(3) with time zone")]
+    rows(empty_database, "UPDATE pattern_lineage_nodes SET pattern_name = 'changed'")
+    assert rows(empty_database, "SELECT now() - updated_at < interval '1 minute' FROM pattern_lineage_nodes") == [
+        (True,)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "time"),
+    [
+        ("timestamp(6)", "2026-01-01 12:00", "2026-01-01 12:00+00"),
+        ("timestamp", "2026-01-01 12:00", "2026-01-01 12:00+00"),
+        ("text", "2026-01-01 12:00+02", "2026-01-01 10:00+00"),
+    ],
+)
+def test_the_statement_for_a_time_keeps_it(empty_database: str, kind: str, value: str, time: str) -> None:
+    """Whatever the time zone of whoever runs it."""
+    rows(
+        empty_database,
+        "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), pattern_data jsonb, "
+        f"created_at {kind}, updated_at {kind}); INSERT INTO pattern_lineage_nodes (pattern_data, created_at, updated_at) "
+        f"VALUES ('{{}}', '{value}', '{value}')",
+    )
+    obstacles = plan(config_of(empty_database), "up", None).obstacles
+    statements = [found[0] for found in (re.search(r"ALTER TABLE .*;", each) for each in obstacles) if found]
+    assert len(statements) == len(obstacles) == 2
+    rows(empty_database, "SET timezone = 'Europe/Berlin'; " + " ".join(statements))
+    assert plan(config_of(empty_database), "up", None).obstacles == ()
+    same = f"SELECT created_at = '{time}', updated_at = '{time}' FROM pattern_lineage_nodes"
+    assert rows(empty_database, same) == [(True, True)]
+
+
 def test_the_learning_tables_of_before_stay_as_they_are(empty_database: str) -> None:
     dsn = prepare(empty_database, "learning_neighbour", filled=True)
     readers = ("v_top_patterns", "v_pattern_quality_trends", "improving", "favourites")
