@@ -6,7 +6,7 @@ point without a pattern. The nightly `pattern_sync_full` ends with the same task
 
 - **Schedule**: none. It reads all vectors, many times the bytes of a sync with nothing to do. The log says how long it
   took.
-- **Params**: `heal` writes exactly the wrong points again, and deletes points without a pattern, within the limit of
+- **Params**: `heal` writes exactly the wrong points again, then deletes points without a pattern, within the limit of
   `pattern_sync_max_delete_fraction` unless `allow_mass_delete` is set. With `nights` at 7, the run reads the seventh of
   the points whole that has waited longest, and compares the others by the digests of their rows and hashes. An empty
   Param falls back to its Variable.

@@ -138,7 +138,8 @@ async def inspect(postgres: PostgresConfig, qdrant: QdrantConfig, embedding: Emb
             collection = await _collection(opened, postgres, embedding, name, found)
             texts = await _compare(connection, opened, collection, found)
     try:
-        refuse_mass_delete(found.points, sum(found.actions.values()), None, SyncSettings("full", name))
+        settings = SyncSettings("full", name)
+        refuse_mass_delete(found.points, sum(found.actions.values()), None, settings, done="Nothing was written.")
     except ConfigurationError as error:
         found.blockers.append(str(error))
     await _measure(embedding, texts, found)

@@ -9,6 +9,11 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.sync.diff import PointId
 from code_patterns.sync.sync_settings import SyncSettings
 
+FULL_SYNC = "pattern_sync_full once with allow_mass_delete"
+"""What deletes after all."""
+HEALING = "pattern_verify once with heal and allow_mass_delete"
+"""What deletes after all, where a verification heals."""
+
 
 @dataclass(slots=True)
 class Points:
@@ -42,7 +47,14 @@ class Points:
 
 
 def refuse_mass_delete(
-    points: Points, examined: int, proven: int | None, settings: SyncSettings, expected: int = 0
+    points: Points,
+    examined: int,
+    proven: int | None,
+    settings: SyncSettings,
+    *,
+    done: str,
+    remedy: str = FULL_SYNC,
+    expected: int = 0,
 ) -> None:
     """Refuse to delete more points than a person would expect.
 
@@ -50,6 +62,8 @@ def refuse_mass_delete(
     :param examined: code patterns in PostgreSQL
     :param proven: number of points when the collection was adopted or last proven, if known
     :param settings: how many may be deleted
+    :param done: what the run has done until now, as a whole sentence
+    :param remedy: which DAG deletes them after all, and by which Params
     :param expected: how many of the orphans do not count
     :raises ConfigurationError: PostgreSQL is empty, or too large a share of the points would be deleted
     """
@@ -70,9 +84,8 @@ def refuse_mass_delete(
         raise ConfigurationError(
             Code.MASS_DELETE_REFUSED,
             f"Refusing to delete {points.orphans} of {points.seen} points from '{settings.collection}': "
-            f"{why}. New and changed patterns were synced, nothing was deleted. Check that the connection names "
-            f"the right database{_or_filter(settings)}; if the deletion is meant, run pattern_sync_full once with "
-            "allow_mass_delete.",
+            f"{why}. {done} Check that the connection names the right database{_or_filter(settings)}; if the deletion "
+            f"is meant, run {remedy}.",
         )
 
 
@@ -88,7 +101,7 @@ def refuse_lost_table(name: str, before: int | None, settings: SyncSettings) -> 
             Code.MASS_DELETE_REFUSED,
             f"{_nothing(settings)} and '{name}' no point, where {before:,} were proven before. Check that the "
             f"connections name the right database and server{_or_filter(settings)}; if everything is meant to be gone, "
-            "run pattern_sync_full once with allow_mass_delete.",
+            f"run {FULL_SYNC}.",
         )
 
 

@@ -189,6 +189,7 @@ def test_what_is_in_the_way_is_said(
     said = capsys.readouterr().out
     assert "holds vectors of 64 dimensions" in said
     assert f"Refusing to delete 15 of 17 points from '{world.collection}'" in said
+    assert "Nothing was written. Check" in said
     assert "ids on both sides: 2" in said
 
 

@@ -247,14 +247,21 @@ def test_full_sync_refuses_a_mass_delete_unless_allowed_once(sides: TwoSides, le
     sides.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [[row["id"] for row in patterns[left:]]])
     sides.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
-    for dry_run in (True, False):
-        with pytest.raises(ConfigurationError, match=f"Refusing to delete {50 - left} of 50 .*allow_mass_delete"):
+    new = rows(left and 1, start=60)
+    sides.insert(new)
+    for dry_run, done in (
+        (True, "This was a dry run: nothing was written."),
+        (False, "New and changed patterns were synced, nothing was deleted."),
+    ):
+        with pytest.raises(ConfigurationError, match=f"Refusing to delete {50 - left} of .*allow_mass_delete") as said:
             sides.sync("full", dry_run=dry_run)
-    assert len(sides.points()) == 50
+        assert f" {done} Check" in said.value.message
+        assert len(sides.points()) == 50 + (0 if dry_run else len(new))
     assert sides.execute("SELECT status FROM pattern_sync_runs ORDER BY started_at DESC LIMIT 1") == [("failed",)]
+    left += len(new)
     assert sides.execute("SELECT count(*) FROM pattern_lineage_nodes WHERE pattern_type = 'code'") == [(left,)]
     result = sides.sync("full", allow_mass_delete=True)
-    assert result.counts["deleted"] == 50 - left
+    assert result.counts["deleted"] == 50 + len(new) - left
     sides.assert_equal_sides()
 
 

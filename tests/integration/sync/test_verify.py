@@ -79,16 +79,26 @@ def test_foreign_points_are_found_and_removed(sides: TwoSides) -> None:
     sides.assert_equal_sides()
 
 
-def test_healing_refuses_a_mass_delete(sides: TwoSides) -> None:
+@pytest.mark.parametrize("mended", [False, True])
+@pytest.mark.remedy(Code.MASS_DELETE_REFUSED)
+def test_healing_refuses_a_mass_delete_after_everything_else_is_mended(sides: TwoSides, mended: bool) -> None:
     patterns = rows(10)
     sides.insert(patterns)
     sides.sync("full")
     sides.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
     sides.execute("DELETE FROM pattern_lineage_nodes WHERE id = ANY(%s)", [[row["id"] for row in patterns[:6]]])
     sides.execute("ALTER TABLE pattern_lineage_nodes ENABLE TRIGGER USER")
-    with pytest.raises(ConfigurationError, match="Refusing to delete 6 of 10"):
+    victim = patterns[9]["id"]
+    if mended:
+        sides.with_client(lambda client: zero_vector(client, sides.collection, victim))
+    with pytest.raises(ConfigurationError, match="Refusing to delete 6 of 10") as refused:
         sides.sync("verify", heal=True)
+    assert f"points that were written again: {int(mended)}. Nothing was deleted. Check" in refused.value.message
+    assert refused.value.message.endswith("run pattern_verify once with heal and allow_mass_delete.")
+    assert any(sides.points()[victim]["vector"])
     assert len(sides.points()) == 10
+    assert sides.sync("verify", heal=True, allow_mass_delete=True).counts["deleted"] == 6
+    sides.assert_equal_sides()
 
 
 def test_a_row_changed_behind_the_triggers_is_found(sides: TwoSides) -> None:

@@ -26,6 +26,10 @@ from code_patterns.sync.source import PAGE_ROWS
 
 log = logging.getLogger(__name__)
 
+DRY = "This was a dry run: nothing was written."
+SYNCED = "New and changed patterns were synced, nothing was deleted."
+"""What a run that refuses a mass deletion has done."""
+
 
 class FullRun(RunKind):
     """Compares everything and makes Qdrant agree with PostgreSQL.
@@ -69,7 +73,14 @@ class FullRun(RunKind):
             return
         await _index(run)
         expected = await _recorded(run, points) if self.expects_recorded_deletions else 0
-        refuse_mass_delete(points, run.counts.examined, run.collection.description.points, run.settings, expected)
+        refuse_mass_delete(
+            points,
+            run.counts.examined,
+            run.collection.description.points,
+            run.settings,
+            done=DRY if run.settings.dry_run else SYNCED,
+            expected=expected,
+        )
         await delete_orphans(run, points)
         if run.settings.dry_run:
             return

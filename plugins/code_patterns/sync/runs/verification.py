@@ -7,7 +7,7 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.sync.agreed_points import AgreedPoints
 from code_patterns.sync.diff import LAST_ID, Watermark
 from code_patterns.sync.findings import Findings, Flaw
-from code_patterns.sync.orphans import Points, refuse_mass_delete
+from code_patterns.sync.orphans import HEALING, Points, refuse_mass_delete
 from code_patterns.sync.proof import Proof
 from code_patterns.sync.proof_levels import WholeLevel
 from code_patterns.sync.runs.context import RunContext
@@ -67,15 +67,22 @@ def _waiting_from(watermark: Watermark) -> int:
 
 
 async def _heal(run: RunContext, found: Findings) -> None:
-    counts = found.counts()
+    for flaw, count in found.counts().items():
+        if flaw is not Flaw.FOREIGN:
+            await run.pipeline.run(run.detector.mends(found.of(flaw).pages(LOOKUP_ROWS), flaw), count)
     points = Points(seen=found.points, foreign=list(found.integers))
     for ids in found.of(Flaw.FOREIGN).pages():
         for node_id in ids:
             points.add_orphan(node_id)
-    refuse_mass_delete(points, found.rows, run.collection.description.points, run.settings)
-    for flaw, count in counts.items():
-        if flaw is not Flaw.FOREIGN:
-            await run.pipeline.run(run.detector.mends(found.of(flaw).pages(LOOKUP_ROWS), flaw), count)
+    # Last: a deletion that waits for a person must not leave the other points wrong.
+    refuse_mass_delete(
+        points,
+        found.rows,
+        run.collection.description.points,
+        run.settings,
+        done=f"Other wrong points that were written again: {run.counts.written}. Nothing was deleted.",
+        remedy=HEALING,
+    )
     await delete_orphans(run, points)
 
 
