@@ -255,7 +255,8 @@ def test_the_statement_for_a_time_keeps_it(empty_database: str, kind: str, value
     rows(
         empty_database,
         "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), pattern_data jsonb, "
-        f"created_at {kind}, updated_at {kind}); INSERT INTO pattern_lineage_nodes (pattern_data, created_at, updated_at) "
+        f"created_at {kind}, updated_at {kind}); "
+        "INSERT INTO pattern_lineage_nodes (pattern_data, created_at, updated_at) "
         f"VALUES ('{{}}', '{value}', '{value}')",
     )
     obstacles = plan(config_of(empty_database), "up", None).obstacles

@@ -127,7 +127,8 @@ async def delete_orphans(run: RunContext, points: Points) -> None:
     for ids in points.orphan_batches(run.settings.batch_size):
         # A row may have been inserted since its point was compared; the next run syncs it.
         await _delete(run, await _without_pattern(run, ids))
-    await _delete(run, points.foreign)
+    for start in range(0, len(points.foreign), run.settings.batch_size):
+        await _delete(run, points.foreign[start : start + run.settings.batch_size])
 
 
 async def _repeat_deletions(run: RunContext) -> None:
