@@ -46,7 +46,7 @@ FORM = stream_form()
 
 for target in targets("pattern_sync_stream"):
     watched = target.named("code_patterns_unattended")
-    trigger = PatternsUnattendedTrigger(target.connections.postgres, target.collection)
+    trigger = PatternsUnattendedTrigger(target.connections.postgres, target.collection, target.sync_target.name)
     with DAG(
         dag_id=target.named("pattern_sync_stream"),
         description="PostgreSQL → Qdrant: changes as they are committed",

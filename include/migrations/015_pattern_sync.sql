@@ -162,7 +162,9 @@ COMMENT ON COLUMN pattern_sync_backups.created_at IS 'When it was complete.';
 CREATE TABLE IF NOT EXISTS pattern_sync_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name text NOT NULL,
+    target text,
     collection text NOT NULL,
+    target_identity text,
     kind text NOT NULL CHECK (kind IN ('incremental', 'full', 'interval', 'verify', 'shard', 'stream')),
     status text NOT NULL DEFAULT 'running'
         CHECK (status IN ('running', 'succeeded', 'failed', 'stopped', 'abandoned')),
@@ -199,7 +201,9 @@ CREATE INDEX IF NOT EXISTS pattern_sync_runs_started_at_idx ON pattern_sync_runs
 COMMENT ON TABLE pattern_sync_runs IS 'History of the sync: one row per run.';
 COMMENT ON COLUMN pattern_sync_runs.id IS 'Identity of the run.';
 COMMENT ON COLUMN pattern_sync_runs.name IS 'The collection as readers name it: an alias, or the collection itself.';
+COMMENT ON COLUMN pattern_sync_runs.target IS 'The target whose run it was; NULL for the target without a name.';
 COMMENT ON COLUMN pattern_sync_runs.collection IS 'The collection in Qdrant that was written.';
+COMMENT ON COLUMN pattern_sync_runs.target_identity IS 'Which collection of that name: the identity in its metadata.';
 COMMENT ON COLUMN pattern_sync_runs.kind IS
     'incremental, full, interval (a backfill of past hours), verify, shard (one id range of a full sync), or stream.';
 COMMENT ON COLUMN pattern_sync_runs.status IS 'running, succeeded, failed, stopped (by Airflow), or abandoned (its process died).';

@@ -6,4 +6,6 @@ SELECT
         bool_or(kind = 'shard' AND coalesce(finished_at, started_at) >= now() - make_interval(days => %(days)s)), false
     ) AS shared
 FROM pattern_sync_runs
-WHERE collection = %(collection)s;
+WHERE
+    collection = %(collection)s
+    AND target_identity = %(target_identity)s;

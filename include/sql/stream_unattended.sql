@@ -1,15 +1,16 @@
--- Whether changes wait that no stream takes: how far the collection behind a name has been synced, whether rows or
--- tombstones lie beyond, and whether a stream is up. No row where only a comparison of everything can go on. A run that
--- moved no watermark may have built a collection that readers do not see yet.
+-- Whether changes wait that no stream takes: how far the collection behind a target's name has been synced, whether rows
+-- or tombstones lie beyond, and whether a stream is up that keeps out the target's own. No row where only a comparison of
+-- everything can go on. A run that moved no watermark may have built a collection that readers do not see yet.
 WITH checkpoint AS (
     SELECT
         found.watermark_xid,
         found.watermark_id,
         found.capture_identity
     FROM pattern_sync_runs AS run
-    INNER JOIN pattern_sync_checkpoints AS found ON run.collection = found.collection
+    INNER JOIN pattern_sync_checkpoints AS found USING (collection, target_identity)
     WHERE
         run.name = %(collection)s
+        AND run.target IS NOT DISTINCT FROM %(target)s::text
         AND run.status = 'succeeded'
         AND run.watermark_to IS NOT NULL
     ORDER BY run.started_at DESC, found.updated_at DESC

@@ -21,7 +21,8 @@ SELECT
                 ('pattern_sync_digests', NULL),
                 ('pattern_sync_outbox', NULL),
                 ('pattern_sync_runs', NULL),
-                ('pattern_sync_runs', 'first_id')) AS needed (table_name, column_name)
+                ('pattern_sync_runs', 'first_id'),
+                ('pattern_sync_runs', 'target')) AS needed (table_name, column_name)
         WHERE
             to_regclass(needed.table_name) IS NULL
             OR (

@@ -7,6 +7,7 @@ WHERE
     OR (
         kind = 'verify'
         AND collection = %(collection)s
+        AND target_identity = %(target_identity)s
         AND dag_id = %(dag_id)s
         AND dag_run_id = %(dag_run_id)s
         AND started_at > now() - interval '1 day'
@@ -16,6 +17,7 @@ WHERE
             WHERE
                 later.kind = 'verify'
                 AND later.collection = tried.collection
+                AND later.target_identity = tried.target_identity
                 AND later.dag_id = tried.dag_id
                 AND later.dag_run_id = tried.dag_run_id
                 AND later.started_at >= tried.started_at

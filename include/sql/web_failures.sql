@@ -1,12 +1,13 @@
--- Dead letters of the collection behind a name, those parked longest first, with what the row says of itself.
+-- Dead letters of the collection behind a target's name, those parked longest first, with what the row says of itself.
 WITH checkpoint AS (
-    SELECT found.collection, found.target_identity
+    SELECT collection, target_identity
     FROM pattern_sync_runs AS run
-    INNER JOIN pattern_sync_checkpoints AS found ON run.collection = found.collection
+    INNER JOIN pattern_sync_checkpoints AS found USING (collection, target_identity)
     WHERE
         run.name = $1
+        AND run.target IS NOT DISTINCT FROM $2
         AND run.status = 'succeeded'
-    ORDER BY run.started_at DESC, found.updated_at DESC
+    ORDER BY run.started_at DESC
     LIMIT 1
 )
 
@@ -25,5 +26,5 @@ FROM checkpoint
 INNER JOIN pattern_sync_dead_letters AS parked USING (collection, target_identity)
 LEFT JOIN pattern_lineage_nodes AS node ON parked.node_id = node.id
 ORDER BY parked.first_failed_at, parked.node_id
-LIMIT $2
-OFFSET $3;
+LIMIT $3
+OFFSET $4;

@@ -1,9 +1,11 @@
--- What the runs of a name did that started in the last 24 hours, by kind and outcome; of more than 10,000 runs the newest.
+-- What a target's runs for a name did that started in the last 24 hours, by kind and outcome; of more than 10,000 runs
+-- the newest.
 WITH recent AS (
     SELECT *
     FROM pattern_sync_runs
     WHERE
         name = $1
+        AND target IS NOT DISTINCT FROM $2
         AND started_at > now() - interval '24 hours'
     ORDER BY started_at DESC
     LIMIT 10000

@@ -1,4 +1,4 @@
--- The newest runs of the sync for a name, of one kind or of all.
+-- The newest runs of a target's sync for a name, of one kind or of all.
 SELECT
     id,
     kind,
@@ -31,7 +31,8 @@ SELECT
 FROM pattern_sync_runs
 WHERE
     name = $1
-    AND ($4::text IS NULL OR kind = $4)
+    AND target IS NOT DISTINCT FROM $2
+    AND ($5::text IS NULL OR kind = $5)
 ORDER BY started_at DESC, id
-LIMIT $2
-OFFSET $3;
+LIMIT $3
+OFFSET $4;

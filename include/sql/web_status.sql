@@ -1,13 +1,15 @@
--- What is known of the collection behind a name: how far it has been synced, what waits (counted up to a limit), since
--- when, what is parked, whether a stream is up, and the last proof. One row, with nulls where nothing was synced.
+-- What is known of the collection behind a target's name: how far it has been synced, what waits (counted up to a
+-- limit), since when, what is parked, whether the target's stream is up, and the last proof. One row, with nulls where
+-- nothing was synced.
 WITH checkpoint AS (
     SELECT found.*
     FROM pattern_sync_runs AS run
-    INNER JOIN pattern_sync_checkpoints AS found ON run.collection = found.collection
+    INNER JOIN pattern_sync_checkpoints AS found USING (collection, target_identity)
     WHERE
         run.name = $1
+        AND run.target IS NOT DISTINCT FROM $2
         AND run.status = 'succeeded'
-    ORDER BY run.started_at DESC, found.updated_at DESC
+    ORDER BY run.started_at DESC
     LIMIT 1
 ),
 
@@ -19,7 +21,7 @@ changed AS (
             node.sync_xid >= checkpoint.watermark_xid
             AND (node.sync_xid, node.id) > (checkpoint.watermark_xid, checkpoint.watermark_id)
     ORDER BY node.sync_xid, node.id
-    LIMIT $4
+    LIMIT $5
 ),
 
 deleted AS (
@@ -30,7 +32,7 @@ deleted AS (
             tombstone.sync_xid >= checkpoint.watermark_xid
             AND (tombstone.sync_xid, tombstone.node_id) > (checkpoint.watermark_xid, checkpoint.watermark_id)
     ORDER BY tombstone.sync_xid, tombstone.node_id
-    LIMIT $4
+    LIMIT $5
 ),
 
 waiting AS (
@@ -44,6 +46,7 @@ proof AS (
     FROM pattern_sync_runs
     WHERE
         name = $1
+        AND target IS NOT DISTINCT FROM $2
         AND parity IN ('proven', 'broken')
     ORDER BY started_at DESC
     LIMIT 1
@@ -73,8 +76,8 @@ SELECT
             locktype = 'advisory'
             AND granted
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            AND classid = ((hashtext($2)::bigint + 4294967296) % 4294967296)::oid
-            AND objid = ((hashtext($3)::bigint + 4294967296) % 4294967296)::oid
+            AND classid = ((hashtext($3)::bigint + 4294967296) % 4294967296)::oid
+            AND objid = ((hashtext($4)::bigint + 4294967296) % 4294967296)::oid
             AND objsubid = 2
     ) AS streaming,
     proof.parity,
@@ -86,6 +89,7 @@ SELECT
         FROM pattern_sync_runs
         WHERE
             name = $1
+            AND target IS NOT DISTINCT FROM $2
             AND parity = 'proven'
     ) AS proven_at
 FROM (VALUES (1)) AS one (row)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow.sdk import Variable
 
@@ -29,6 +29,7 @@ class Configured:
     :param embedding: the embedding server or model
     :param collection: alias or collection that the sync writes
     :param rows: which rows of the database the collection has
+    :param target: the target's name; ``None`` for the target without one
     """
 
     postgres: PostgresConfig
@@ -36,6 +37,7 @@ class Configured:
     embedding: EmbeddingConfig
     collection: str
     rows: RowFilter = ALL_ROWS
+    target: str | None = None
 
 
 def configured(
@@ -63,7 +65,8 @@ def configured_target(name: str) -> Configured:
     for target in read_targets(os.environ):
         if target.name == name:
             used = target.connections
-            return _configured(used.postgres, used.qdrant, used.embeddings, target.collection, target.rows)
+            found = _configured(used.postgres, used.qdrant, used.embeddings, target.collection)
+            return replace(found, rows=target.rows, target=target.name)
     raise ConfigurationError(
         Code.REQUEST_WRONG,
         f"There is no target '{name[:50]}' in the targets file that this process reads. Correct the name, or add it "
@@ -71,13 +74,12 @@ def configured_target(name: str) -> Configured:
     )
 
 
-def _configured(postgres: str, qdrant: str, embeddings: str, collection: str, rows: RowFilter = ALL_ROWS) -> Configured:
+def _configured(postgres: str, qdrant: str, embeddings: str, collection: str) -> Configured:
     return Configured(
         PatternsPostgresHook(postgres).config,
         PatternsQdrantHook(qdrant).config,
         EmbeddingHook(embeddings).config,
         collection,
-        rows,
     )
 
 

@@ -7,17 +7,19 @@ from typing import Any
 from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
 from code_patterns.sql import storable
+from code_patterns.sync.collection import Collection
 from code_patterns.sync.diff import IdRange, Watermark
+from code_patterns.sync.sync_target import SyncTarget
 
 
 class RunHistory:
-    """The rows of one collection in ``pattern_sync_runs``.
+    """The rows of one target and collection in ``pattern_sync_runs``.
 
     :param session: holds the locks of the run
-    :param collection: the real collection's name in Qdrant
+    :param collection: the collection, which knows its target
     """
 
-    def __init__(self, session: LockedSession, collection: str) -> None:
+    def __init__(self, session: LockedSession, collection: Collection) -> None:
         self._session = session
         self._collection = collection
 
@@ -36,7 +38,9 @@ class RunHistory:
             "sync_start_run",
             id=run.id,
             name=name,
-            collection=self._collection,
+            target=self._collection.target.name,
+            collection=self._collection.physical,
+            target_identity=self._collection.identity,
             kind=kind,
             dag_id=run.dag_id,
             dag_run_id=run.dag_run_id,
@@ -47,11 +51,11 @@ class RunHistory:
         )
 
     async def proof_age_seconds(self, name: str) -> float | None:
-        """Return how long ago a run last proved that both sides are equal, in seconds; ``None`` if none did.
+        """Return how many seconds ago a run of this target last proved both sides equal; ``None`` if none did.
 
         :param name: the collection, as users write it
         """
-        return await proof_age_seconds(self._session, name)
+        return await proof_age_seconds(self._session, name, self._collection.target)
 
     async def note(self, run: RunIdentity, progress: Mapping[str, Any]) -> None:
         """Store what a run that is still working has done so far.
@@ -72,7 +76,7 @@ class RunHistory:
         await self._session.execute("sync_finish_run", id=run.id, **outcome, status=status, error=text)
 
 
-async def proof_age_seconds(session: LockedSession, name: str) -> float | None:
+async def proof_age_seconds(session: LockedSession, name: str, target: SyncTarget) -> float | None:
     """See :meth:`RunHistory.proof_age_seconds`."""
-    rows = await session.fetch("sync_proof_age", name=name)
+    rows = await session.fetch("sync_proof_age", name=name, target=target.name)
     return float(rows[0][0]) if rows else None

@@ -129,7 +129,12 @@ class OldCollections:
             if noted and not self.dry_run:
                 await note_unused(self.qdrant, stored, None)
             return _Verdict.USED
-        [(left_alone, shared)] = await session.fetch("retention_used_lately", collection=physical, days=DANGLING_DAYS)
+        [(left_alone, shared)] = await session.fetch(
+            "retention_used_lately",
+            collection=physical,
+            target_identity=stored.description.identity,
+            days=DANGLING_DAYS,
+        )
         if shared:
             return _Verdict.USED
         if stored.description.points is None and left_alone:

@@ -52,7 +52,7 @@ class RunRecord:
         self.witness_id = witness_id
         # Batches share the connection: a statement of one must not become part of the transaction of another.
         self._turn = asyncio.Lock()
-        self.history = RunHistory(session, collection.physical)
+        self.history = RunHistory(session, collection)
 
     async def assert_locked(self) -> None:
         """Check that this run still holds its locks; see :meth:`LockedSession.assert_held`."""
@@ -191,7 +191,7 @@ class RunRecord:
         async with self._turn:
             rows = await self._session.fetch(
                 "sync_verified_since",
-                collection=self._key["collection"],
+                **self._key,
                 id=run.id,
                 dag_id=run.dag_id,
                 dag_run_id=run.dag_run_id,

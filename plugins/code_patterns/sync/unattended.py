@@ -34,13 +34,14 @@ Read = Callable[[], Awaitable[tuple[PostgresConfig, str]]]
 """Reads which database is watched, and for which collection."""
 
 
-async def unattended(read: Read) -> AsyncIterator[None]:
+async def unattended(read: Read, target: str | None = None) -> AsyncIterator[None]:
     """Yield whenever a stream should start: changes wait, and none is up.
 
     It asks for a state, not for events, so nothing is missed while it does not run. It never ends and never fails.
     If it cannot ask, the reason is logged once, and it tries again with growing waits.
 
     :param read: read again for each connection, so that corrected connections are used
+    :param target: the target's name; ``None`` for the target without one
     """
     pauses, told, wait = _Pauses(), "", ASK_SECONDS
     while True:
@@ -48,7 +49,7 @@ async def unattended(read: Read) -> AsyncIterator[None]:
             config, collection = await read()
             async with await connect(config, autocommit=True) as connection:
                 while True:
-                    attended, watermark = await _ask(config, connection, collection)
+                    attended, watermark = await _ask(config, connection, collection, target)
                     if told:
                         log.info("The database of %s answers again.", config.address)
                     told, wait = "", ASK_SECONDS
@@ -65,9 +66,11 @@ async def unattended(read: Read) -> AsyncIterator[None]:
         wait = min(LONGEST_RETRY_SECONDS, wait * 2)
 
 
-async def _ask(config: PostgresConfig, connection: psycopg.AsyncConnection, collection: str) -> tuple[bool, int | None]:
+async def _ask(
+    config: PostgresConfig, connection: psycopg.AsyncConnection, collection: str, target: str | None
+) -> tuple[bool, int | None]:
     """Return whether a stream is up, and the watermark beyond which changes wait for one, if any do."""
-    parameters = {"collection": collection, **asdict(stream_lock(collection))}
+    parameters = {"collection": collection, "target": target, **asdict(stream_lock(collection))}
     async with database_errors(config, connection):
         row = await (await connection.execute(query("stream_unattended"), parameters)).fetchone()
     if row is None:

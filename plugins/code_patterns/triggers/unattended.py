@@ -22,25 +22,31 @@ class PatternsUnattendedTrigger(BaseEventTrigger):
 
     :param postgres_conn_id: connection of the patterns' database
     :param collection: alias or collection; ``None`` for that of the Variable ``patterns_collection``
+    :param target: the target's name; ``None`` for the target without one
     """
 
     def __init__(
-        self, postgres_conn_id: str = PatternsPostgresHook.default_conn_name, collection: str | None = None
+        self,
+        postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        collection: str | None = None,
+        target: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.postgres_conn_id = postgres_conn_id
         self.collection = collection
+        self.target = target
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Name the class and its arguments; Airflow makes the trigger of them in the triggerer."""
         arguments = {"postgres_conn_id": self.postgres_conn_id}
-        # A triggerer that was not restarted does not know it yet.
-        named = {"collection": self.collection} if self.collection else {}
-        return f"{type(self).__module__}.{type(self).__qualname__}", arguments | named
+        # A triggerer that was not restarted does not know these yet.
+        newer = {"collection": self.collection, "target": self.target}
+        arguments |= {name: value for name, value in newer.items() if value}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire again and again; it never ends by itself."""
-        async for _ in unattended(sync_to_async(self._read)):
+        async for _ in unattended(sync_to_async(self._read), self.target):
             yield TriggerEvent("changes wait")  # type: ignore[no-untyped-call]
 
     def _read(self) -> tuple[PostgresConfig, str]:

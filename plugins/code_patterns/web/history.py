@@ -10,7 +10,7 @@ from code_patterns.quality.dimensions import TIERS, tier_of
 from code_patterns.servers.postgres_pool import PostgresPool
 from code_patterns.sql import is_storable, query
 from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
-from code_patterns.sync.run_locks import stream_lock
+from code_patterns.sync.run_locks import stream_sign
 
 COUNTED = 10_000
 """Changes that wait are counted up to this number."""
@@ -23,25 +23,29 @@ Row = Mapping[str, Any]
 
 
 class History:
-    """Reads what runs have recorded.
+    """Reads what the runs of a target have recorded.
 
     :param database: the database of the patterns
     :param collection: alias or collection, as users write it
     :param rows: which rows of the database the collection has
+    :param target: the target's name; ``None`` for the target without one. Another target's collection may have the
+        same name
     """
 
-    def __init__(self, database: PostgresPool, collection: str, rows: RowFilter = ALL_ROWS) -> None:
+    def __init__(
+        self, database: PostgresPool, collection: str, rows: RowFilter = ALL_ROWS, target: str | None = None
+    ) -> None:
         self._database = database
-        self._collection = collection
         self._rows = rows
+        self._whose = (collection, target)
 
     async def status(self) -> dict[str, Any]:
         """Return how far the collection is, what waits, what is parked, whether a stream is up, and the last proof.
 
         ``state`` is ``in sync``, ``behind``, ``never synced``, or ``full sync needed`` if only a full sync can go on.
         """
-        lock = asdict(stream_lock(self._collection))
-        [row] = await self._fetch("web_status", self._collection, lock["space"], lock["key"], COUNTED + 1)
+        lock = asdict(stream_sign(*self._whose))
+        [row] = await self._fetch("web_status", *self._whose, lock["space"], lock["key"], COUNTED + 1)
         found = dict(row)
         return {
             "state": _state(found),
@@ -70,15 +74,15 @@ class History:
         """
         if kind is not None and not is_storable(kind):
             return []
-        return await self._fetch("web_runs", self._collection, limit, offset, kind)
+        return await self._fetch("web_runs", *self._whose, limit, offset, kind)
 
     async def activity(self) -> list[Row]:
         """Return what the runs of the last 24 hours did, by kind and outcome."""
-        return await self._fetch("web_metrics", self._collection)
+        return await self._fetch("web_metrics", *self._whose)
 
     async def failures(self, limit: int, offset: int) -> list[Row]:
         """Return dead letters, those that are parked longest first."""
-        return await self._fetch("web_failures", self._collection, limit, offset)
+        return await self._fetch("web_failures", *self._whose, limit, offset)
 
     async def quality(self) -> dict[str, Any]:
         """Return the scores by tier and language, the best and the worst patterns, and what past runs scored."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_settings import RetentionSettings
 from tests.support.faulty_qdrant import Fault, QdrantServer
 from tests.support.running_stream import stream_between
+from tests.support.two_qdrants import namesakes
 from tests.support.two_sides import TwoSides, rows
 
 FOR_EVER = {"run_days": 0, "tombstone_days": 0, "collection_days": 0}
@@ -232,6 +234,15 @@ def test_a_collection_that_nobody_goes_on_building_goes_sooner(sides: TwoSides) 
     assert pruned(sides, collection_days=30).dangling == (dangling,)
     assert set(collections(sides)) == {finished}
     assert sides.with_embedding(dimension=96).sync("full").parity == "proven"
+
+
+def test_the_runs_of_another_target_keep_no_dangling_collection(sides: TwoSides, tmp_path: Path) -> None:
+    a, b = namesakes(sides, tmp_path)
+    _, dangling = half_built(b)
+    last_run(sides, dangling, 2.1)
+    a.with_embedding(dimension=96).sync("full")
+    assert dangling in collections(a)
+    assert pruned(b, collection_days=30).dangling == (dangling,)
 
 
 def test_without_a_history_a_dangling_collection_is_kept_as_an_old_one(sides: TwoSides) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.conftest import config_of
 from tests.support.faulty_qdrant import QdrantServer
 from tests.support.fixtures import drop_collections
 from tests.support.running_stream import eventually, running_stream
+from tests.support.two_qdrants import namesakes
 from tests.support.two_sides import TwoSides, rows
 
 PYTHON = RowFilter(languages=("python",))
@@ -319,3 +321,11 @@ class TestCopiedVectors:
         asyncio.run(drop_collections(qdrant, sides.collection))
         assert (result.counts["embedded_texts"], result.parity) == (5, "proven")
         assert "refused with status 403" in caplog.text
+
+
+def test_the_proof_of_one_target_is_none_of_another_with_the_same_name(sides: TwoSides, tmp_path: Path) -> None:
+    sides.insert(rows(4))
+    a, b = namesakes(sides, tmp_path)
+    assert a.sync("full").proof_age_seconds is not None
+    assert b.sync("full", dry_run=True).proof_age_seconds is None
+    assert a.sync().proof_age_seconds is not None

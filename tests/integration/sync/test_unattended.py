@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.sync import unattended as module
+from code_patterns.sync.sync_target import WITHOUT_NAME
 from code_patterns.sync.unattended import unattended
 from tests.support.running_stream import eventually, running_stream
+from tests.support.two_qdrants import namesakes
 from tests.support.two_sides import TwoSides, rows
 
 SECRET = "a password that nobody sees"
@@ -39,7 +42,7 @@ async def watching(sides: TwoSides, config: PostgresConfig | None = None) -> Asy
         return config or sides.as_sync, sides.collection
 
     async def count() -> None:
-        async for _ in unattended(read):
+        async for _ in unattended(read, sides.settings.get("target", WITHOUT_NAME).name):
             watch.calls += 1
 
     task = asyncio.create_task(count())
@@ -79,6 +82,29 @@ def test_a_change_calls_and_silence_does_not(synced: TwoSides) -> None:
                 "DELETE FROM pattern_lineage_nodes WHERE id = (SELECT min(id::text)::uuid FROM pattern_lineage_nodes)"
             )
             await calls.at_least(1)
+
+    watch(work)
+
+
+def test_it_goes_by_the_progress_of_its_own_target(served: TwoSides, tmp_path: Path) -> None:
+    served.insert(rows(3))
+    a, b = namesakes(served, tmp_path)
+    a.sync("full")
+    b.sync("full")
+    served.insert(rows(1, 10))
+    b.sync()
+
+    async def work() -> None:
+        async with watching(b) as silent, watching(served) as never_synced, watching(a) as calls:
+            await calls.at_least(2)
+        assert (silent.calls, never_synced.calls) == (0, 0)
+        await asyncio.to_thread(a.sync)
+        served.insert(rows(1, 20))
+        await asyncio.to_thread(a.sync)
+        # The newest run of the name is that of the other one.
+        async with watching(a) as silent, watching(b) as calls:
+            await calls.at_least(2)
+        assert silent.calls == 0
 
     watch(work)
 

@@ -8,6 +8,7 @@ import pytest
 from airflow.triggers.base import BaseEventTrigger
 
 from code_patterns.sync import unattended
+from code_patterns.sync.sync_target import SyncTarget
 from code_patterns.triggers.unattended import PatternsUnattendedTrigger
 from tests.support.connections import connections_of
 from tests.support.two_sides import TwoSides, rows
@@ -21,9 +22,9 @@ def stored_and_made_again(trigger: PatternsUnattendedTrigger) -> BaseEventTrigge
     return again
 
 
-@pytest.mark.parametrize("collection", [None, "of_team_a"])
-def test_it_survives_being_stored(collection: str | None) -> None:
-    trigger = PatternsUnattendedTrigger("other_database", collection)
+@pytest.mark.parametrize(("collection", "target"), [(None, None), ("of_team_a", None), ("of_team_a", "team_a")])
+def test_it_survives_being_stored(collection: str | None, target: str | None) -> None:
+    trigger = PatternsUnattendedTrigger("other_database", collection, target)
     again = stored_and_made_again(trigger)
     assert again.serialize() == trigger.serialize()
     # Airflow knows a watcher by this number.
@@ -55,7 +56,7 @@ def test_that_of_a_target_watches_for_the_collection_of_the_target(
     monkeypatch.setattr(unattended, "ASK_SECONDS", 0.02)
     monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", "never_synced")
     sides.insert(rows(2))
-    sides.sync("full")
+    sides.sync("full", target=SyncTarget("a"))
     sides.insert(rows(1, 10))
 
     async def fires(trigger: PatternsUnattendedTrigger, seconds: float) -> bool:
@@ -65,5 +66,6 @@ def test_that_of_a_target_watches_for_the_collection_of_the_target(
                     return True
         return False
 
-    assert asyncio.run(fires(PatternsUnattendedTrigger(collection=sides.collection), 30))
+    assert asyncio.run(fires(PatternsUnattendedTrigger(collection=sides.collection, target="a"), 30))
     assert not asyncio.run(fires(PatternsUnattendedTrigger(), 0.5))
+    assert not asyncio.run(fires(PatternsUnattendedTrigger(collection=sides.collection, target="b"), 0.5))

@@ -16,6 +16,7 @@ from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.configured import Configured
 from code_patterns.servers.postgres_pool import MOST_CONNECTIONS
+from code_patterns.sync.sync_target import WITHOUT_NAME
 from code_patterns.web import access, problems, service
 from code_patterns.web.app import build_app
 from code_patterns.web.services import Services
@@ -27,7 +28,8 @@ from tests.support.two_sides import TwoSides, rows
 
 
 def configured(sides: TwoSides) -> Configured:
-    return Configured(sides.as_reader, sides.qdrant, sides.embedding, sides.collection)
+    target = sides.settings.get("target", WITHOUT_NAME)
+    return Configured(sides.as_reader, sides.qdrant, sides.embedding, sides.collection, target.rows, target.name)
 
 
 class Api:
@@ -245,11 +247,11 @@ def test_the_status_of_a_life(api: Api, sides: TwoSides) -> None:
 
 def test_a_stream_that_is_up_is_seen(api: Api, sides: TwoSides) -> None:
     from code_patterns.servers.locks import LockedSession
-    from code_patterns.sync.run_locks import stream_lock
+    from code_patterns.sync.run_locks import stream_sign
 
     async def look() -> Any:
         async with LockedSession.open(sides.as_sync) as session:
-            await session.take(stream_lock(sides.collection))
+            await session.take(stream_sign(sides.collection, None))
             return await asyncio.to_thread(api.get, "status")
 
     assert asyncio.run(look()).json()["sync"]["stream_is_up"]

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ from code_patterns.web import access, service
 from code_patterns.web.app import build_app
 from code_patterns.web.services import Services
 from tests.integration.web.test_api import Api, configured, refused, sessions
+from tests.support.running_stream import eventually, running_stream
+from tests.support.two_qdrants import namesakes
 from tests.support.two_sides import TwoSides, rows
 
 GO = RowFilter(languages=("go",))
@@ -30,10 +33,6 @@ CORE = RowFilter(projects=("core",), paths=("lib/",))
 
 def of_target(sides: TwoSides, name: str, wanted: RowFilter) -> TwoSides:
     return replace(sides, collection=f"{sides.collection}_{name}", settings={"target": SyncTarget(name, wanted)})
-
-
-def connections(sides: TwoSides, wanted: RowFilter) -> Callable[[], Configured]:
-    return lambda: replace(configured(sides), rows=wanted)
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def api(sides: TwoSides) -> Api:
     sides.execute(
         "INSERT INTO pattern_quality_metrics (pattern_id, quality_score) SELECT id, 0.8 FROM pattern_lineage_nodes"
     )
-    return Api(partial(configured, sides), go=connections(go, GO), core=connections(core, CORE))
+    return Api(partial(configured, sides), go=partial(configured, go), core=partial(configured, core))
 
 
 def samples(api: Api, **params: str) -> dict[str, str]:
@@ -106,7 +105,7 @@ def test_a_target_whose_servers_fail_leaves_the_metrics_of_the_others(
     sides: TwoSides, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "WAIT_SECONDS", 2.0)
-    right = connections(of_target(sides, "go", GO), GO)
+    right = partial(configured, of_target(sides, "go", GO))
 
     def missing() -> Configured:
         raise ConfigurationError(Code.CONNECTION_MISSING, "Connection 'team_b' is not defined.")
@@ -148,6 +147,76 @@ def test_targets_of_one_database_share_its_sessions_and_one_that_is_gone_leaves_
     counts = asyncio.run(run())
     assert all(1 <= count <= MOST_CONNECTIONS for count in counts)
     assert sessions(sides) == 0
+
+
+TOLD = ("status", "failures", "runs")
+
+
+def told(api: Api, target: str) -> tuple[dict[str, Any], list[Any], list[Any]]:
+    """The state of the sync, the names of the rows that are parked, and the runs."""
+    status, failures, runs = api.ask(*(("GET", path, {"params": {"target": target}}) for path in TOLD))
+    parked = [row["pattern_name"] for row in failures.json()["failures"]]
+    return status.json()["sync"], parked, runs.json()["runs"]
+
+
+@pytest.mark.parametrize("synced", ["", "a"])
+def test_a_target_is_told_nothing_of_another_whose_collection_has_the_same_name(
+    sides: TwoSides, tmp_path: Path, synced: str
+) -> None:
+    [bad] = rows(1, 4, pattern_data=json.dumps({"code": 5}))
+    sides.insert([*rows(4), bad])
+    a, b = namesakes(sides, tmp_path)
+    first = a if synced else replace(a, settings={})
+    first.sync("full")
+    first.settle()
+    away = replace(b, qdrant=replace(b.qdrant, path="", url="http://127.0.0.1:1"))
+    targets = {"a": a, "b": b, "away": away}
+    api = Api(partial(configured, sides), **{name: partial(configured, target) for name, target in targets.items()})
+
+    sync, parked, runs = told(api, synced)
+    assert (sync["state"], sync["dead_letters"], sync["parity"]["state"]) == ("in sync", 1, "proven")
+    assert parked == [bad["pattern_name"]]
+    assert [run["kind"] for run in runs] == ["full"]
+    found = samples(api)
+    # Whether its own Qdrant answers makes no difference.
+    for target in {"", "a", "b", "away"} - {synced}:
+        sync, parked, runs = told(api, target)
+        assert (sync["state"], sync["dead_letters"], sync["watermark"]["xid"]) == ("never synced", 0, None)
+        assert (sync["parity"]["state"], sync["parity"]["proven_at"], sync["last_full_at"]) == (None, None, None)
+        assert (parked, runs) == ([], [])
+        labels = (f'target="{target}",' if target else "") + f'collection="{sides.collection}"'
+        assert found[f"code_patterns_in_sync{{{labels}}}"] == "0"
+        assert not [name for name in found if f"{{{labels}" in name and ("recent" in name or "parity_proven_" in name)]
+
+
+def test_targets_with_one_name_in_two_qdrants_are_each_as_far_as_they_are(sides: TwoSides, tmp_path: Path) -> None:
+    sides.insert(rows(4))
+    a, b = namesakes(sides, tmp_path)
+    api = Api(partial(configured, sides), a=partial(configured, a), b=partial(configured, b))
+    a.sync("full")
+    b.sync("full")
+    sides.insert(rows(2, 10))
+    for newest, other, kinds in ((a, "b", ["full"]), (b, "a", ["incremental", "full"])):
+        newest.sync()
+        sides.settle()
+        name = newest.settings["target"].name
+        states = {target: told(api, target)[0] for target in (name, other)}
+        assert states[name]["state"] == "in sync"
+        assert states[name]["last_incremental_at"]
+        assert states[other]["behind"] == (2 if other == "b" else 0)
+        assert [run["kind"] for run in told(api, other)[2]] == kinds
+    assert told(api, "a")[0]["watermark"] != told(api, "b")[0]["watermark"]
+
+
+def test_a_stream_is_up_for_its_own_target_alone(served: TwoSides, tmp_path: Path) -> None:
+    served.insert(rows(2))
+    a, b = namesakes(served, tmp_path)
+    a.sync("full")
+    api = Api(partial(configured, served), a=partial(configured, a), b=partial(configured, b))
+    with running_stream(a):
+        eventually(lambda: told(api, "a")[0]["stream_is_up"])
+        assert not told(api, "b")[0]["stream_is_up"]
+        assert not told(api, "")[0]["stream_is_up"]
 
 
 class Made:

@@ -22,7 +22,7 @@ from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.named import NamedRows, named_rows
 from code_patterns.sync.publication import UnnamedError, confirm
 from code_patterns.sync.relay import relaying
-from code_patterns.sync.run_locks import collection_lock, stream_lock
+from code_patterns.sync.run_locks import collection_lock, stream_lock, stream_sign
 from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.drain import Drain, Seen
 from code_patterns.sync.runs.opening import ComparisonNeededError, Find, Servers, begin, connect_all, finder
@@ -117,7 +117,7 @@ class _Stream:
         self._named = named
         self._to_relay = to_relay
         self._drain = Drain(settings.poll_milliseconds / 1_000, self._should_stop, named)
-        self._report = StreamReport(self._drain, settings.collection, identity, tell)
+        self._report = StreamReport(self._drain, settings.collection, settings.target, identity, tell)
         self._run: RunContext | None = None
         self._servers: Servers | None = None
         self._held = AsyncExitStack()
@@ -182,6 +182,7 @@ class _Stream:
             if time.monotonic() >= give_up_at:
                 raise NothingToDoError(f"Another stream works for '{self._settings.collection}'; one is enough.")
             await asyncio.sleep(POLL_SECONDS)
+        await session.take(stream_sign(self._settings.collection, self._settings.target.name))
 
     async def _work(self, session: LockedSession) -> None:
         report = self._report

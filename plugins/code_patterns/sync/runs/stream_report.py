@@ -13,6 +13,7 @@ from code_patterns.sync.runs.context import RunContext
 from code_patterns.sync.runs.drain import Drain
 from code_patterns.sync.source import Lag
 from code_patterns.sync.stream_result import Progress, StreamResult
+from code_patterns.sync.sync_target import SyncTarget
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +31,19 @@ class StreamReport:
 
     :param drain: measures how soon changes are found, and knows how far the stream has come
     :param collection: the collection, as users write it
+    :param target: whose stream it is
     :param identity: the run's identity, for the history
     :param tell: called every few seconds while there is work, and at the end
     """
 
-    def __init__(self, drain: Drain, collection: str, identity: RunIdentity, tell: Tell) -> None:
+    def __init__(self, drain: Drain, collection: str, target: SyncTarget, identity: RunIdentity, tell: Tell) -> None:
         self.ended = ""
         """Why the stream ended; empty while it works."""
         self.comparison_needed = False
         """Whether only a run that compares everything can go on."""
         self._drain = drain
         self._collection = collection
+        self._target = target
         self._identity = identity
         self._tell = tell
         self._last: RunContext | None = None
@@ -69,12 +72,12 @@ class StreamReport:
         """Tell what was done since the last time, and store what was done in all."""
         [lag] = await session.fetch("sync_lag", seen=self._drain.seen.snapshot.text)
         self._lag = Lag(*lag)
-        self._proof_age_seconds = await proof_age_seconds(session, self._collection)
+        self._proof_age_seconds = await proof_age_seconds(session, self._collection, self._target)
         self._tell(self._result_of(self._part))
         self._part = Progress()
         if self._last:
             total = self.result()
-            await RunHistory(session, self._last.collection.physical).note(self._identity, total.recorded())
+            await RunHistory(session, self._last.collection).note(self._identity, total.recorded())
             if time.monotonic() - self._logged_at >= LOG_SECONDS:
                 self._logged_at = time.monotonic()
                 log.info("So far: %s", total.summary())
@@ -92,7 +95,7 @@ class StreamReport:
             "replaced": None,
         }
         with suppress(PatternsError) if error else nullcontext():
-            history = RunHistory(session, self._last.collection.physical)
+            history = RunHistory(session, self._last.collection)
             await history.finish(self._identity, outcome, error)
 
     def result(self) -> StreamResult:
