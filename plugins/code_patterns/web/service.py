@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from code_patterns.codes import Code
 from code_patterns.errors import PatternsError
@@ -98,11 +98,13 @@ class Service:
         async with self._use() as opened:
             return await opened.history.quality()
 
-    async def close(self) -> None:
-        """Close everything; the next question would open it again."""
-        opened, self._opened = self._opened, None
-        if opened:
-            await opened.retire()
+    async def close(self, refuse: Callable[[], NoReturn]) -> None:
+        """Close everything for good: an open connection would stay open that nobody closes again.
+
+        :param refuse: refuses further questions, and those that wait for connections now
+        """
+        self._read = refuse
+        await self._retire()
 
     @asynccontextmanager
     async def _use(self) -> AsyncIterator[Opened]:
@@ -112,12 +114,21 @@ class Service:
     async def _current(self) -> Opened:
         async with self._reading:
             if self._opened is None or time.monotonic() - self._read_at > REREAD_SECONDS:
-                found = await asyncio.to_thread(self._read)
+                read = self._read
+                found = await asyncio.to_thread(read)
                 self._read_at = time.monotonic()
                 if self._opened is None or self._opened.by != found:
-                    await self.close()
+                    await self._retire()
+                    if self._read is not read:
+                        # It was closed meanwhile.
+                        self._read()
                     self._opened = Opened(found, self._databases)
             return self._opened
+
+    async def _retire(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened:
+            await opened.retire()
 
 
 async def _told_soon(history: History) -> tuple[Mapping[str, Any] | None, Sequence[Mapping[str, Any]]]:

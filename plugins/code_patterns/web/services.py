@@ -1,8 +1,10 @@
 """All targets of one process of the API server."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from http import HTTPStatus
+from typing import NoReturn
 
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
@@ -37,9 +39,7 @@ class Services:
         :raises ConfigurationError: the targets file is wrong
         """
         names = await asyncio.to_thread(self._names)
-        gone = [self._services.pop(name) for name in self._services.keys() - set(names)]
-        for service in gone:
-            await service.close()
+        await self._close(self._services.keys() - set(names))
         return names
 
     async def of(self, target: str) -> Service:
@@ -50,7 +50,7 @@ class Services:
         :raises ConfigurationError: the targets file is wrong
         """
         if target and target not in await self.targets():
-            raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no target '{target}' in the targets file.", TARGET)
+            _refuse(target)
         return self._of(target)
 
     async def metrics(self, only: str = "") -> str:
@@ -70,6 +70,11 @@ class Services:
     async def _look(self, target: str, *, alone: bool) -> Look | None:
         try:
             return await self._of(target).look()
+        except RefusedError:
+            # It has left the targets file since it was asked.
+            if alone:
+                raise
+            return None
         except ConfigurationError as error:
             if alone:
                 raise
@@ -84,6 +89,13 @@ class Services:
 
     async def close(self) -> None:
         """Close everything; the next question would open it again."""
-        services, self._services = self._services, {}
-        for service in services.values():
-            await service.close()
+        await self._close(set(self._services))
+
+    async def _close(self, names: Collection[str]) -> None:
+        gone = {name: self._services.pop(name) for name in names}
+        for name, service in gone.items():
+            await service.close(partial(_refuse, name))
+
+
+def _refuse(target: str) -> NoReturn:
+    raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no target '{target}' in the targets file.", TARGET)

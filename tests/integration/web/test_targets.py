@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -19,8 +20,9 @@ from code_patterns.hooks.configured import Configured
 from code_patterns.servers.postgres_pool import MOST_CONNECTIONS
 from code_patterns.sync.row_filter import RowFilter
 from code_patterns.sync.sync_target import SyncTarget
-from code_patterns.web import access, service
+from code_patterns.web import access, opened, service
 from code_patterns.web.app import build_app
+from code_patterns.web.problems import RefusedError
 from code_patterns.web.services import Services
 from tests.integration.web.test_api import Api, configured, refused, sessions
 from tests.support.running_stream import eventually, running_stream
@@ -217,6 +219,70 @@ def test_a_stream_is_up_for_its_own_target_alone(served: TwoSides, tmp_path: Pat
         eventually(lambda: told(api, "a")[0]["stream_is_up"])
         assert not told(api, "b")[0]["stream_is_up"]
         assert not told(api, "")[0]["stream_is_up"]
+
+
+@pytest.mark.parametrize("asked", ["status", "metrics"])
+def test_a_target_that_goes_while_it_connects_is_told_and_opens_nothing(sides: TwoSides, asked: str) -> None:
+    names = ["", "a"]
+    found = configured(sides)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def read(name: str) -> Configured:
+        if name:
+            reading.set()
+            assert go_on.wait(30)
+        return replace(found, collection=f"{sides.collection}{name}")
+
+    async def ask(services: Services) -> str:
+        return await services.metrics() if asked == "metrics" else str(await (await services.of("a")).status())
+
+    async def run() -> str:
+        services = Services(read, lambda: list(names))
+        try:
+            answer = asyncio.create_task(ask(services))
+            assert await asyncio.to_thread(reading.wait, 30)
+            names.remove("a")
+            await services.targets()
+            go_on.set()
+            return await answer
+        finally:
+            await services.close()
+            assert await asyncio.to_thread(sessions, sides) == 0
+
+    if asked == "metrics":
+        # One that is gone leaves the others.
+        assert 'target="a"' not in asyncio.run(run())
+    else:
+        with pytest.raises(RefusedError, match="no target 'a' in the targets file") as refusal:
+            asyncio.run(run())
+        assert (refusal.value.status, refusal.value.field) == (404, "target")
+
+
+def test_a_service_that_is_closed_between_two_connections_opens_no_other(
+    sides: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection was changed, and the old one is being closed."""
+    monkeypatch.setattr(service, "REREAD_SECONDS", -1.0)
+    found = configured(sides)
+    answers = iter([found, replace(found, collection="another")])
+    retire = opened.Opened.retire
+
+    async def run() -> None:
+        services = Services(lambda _: next(answers), lambda: [""])
+        one = await services.of("")
+        await one.status()
+
+        async def retire_slowly(old: opened.Opened) -> None:
+            monkeypatch.setattr(opened.Opened, "retire", retire)
+            await services.close()
+            await retire(old)
+
+        monkeypatch.setattr(opened.Opened, "retire", retire_slowly)
+        with pytest.raises(RefusedError):
+            await one.status()
+        assert await asyncio.to_thread(sessions, sides) == 0
+
+    asyncio.run(run())
 
 
 class Made:
