@@ -53,7 +53,7 @@ class ChangeDetector:
         pages = self._source.changed_pages(span)
         async with aclosing(self._compared(pages, limit, span if moves else None)) as changes:
             async for change in changes:
-                yield change
+                yield replace(change, fresh=True)
 
     async def newest(self, span: Span, most: int) -> AsyncGenerator[Change]:
         """Some of the rows that changed in a span, the newest transaction first; they move no watermark.
@@ -79,13 +79,18 @@ class ChangeDetector:
                 yield change
 
     async def everything(
-        self, points: Points, limit: int | None = None, within: IdRange | None = None
+        self,
+        points: Points,
+        limit: int | None = None,
+        within: IdRange | None = None,
+        synced: Watermark | None = None,
     ) -> AsyncGenerator[Change]:
         """All code patterns beside all points, both in id order.
 
         :param points: collects the orphans, which are not part of the result
         :param limit: most rows; orphans are then incomplete
         :param within: only this id range
+        :param synced: what changed until here was synced before; ``None`` if nobody knows
         """
         given = 0
         async with (
@@ -98,7 +103,9 @@ class ChangeDetector:
                     if given == limit:
                         return
                     given += 1
-                    yield self._decide(row.id, row, by_id.pop(row.id, None))
+                    change = self._decide(row.id, row, by_id.pop(row.id, None))
+                    fresh = synced is not None and row.sync_xid is not None and Watermark(row.sync_xid, row.id) > synced
+                    yield replace(change, fresh=True) if fresh else change
                 for node_id in by_id:
                     points.add_orphan(node_id)
 

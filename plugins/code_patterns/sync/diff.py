@@ -80,6 +80,7 @@ class Change:
     :param watermark: how far the watermark may move after this step is recorded; ``None`` moves nothing
     :param content_hash: of the point, where it is as it should be
     :param changed_at: start of the transaction that made the change, where it is known
+    :param fresh: whether the row has changed since the last sync, as far as that is known
     """
 
     id: UUID
@@ -89,6 +90,7 @@ class Change:
     watermark: Watermark | None = None
     content_hash: str | None = None
     changed_at: datetime | None = None
+    fresh: bool = False
 
 
 def decide(

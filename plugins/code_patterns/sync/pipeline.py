@@ -280,7 +280,7 @@ class Pipeline:
                 "Parked pattern %s as a dead letter (%s): %s", dead_letter.id, dead_letter.stage, dead_letter.error
             )
         if not self._settings.dry_run:
-            changed = {change.id for change in batch.changes if change.watermark}
+            changed = {change.id for change in batch.changes if change.fresh}
             await self._record.save_batch(
                 done,
                 [replace(dead_letter, changed=dead_letter.id in changed) for dead_letter in dead_letters],

@@ -10,6 +10,7 @@ from code_patterns.codes import Code
 from code_patterns.embeddings.base import Api
 from code_patterns.errors import OutageError, PatternsError
 from code_patterns.servers.retry import RetryPolicy
+from code_patterns.sync.diff import ALL_IDS
 from tests.support import faulty_embeddings as faults
 from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.two_sides import TwoSides, rows
@@ -203,8 +204,9 @@ def test_dead_letters_wait_longer_each_time(served: TwoSides, embedding_server: 
     assert served.execute("SELECT DISTINCT attempts FROM pattern_sync_dead_letters") == [(7,)]
 
 
+@pytest.mark.parametrize("kind", ["incremental", "full", "shards"])
 def test_a_dead_letter_that_changes_is_tried_at_once_and_starts_anew(
-    served: TwoSides, embedding_server: EmbeddingServer
+    served: TwoSides, embedding_server: EmbeddingServer, kind: str
 ) -> None:
     [bad] = rows(1, pattern_data=json.dumps({"code": MARKER}))
     served.insert([bad])
@@ -214,9 +216,20 @@ def test_a_dead_letter_that_changes_is_tried_at_once_and_starts_anew(
     state = "SELECT attempts, round(extract(epoch FROM next_attempt_at - last_failed_at) / 3600) FROM "
     assert served.execute(f"{state} pattern_sync_dead_letters") == [(2, 2)]
     assert served.sync().counts["parked"] == 0
+    served.sync("full")
+    assert served.execute(f"{state} pattern_sync_dead_letters") == [(3, 4)]
     served.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'another'")
-    assert served.sync().counts["parked"] == 1
-    assert served.execute(f"{state} pattern_sync_dead_letters") == [(1, 1)]
+    if kind == "shards":
+        assert served.sync("full", id_range=ALL_IDS).counts["parked"] == 1
+        assert served.execute(f"{state} pattern_sync_dead_letters") == [(1, 1)]
+        # Shard and full sync are two tries.
+        assert served.sync("full", points_before=0).counts["parked"] == 1
+        assert served.execute(f"{state} pattern_sync_dead_letters") == [(2, 2)]
+    else:
+        assert served.sync(kind).counts["parked"] == 1
+        assert served.execute(f"{state} pattern_sync_dead_letters") == [(1, 1)]
+        served.sync("full")
+        assert served.execute(f"{state} pattern_sync_dead_letters") == [(2, 2)]
     served.execute("UPDATE pattern_sync_dead_letters SET attempts = 40, next_attempt_at = now()")
     assert served.sync().counts["parked"] == 1
     assert served.execute(f"{state} pattern_sync_dead_letters") == [(41, 168)]

@@ -40,6 +40,7 @@ class RunContext:
 
     :param kind: name of the kind of run
     :param start: where it starts reading rows
+    :param synced: the watermark of earlier runs, wherever this one starts; ``None`` if it says nothing
     :param horizon: where it stops reading rows
     :param source: the rows
     :param stored: the points
@@ -56,6 +57,7 @@ class RunContext:
         self,
         kind: str,
         start: Watermark,
+        synced: Watermark | None,
         horizon: Horizon,
         source: PatternSource,
         stored: StoredPoints,
@@ -69,6 +71,7 @@ class RunContext:
     ) -> None:
         self.kind = kind
         self.start = start
+        self.synced = synced
         self.horizon = horizon
         self.source = source
         self.stored = stored

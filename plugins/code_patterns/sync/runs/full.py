@@ -67,7 +67,8 @@ class FullRun(RunKind):
         if limit is None and not run.settings.dry_run:
             await compare_and_write(run, points, total)
         else:
-            await run.pipeline.run(run.detector.everything(points, limit), min(total, limit or total))
+            changes = run.detector.everything(points, limit, synced=run.synced)
+            await run.pipeline.run(changes, min(total, limit or total))
         if limit is not None and total > limit:
             log.info("The limit of %d was reached: no orphan was deleted, nothing is proven.", limit)
             return
@@ -103,7 +104,9 @@ async def compare_and_write(run: RunContext, points: Points, total: int, within:
         session = await run.proof_session()
         learning = expecting(session, run.collection, digests, ids, lambda: run.counts.examined)
     async with learning:
-        await run.pipeline.run(run.detector.everything(points, within=within), total)
+        # Shards have tried what changed before this run does, and count too.
+        synced = run.synced if run.settings.points_before is None else None
+        await run.pipeline.run(run.detector.everything(points, within=within, synced=synced), total)
     await run.record.keep(digests)
 
 

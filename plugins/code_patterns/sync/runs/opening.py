@@ -216,6 +216,7 @@ async def begin(
     return kind, RunContext(
         kind.name,
         start,
+        judgement.start,
         horizon,
         source,
         stored,
