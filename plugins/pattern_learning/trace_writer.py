@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from itertools import groupby, islice
@@ -18,6 +18,7 @@ from code_patterns.servers.postgres_errors import Kind, diagnose
 from code_patterns.sql import storable as storable_text
 from pattern_learning import values
 from pattern_learning.database_choice import choose_database
+from pattern_learning.statements import statement
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ class TraceWriter:
         self.pool = pool
         self._queue: deque[tuple[str | None, Trace]] = deque()
         self._connection: Any = None
+        self._begun = 0
         self.lost = 0
         self._untold = 0
         self._next_warning = 0.0
@@ -161,33 +163,38 @@ class TraceWriter:
     async def _write_queue(self) -> None:
         most = BATCH
         while self._queue:
-            actor, same = next(groupby(islice(self._queue, most), key=itemgetter(0)))
+            # A write that was cancelled may have been made: the same traces are looked for first.
+            again = bool(self._begun)
+            actor, same = next(groupby(islice(self._queue, self._begun or most), key=itemgetter(0)))
             batch = [trace for _, trace in same]
+            self._begun = len(batch)
             try:
-                async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
-                    await self._write(actor, batch)
+                async with asyncio.timeout(WRITE_TIMEOUT_SECONDS), self._session() as connection:
+                    if not again or not await _is_there(connection, batch[0]):
+                        await _copy(connection, actor, batch)
             except Exception as error:
                 if len(batch) > 1 and _is_of_one(error):
-                    most = len(batch) // 2
+                    most, self._begun = len(batch) // 2, 0
                     continue
                 if self._connection is not None:
                     self._connection.terminate()
                     self._connection = None
                 self._drop(len(batch), str(error) or type(error).__name__, _remedy(error))
-            most = min(2 * most, BATCH)
+            most, self._begun = min(2 * most, BATCH), 0
             # Not before: a write that is cancelled halfway is repeated by the last flush.
             for _ in batch:
                 self._queue.popleft()
 
-    async def _write(self, actor: str | None, batch: list[Trace]) -> None:
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Any]:
         beside = _beside.get(id(self.pool))
         if beside is None and self.pool is not None:
             async with self.pool.acquire() as connection:
-                await _copy(connection, actor, batch)
+                yield connection
             return
         if self._connection is None or self._connection.is_closed():
             self._connection = await (beside.connect() if beside else _connect(await choose_database(None)))
-        await _copy(self._connection, actor, batch)
+        yield self._connection
 
     def _drop(self, count: int, reason: str, remedy: str = "") -> None:
         self.lost += count
@@ -240,6 +247,21 @@ async def _copy(connection: Any, actor: str | None, batch: list[Trace]) -> None:
         columns.append("actor")
         records = [(*record, text(actor)) for record in records]
     await connection.copy_records_to_table("pattern_learning_traces", records=records, columns=columns)
+
+
+async def _is_there(connection: Any, trace: Trace) -> bool:
+    """Whether a batch that begins with this trace is written: one COPY writes all of it or nothing."""
+    found = storable(trace)
+    return bool(
+        await connection.fetchval(
+            statement("learning_trace_there"),
+            found.correlation_id,
+            found.recorded_at,
+            found.node,
+            found.operation,
+            found.duration_ms,
+        )
+    )
 
 
 def _is_of_one(error: Exception) -> bool:

@@ -149,6 +149,47 @@ def test_a_missing_trace_table_costs_only_the_traces(
     assert caplog.text.count("run schema_migration") == 1
 
 
+@pytest.mark.parametrize("copied", [True, False])
+@pytest.mark.parametrize("own_pool", [True, False])
+def test_a_cancelled_write_is_made_once(
+    learning: LearningDatabase, monkeypatch: pytest.MonkeyPatch, copied: bool, own_pool: bool
+) -> None:
+    """Whoever waits for the traces may be cancelled before PostgreSQL's answer is there, and before the statement."""
+    copy, cancelled = trace_writer._copy, 0
+
+    async def cancelled_copy(*arguments: Any) -> None:
+        nonlocal cancelled
+        cancelled += 1
+        if copied:
+            await copy(*arguments)
+        if cancelled == 1:
+            task = asyncio.current_task()
+            assert task
+            task.cancel()
+            await asyncio.sleep(0)
+        if not copied:
+            await copy(*arguments)
+
+    async def work(layer: Layer) -> None:
+        if own_pool:
+            await trace_writer.detach(layer.manager.pool)
+        tracer = await get_pattern_tracer("one")
+        for _ in range(3):
+            await layer.do("get_global_stats")
+        monkeypatch.setattr(trace_writer, "_copy", cancelled_copy)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(tracer.flush())
+        await layer.do("get_global_stats")
+        tracer.actor = "two"
+        await layer.do("get_global_stats")
+        await tracer.flush()
+
+    learning.use(work)
+    found = traces(learning)
+    assert [row["actor"] for row in found] == ["one"] * 4 + ["two"]
+    assert len({row["correlation_id"] for row in found}) == 5
+
+
 class Unspeakable:
     """An object without a text."""
 
