@@ -12,6 +12,8 @@ from pattern_learning.values import Refusal, refuse
 MOST_BUCKETS = 10_000
 """Most rows of a trend."""
 
+# Less than there are in PostgreSQL, from November 4714 BC on.
+_BEFORE_YEAR_1 = timedelta(days=4713 * 365)
 _BUCKET_DAYS = {"day": 1, "week": 7, "month": 28}
 
 
@@ -74,6 +76,17 @@ def period(contract: ModelContractEffect, default_days: int) -> Period:
     if start >= end:
         refuse("period_start", start.isoformat(), f"before period_end, {end.isoformat()}")
     return Period(start, end)
+
+
+def comparable_period(contract: ModelContractEffect, default_days: int) -> Period:
+    """Return a period as :func:`period` does, of which PostgreSQL has the preceding one of the same length too.
+
+    :raises Refusal: also if that one would begin before PostgreSQL's first day
+    """
+    found = period(contract, default_days)
+    if found.end - found.start > found.start - values.INFINITE_PAST + _BEFORE_YEAR_1:
+        refuse("period_start", found.start.isoformat(), "late enough for a period of the same length since 4713 BC")
+    return found
 
 
 def _before(end: datetime, days: int) -> datetime:

@@ -57,7 +57,7 @@ class PatternEffect:
         :return: the result; a failed operation leaves nothing behind
         """
         begun = time.perf_counter()
-        metadata: dict[str, Any] = {"correlation_id": str(contract.correlation_id)}
+        metadata: dict[str, Any] = {"correlation_id": values.plain(contract.correlation_id)}
         try:
             data = await self._operation(contract)(self, contract)
         except Exception as error:
@@ -65,7 +65,7 @@ class PatternEffect:
             reason = known or PatternsError(Code.OPERATION_FAILED, f"{type(error).__name__}: {error}")
             metadata |= {"retryable": reason.retryable, "code": str(reason.code)}
             result = ModelResult(False, error=str(reason), metadata=metadata)
-            self._log_failure(contract, str(reason), None if known else error)
+            self._log_failure(values.plain(contract.operation), result, None if known else error)
         else:
             metadata["operation"] = contract.operation
             metadata["duration_ms"] = (time.perf_counter() - begun) * 1000
@@ -148,14 +148,15 @@ class PatternEffect:
             )
         return operation
 
-    def _log_failure(self, contract: ModelContractEffect, text: str, fault_of_ours: Exception | None) -> None:
+    def _log_failure(self, operation: str, result: ModelResult, fault_of_ours: Exception | None) -> None:
+        correlation_id = result.metadata["correlation_id"]
         log.log(
             logging.ERROR if fault_of_ours else logging.WARNING,
             "%s failed, correlation id %s: %s",
-            contract.operation,
-            contract.correlation_id,
-            text,
-            extra={"correlation_id": str(contract.correlation_id)},
+            operation,
+            correlation_id,
+            result.error,
+            extra={"correlation_id": correlation_id},
             exc_info=fault_of_ours,
         )
 

@@ -117,7 +117,7 @@ def read_object(name: str, given: Any, known: Mapping[str, Field], *, drop_nulls
     for key, value in given.items():
         field = known.get(key) if isinstance(key, str) else None
         if field is None:
-            raise Refusal(f"{name} has the unknown field {str(key)[:80]!r}; known are {', '.join(known)}.")
+            raise Refusal(f"{name} has the unknown field {values.plain(key)[:80]!r}; known are {', '.join(known)}.")
         if value is not None:
             found[field.name] = field.parse(f"{name}.{field.name}", value)
         elif field.nullable:

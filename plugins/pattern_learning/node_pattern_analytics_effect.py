@@ -34,7 +34,7 @@ class NodePatternAnalyticsEffect(PatternEffect):
 
     async def _compute_analytics(self, contract: ModelContractEffect) -> dict[str, Any]:
         pattern_id = arguments.optional_pattern_id(contract)
-        period = arguments.period(contract, ANALYTICS_DAYS)
+        period = arguments.comparable_period(contract, ANALYTICS_DAYS)
 
         async def compute(_: bool) -> Any:
             # The function writes the row in one statement; reading it needs no transaction around both.

@@ -289,19 +289,16 @@ def storable(trace: Trace) -> Trace:
 
 
 def text(value: Any, longest: int | None = _LONGEST) -> str:
-    """Return the text of anything as PostgreSQL and OpenTelemetry can hold it, or its type where it has no text.
+    """Return the text of anything as PostgreSQL and OpenTelemetry can hold it.
 
     :param longest: most characters; ``None`` for all
     """
-    try:
-        return storable_text(str(value), longest)
-    except Exception:
-        return type(value).__name__
+    return storable_text(values.plain(value), longest)
 
 
 def _or_none(parse: Callable[[str, Any], Any], value: Any) -> Any:
     try:
         return None if value is None else parse("", value)
     except Exception:
-        # Not only refusals: a value may fail when it is asked for its text.
+        # Not only refusals: a value may fail when it is asked for its number.
         return None

@@ -88,10 +88,10 @@ class PatternStorageTracer:
                 CALLER,
                 operation,
                 pattern_id,
-                str(correlation_id),
+                values.plain(correlation_id),
                 bool(success),
                 float(duration_ms),
-                None if error is None or success else str(error),
+                None if error is None or success else values.plain(error),
                 further.get("quality_before"),
                 further.get("quality_after"),
             )

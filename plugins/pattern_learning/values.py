@@ -6,7 +6,7 @@ Every function takes the field's name, for the message, and the value. It raises
 import json
 import math
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Integral, Real
@@ -37,8 +37,16 @@ def refuse(name: str, value: Any, rule: str) -> NoReturn:
 
     :raises Refusal: always
     """
-    shown = repr(value)
+    shown = plain(value, repr)
     raise Refusal(f"{name} is {shown if len(shown) <= 80 else shown[:77] + '...'}; it must be {rule}.")
+
+
+def plain(value: Any, form: Callable[[Any], str] = str) -> str:
+    """Return the text of anything; of what has none, such as a number of 5,000 digits, the type."""
+    try:
+        return form(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def text(name: str, value: Any) -> str:

@@ -10,12 +10,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from code_patterns.codes import Code
-from pattern_learning import fields
+from pattern_learning import fields, track2_integration
 from pattern_learning.contract import ModelContractEffect
+from pattern_learning.track2_integration import get_pattern_tracer
 from tests.conftest import ROOT
 from tests.support.learning_database import OPERATIONS, Layer, LearningDatabase, template
 
@@ -170,6 +172,11 @@ BAD = [
     ("compute_analytics", {"period_start": DAY, "period_end": DAY}, ["period_start", "before period_end"]),
     ("compute_analytics", {"period_start": "soon"}, ["period_start is 'soon'"]),
     ("compute_analytics", {"period_end": "0001-01-01"}, ["period_end"]),
+    (
+        "compute_analytics",
+        {"period_start": "0001-02-01", "period_end": "9000-01-01"},
+        ["period_start is '0001-02-01T00:00:00+00:00'", "4713 BC"],
+    ),
     ("compute_analytics", {"period_end": "0001-01-31"}, ["period_end", "more than 30 days before it"]),
     ("get_usage_trends", {"period_end": "0001-04-01"}, ["period_end", "more than 90 days before it"]),
     ("get_usage_trends", {"period_start": "0001-01-01", "period_end": "0001-01-02"}, ["period_start is '0001-01-01'"]),
@@ -387,6 +394,43 @@ def test_the_correlation_id_comes_back_as_it_was(learning: LearningDatabase) -> 
             assert result.metadata["correlation_id"] == str(given_id)
 
     learning.use(work)
+
+
+def test_a_value_without_a_text_is_refused_by_name(learning: LearningDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python writes no number of more than 4,300 digits; an object may write nothing at all."""
+    monkeypatch.setattr(track2_integration, "_tracer", None)
+
+    class Unspeakable:
+        def __repr__(self) -> str:
+            raise RuntimeError("no text")
+
+    async def work(layer: Layer) -> None:
+        await get_pattern_tracer()
+        pattern = await layer.store()
+        huge, unspeakable = 10**5000, Unspeakable()
+        for operation, arguments, words in (
+            (
+                "record_usage",
+                {"pattern_id": pattern, "usage_data": {"quality_before": huge}},
+                "usage_data.quality_before",
+            ),
+            ("get_top", {"limit": huge}, "limit is <int>"),
+            ("get_top", {"limit": unspeakable}, "limit is <Unspeakable>"),
+            ("get_top", {"filters": {huge: 1}}, "filters has the unknown field '<int>'"),
+            ("update", {"pattern_id": unspeakable, "data": {"category": "x"}}, "pattern_id is <Unspeakable>"),
+            ("insert", {"data": template(context=[huge])}, "data.context is <list>"),
+            ("get_top", {"correlation_id": huge}, "correlation_id is <int>"),
+            ("get_top", {"correlation_id": unspeakable}, "correlation_id is <Unspeakable>"),
+        ):
+            refused = await layer.refused(operation, **arguments)  # type: ignore[arg-type]
+            assert words in refused
+            assert Code.ARGUMENT_REFUSED in refused
+        for name in (huge, unspeakable):
+            result = await layer.run(name, node="storage")  # type: ignore[arg-type]
+            assert "Unsupported operation: operation is <" in str(result.error)
+
+    learning.use(work)
+    assert learning.rows("SELECT count(*) AS n FROM pattern_learning_traces WHERE NOT success") == [{"n": 10}]
 
 
 def test_a_node_without_a_pool_says_so() -> None:

@@ -210,7 +210,7 @@ def in_no_index() -> str:
     [
         ({"operation": "fl\0y"}, {"operation": "fl?y", "error": ...}),
         ({"operation": "fl\ud800y"}, {"operation": "fl?y", "error": ...}),
-        ({"operation": Unspeakable()}, {"operation": "Unspeakable"}),
+        ({"operation": Unspeakable()}, {"operation": "<Unspeakable>"}),
         ({"correlation_id": "a\0b"}, {"correlation_id": "a?b"}),
         ({"correlation_id": "\ud800"}, {"correlation_id": "?"}),
         ({"correlation_id": in_no_index()}, {"correlation_id": in_no_index()[:500]}),
