@@ -19,6 +19,7 @@ from code_patterns.errors import ConfigurationError
 _LARGEST_BIGINT = 2**63 - 1
 _LARGEST_INTEGER = 2**31 - 1
 _LARGEST_QUALITY = 1e100
+_DEEPEST = 100
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 INFINITE_PAST, INFINITE_FUTURE = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -152,10 +153,23 @@ def document(name: str, value: Any) -> str:
         encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)
     except (RecursionError, TypeError, ValueError):
         refuse(name, value, rule)
+    # Whoever reads it may have less room on the stack than whoever writes it.
+    if _is_deeper(value, _DEEPEST):
+        refuse(name, value, f"{rule}, nested at most {_DEEPEST} deep")
     _check_storable(name, encoded)
     if _ESCAPED_NUL.search(encoded):
         refuse(name, value, f"{rule}, without the character NUL")
     return encoded
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most + 1):
+        nested = [each for each in level if isinstance(each, dict | list | tuple)]
+        if not nested:
+            return False
+        level = [one for each in nested for one in (each.values() if isinstance(each, dict) else each)]
+    return True
 
 
 def _check_storable(name: str, value: str) -> None:

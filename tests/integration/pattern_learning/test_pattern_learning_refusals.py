@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from code_patterns.codes import Code
 from pattern_learning import fields, track2_integration
 from pattern_learning.contract import ModelContractEffect
+from pattern_learning.jobs import run_operation
 from pattern_learning.track2_integration import get_pattern_tracer
 from tests.conftest import ROOT
 from tests.support.learning_database import OPERATIONS, Layer, LearningDatabase, template
@@ -392,6 +393,29 @@ def test_the_correlation_id_comes_back_as_it_was(learning: LearningDatabase) -> 
             result = await layer.run("get_top", correlation_id=given_id)
             assert not result.success
             assert result.metadata["correlation_id"] == str(given_id)
+
+    learning.use(work)
+
+
+def test_a_document_is_not_too_deep_for_its_readers(learning: LearningDatabase) -> None:
+    """Python gives up at 1,000 levels or before, in a list of templates as for one."""
+
+    def nested(depth: int) -> Any:
+        document: Any = []
+        for number in range(depth - 1):
+            document = {"x": document} if number % 2 else [document, 1]
+        return document
+
+    async def work(layer: Layer) -> None:
+        deep = nested(100)
+        pattern = await layer.store(context=deep)
+        for depth in (101, 970):
+            assert "nested at most 100 deep" in await layer.refused("insert", data=template("x", context=nested(depth)))
+        usage = {"context": nested(101)}
+        assert "usage_data.context" in await layer.refused("record_usage", pattern_id=pattern, usage_data=usage)
+        listed = ModelContractEffect("filter", filters={"language": "python"})
+        (found,) = await run_operation(learning.config, listed, "test")
+        assert found["context"] == deep
 
     learning.use(work)
 
