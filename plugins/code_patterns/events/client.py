@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,25 @@ def open_producer(config: KafkaConfig, on_error: OnError, **settings: Setting) -
     from confluent_kafka import Producer
 
     return Producer({**_producer_settings(config), **settings, "error_cb": on_error})
+
+
+def is_fatal(error: "KafkaError") -> bool:
+    """Whether the client that told this error does nothing any more, so that another one must take its place."""
+    from confluent_kafka import KafkaError
+
+    # The first call that finds it says what it is, later ones only that there was one.
+    return error.fatal() or error.code() == KafkaError._FATAL
+
+
+def discard(producer: "Producer") -> None:
+    """Let go of a producer and of what it has not sent; who gave that has been told when this returns."""
+    from confluent_kafka import KafkaException
+
+    producer.purge()
+    for _ in range(2):
+        # A fatal error is raised in place of the callbacks behind it.
+        with suppress(KafkaException):
+            producer.flush(1)
 
 
 def refusal(config: KafkaConfig) -> str:

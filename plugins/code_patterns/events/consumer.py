@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from code_patterns.events.client import KafkaConfig, open_consumer, reason
-from code_patterns.events.dead_topic import DeadTopic, Partition
+from code_patterns.events.dead_topic import DeadTopic
+from code_patterns.events.letter import Partition
 from code_patterns.events.mention import Mention, UnreadableEventError, read_mention
 from code_patterns.events.outage import Outage
 
@@ -61,8 +62,8 @@ class EventConsumer:
 
         self._dead.serve()
         self._send_offsets()
-        self._hold_back()
         try:
+            self._hold_back()
             messages = self._consumer.consume(MOST_MESSAGES, 0)
         except KafkaException as error:
             self._outage.refused(error.args[0], "Rows are found without events.")
@@ -90,15 +91,16 @@ class EventConsumer:
         deadline = time.monotonic() + CLOSING_SECONDS
         self._dead.close(CLOSING_SECONDS / 2)
         self._send_offsets()
-        self._consumer.pause(self._consumer.assignment())
-        while self._committing and time.monotonic() < deadline:
-            # What it returns is not done, so it comes again.
-            self._consumer.poll(0.05)
+        with suppress(KafkaException):
+            self._consumer.pause(self._consumer.assignment())
+            while self._committing and time.monotonic() < deadline:
+                # What it returns is not done, so it comes again.
+                self._consumer.poll(0.05)
         # The rest of a rebalance comes here, not while the client closes: there the client's answer to it was once seen
         # to wait for ever, with the interpreter's lock, so that nothing of the process went on.
         with suppress(KafkaException):
             self._consumer.unsubscribe()
-        self._consumer.poll(REBALANCE_SECONDS)
+            self._consumer.poll(REBALANCE_SECONDS)
         closing = threading.Thread(target=self._consumer.close, name="leaving Kafka", daemon=True)
         closing.start()
         closing.join(max(deadline - time.monotonic(), 0.5))

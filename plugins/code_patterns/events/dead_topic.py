@@ -1,16 +1,13 @@
 """Put unreadable messages on the topic of dead letters."""
 
-import base64
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from code_patterns.events.client import KafkaConfig, open_producer
+from code_patterns.events.client import KafkaConfig, discard, is_fatal, open_producer
+from code_patterns.events.letter import Letter, Partition, letter_of, place_of
 from code_patterns.events.outage import Outage
 from code_patterns.events.topics import DEAD_LETTER_SUFFIX
 
@@ -23,18 +20,14 @@ MOST_WAITING = 1_000
 """Unreadable messages that wait for their delivery at most; then no more events are read until some are delivered."""
 LARGEST_BYTES = 1_000_000
 """Largest message by the defaults of client and broker."""
-
-Partition = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class _Letter:
-    key: bytes | None
-    value: bytes
+OVERHEAD_BYTES = 5_000
+"""What client and broker add to key and value, and more."""
 
 
 class DeadTopic:
     """Delivers unreadable messages, and knows which are not delivered yet.
+
+    Nothing that Kafka's client raises leaves it: a message that was not delivered is sent again.
 
     :param config: the cluster
     :param topic: the topic that they came from
@@ -48,9 +41,11 @@ class DeadTopic:
         self._group = group
         self._outage = outage
         self._producer: Producer | None = None
-        self._waiting: dict[Partition, dict[int, _Letter]] = defaultdict(dict)
+        self._broken = False
+        self._waiting: dict[Partition, dict[int, Letter]] = defaultdict(dict)
         self._again: list[tuple[Partition, int]] = []
-        self._limit = int(config.settings.get("message.max.bytes", LARGEST_BYTES))
+        limit = _largest(config)
+        self._room = limit - min(OVERHEAD_BYTES, limit // 10)
 
     @property
     def full(self) -> bool:
@@ -62,7 +57,7 @@ class DeadTopic:
 
         :param error: why it cannot be read
         """
-        partition, offset = _place(message)
+        partition, offset = place_of(message)
         log.warning(
             "Event at offset %d of %s, partition %d, cannot be read: %s It goes to %s.",
             offset,
@@ -71,18 +66,23 @@ class DeadTopic:
             error,
             self._topic,
         )
-        key = _bytes(message.key())
-        value = self._envelope(message, error, self._limit - 5_000 - len(key or b""))
-        self._waiting[partition][offset] = _Letter(key, value)
+        self._waiting[partition][offset] = letter_of(message, error, self._group, self._room)
         self._send(partition, offset)
 
     def serve(self) -> None:
         """Learn what was delivered, and send again what was not; it does not wait."""
+        from confluent_kafka import KafkaException
+
+        if self._broken:
+            self._renew()
+        again, self._again = self._again, []
+        for partition, offset in again:
+            self._send(partition, offset)
         if self._producer:
-            again, self._again = self._again, []
-            for partition, offset in again:
-                self._send(partition, offset)
-            self._producer.poll(0)
+            try:
+                self._producer.poll(0)
+            except KafkaException as error:
+                self._tell(error.args[0])
 
     def first_waiting(self, partition: Partition) -> int | None:
         """The first offset of a partition that is not delivered."""
@@ -94,74 +94,66 @@ class DeadTopic:
 
     def close(self, seconds: float) -> None:
         """Wait a moment for what is on its way."""
+        from confluent_kafka import KafkaException
+
         if self._producer:
-            self._producer.flush(seconds)
+            with suppress(KafkaException):
+                self._producer.flush(seconds)
             self._producer.purge()
 
     def _send(self, partition: Partition, offset: int) -> None:
+        from confluent_kafka import KafkaException
+
         letter = self._waiting[partition].get(offset)
         if letter is None:
             return
-        self._producer = self._producer or open_producer(self._config, self._outage.failed)
+        value, key = letter.encoded()
         try:
-            self._producer.produce(
-                self._topic, letter.value, letter.key, on_delivery=partial(self._delivered, partition, offset)
-            )
+            self._producer = self._producer or open_producer(self._config, self._outage.failed)
+            self._producer.produce(self._topic, value, key, on_delivery=partial(self._delivered, partition, offset))
         # A full queue is no error of the client, but of Python.
         except BufferError:
             self._again.append((partition, offset))
+        except KafkaException as error:
+            self._failed(partition, offset, error.args[0])
 
     def _delivered(self, partition: Partition, offset: int, error: "KafkaError | None", message: Any) -> None:
         if error is None:
             self._waiting[partition].pop(offset, None)
-            return
+        else:
+            self._failed(partition, offset, error)
+
+    def _failed(self, partition: Partition, offset: int, error: "KafkaError") -> None:
+        from confluent_kafka import KafkaError
+
         self._again.append((partition, offset))
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            # The broker, or this one topic, may take less than the client does.
+            letter = self._waiting[partition].get(offset)
+            if letter is None:
+                return
+            if smaller := letter.smaller():
+                self._waiting[partition][offset] = smaller
+                return
+        if error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            self._tell(error)
+
+    def _tell(self, error: "KafkaError") -> None:
+        self._broken = self._broken or is_fatal(error)
         self._outage.refused(
             error, f"Unreadable events cannot be put on {self._topic}: let this user write there. They are kept."
         )
 
-    def _envelope(self, message: "Message", error: Exception, room: int) -> bytes:
-        (topic, partition), offset = _place(message)
-        value = _bytes(message.value())
-        fields: dict[str, Any] = {
-            "original_topic": topic,
-            "original_partition": partition,
-            "original_offset": offset,
-            "original_timestamp": _timestamp(message),
-            **_readable(value),
-            "error": str(error),
-            "error_type": type(error).__name__,
-            "error_timestamp": datetime.now(UTC).isoformat(),
-            "consumer_group": self._group,
-        }
-        encoded = orjson.dumps(fields)
-        if len(encoded) > room:
-            # JSON needs up to six bytes for a character, and base64 four for three bytes.
-            cut = fields["original_value"][: max(room - 2_000, 0) // 24 * 4]
-            encoded = orjson.dumps({**fields, "original_value": cut, "original_value_truncated": True})
-        return encoded
+    def _renew(self) -> None:
+        """Send everything again by another producer: one with a fatal error sends nothing any more."""
+        if self._producer:
+            discard(self._producer)
+        self._producer, self._broken = None, False
+        self._again = [(partition, offset) for partition, some in self._waiting.items() for offset in some]
 
 
-def _readable(value: bytes | None) -> dict[str, Any]:
-    if value is None:
-        return {"original_value": None}
-    try:
-        return {"original_value": value.decode()}
-    except UnicodeDecodeError:
-        return {"original_value": base64.b64encode(value).decode(), "original_value_encoding": "base64"}
-
-
-def _timestamp(message: "Message") -> str | None:
-    kind, milliseconds = message.timestamp()
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat() if kind else None
-    except (OverflowError, ValueError, OSError):
-        return None
-
-
-def _place(message: "Message") -> tuple[Partition, int]:
-    return (str(message.topic()), int(message.partition() or 0)), int(message.offset() or 0)
-
-
-def _bytes(data: "bytes | str | None") -> bytes | None:
-    return data.encode() if isinstance(data, str) else data
+def _largest(config: KafkaConfig) -> int:
+    # The client reads numbers in more ways than Python does.
+    with suppress(ValueError):
+        return int(config.settings.get("message.max.bytes", LARGEST_BYTES))
+    return LARGEST_BYTES

@@ -134,6 +134,17 @@ def test_a_large_unreadable_message_is_cut_to_fit(broker: Broker) -> None:
     assert letter["original_value"].startswith("\x01" * 100_000)
 
 
+def test_an_unreadable_message_with_a_key_as_large_as_a_message_goes_there_without_it(broker: Broker) -> None:
+    broker.send(b"junk", key=b"k" * 999_900)
+    with reading(broker) as consumer:
+        idle(consumer, lambda: broker.committed() == 1, "the commit")
+    (message,) = broker.received(f"{broker.topic}.dlq", 1)
+    letter = json.loads(message.value() or b"")
+    assert message.key() is None
+    assert letter["original_key_left_out"] is True
+    assert letter["original_value"] == "junk"
+
+
 def test_no_more_is_read_while_unreadable_messages_cannot_be_delivered(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
