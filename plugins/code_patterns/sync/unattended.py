@@ -9,6 +9,7 @@ from dataclasses import asdict
 import psycopg
 
 from code_patterns.errors import PatternsError
+from code_patterns.printable import LONGEST, printable
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors
 from code_patterns.servers.postgres_psycopg import connect
@@ -62,6 +63,11 @@ async def unattended(read: Read, target: str | None = None) -> AsyncIterator[Non
             if f"{error}" != told:
                 log.warning("No stream is started at the moment. %s", error)
                 told = f"{error}"
+        # Reading asks Airflow, whose errors are of many kinds, with texts that change from one to the next.
+        except Exception as error:
+            if type(error).__qualname__ != told:
+                log.warning("No stream is started at the moment. %s", printable(f"{error!r}", LONGEST))
+                told = type(error).__qualname__
         await asyncio.sleep(wait)
         wait = min(LONGEST_RETRY_SECONDS, wait * 2)
 

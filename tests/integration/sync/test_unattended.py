@@ -9,6 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.sync import unattended as module
@@ -277,3 +279,48 @@ def test_a_database_without_the_tables_is_named_once_and_asked_less_and_less_oft
     assert len(told) == 2
     assert told[0].startswith("No stream is started at the moment. ")
     assert told[1].endswith("answers again.")
+
+
+def test_whatever_airflow_answers_it_goes_on_and_tells_each_kind_once(
+    synced: TwoSides, caplog: pytest.LogCaptureFixture
+) -> None:
+    synced.insert(rows(1, 10))
+    tried = 0
+
+    async def read() -> tuple[PostgresConfig, str]:
+        nonlocal tried
+        tried += 1
+        if tried <= 3:
+            detail = {"status_code": 500, "message": f"answer {tried} of the API server"}
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
+        if tried == 4:
+            raise ConnectionResetError("the API server restarts")
+        return synced.as_sync, synced.collection
+
+    async def called() -> None:
+        async for _ in unattended(read):
+            return
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(asyncio.wait_for(called(), 60))
+    assert tried == 5
+    told = [record.message for record in caplog.records if record.name == "code_patterns.sync.unattended"]
+    assert len(told) == 3
+    assert "answer 1 of the API server" in told[0]
+    assert "restarts" in told[1]
+    assert told[2].endswith("answers again.")
+
+
+def test_it_can_be_cancelled_while_it_reads() -> None:
+    async def read() -> tuple[PostgresConfig, str]:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def work() -> None:
+        task = asyncio.create_task(anext(aiter(unattended(read))))  # type: ignore[arg-type]
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    asyncio.run(work())
