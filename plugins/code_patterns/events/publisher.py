@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from code_patterns.events.client import KafkaConfig, open_producer, reason
+from code_patterns.events.client import KafkaConfig, discard, is_fatal, open_producer, reason
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer
@@ -42,6 +42,7 @@ class EventPublisher:
         self._patience = patience
         self._reason = ""
         self._producer: Producer | None = None
+        self._broken = False
 
     async def publish(self, events: Sequence[OutgoingEvent]) -> tuple[set[int], str]:
         """Publish events in their order.
@@ -67,16 +68,18 @@ class EventPublisher:
             producer = self._producer = self._producer or open_producer(self._config, self._failed)
         except KafkaException as error:
             return arrived, reason(self._config, error.args[0])
-        for position, event in enumerate(events):
-            if not self._produce(producer, event, partial(self._delivered, arrived, position), deadline):
-                break
-        while len(producer) and time.monotonic() < deadline:
-            producer.poll(0.1)
-        if len(producer):
+        try:
+            for position, event in enumerate(events):
+                if not self._produce(producer, event, partial(self._delivered, arrived, position), deadline):
+                    break
+            while len(producer) and not self._broken and time.monotonic() < deadline:
+                producer.poll(0.1)
+        except KafkaException as error:
+            self._failed(error.args[0])
+        if len(producer) or self._broken:
             # An event that is sent later, after all, would arrive behind its own repetition.
-            producer.purge()
-            producer.flush(1)
-            self.close()
+            discard(producer)
+            self._producer, self._broken = None, False
         return _in_order(events, arrived), self._reason or f"no answer within {self._patience:.0f} s"
 
     def _produce(
@@ -106,6 +109,7 @@ class EventPublisher:
             self._failed(error)
 
     def _failed(self, error: "KafkaError") -> None:
+        self._broken = self._broken or is_fatal(error)
         if not self._reason or not error.name().startswith("_ALL"):
             self._reason = reason(self._config, error)
 
