@@ -128,8 +128,16 @@ def test_the_watcher_of_each_stream_asks_for_its_own_collection(bag: DagBag) -> 
         seen[watcher.name] = watcher.trigger.serialize()[1]
     assert seen == {
         "code_patterns_unattended": {"postgres_conn_id": "patterns_postgres"},
-        "code_patterns_unattended__team_a": {"postgres_conn_id": "a_postgres", "collection": "of_team_a"},
-        "code_patterns_unattended__team-b": {"postgres_conn_id": "patterns_postgres", "collection": "of_team_b"},
+        "code_patterns_unattended__team_a": {
+            "postgres_conn_id": "a_postgres",
+            "collection": "of_team_a",
+            "target": "team_a",
+        },
+        "code_patterns_unattended__team-b": {
+            "postgres_conn_id": "patterns_postgres",
+            "collection": "of_team_b",
+            "target": "team-b",
+        },
     }
 
 
