@@ -6,7 +6,8 @@ without a pattern, and proves that both sides agree. The task `verify` then comp
 
 - **Schedule**: 02:00 UTC.
 - **Params**: an empty one falls back to its Variable, then to the default.
-  - `dry_run`, `collection`, `batch_size`, `delay_seconds`; `limit`: a run with a limit deletes and proves nothing.
+  - `dry_run`, `collection`, `batch_size`, `delay_seconds`; `limit`: a run with a limit deletes and proves nothing, and
+    is refused beside `allow_mass_delete`, `take_over` or `rollback`.
   - `allow_mass_delete`: this run may delete more than `pattern_sync_max_delete_fraction` of the points.
   - `take_over`: make a collection of another database this one's. `rollback` and `shards`: see below.
 - **Connections**: `patterns_postgres`, `patterns_qdrant`, `patterns_embeddings`.

@@ -7,7 +7,7 @@ too.
   run makes up for a missed hour. The first run on a new database or collection compares everything.
 - **Params**: an empty one falls back to its Variable, then to the default.
   - `dry_run`, `limit`, `collection`, `batch_size`, `delay_seconds`.
-  - `retry_dead_letters`: try all dead letters now, also those that still wait.
+  - `retry_dead_letters`: try all dead letters now, also those that still wait. A run with an interval refuses it.
   - `interval_start` and `interval_end`: sync the rows created or updated in `[start, end)` instead of what is new.
 - **Intervals**: a run with both Params, each run of a backfill, and a manual run with a date or data interval of its
   own compare the rows of their interval with Qdrant and repair what differs. They do not move the watermark of the

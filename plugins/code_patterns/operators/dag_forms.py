@@ -15,7 +15,9 @@ SPEED = "Speed"
 SYNC = {
     "dry_run": Field("Dry run", "Count what would be done and write nothing."),
     "limit": Field("Limit", "Most rows to look at. Empty: all."),
-    "retry_dead_letters": Field("Retry dead letters", "Try all dead letters now, also those that still wait."),
+    "retry_dead_letters": Field(
+        "Retry dead letters", "Try all dead letters now, also those that still wait. Not with an interval."
+    ),
     "heal": Field("Heal", "Write again what is found wrong, and delete points without a pattern."),
     "nights": Field(
         "Nights", "In how many nights every point is read whole once; the others are compared by digests. 1: all now."
@@ -28,8 +30,12 @@ SYNC = {
     "allow_mass_delete": Field(
         "Allow mass delete", "Let this run delete more than the allowed share of the points.", COLLECTION
     ),
-    "take_over": Field("Take over", "Make a collection that belongs to another database this one's.", COLLECTION),
-    "rollback": Field("Rollback", "Go back to the collection that was in use before a change of model.", COLLECTION),
+    "take_over": Field(
+        "Take over", "Make a collection that belongs to another database this one's. Not with a limit.", COLLECTION
+    ),
+    "rollback": Field(
+        "Rollback", "Go back to the collection that was in use before a change of model. Not with a limit.", COLLECTION
+    ),
     "batch_size": Field("Batch size", "Patterns embedded and written together.", SPEED),
     "delay_seconds": Field("Delay", "Seconds to pause between batches.", SPEED),
     "linger_seconds": Field("Linger", "Seconds without a change after which the stream ends."),

@@ -73,7 +73,7 @@ class World:
         interval = None
         if kind == "interval":
             now = datetime.now(UTC)
-            kind, interval = "full", (now - timedelta(days=1), now + timedelta(days=1))
+            kind, interval = "incremental", (now - timedelta(days=1), now + timedelta(days=1))
         with mock.patch.dict(os.environ, self.environment):
             return sides.sync(kind, interval, settled=False, **settings)
 

@@ -12,6 +12,7 @@ from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.publication import confirm
 from code_patterns.sync.relay import relay_once
+from code_patterns.sync.runs.contradictions import refuse_contradictions
 from code_patterns.sync.runs.full import FullRun
 from code_patterns.sync.runs.incremental import IncrementalRun
 from code_patterns.sync.runs.interval import IntervalRun
@@ -89,17 +90,18 @@ async def sync(
 def kind_of(settings: SyncSettings) -> RunKind:
     """Return the kind of run that the settings ask for.
 
-    :raises ConfigurationError: there is no such kind
+    :raises ConfigurationError: there is no such kind, or it can follow only some of the settings
     :raises NothingToDoError: with these settings this kind has nothing to do
     """
-    if settings.interval:
-        return IntervalRun(settings.interval)
-    if settings.id_range:
-        return ShardRun(settings.id_range)
     if settings.mode not in MODES:
         raise ConfigurationError(
             Code.SETTING_WRONG, f"The operator's mode is '{settings.mode}'; it must be one of {', '.join(MODES)}."
         )
+    refuse_contradictions(settings)
+    if settings.interval:
+        return IntervalRun(settings.interval)
+    if settings.id_range:
+        return ShardRun(settings.id_range)
     if settings.mode == VerificationRun.name and (settings.dry_run or settings.limit):
         raise NothingToDoError("A dry run or a limited run leaves nothing that could be verified.")
     return MODES[settings.mode]()

@@ -24,6 +24,7 @@ from code_patterns.sync.publication import UnnamedError, confirm
 from code_patterns.sync.relay import relaying
 from code_patterns.sync.run_locks import collection_lock, stream_lock, stream_sign
 from code_patterns.sync.runs.context import RunContext
+from code_patterns.sync.runs.contradictions import refuse_contradictions
 from code_patterns.sync.runs.drain import Drain, Seen
 from code_patterns.sync.runs.opening import ComparisonNeededError, Find, Servers, begin, connect_all, finder
 from code_patterns.sync.runs.stream_report import StreamReport, Tell
@@ -60,6 +61,7 @@ async def stream(
     :raises NothingToDoError: another stream works for this collection
     :raises OutageError: a server was away longer than the settings' patience
     """
+    refuse_contradictions(settings)
     find = finder(Drain, embedding, settings, identity)
     connect = partial(connect_all, postgres, qdrant, embedding, find, settings.target.rows)
     announces = events is not None and bool(events.topics.indexed)
