@@ -56,7 +56,7 @@ for database in databases():
             "retries": 2,
             "retry_delay": timedelta(seconds=30),
             "execution_timeout": timedelta(minutes=10),
-            "postgres_conn_id": database.conn_id,
+            **database.arguments,
         },
     ) as dag:
         request = {

@@ -1,19 +1,24 @@
 """The DAGs of targets: each has its own, and a run of one wakes none of another."""
 
 import json
+import re
 import runpy
 import socket
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.sdk import DAG, Asset, BaseHook, Connection, Variable
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from code_patterns.codes import Code
-from tests.conftest import ROOT
-from tests.support.connections import connections_of
+from code_patterns.migrations import runner
+from code_patterns.servers.postgres import PostgresConfig
+from tests.conftest import ROOT, config_of
+from tests.support.connections import connections_of, set_connection, targets_file
 from tests.support.two_sides import TwoSides, rows
 
 KINDS = (
@@ -163,6 +168,31 @@ def test_forms_and_pages_are_whole(bag: DagBag, kind: str) -> None:
     assert bag.dags[kind].params["collection"] is None
 
 
+def test_each_page_says_which_dag_migrates_the_targets_database(bag: DagBag) -> None:
+    # As a reader of the page does who looks for a name.
+    for name, migration in (("team_a", "schema_migration__a_postgres"), ("team_c", "schema_migration")):
+        assert migration in bag.dags
+        for dag_id, dag in bag.dags.items():
+            if dag_id.endswith(f"__{name}"):
+                said = "as it is" if migration == "schema_migration" else f"as `{migration}`"
+                assert f"with `__{name}` at their end, but `schema_migration` {said}" in (dag.doc_md or "")
+
+
+def test_every_task_of_a_target_knows_whose_dags_its_messages_mean(bag: DagBag) -> None:
+    migrations = {"team_a": "schema_migration__a_postgres", "team_c": "schema_migration"}
+    for dag_id, dag in bag.dags.items():
+        kind, _, name = dag_id.partition("__")
+        for task in dag.tasks:
+            given = task.dag.default_args if task.task_id == "shard" else vars(task)
+            if kind == "schema_migration":
+                assert given["sync_target"].told("Run schema_migration again.") == f"Run {dag_id} again."
+            elif name in migrations and task.task_id != "compare":
+                said = f"Run {migrations[name]}, then pattern_sync_full__{name}."
+                assert given["sync_target"].told("Run schema_migration, then pattern_sync_full.") == said
+            elif not name and "sync_target" in given:
+                assert given["sync_target"].told("Run schema_migration first.") == "Run schema_migration first."
+
+
 @pytest.mark.remedy(Code.TARGETS_FILE_WRONG)
 @pytest.mark.parametrize(
     ("text", "told"),
@@ -265,6 +295,45 @@ def test_two_targets_run_from_the_file(metadata_database: None, two_teams: TwoSi
         told = run("quality_backfill__py", "score", **params)
         found = {name: count for name, count in told.items() if name.startswith("found_in_")}
         assert found == {f"found_in_{two_teams.collection}_py": 5}
+
+
+@pytest.fixture
+def further_database(
+    empty_database: str, two_teams: TwoSides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> PostgresConfig:
+    """Of the target ``b``, and without any table."""
+    config = config_of(empty_database)
+    where = {"host": config.host, "port": config.port, "schema": config.database}
+    who = {"login": config.user, "password": config.password}
+    set_connection(monkeypatch, "b_postgres", conn_type="postgres", **where, **who)
+    entry = {"name": "b", "collection": two_teams.collection, "connections": {"postgres": "b_postgres"}}
+    monkeypatch.setenv("PATTERNS_TARGETS", targets_file(tmp_path, {**entry, "scores": True})["PATTERNS_TARGETS"])
+    return config
+
+
+@pytest.mark.parametrize("kind", ["pattern_verify", "pattern_maintenance", "quality_backfill"])
+def test_a_failed_task_names_the_migration_of_its_own_database(
+    kind: str, metadata_database: None, further_database: PostgresConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    bag = DagBag(ROOT / "dags" / f"{kind}.py", bundle_path=ROOT / "dags")
+    sync_bag_to_db(bag, "dags-folder", None)
+    dag = bag.dags[f"{kind}__b"]
+    for task in dag.tasks:
+        task.retries = 0
+    assert str(dag.test().state) == "failed"
+    assert "What to do: Run schema_migration__b_postgres first" in caplog.text
+    assert not re.search(r"Run schema_migration\b", caplog.text)
+
+
+def test_a_migration_names_itself(further_database: PostgresConfig) -> None:
+    runner.apply(further_database, "up", 1, "a run")
+    with psycopg.connect(further_database.conninfo, autocommit=True) as connection:
+        connection.execute("UPDATE pattern_schema_migrations SET state = 'applying'")
+    dag = DagBag(ROOT / "dags" / "schema_migration.py").dags["schema_migration__b_postgres"]
+    verify = dag.get_task("verify")
+    verify.direction, verify.target, verify.dry_run_only = "up", None, False
+    with pytest.raises(AirflowFailException, match="Run schema_migration__b_postgres again"):
+        verify.execute({})
 
 
 def test_a_dag_file_alone_gives_its_targets(listed: Path) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from airflow.sdk import Variable
 
@@ -15,8 +15,8 @@ from code_patterns.hooks.qdrant import PatternsQdrantHook
 from code_patterns.params import choose
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
 from code_patterns.sync.sync_settings import SyncedCollection
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 from code_patterns.sync.targets_file import read_targets
 
 
@@ -28,16 +28,14 @@ class Configured:
     :param qdrant: Qdrant
     :param embedding: the embedding server or model
     :param collection: alias or collection that the sync writes
-    :param rows: which rows of the database the collection has
-    :param target: the target's name; ``None`` for the target without one
+    :param target: whose collection it is
     """
 
     postgres: PostgresConfig
     qdrant: QdrantConfig
     embedding: EmbeddingConfig
     collection: str
-    rows: RowFilter = ALL_ROWS
-    target: str | None = None
+    target: SyncTarget = WITHOUT_NAME
 
 
 def configured(
@@ -65,8 +63,7 @@ def configured_target(name: str) -> Configured:
     for target in read_targets(os.environ):
         if target.name == name:
             used = target.connections
-            found = _configured(used.postgres, used.qdrant, used.embeddings, target.collection)
-            return replace(found, rows=target.rows, target=target.name)
+            return _configured(used.postgres, used.qdrant, used.embeddings, target.collection, target.sync_target)
     raise ConfigurationError(
         Code.REQUEST_WRONG,
         f"There is no target '{name[:50]}' in the targets file that this process reads. Correct the name, or add it "
@@ -74,12 +71,15 @@ def configured_target(name: str) -> Configured:
     )
 
 
-def _configured(postgres: str, qdrant: str, embeddings: str, collection: str) -> Configured:
+def _configured(
+    postgres: str, qdrant: str, embeddings: str, collection: str, target: SyncTarget = WITHOUT_NAME
+) -> Configured:
     return Configured(
         PatternsPostgresHook(postgres).config,
         PatternsQdrantHook(qdrant).config,
         EmbeddingHook(embeddings).config,
         collection,
+        target,
     )
 
 

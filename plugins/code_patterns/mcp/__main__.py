@@ -49,7 +49,7 @@ class LocalPatterns:
         async with self._opening:
             if self._searcher is None:
                 found = await asyncio.to_thread(_configured, self._target)
-                searcher = open_searcher(found.postgres, found.qdrant, found.embedding, found.collection)
+                searcher = open_searcher(found.postgres, found.qdrant, found.embedding, found.collection, found.target)
                 self._searcher = await self._opened.enter_async_context(searcher)
             return self._searcher
 

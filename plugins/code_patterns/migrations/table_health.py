@@ -24,7 +24,6 @@ LEAST_UNUSED_SHARE = 0.5
 LEAST_DEAD_ROWS = 10_000
 LEAST_DEAD_SHARE = 0.3
 """Autovacuum comes at a fifth, unless it is switched off or cannot keep up."""
-MIGRATE = "Run schema_migration with dry_run off: it makes the index again."
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,15 @@ class _Relation:
                 )
 
 
-def look_at_tables(config: PostgresConfig) -> TableHealth:
+def look_at_tables(config: PostgresConfig, migration: str = "schema_migration") -> TableHealth:
     """Look at the tables that migrations have made or adopted.
 
+    :param migration: the DAG that migrates this database
     :raises ConfigurationError: the connection does not work
     :raises OutageError: the server is away
     """
     with reading(config) as connection:
-        missing = tuple(_missing(connection))
+        missing = tuple(_missing(connection, migration))
         names, _ = schema.expected_names()
         rows = connection.execute(query("table_health"), {"relations": sorted(names)}).fetchall()
     relations = [_Relation(*row) for row in rows]
@@ -131,15 +131,16 @@ def look_at_tables(config: PostgresConfig) -> TableHealth:
     return health
 
 
-def _missing(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
+def _missing(connection: psycopg.Connection[Any], migration: str) -> Iterator[Finding]:
     """Indexes of migrations that are not there, or are there but not valid or other ones."""
     version = max((entry.version for entry in ledger.read(connection)), default=0)
     actual = schema.actual_facts(connection)
+    remedy = f"Run {migration} with dry_run off: it makes the index again."
     for fact, since in schema.missing_facts(version, actual).items():
         if index := re.match(r"(?:unique )?index (\w+): ", fact):
             invalid = f"{fact} (invalid)" in actual
             problem = "is not valid" if invalid else "is missing, or is another one"
-            yield Finding(index[1], f"the index of migration {since:03} {problem}", MIGRATE)
+            yield Finding(index[1], f"the index of migration {since:03} {problem}", remedy)
 
 
 def _mebibytes(count: int) -> str:

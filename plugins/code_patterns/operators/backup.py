@@ -60,7 +60,7 @@ class PatternBackupOperator(StoppableOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Make the snapshot and return what it is."""
-        with task_errors(context):
+        with task_errors(context, self.sync_target):
             collection = self.collection if is_set(self.collection) else self.default_collection
             params, given = {"collection": collection, "keep": self.keep}, {"target": self.sync_target}
             settings = choose(BackupSettings, params, lambda name: Variable.get(name, default=None), given=given)

@@ -11,8 +11,6 @@ WIDTH = 70
 """Longest line, in characters: Airflow's log page does not wrap. In a window of 1,280 pixels it shows 71 of them after
 somebody has looked at the graph, and 87 before."""
 
-_OF_TARGETS = re.compile(r"\bpattern_(?:sync_full|sync_incremental|sync_stream|verify)\b(?!__)")
-"""Ids of DAGs that each target has for itself, see :mod:`code_patterns.operators.targets`."""
 _FIRST_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
@@ -36,15 +34,14 @@ class Failure:
     code: Code
 
     @classmethod
-    def of(cls, error: PatternsError, try_number: int, max_tries: int, dag_id: str = "") -> "Failure":
+    def of(cls, error: PatternsError, try_number: int, max_tries: int) -> "Failure":
         """Make the parts of an error's message.
 
         :param error: the error that ended the task
         :param try_number: number of the try, from 1
         :param max_tries: most tries after the first
-        :param dag_id: the DAG; that of a target has other DAGs beside it than the message knows
         """
-        said = _OF_TARGETS.sub(rf"\g<0>{''.join(dag_id.partition('__')[1:])}", error.message)
+        said = error.message
         waited = error.tried if isinstance(error, OutageError) else ""
         shown = " ".join(said.removesuffix(waited).split())
         wrong, _, remedy = _FIRST_SENTENCE.sub("\n", shown, count=1).partition("\n")

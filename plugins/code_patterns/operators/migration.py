@@ -14,6 +14,7 @@ from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
 from code_patterns.servers.postgres import PostgresConfig
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,6 +31,7 @@ class PatternMigrationOperator(StoppableOperator):
     :param target: version to end at; empty means the newest; ``down`` needs it, and 0 removes everything
     :param dry_run_only: dry run: ``apply`` is skipped
     :param postgres_conn_id: connection of the patterns' database: the server itself, not a pooler
+    :param sync_target: whose task it is
     """
 
     template_fields: Sequence[str] = ("direction", "target", "dry_run_only", "postgres_conn_id")
@@ -44,6 +46,7 @@ class PatternMigrationOperator(StoppableOperator):
         target: int | str | None = None,
         dry_run_only: bool | str = False,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        sync_target: SyncTarget = WITHOUT_NAME,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -52,10 +55,11 @@ class PatternMigrationOperator(StoppableOperator):
         self.target = target
         self.dry_run_only = dry_run_only
         self.postgres_conn_id = postgres_conn_id
+        self.sync_target = sync_target
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the action and return its result for XCom."""
-        with task_errors(context):
+        with task_errors(context, self.sync_target):
             request = read_request(self.direction, self.target, self.dry_run_only)
             config = PatternsPostgresHook(postgres_conn_id=self.postgres_conn_id).config
             if self.action == "plan":

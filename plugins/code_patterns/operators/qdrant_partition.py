@@ -32,7 +32,7 @@ class QdrantPartitionOperator(SyncOperator):
 
     def execute(self, context: "Context") -> list[dict[str, str]]:
         """Look at both sides and return the id ranges."""
-        with task_errors(context):
+        with task_errors(context, self.sync_target):
             choices = self.choices(SyncSettings, "full")
             found = self.run_work(partition(*self.servers(), choices))
         context["ti"].xcom_push("points", found.points)

@@ -93,7 +93,7 @@ class QdrantUpsertOperator(SyncOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the sync and return its counts."""
-        with task_errors(context), counted(self.mode) as run:
+        with task_errors(context, self.sync_target), counted(self.mode) as run:
             choices = self.choices(SyncSettings, self.mode, self._interval(context))
             run.collection, run.dry_run = choices.collection, choices.dry_run
             servers = self.servers()

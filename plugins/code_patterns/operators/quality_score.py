@@ -16,6 +16,7 @@ from code_patterns.operators.task_errors import task_errors
 from code_patterns.params import is_set
 from code_patterns.quality.backfill import backfill
 from code_patterns.quality.backfill_settings import ALL, choose
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -41,6 +42,7 @@ class QualityScoreOperator(StoppableOperator):
     :param default_collection: used if ``collection`` is empty, also in a run that an asset triggered
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
+    :param sync_target: whose task it is
     """
 
     template_fields: Sequence[str] = (
@@ -70,6 +72,7 @@ class QualityScoreOperator(StoppableOperator):
         only_missing: bool | str | None = None,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
+        sync_target: SyncTarget = WITHOUT_NAME,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -84,11 +87,12 @@ class QualityScoreOperator(StoppableOperator):
         self.only_missing = only_missing
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
+        self.sync_target = sync_target
         self._lineage: Callable[[], Lineage] | None = None
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the backfill and return its counts and averages."""
-        with task_errors(context):
+        with task_errors(context, self.sync_target):
             params = {name: getattr(self, name) for name in self.template_fields} | {"dry_run": self.dry_run_only}
             # All collections of a target are its own one.
             if not is_set(self.collection) or (self.default_collection and self.collection == ALL):

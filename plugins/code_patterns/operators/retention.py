@@ -13,6 +13,7 @@ from code_patterns.operators.task_errors import task_errors
 from code_patterns.params import choose, is_set
 from code_patterns.sync.retention import prune
 from code_patterns.sync.sync_settings import RetentionSettings
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,6 +30,7 @@ class PatternPruneOperator(StoppableOperator):
     :param default_collection: used instead of the Variable if ``collection`` is empty
     :param postgres_conn_id: connection of the patterns' database
     :param qdrant_conn_id: connection of Qdrant
+    :param sync_target: whose task it is
     """
 
     template_fields: Sequence[str] = ("collection", "dry_run_only")
@@ -43,6 +45,7 @@ class PatternPruneOperator(StoppableOperator):
         default_collection: str | None = None,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
         qdrant_conn_id: str = PatternsQdrantHook.default_conn_name,
+        sync_target: SyncTarget = WITHOUT_NAME,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -51,10 +54,11 @@ class PatternPruneOperator(StoppableOperator):
         self.default_collection = default_collection
         self.postgres_conn_id = postgres_conn_id
         self.qdrant_conn_id = qdrant_conn_id
+        self.sync_target = sync_target
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Delete what is old enough, and return counts and names."""
-        with task_errors(context):
+        with task_errors(context, self.sync_target):
             collection = self.collection if is_set(self.collection) else self.default_collection
             params = {"collection": collection, "dry_run": self.dry_run_only}
             settings = choose(RetentionSettings, params, lambda name: Variable.get(name, default=None))

@@ -87,5 +87,7 @@ class PatternSearchOperator(StoppableOperator):
                 embedding_conn_id=self.embedding_conn_id,
             )
         )
-        async with open_searcher(found.postgres, found.qdrant, found.embedding, found.collection) as searcher:
+        async with open_searcher(
+            found.postgres, found.qdrant, found.embedding, found.collection, found.target
+        ) as searcher:
             return await searcher.search(query)

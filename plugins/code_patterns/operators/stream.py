@@ -53,7 +53,7 @@ class PatternStreamOperator(SyncOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the stream and return its counts, its latency and why it ended."""
-        with task_errors(context), counted("stream") as run:
+        with task_errors(context, self.sync_target), counted("stream") as run:
             choices = self.choices(StreamSettings, "stream")
             run.collection = choices.collection
             servers = self.servers()

@@ -19,7 +19,7 @@ from airflow.sdk import (
 from airflow.sdk.configuration import conf
 
 from code_patterns.errors import ConfigurationError
-from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
+from code_patterns.sync.sync_target import MIGRATION, VARIABLE, WITHOUT_NAME, SyncTarget
 from code_patterns.sync.targets_file import Connections, Schedules, Target, read_targets
 
 
@@ -106,12 +106,13 @@ def _documented(entry: Target, text: str | None) -> str:
     heading, _, rest = (text or "").partition("\n")
     used, schedules = entry.connections, entry.schedules
     filters = [f"{key} {' or '.join(values)}" for key, values in entry.filters if values]
+    migration = "as it is" if used.migration == MIGRATION else f"as `{used.migration}`"
     return (
         f"{heading}\n\n**Target `{entry.name}`**: collection `{entry.collection}`; connections `{used.postgres}`, "
         f"`{used.qdrant}` and `{used.embeddings}`; rows: {'; '.join(filters) or 'all'}; schedules (UTC): full "
         f"`{schedules.full}`, incremental `{schedules.incremental}`. Read the names of DAGs and assets below with "
-        f"`__{entry.name}` at their end, and these instead of the connections and of the Variable "
-        f"`patterns_collection`.\n{rest}"
+        f"`__{entry.name}` at their end, but `{MIGRATION}` {migration}, and these instead of the connections and of "
+        f"the Variable `{VARIABLE}`.\n{rest}"
     )
 
 
@@ -125,6 +126,11 @@ class Database:
 
     dag_id: str
     conn_id: str
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Default arguments of the DAG's tasks."""
+        return {"postgres_conn_id": self.conn_id, "sync_target": SyncTarget(migration=self.dag_id)}
 
     def doc(self, text: str | None) -> str:
         """The DAG's documentation, with the name of the connection.
@@ -165,9 +171,8 @@ def targets(name: str, *, scored: bool = False) -> Iterator[TargetDags]:
 
 def databases() -> Iterator[Database]:
     """All databases of targets, each once."""
-    default, name = Connections().postgres, "schema_migration"
-    for conn_id in dict.fromkeys([default, *(target.connections.postgres for target in _all_targets())]):
-        yield Database(name if conn_id == default else f"{name}__{conn_id}", conn_id)
+    for conn_id, dag_id in {one.connections.postgres: one.connections.migration for one in _all_targets()}.items():
+        yield Database(dag_id, conn_id)
 
 
 def refuse_wrong_file() -> None:
@@ -189,7 +194,7 @@ def _all_targets() -> tuple[TargetDags, ...]:
 def _made_of(entries: tuple[Target, ...]) -> tuple[TargetDags, ...]:
     return (
         TargetDags(donors=tuple(_donors(None, entries))),
-        *(TargetDags(SyncTarget(entry.name, entry.rows), entry, tuple(_donors(entry, entries))) for entry in entries),
+        *(TargetDags(entry.sync_target, entry, tuple(_donors(entry, entries))) for entry in entries),
     )
 
 

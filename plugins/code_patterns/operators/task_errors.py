@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from code_patterns.errors import NothingToDoError, PatternsError
 from code_patterns.operators.failure import Failure
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,20 +19,23 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def task_errors(context: "Context") -> Iterator[None]:
+def task_errors(context: "Context", target: SyncTarget = WITHOUT_NAME) -> Iterator[None]:
     """Fail the task with the error's message, and let Airflow retry only if that can help.
 
     The message is logged in short lines first, because the log page cuts what is wider than the window. It also goes to
     the XCom ``failure``, because a task cannot write its note, and into ``exception.__notes__`` for failure callbacks.
+
+    :param target: whose task it is; the message names the DAGs of that one
     """
     try:
-        yield
+        with target.errors():
+            yield
     except NothingToDoError as error:
         raise AirflowSkipException(str(error)) from None
     except PatternsError as error:
         # There is no task instance if an operator is called without Airflow.
         instance = context.get("ti")
-        tries = (instance.try_number, instance.max_tries, instance.dag_id) if instance else (1, 0)
+        tries = (instance.try_number, instance.max_tries) if instance else (1, 0)
         failure = Failure.of(error, *tries)
         for line in failure.lines():
             log.error("%s", line)

@@ -25,7 +25,7 @@ async def asearch(text: str = "", *, target: str = "", **fields: Any) -> SearchA
     query = SearchQuery.read({"text": text, **fields})
     # In a thread: importing Airflow and reading connections would block the event loop.
     found = await asyncio.to_thread(_configured, target)
-    async with open_searcher(found.postgres, found.qdrant, found.embedding, found.collection) as searcher:
+    async with open_searcher(found.postgres, found.qdrant, found.embedding, found.collection, found.target) as searcher:
         return await searcher.search(query)
 
 

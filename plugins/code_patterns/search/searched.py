@@ -11,6 +11,7 @@ from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.collection import stored_of
 from code_patterns.sync.pattern import embedding_of
 from code_patterns.sync.payload_indexes import FILE_PATH, finds_folders
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 KNOWN_SECONDS = 1.0
 """How long what was read of a collection is used. To read it for every search took a quarter of its time."""
@@ -75,10 +76,11 @@ def _is_another_hashing(made: EmbeddingConfig, connection: EmbeddingConfig) -> b
     return connection.api == "hashing" and made.model != connection.model
 
 
-async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched:
+async def read_searched(qdrant: Qdrant, name: str, *, attempts: int, target: SyncTarget = WITHOUT_NAME) -> Searched:
     """Read what a search must know.
 
     :param name: alias or collection
+    :param target: whose collection it is
     :raises ConfigurationError: there is no such collection
     :raises OutageError: Qdrant cannot answer
     """
@@ -91,7 +93,7 @@ async def read_searched(qdrant: Qdrant, name: str, *, attempts: int) -> Searched
         raise ConfigurationError(
             Code.COLLECTION_MISSING,
             f"Qdrant at {qdrant.config.address} has no collection '{name}'. Run pattern_sync_full, which makes it, or "
-            "correct the Variable 'patterns_collection'.",
+            f"correct {target.setting}.",
         ) from None
     stored, strict = stored_of(name, info), info.config.strict_mode_config
     return Searched(
@@ -109,17 +111,19 @@ class Known:
     """What is known of a collection, for a moment.
 
     :param name: alias or collection
+    :param target: whose collection it is
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, target: SyncTarget = WITHOUT_NAME) -> None:
         self._name = name
+        self._target = target
         self._searched: Searched | None = None
         self._read_at = 0.0
 
     async def read(self, qdrant: Qdrant, *, attempts: int) -> Searched:
         """Return what is known, or read it; see :func:`read_searched`."""
         if self._searched is None or time.monotonic() - self._read_at > KNOWN_SECONDS:
-            self._searched = await read_searched(qdrant, self._name, attempts=attempts)
+            self._searched = await read_searched(qdrant, self._name, attempts=attempts, target=self._target)
             self._read_at = time.monotonic()
         return self._searched
 

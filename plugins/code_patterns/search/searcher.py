@@ -30,6 +30,7 @@ from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.servers.retry import RetryPolicy
 from code_patterns.sync.pattern import NO_LANGUAGE, document_text
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 SEARCH_SECONDS = 10.0
 """Longest time that a search may take."""
@@ -57,15 +58,22 @@ class Searcher:
     :param qdrant: the server or embedded storage
     :param embedding: the embedding connection
     :param collection: alias or collection
+    :param target: whose collection it is
     """
 
     def __init__(
-        self, database: PostgresPool, qdrant: QdrantConfig, embedding: EmbeddingConfig, collection: str
+        self,
+        database: PostgresPool,
+        qdrant: QdrantConfig,
+        embedding: EmbeddingConfig,
+        collection: str,
+        target: SyncTarget = WITHOUT_NAME,
     ) -> None:
         self._config = qdrant
         self._embedding = embedding
         self._collection = collection
-        self._known = Known(collection)
+        self._target = target
+        self._known = Known(collection, target)
         self._scores = Scores(database)
         self._server: Qdrant | None = None
         self._storage = asyncio.Lock()
@@ -206,7 +214,8 @@ class Searcher:
     async def _in_time(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(SEARCH_SECONDS) as limit:
-                yield
+                with self._target.errors():
+                    yield
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -220,14 +229,19 @@ class Searcher:
 
 @asynccontextmanager
 async def open_searcher(
-    postgres: PostgresConfig, qdrant: QdrantConfig, embedding: EmbeddingConfig, collection: str
+    postgres: PostgresConfig,
+    qdrant: QdrantConfig,
+    embedding: EmbeddingConfig,
+    collection: str,
+    target: SyncTarget = WITHOUT_NAME,
 ) -> AsyncIterator[Searcher]:
     """Open a searcher and close it in the end; it connects with the first search.
 
     :param collection: alias or collection
+    :param target: whose collection it is
     """
     database = PostgresPool(postgres, SEARCH_SECONDS)
-    searcher = Searcher(database, qdrant, embedding, collection)
+    searcher = Searcher(database, qdrant, embedding, collection, target)
     try:
         yield searcher
     finally:

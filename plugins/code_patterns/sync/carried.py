@@ -97,7 +97,7 @@ class Donors:
         donor = CarriedVectors(self._qdrant, name, dimension, DONOR_ATTEMPTS)
         try:
             stored = await read_stored(self._qdrant, name, attempts=DONOR_ATTEMPTS)
-            vectors = stored.fit_vectors(f"The Qdrant collection '{name}' of another target")
+            vectors = stored.fit_vectors(f"The Qdrant collection '{name}' of another target", None)
         except PatternsError as error:
             _tell(donor, error)
             return None

@@ -18,8 +18,6 @@ from code_patterns.sync.pattern import recipe_of
 from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 METADATA_KEY = "code_patterns"
-VARIABLE = "patterns_collection"
-"""The Airflow Variable that names the collection."""
 
 
 class Destination(Enum):
@@ -119,19 +117,22 @@ class StoredCollection:
             found.append(f"a sparse vector '{WORDS}' without the modifier IDF")
         return found
 
-    def fit_vectors(self, subject: str) -> models.VectorParams:
+    def fit_vectors(self, subject: str, target: SyncTarget | None = WITHOUT_NAME) -> models.VectorParams:
         """Return the parameters of its vectors, which the sync and readers can use.
 
         :param subject: what the message calls the collection
+        :param target: whose it is; ``None`` if nobody has to act
         :raises ConfigurationError: its vectors are of another kind
         """
         unfit = self._unfit
         if unfit or self.vectors is None:
+            remedy = (
+                f" Set {target.setting} to another name: the full sync then makes the collection." if target else ""
+            )
             raise ConfigurationError(
                 Code.COLLECTION_UNFIT,
                 f"{subject} has {' and '.join(unfit)}; the sync needs one unnamed float32 vector with cosine distance, "
-                f"and makes '{WORDS}' itself. Set the Variable '{VARIABLE}' to another name: the full sync then makes "
-                "the collection.",
+                f"and makes '{WORDS}' itself.{remedy}",
             )
         return self.vectors
 

@@ -168,7 +168,7 @@ def _why_fixed(collection: Collection, needed: Mapping[str, Any]) -> str:
         return "It was created with them, and Qdrant made it otherwise: are there enough nodes?"
     if collection.physical == collection.name:
         return "Only a new one can have them, and one without an alias is not replaced: see docs/collection.md."
-    return "Somebody went back to it: run pattern_sync_full with rollback to go forward."
+    return f"Somebody went back to it: run {collection.target.named('pattern_sync_full')} with rollback to go forward."
 
 
 def in_words(pairs: Mapping[str, tuple[Any, Any]]) -> str:

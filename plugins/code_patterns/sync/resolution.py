@@ -12,7 +12,7 @@ from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant, adds_vectors
-from code_patterns.sync.collection import VARIABLE, Collection, Destination, StoredCollection, read_stored
+from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
 from code_patterns.sync.collection_options import in_words, needs_rebuild, refuse_unfit
 from code_patterns.sync.identity import DatabaseIdentity
 from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
@@ -60,7 +60,7 @@ class _Search:
             raise ConfigurationError(
                 Code.COLLECTION_FOREIGN,
                 f"'{self.name}' leads to the collection '{physical}' of {self.qdrant.config.address}, which the sync "
-                f"never writes. Let the alias name another one, or set the Variable '{VARIABLE}' to another name.",
+                f"never writes. Let the alias name another one, or set {self.target.setting} to another name.",
             )
         stored = await read_stored(self.qdrant, physical, attempts=1)
         ours = stored.description.identity is not None or is_own_name(self.name, physical)
@@ -69,9 +69,9 @@ class _Search:
                 Code.COLLECTION_FOREIGN,
                 f"The alias '{self.name}' leads to the collection '{physical}' of {self.qdrant.config.address}, which "
                 "was not made by this sync. Remove the alias: the full sync then makes one of its own. If it is to "
-                f"write that very collection, set the Variable '{VARIABLE}' to '{physical}'.",
+                f"write that very collection, set {self.target.setting} to '{physical}'.",
             )
-        stored.fit_vectors(f"The Qdrant collection '{physical}' of {self.qdrant.config.address}")
+        stored.fit_vectors(f"The Qdrant collection '{physical}' of {self.qdrant.config.address}", self.target)
         owner = stored.description.database
         if owner and not owner.is_same(self.database):
             if not self.take_over:
@@ -161,7 +161,7 @@ async def _chosen(search: _Search, destination: Destination) -> Collection:
     fits = (published.description.recipe or recipe) == recipe and dimension == embedding.dimension
     by_hand = physical == name
     if by_hand and dimension != embedding.dimension and published.description.recipe in (None, recipe):
-        raise _wrong_dimension(qdrant, physical, dimension, embedding)
+        raise _wrong_dimension(search, physical, dimension, embedding)
 
     if destination is Destination.PREVIOUS:
         return await _previous(search, published)
@@ -173,7 +173,7 @@ async def _chosen(search: _Search, destination: Destination) -> Collection:
         return Collection(name, physical, _followed(published, embedding), published)
     if by_hand:
         if dimension != embedding.dimension:
-            raise _wrong_dimension(qdrant, physical, dimension, embedding)
+            raise _wrong_dimension(search, physical, dimension, embedding)
         return Collection(name, physical, embedding, published, outdated=physical)
     return replace(await _own(search), outdated=physical)
 
@@ -226,7 +226,7 @@ async def _named(search: _Search, recipe: bytes) -> Collection:
         return Collection(search.name, physical, search.embedding)
     stored = await search.read(physical)
     if stored.vectors and stored.vectors.size != search.embedding.dimension:
-        raise _wrong_dimension(search.qdrant, physical, stored.vectors.size, search.embedding)
+        raise _wrong_dimension(search, physical, stored.vectors.size, search.embedding)
     return Collection(search.name, physical, _spelled(stored, search.embedding), stored)
 
 
@@ -300,13 +300,13 @@ def _followed(stored: StoredCollection, embedding: EmbeddingConfig) -> Embedding
     return followed
 
 
-def _wrong_dimension(qdrant: Qdrant, physical: str, dimension: int, embedding: EmbeddingConfig) -> ConfigurationError:
+def _wrong_dimension(search: _Search, physical: str, dimension: int, embedding: EmbeddingConfig) -> ConfigurationError:
     return ConfigurationError(
         Code.COLLECTION_UNFIT,
-        f"The Qdrant collection '{physical}' of {qdrant.config.address} holds vectors of {dimension} dimensions, the "
-        f"connection '{embedding.conn_id}' makes {embedding.dimension}. Correct 'model' and 'dimension' in the "
-        f"connection's extra, or set the Variable '{VARIABLE}' to another name: the full sync then makes the "
-        "collection. Nothing was changed.",
+        f"The Qdrant collection '{physical}' of {search.qdrant.config.address} holds vectors of {dimension} "
+        f"dimensions, the connection '{embedding.conn_id}' makes {embedding.dimension}. Correct 'model' and "
+        f"'dimension' in the connection's extra, or set {search.target.setting} to another name: the full sync then "
+        "makes the collection. Nothing was changed.",
     )
 
 

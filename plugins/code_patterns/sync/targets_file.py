@@ -18,6 +18,7 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.sql import INCLUDE
 from code_patterns.sync.row_filter import RowFilter
 from code_patterns.sync.sync_settings import HOURLY, WritableCollection
+from code_patterns.sync.sync_target import MIGRATION, SyncTarget
 from code_patterns.typed_fields import first_error, own_rule, rule_of
 
 VARIABLE = "PATTERNS_TARGETS"
@@ -25,6 +26,8 @@ VARIABLE = "PATTERNS_TARGETS"
 DEFAULT = INCLUDE / "targets.yaml"
 
 _RANDOM = re.compile(r"(?<![A-Z])R(?![A-Z])", re.IGNORECASE)
+_DEFAULT_POSTGRES = "patterns_postgres"
+
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -91,9 +94,14 @@ class Connections(_Strict):
     :param embeddings: the embedding server or model
     """
 
-    postgres: _Connection = "patterns_postgres"
+    postgres: _Connection = _DEFAULT_POSTGRES
     qdrant: _Connection = "patterns_qdrant"
     embeddings: _Connection = "patterns_embeddings"
+
+    @property
+    def migration(self) -> str:
+        """The DAG that migrates the database."""
+        return MIGRATION if self.postgres == _DEFAULT_POSTGRES else f"{MIGRATION}__{self.postgres}"
 
 
 class Schedules(_Strict):
@@ -140,6 +148,11 @@ class Target(_Strict):
     def rows(self) -> RowFilter:
         """Which rows it has."""
         return RowFilter(self.filters.language, self.filters.project, self.filters.path)
+
+    @property
+    def sync_target(self) -> SyncTarget:
+        """The target, as its runs see it."""
+        return SyncTarget(self.name, self.rows, migration=self.connections.migration)
 
 
 def read_targets(environment: Mapping[str, str]) -> tuple[Target, ...]:

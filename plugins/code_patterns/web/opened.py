@@ -54,8 +54,8 @@ class Opened:
         self.by = by
         self._databases = databases
         self._database = databases.take(by.postgres)
-        self.searcher = Searcher(self._database, by.qdrant, by.embedding, by.collection)
-        self.history = History(self._database, by.collection, by.rows, by.target)
+        self.searcher = Searcher(self._database, by.qdrant, by.embedding, by.collection, by.target)
+        self.history = History(self._database, by.collection, by.target.rows, by.target.name)
         self._users = 0
         self._retired = False
 

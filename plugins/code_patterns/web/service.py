@@ -109,7 +109,8 @@ class Service:
     @asynccontextmanager
     async def _use(self) -> AsyncIterator[Opened]:
         async with (await self._current()).used() as opened:
-            yield opened
+            with opened.by.target.errors():
+                yield opened
 
     async def _current(self) -> Opened:
         async with self._reading:
@@ -151,6 +152,7 @@ async def _soon(found: Configured) -> Mapping[str, Any]:
 
 async def _collection(found: Configured) -> Mapping[str, Any]:
     try:
-        return await collection_status(found.qdrant, found.collection)
+        with found.target.errors():
+            return await collection_status(found.qdrant, found.collection)
     except PatternsError as error:
         return {"name": found.collection, "error": str(error)}

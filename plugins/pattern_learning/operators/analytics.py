@@ -10,6 +10,7 @@ from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 from pattern_learning.daily import choose_day, choose_patience, choose_retention
 from pattern_learning.jobs import compute_period, prune_traces
 
@@ -59,6 +60,7 @@ class PatternTracePruneOperator(StoppableOperator):
 
     :param dry_run_only: dry run: count what would be deleted, delete nothing
     :param postgres_conn_id: connection of the patterns' database
+    :param sync_target: whose task it is
     """
 
     template_fields: Sequence[str] = ("postgres_conn_id", "dry_run_only")
@@ -70,15 +72,17 @@ class PatternTracePruneOperator(StoppableOperator):
         *,
         dry_run_only: bool | str = False,
         postgres_conn_id: str = PatternsPostgresHook.default_conn_name,
+        sync_target: SyncTarget = WITHOUT_NAME,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.dry_run_only = dry_run_only
         self.postgres_conn_id = postgres_conn_id
+        self.sync_target = sync_target
 
     def execute(self, context: "Context") -> int:
         """Delete old traces and return how many there were."""
-        with task_errors(context):
+        with task_errors(context, self.sync_target):
             retention = choose_retention(lambda name: Variable.get(name, default=None), self.dry_run_only)
             pruned = self.run_work(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, retention))
         verb = "would be deleted" if retention.dry_run else "deleted"

@@ -14,8 +14,8 @@ SELECT repeat('n', 200), 'c' || number, 'full' FROM generate_series(1, 120000) A
 """
 
 
-def look(dsn: str) -> TableHealth:
-    return look_at_tables(config_of(dsn))
+def look(dsn: str, migration: str = "schema_migration") -> TableHealth:
+    return look_at_tables(config_of(dsn), migration)
 
 
 def execute(dsn: str, *statements: str) -> None:
@@ -85,6 +85,12 @@ def test_indexes_that_are_missing_or_not_valid_are_named(
     [finding] = look(migrated_database).findings
     assert finding.name == name
     assert finding.remedy.startswith(remedy)
+
+
+def test_a_further_database_has_a_migration_of_its_own(migrated_database: str) -> None:
+    execute(migrated_database, "DROP INDEX pattern_lineage_nodes_sync_xid_idx")
+    [finding] = look(migrated_database, "schema_migration__b").findings
+    assert finding.remedy == "Run schema_migration__b with dry_run off: it makes the index again."
 
 
 def test_an_index_of_ours_that_is_not_valid_is_made_again_by_the_migration(migrated_database: str) -> None:

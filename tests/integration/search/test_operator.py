@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,6 +65,23 @@ def test_native_rendering_makes_numbers_of_digits(configured: TwoSides) -> None:
     assert PatternSearchOperator(task_id="find", text=404).execute({}) == []  # type: ignore[arg-type]
     with pytest.raises(AirflowFailException, match="no target '2024'"):
         PatternSearchOperator(task_id="find", text="x", target=2024).execute({})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["", "team_a"])
+def test_a_search_without_a_collection_says_whose_to_make(
+    configured: TwoSides, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str
+) -> None:
+    for name, value in targets_file(tmp_path, {"name": "team_a", "collection": "nothing_a"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AIRFLOW_VAR_PATTERNS_COLLECTION", "nothing")
+    instance = SimpleNamespace(dag_id="analytics__report", try_number=1, max_tries=0, xcom_push=lambda *_: None)
+    context: Any = {"ti": instance}
+    told = "Run pattern_sync_full, which makes it, or correct the Variable 'patterns_collection'."
+    if target:
+        setting = "the key 'collection' of the target 'team_a' in the targets file"
+        told = f"Run pattern_sync_full__team_a, which makes it, or correct {setting}."
+    with pytest.raises(AirflowFailException, match=re.escape(told)):
+        PatternSearchOperator(task_id="find", text="parse", target=target).execute(context)
 
 
 def test_a_wrong_field_fails_the_task(configured: TwoSides) -> None:

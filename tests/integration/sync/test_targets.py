@@ -14,6 +14,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from code_patterns.errors import ConfigurationError, ParityError
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.sync import resolution
 from code_patterns.sync.pattern import EMBEDDING_HASH
 from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.row_filter import RowFilter
@@ -180,6 +181,73 @@ def test_a_collection_of_another_target_is_refused_until_it_is_taken_over(
     assert thief.sync("full", take_over=True, allow_mass_delete=True).parity == "proven"
     with pytest.raises(ConfigurationError, match="belongs to the target 'go'"):
         mine.sync()
+
+
+IN_FILE = "the key 'collection' of the target 'py' in the targets file"
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("length", f"or set {IN_FILE} to another name"),
+        ("named vectors", f"Set {IN_FILE} to another name"),
+        ("others", f"that very collection, set {IN_FILE} to 'THEIRS'"),
+        ("never written", f"name another one, or set {IN_FILE} to another name"),
+    ],
+)
+def test_a_wrong_collection_is_to_be_corrected_in_the_targets_file(
+    sides: TwoSides, monkeypatch: pytest.MonkeyPatch, how: str, told: str
+) -> None:
+    target, theirs = of_target(sides, "py"), f"{sides.collection}_theirs"
+    sides.insert(rows(3))
+    size = 7 if how == "length" else sides.embedding.dimension
+    vectors = models.VectorParams(size=size, distance=models.Distance.COSINE)
+    named = {"one": vectors} if how == "named vectors" else vectors
+    real = theirs if how in ("others", "never written") else target.collection
+    sides.with_client(lambda client: client.create_collection(real, vectors_config=named))
+    if real == theirs:
+        lead = models.CreateAlias(collection_name=theirs, alias_name=target.collection)
+        make = models.CreateAliasOperation(create_alias=lead)
+        sides.with_client(lambda client: client.update_collection_aliases([make]))
+    if how == "never written":
+        monkeypatch.setattr(resolution, "NEVER_WRITTEN", (theirs,))
+    with pytest.raises(ConfigurationError) as raised:
+        target.sync("full")
+    assert told.replace("THEIRS", theirs) in raised.value.message
+    assert "Variable" not in raised.value.message
+
+
+def test_what_is_logged_and_recorded_names_the_dags_of_the_target(
+    sides: TwoSides, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = SyncTarget("py", PYTHON, migration="schema_migration__py_postgres")
+    target = replace(of_target(sides, "py"), settings={"target": mine})
+    sides.insert(rows(5))
+    target.sync("full")
+    sides.execute("ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER USER")
+    caplog.clear()
+    target.sync()
+    assert "Run schema_migration__py_postgres with dry_run off: it makes the triggers again." in caplog.text
+    [point] = list(target.points())[:1]
+    gone = models.PointIdsList(points=[str(point)])
+    sides.with_client(lambda client: client.delete(target.collection, gone, wait=True))
+    with pytest.raises(ConfigurationError, match="Run pattern_verify__py with the Param heal"):
+        target.sync("verify")
+    recorded = sides.execute("SELECT error FROM pattern_sync_runs WHERE error IS NOT NULL")
+    assert ["Run pattern_verify__py with the Param heal" in text for (text,) in recorded] == [True]
+
+
+def test_a_donor_that_does_not_fit_asks_nobody_to_set_a_variable(
+    sides: TwoSides, caplog: pytest.LogCaptureFixture
+) -> None:
+    donor = f"{sides.collection}_donor"
+    vectors = {"one": models.VectorParams(size=7, distance=models.Distance.COSINE)}
+    sides.with_client(lambda client: client.create_collection(donor, vectors_config=vectors))
+    sides.insert(rows(3))
+    with caplog.at_level("INFO"):
+        assert of_target(sides, "py", donors=(donor,)).sync("full").parity == "proven"
+    assert f"No vectors are copied from '{donor}'" in caplog.text
+    assert "Variable" not in caplog.text
 
 
 class TestCopiedVectors:

@@ -24,6 +24,7 @@ from code_patterns.web import access, opened, service
 from code_patterns.web.app import build_app
 from code_patterns.web.problems import RefusedError
 from code_patterns.web.services import Services
+from tests.conftest import config_of
 from tests.integration.web.test_api import Api, configured, refused, sessions
 from tests.support.running_stream import eventually, running_stream
 from tests.support.two_qdrants import namesakes
@@ -124,6 +125,14 @@ def test_a_target_whose_servers_fail_leaves_the_metrics_of_the_others(
     # Who has targets with names may have no other one.
     assert len([name for name in found if name.startswith("code_patterns_postgres_up")]) == 3
     refused(Api(missing).get("metrics"), 500, "'team_b' is not defined")
+
+
+def test_what_is_missing_is_made_by_the_targets_own_dags(sides: TwoSides, empty_database: str) -> None:
+    target = SyncTarget("b", migration="schema_migration__b_postgres")
+    unsynced = replace(configured(sides), target=target)
+    api = Api(lambda: unsynced, new=lambda: replace(unsynced, postgres=config_of(empty_database)))
+    refused(api.get("search", q="parse"), 500, "Run pattern_sync_full__b, ", "the key 'collection' of the target 'b'")
+    refused(api.get("runs", target="new"), 500, "Run schema_migration__b_postgres first.")
 
 
 def test_targets_of_one_database_share_its_sessions_and_one_that_is_gone_leaves_none(sides: TwoSides, api: Api) -> None:

@@ -11,6 +11,7 @@ from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, NothingToDoError, OutageError, ParityError, PatternsError
 from code_patterns.operators.failure import WIDTH, Failure
 from code_patterns.operators.task_errors import task_errors
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 LONG = (
     "The database of connection 'patterns_postgres' (a-host-with-a-long-name.example.org:5432/patterns) lacks "
@@ -83,18 +84,27 @@ def test_the_task_ends_with_it(
 
 
 @pytest.mark.parametrize(
-    ("dag_id", "named"),
-    [("pattern_verify", "pattern_sync_full"), ("pattern_verify__team_a", "pattern_sync_full__team_a")],
+    ("target", "migration", "full"),
+    [
+        # Any user's DAG may have such a name.
+        (WITHOUT_NAME, "schema_migration", "pattern_sync_full"),
+        (SyncTarget("team_b"), "schema_migration", "pattern_sync_full__team_b"),
+        (
+            SyncTarget("team_b", migration="schema_migration__b_postgres"),
+            "schema_migration__b_postgres",
+            "pattern_sync_full__team_b",
+        ),
+    ],
 )
-def test_a_dag_that_a_target_has_for_itself_is_called_by_its_own_name(dag_id: str, named: str) -> None:
-    instance = SimpleNamespace(dag_id=dag_id, try_number=1, max_tries=0, xcom_push=lambda *_: None)
+def test_the_target_and_not_the_dag_says_which_dags_are_meant(target: SyncTarget, migration: str, full: str) -> None:
+    instance = SimpleNamespace(dag_id="analytics__report", try_number=1, max_tries=0, xcom_push=lambda *_: None)
     context: Any = {"ti": instance}
-    with pytest.raises(AirflowFailException) as failed, task_errors(context):
+    with pytest.raises(AirflowFailException) as failed, task_errors(context, target):
         raise ConfigurationError(
             Code.SCHEMA_INCOMPLETE, "The tables are old. Run schema_migration, then pattern_sync_full."
         )
-    assert str(failed.value) == f"The tables are old. Run schema_migration, then {named}. [PAT-P-005]"
-    assert failed.value.__notes__[0].splitlines()[1] == f"What to do: Run schema_migration, then {named}."
+    assert str(failed.value) == f"The tables are old. Run {migration}, then {full}. [PAT-P-005]"
+    assert failed.value.__notes__[0].splitlines()[1] == f"What to do: Run {migration}, then {full}."
 
 
 def test_a_failure_that_cannot_be_stored_hides_no_error() -> None:

@@ -64,7 +64,8 @@ async def sync(
         else:
             await run.open_history()
             try:
-                with run.stages.run():
+                # Before it is recorded: readers of the history have the same DAGs as readers of the log.
+                with settings.target.errors(), run.stages.run():
                     await kind.execute(run)
                 if kind.exchanges:
                     # Shards leave it to the full sync: what one has in flight is none of the other's business.

@@ -180,7 +180,7 @@ async def begin(
     # notices what happens to the triggers later.
     capture = await source.capture()
     if not capture.complete:
-        log.warning("%s", capture.warning)
+        log.warning("%s", settings.target.told(capture.warning))
     horizon = await source.horizon()
     checkpoint = await read_checkpoint(servers.session, collection)
     judgement = await _judge(kind, servers, collection, checkpoint, horizon)

@@ -143,7 +143,8 @@ class _Stream:
                 self._settings.poll_milliseconds,
                 self._settings.linger_seconds,
             )
-            await self._work(session)
+            with self._settings.target.errors():
+                await self._work(session)
             await self._report.now(session)
             await self._report.close(session)
             self.closed = True

@@ -97,7 +97,7 @@ const Legend = () =>
 
 const Found = ({ found }) => {
 	if (!found.scored) {
-		return h(Small, { fontSize: "md", py: 8, textAlign: "center" }, "No pattern has a score yet. quality_backfill makes them.");
+		return h(Small, { fontSize: "md", py: 8, textAlign: "center" }, "No pattern has a score yet. A quality_backfill DAG makes them.");
 	}
 	const average = `${count(found.scored)} of ${count(found.patterns)} scored, average ${found.average.toFixed(3)}`;
 	const rest = found.languages.length - LANGUAGES;

@@ -24,7 +24,7 @@ const streamOf = (sync, dag) => {
 const parityOf = (parity) => {
 	const { state, at, proven_at } = parity;
 	const run = h(RunLink, parity, ago(at));
-	if (!state) return ["not proven yet", "pattern_sync_full proves it"];
+	if (!state) return ["not proven yet", "the full sync proves it"];
 	return state === "proven" ? [state, run, "green"] : [state, h("span", null, run, `; last proven ${ago(proven_at)}`), "red"];
 };
 
@@ -36,7 +36,7 @@ const Tiles = ({ status: { sync, collection }, stream }) => {
 		? ["not known", collection.error, "red"]
 		: collection.collection
 			? [count(collection.points), `points of ${collection.dimension} dimensions, ${(collection.vector_bytes / 2 ** 20).toFixed(1)} MiB of vectors`]
-			: ["none", "pattern_sync_full makes it"];
+			: ["none", "the full sync makes it"];
 	const tile = (label, value, note, palette) => h(Tile, { key: label, label, value, note, palette });
 	return h(
 		SimpleGrid,
