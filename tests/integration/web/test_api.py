@@ -29,7 +29,7 @@ from tests.support.two_sides import TwoSides, rows
 
 def configured(sides: TwoSides) -> Configured:
     target = sides.settings.get("target", WITHOUT_NAME)
-    return Configured(sides.as_reader, sides.qdrant, sides.embedding, sides.collection, target.rows, target.name)
+    return Configured(sides.as_reader, sides.qdrant, sides.embedding, sides.collection, target)
 
 
 class Api:
