@@ -4,14 +4,25 @@
 -- in them and are found by the full sync only. An existing updated_at column is adopted and survives the rollback.
 -- The writing transaction's id decides what is new: a timestamp or a sequence would miss rows that commit late.
 
--- part (each row a statement): whether an existing column updated_at can be used
+-- part (each row a statement): whether the columns that exist can be used
+WITH columns AS (
+    SELECT
+        attname AS name,
+        atttypid,
+        format_type(atttypid, atttypmod) AS type,
+        attgenerated AS generated,
+        col_description(attrelid, attnum) LIKE '%Created by migration 015.' IS TRUE AS is_ours
+    FROM pg_attribute
+    WHERE attrelid = to_regclass('pattern_lineage_nodes') AND attnum > 0 AND NOT attisdropped
+)
+
 SELECT
     CASE atttypid WHEN 'timestamptz'::regtype THEN 'note' ELSE 'refuse' END AS word,
     CASE atttypid
         WHEN 'timestamptz'::regtype THEN 'Column pattern_lineage_nodes.updated_at exists and is adopted.'
         ELSE format('Column pattern_lineage_nodes.updated_at has type %s where timestamp with time zone is needed. Convert it '
             'first, %s;',
-            format_type(atttypid, atttypmod),
+            type,
             CASE atttypid
                 WHEN 'timestamp'::regtype THEN 'naming the time zone its values were written in: ALTER TABLE '
                     'pattern_lineage_nodes ALTER COLUMN updated_at TYPE timestamptz USING updated_at AT TIME ZONE ''UTC'''
@@ -19,12 +30,25 @@ SELECT
                     'USING updated_at::timestamptz'
             END)
     END AS text
-FROM pg_attribute
+FROM columns
+WHERE name = 'updated_at' AND NOT is_ours
+UNION ALL
+SELECT 'refuse', format('Column pattern_lineage_nodes.sync_xid has type %s where xid8 is needed. It is not one of this '
+    'bundle''s. Give it another name: ALTER TABLE pattern_lineage_nodes RENAME COLUMN sync_xid TO sync_xid_of_before;', type)
+FROM columns
+WHERE name = 'sync_xid' AND atttypid <> 'xid8'::regtype
+UNION ALL
+-- A trigger cannot see what is generated before the row is written, nor change it.
+SELECT 'refuse', format('Column pattern_lineage_nodes.%s is generated, so that no trigger can %s. Make an ordinary column of '
+    'it%s, and fill it by a BEFORE trigger.', name,
+    CASE WHEN name IN ('sync_xid', 'updated_at') THEN 'stamp it' ELSE 'see when it changes' END,
+    CASE generated WHEN 's' THEN format(', which keeps its values (ALTER TABLE pattern_lineage_nodes ALTER COLUMN %I DROP '
+        'EXPRESSION;)', name) ELSE '' END)
+FROM columns
 WHERE
-    attrelid = to_regclass('pattern_lineage_nodes')
-    AND attname = 'updated_at'
-    AND NOT attisdropped
-    AND col_description(attrelid, attnum) NOT LIKE '%Created by migration 015.' IS NOT FALSE;
+    generated <> ''
+    AND name IN ('id', 'sync_xid', 'updated_at', 'pattern_type', 'pattern_id', 'pattern_name', 'pattern_version', 'created_at',
+        'file_path', 'language', 'pattern_data', 'metadata');
 
 -- part: tables and functions
 CREATE TABLE IF NOT EXISTS pattern_sync_tombstones (

@@ -255,9 +255,8 @@ def test_the_statement_for_a_time_keeps_it(empty_database: str, kind: str, value
     rows(
         empty_database,
         "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), pattern_data jsonb, "
-        f"created_at {kind}, updated_at {kind}); "
-        "INSERT INTO pattern_lineage_nodes (pattern_data, created_at, updated_at) "
-        f"VALUES ('{{}}', '{value}', '{value}')",
+        f"created_at {kind}, updated_at {kind}); INSERT INTO pattern_lineage_nodes (pattern_data, created_at, "
+        f"updated_at) VALUES ('{{}}', '{value}', '{value}')",
     )
     obstacles = plan(config_of(empty_database), "up", None).obstacles
     statements = [found[0] for found in (re.search(r"ALTER TABLE .*;", each) for each in obstacles) if found]
@@ -365,6 +364,32 @@ def test_the_storage_layer_works_on_the_learning_tables_of_before(empty_database
             "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb, updated_at timestamp);",
             "Column pattern_lineage_nodes.updated_at has type timestamp without time zone",
         ),
+        (
+            "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb, sync_xid bigint);",
+            r"sync_xid has type bigint where xid8 is needed.* RENAME COLUMN sync_xid TO sync_xid_of_before;",
+        ),
+        (
+            "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb, metadata jsonb, "
+            "language varchar(50) GENERATED ALWAYS AS (metadata ->> 'language') STORED);",
+            r"language is generated, so that no trigger can see when it changes.* COLUMN language DROP EXPRESSION;",
+        ),
+        (
+            "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb, created_at timestamptz, "
+            "updated_at timestamptz GENERATED ALWAYS AS (created_at) STORED);",
+            r"updated_at is generated, so that no trigger can stamp it",
+        ),
+        (
+            "CREATE VIEW v_quality_distribution AS SELECT 1 AS tier_number",
+            r"v_quality_distribution exists and was not made by migration 017.*VIEW v_quality_distribution RENAME TO",
+        ),
+        (
+            "CREATE TABLE v_quality_worst_patterns (pattern_id uuid)",
+            r"ALTER TABLE v_quality_worst_patterns RENAME TO v_quality_worst_patterns_of_before;",
+        ),
+        (
+            "CREATE TABLE pattern_quality_runs (id serial, status text)",
+            r"pattern_quality_runs has no column average_score, collections, .*TABLE pattern_quality_runs RENAME TO",
+        ),
     ],
 )
 def test_what_cannot_stay_is_refused_before_anything_is_changed(empty_database: str, setup: str, message: str) -> None:
@@ -376,6 +401,46 @@ def test_what_cannot_stay_is_refused_before_anything_is_changed(empty_database: 
     with pytest.raises(ConfigurationError, match=message):
         apply(config, "up", None, "run")
     assert rows(empty_database, "SELECT to_regclass('pattern_schema_migrations')") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb, sync_xid bigint);",
+        "CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb, metadata jsonb, "
+        "language varchar(50) GENERATED ALWAYS AS (metadata ->> 'language') STORED);",
+        "CREATE VIEW v_quality_distribution AS SELECT 1 AS tier_number; "
+        "CREATE VIEW reader AS SELECT * FROM v_quality_distribution",
+        "CREATE MATERIALIZED VIEW v_quality_worst_patterns AS SELECT 1 AS one",
+        "CREATE TABLE pattern_quality_runs (id serial PRIMARY KEY, status text)",
+    ],
+)
+def test_the_statement_of_a_refusal_makes_room(empty_database: str, setup: str) -> None:
+    rows(empty_database, setup)
+    [obstacle] = plan(config_of(empty_database), "up", None).obstacles
+    statement = re.search(r"ALTER .*;", obstacle)
+    assert statement is not None
+    rows(empty_database, statement[0])
+    up(empty_database)
+    assert verify(config_of(empty_database)).version == NEWEST
+    apply(config_of(empty_database), "down", 0, "run")
+
+
+def test_scores_with_json_are_adopted(empty_database: str) -> None:
+    rows(
+        empty_database,
+        "CREATE TABLE pattern_quality_metrics (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), pattern_id uuid, "
+        "quality_score double precision, metadata json DEFAULT '{}')",
+    )
+    up(empty_database)
+    assert verify(config_of(empty_database)).version == NEWEST
+    rows(
+        empty_database,
+        "INSERT INTO pattern_quality_metrics (pattern_id, quality_score, metadata) "
+        """VALUES (gen_random_uuid(), 0.5, '{"language": "go", "complexity_score": 0.25}')""",
+    )
+    found = rows(empty_database, "SELECT language, complexity, completeness FROM v_quality_worst_patterns")
+    assert found == [("go", 0.25, None)]
 
 
 def test_every_obstacle_is_named_at_once(empty_database: str) -> None:
@@ -420,6 +485,62 @@ def test_a_rollback_that_others_depend_on_is_refused(migrated_database: str) -> 
     rows(migrated_database, "DROP INDEX pattern_templates_top_idx")
     up(migrated_database)
     assert verify(config).version == NEWEST
+
+
+@pytest.mark.parametrize(
+    ("setup", "message"),
+    [
+        (
+            "CREATE VIEW board AS SELECT tier, patterns FROM v_quality_distribution",
+            "View board .*v_quality_distribution",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW board AS SELECT id FROM pattern_quality_runs",
+            "Materialized view board .*quality_runs",
+        ),
+        (
+            "CREATE VIEW board AS SELECT * FROM pattern_learning_traces",
+            "View board depends on table pattern_learning_tr",
+        ),
+        (
+            "CREATE VIEW board AS SELECT pattern_search_words('a')",
+            r"View board depends on .*pattern_search_words\(text\)",
+        ),
+        (
+            "CREATE VIEW board AS SELECT count(*) FROM pattern_sync_outbox",
+            "View board depends on table pattern_sync_out",
+        ),
+        ("CREATE VIEW board AS SELECT * FROM pattern_sync_runs", "View board depends on table pattern_sync_runs"),
+        (
+            "CREATE FUNCTION board() RETURNS SETOF pattern_sync_dead_letters LANGUAGE sql AS "
+            "'SELECT * FROM pattern_sync_dead_letters'",
+            r"function board\(\) depends on table pattern_sync_dead_letters",
+        ),
+        (
+            "CREATE TABLE board (run uuid CONSTRAINT kept REFERENCES pattern_quality_runs)",
+            "constraint kept on table board depends on table pattern_quality_runs",
+        ),
+    ],
+)
+def test_a_rollback_is_refused_before_anything_is_lost(migrated_database: str, setup: str, message: str) -> None:
+    # What somebody adds to a table of ours goes with it.
+    rows(
+        migrated_database,
+        "ALTER TABLE pattern_sync_outbox ADD CHECK (name <> ''), ADD COLUMN length int GENERATED ALWAYS AS "
+        "(length(name)) STORED; CREATE INDEX ON pattern_learning_traces (lower(node)) WHERE success; "
+        "CREATE POLICY mine ON pattern_quality_runs USING (status <> '')",
+    )
+    config = config_of(migrated_database)
+    assert plan(config, "down", 0).obstacles == ()
+    rows(migrated_database, setup)
+    [obstacle] = plan(config, "down", 0).obstacles
+    assert re.match(message, obstacle)
+    with pytest.raises(ConfigurationError, match=message):
+        apply(config, "down", 0, "run")
+    assert verify(config).version == NEWEST
+    kind = "MATERIALIZED VIEW" if "MATERIALIZED" in setup else setup.split()[1]
+    rows(migrated_database, f"DROP {kind} board")
+    assert apply(config, "down", 0, "run").version == 0
 
 
 # --- duplicates of scores that others refer to
