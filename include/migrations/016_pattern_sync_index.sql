@@ -9,7 +9,9 @@ WITH tables AS (
         oid::regclass AS name,
         oid,
         relkind,
+        relnamespace::regnamespace AS schema,
         'pattern_lineage_nodes_sync_xid_idx' AS index_name,
+        NULL::regnamespace AS parent_schema,
         NULL::name AS parent_index
     FROM pg_class
     WHERE oid = to_regclass('pattern_lineage_nodes')
@@ -18,13 +20,16 @@ WITH tables AS (
         partition.relid,
         partition.relid,
         pg_class.relkind,
+        pg_class.relnamespace,
         'pattern_sync_xid_' || partition.relid::oid || '_idx',
+        parent.relnamespace,
         CASE
             WHEN partition.parentrelid = to_regclass('pattern_lineage_nodes') THEN 'pattern_lineage_nodes_sync_xid_idx'
             ELSE 'pattern_sync_xid_' || partition.parentrelid::oid || '_idx'
         END
     FROM pg_partition_tree(to_regclass('pattern_lineage_nodes')) AS partition
     JOIN pg_class ON pg_class.oid = partition.relid
+    JOIN pg_class AS parent ON parent.oid = partition.parentrelid
     WHERE partition.level > 0
 )
 
@@ -51,9 +56,6 @@ SELECT CASE WHEN relkind = 'p' THEN 'short' ELSE 'long' END, format(
     CASE WHEN relkind = 'p' THEN 'ONLY' ELSE '' END, name)
 FROM tables
 UNION ALL
-SELECT 'short', format(
-    'ALTER INDEX %I.%I ATTACH PARTITION %I.%I',
-    current_schema(), parent_index, (SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE pg_class.oid = tables.oid), index_name)
+SELECT 'short', format('ALTER INDEX %s.%I ATTACH PARTITION %s.%I', parent_schema, parent_index, schema, index_name)
 FROM tables
 WHERE parent_index IS NOT NULL;

@@ -385,6 +385,25 @@ def test_what_cannot_be_adopted_is_named_and_left_alone(empty_database: str, set
     assert "It would be refused:" in planned.summary
 
 
+def test_partitions_of_a_partition_in_another_schema_are_indexed(empty_database: str) -> None:
+    rows(
+        empty_database,
+        'CREATE SCHEMA "Archive"; CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb) '
+        "PARTITION BY HASH (id);"
+        "CREATE TABLE here PARTITION OF pattern_lineage_nodes FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+        'CREATE TABLE "Archive".there PARTITION OF pattern_lineage_nodes FOR VALUES WITH (MODULUS 2, REMAINDER 1) '
+        "PARTITION BY HASH (id);"
+        'CREATE TABLE "Archive".below PARTITION OF "Archive".there FOR VALUES WITH (MODULUS 2, REMAINDER 0);'
+        'CREATE TABLE back PARTITION OF "Archive".there FOR VALUES WITH (MODULUS 2, REMAINDER 1);',
+    )
+    up(empty_database)
+    assert verify(config_of(empty_database)).version == NEWEST
+    indexes = "FROM pg_index WHERE indexrelid::regclass::text ~ 'sync_xid'"
+    assert rows(empty_database, f"SELECT count(*), bool_and(indisvalid) {indexes}") == [(5, True)]
+    down(empty_database, 15)
+    assert rows(empty_database, f"SELECT {indexes}") == []
+
+
 @pytest.mark.parametrize("templates", [0, 1, 100, 101, 250])
 def test_every_template_of_before_is_searchable(empty_database: str, templates: int) -> None:
     """Also one whose id is the least there is, whatever their number makes of the pages."""
