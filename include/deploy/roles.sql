@@ -35,12 +35,19 @@ DECLARE
     found record;
 BEGIN
     FOR found IN
-        SELECT relation.oid::regclass AS name, owner.rolname, owner.rolsuper,
-            CASE relation.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind
+        SELECT changed.oid::regclass AS name, owner.rolname, owner.rolsuper,
+            CASE changed.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind
         FROM pg_class AS relation
-        JOIN pg_roles AS owner ON owner.oid = relation.relowner
+        -- What changes a partitioned table changes its partitions, whose owners may be others.
+        CROSS JOIN LATERAL (
+            SELECT relation.oid
+            UNION
+            SELECT relid FROM pg_partition_tree(relation.oid)
+        ) AS tree (oid)
+        JOIN pg_class AS changed ON changed.oid = tree.oid
+        JOIN pg_roles AS owner ON owner.oid = changed.relowner
         WHERE
-            relation.relnamespace = current_schema()::regnamespace
+            relation.relnamespace = quote_ident(current_schema())::regnamespace
             AND relation.relkind IN ('r', 'p', 'v')
             AND relation.relname = ANY (ARRAY[
                 'pattern_lineage_nodes', 'pattern_quality_metrics', 'pattern_quality_runs', 'pattern_templates',
@@ -59,7 +66,7 @@ BEGIN
                     WHERE attrelid = relation.oid AND attname = 'strength' AND NOT attisdropped
                 )
             )
-            AND NOT pg_has_role('patterns_migrator', relation.relowner, 'USAGE')
+            AND NOT pg_has_role('patterns_migrator', changed.relowner, 'USAGE')
     LOOP
         IF found.rolsuper THEN
             EXECUTE format('ALTER %s %s OWNER TO patterns_migrator', found.kind, found.name);
@@ -67,12 +74,20 @@ BEGIN
             EXECUTE format('GRANT %I TO patterns_migrator', found.rolname);
         END IF;
     END LOOP;
+    -- Indexes of partitions stand in the schemas of these.
+    FOR found IN
+        SELECT DISTINCT relation.relnamespace::regnamespace AS name
+        FROM pg_partition_tree(to_regclass(quote_ident(current_schema()) || '.pattern_lineage_nodes')) AS tree
+        JOIN pg_class AS relation ON relation.oid = tree.relid
+    LOOP
+        EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %s TO patterns_migrator', found.name);
+    END LOOP;
     FOR found IN
         SELECT routine.oid::regprocedure AS name, owner.rolname, owner.rolsuper
         FROM pg_proc AS routine
         JOIN pg_roles AS owner ON owner.oid = routine.proowner
         WHERE
-            routine.pronamespace = current_schema()::regnamespace
+            routine.pronamespace = quote_ident(current_schema())::regnamespace
             AND obj_description(routine.oid, 'pg_proc') IS NOT NULL
             AND (
                 routine.oid IN (

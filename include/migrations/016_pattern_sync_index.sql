@@ -33,10 +33,18 @@ WITH tables AS (
     WHERE partition.level > 0
 )
 
+SELECT
+    'refuse' AS word,
+    format('Login %s may not make indexes in schema %s, where partitions of pattern_lineage_nodes are. Let the owner of the '
+        'schema run: GRANT USAGE, CREATE ON SCHEMA %s TO %s;',
+        quote_ident(current_user), schema, schema, quote_ident(current_user)) AS text
+FROM tables
+WHERE NOT (has_schema_privilege(schema, 'USAGE') AND has_schema_privilege(schema, 'CREATE'))
+UNION ALL
 -- A table that was renamed still has the name for its index.
 SELECT
-    'short' AS word,
-    format('ALTER INDEX %s RENAME TO %I', taken.oid::regclass, 'pattern_sync_xid_' || pg_index.indrelid || '_idx') AS text
+    'short',
+    format('ALTER INDEX %s RENAME TO %I', taken.oid::regclass, 'pattern_sync_xid_' || pg_index.indrelid || '_idx')
 FROM pg_class AS taken
 JOIN pg_index ON pg_index.indexrelid = taken.oid
 WHERE

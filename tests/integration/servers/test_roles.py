@@ -6,9 +6,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from code_patterns.errors import ConfigurationError
+from code_patterns.migrations.runner import apply, plan, verify
 from code_patterns.schema import expected_names
 from tests.conftest import config_of
-from tests.support.roles import MIGRATOR, READER, ROLES_SQL, SYNC, grant, logged_in
+from tests.support.roles import MIGRATOR, READER, ROLES_SQL, SYNC, grant, logged_in, make_roles
 from tests.support.two_sides import TwoSides, rows
 
 RIGHTS = """
@@ -89,6 +91,61 @@ def test_who_owned_the_tables_keeps_them(empty_database: str) -> None:
         finally:
             admin.execute("DROP TABLE pattern_templates")
             admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(owner)))
+
+
+def test_partitions_belong_to_whoever_may_change_the_table(empty_database: str, postgres_server: str) -> None:
+    """One of them in another schema, and one with partitions of its own."""
+    make_roles(postgres_server, empty_database)
+    owner = f"{config_of(empty_database).database}_app"
+    migrator = logged_in(config_of(empty_database), MIGRATOR)
+    with psycopg.connect(empty_database, autocommit=True) as admin:
+        admin.execute(
+            "CREATE SCHEMA archive; CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb) "
+            "PARTITION BY HASH (id);"
+            "CREATE TABLE p0 PARTITION OF pattern_lineage_nodes FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+            "CREATE TABLE archive.p1 PARTITION OF pattern_lineage_nodes FOR VALUES WITH (MODULUS 2, REMAINDER 1) "
+            "PARTITION BY HASH (id);"
+            "CREATE TABLE archive.p10 PARTITION OF archive.p1 FOR VALUES WITH (MODULUS 1, REMAINDER 0);"
+            "ALTER TABLE pattern_lineage_nodes OWNER TO patterns_migrator"
+        )
+        admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(owner)))
+        try:
+            admin.execute(sql.SQL("ALTER TABLE p0 OWNER TO {}").format(sql.Identifier(owner)))
+            with pytest.raises(
+                ConfigurationError, match=rf"does not own .*: table archive\.p1 .*, table p0 \(of {owner}\)"
+            ):
+                plan(migrator, "up", None)
+            admin.execute(sql.SQL("GRANT {} TO patterns_migrator").format(sql.Identifier(owner)))
+            admin.execute("ALTER TABLE archive.p1 OWNER TO patterns_migrator")
+            admin.execute("ALTER TABLE archive.p10 OWNER TO patterns_migrator")
+            admin.execute("GRANT USAGE ON SCHEMA archive TO patterns_migrator")
+            [obstacle] = plan(migrator, "up", None).obstacles
+            assert "GRANT USAGE, CREATE ON SCHEMA archive TO patterns_migrator;" in obstacle
+            admin.execute("REASSIGN OWNED BY patterns_migrator TO CURRENT_USER")
+            admin.execute(sql.SQL("REVOKE {} FROM patterns_migrator").format(sql.Identifier(owner)))
+            grant(empty_database)
+            assert apply(migrator, "up", None, run_id="tests").version == verify(migrator).version
+        finally:
+            admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(owner)))
+            admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(owner)))
+
+
+def test_a_schema_whose_name_needs_quotes(empty_database: str, postgres_server: str) -> None:
+    make_roles(postgres_server, empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as admin:
+        admin.execute('CREATE SCHEMA "App"; SET search_path = "App"; CREATE TABLE pattern_templates (id uuid)')
+        admin.execute("CREATE FUNCTION pattern_search_apart(text) RETURNS text LANGUAGE sql AS 'SELECT $1'")
+        admin.execute("COMMENT ON FUNCTION pattern_search_apart(text) IS 'Ours.'")
+        admin.execute(ROLES_SQL.read_bytes())
+        assert admin.execute(
+            """
+            SELECT
+                pg_get_userbyid(relowner),
+                pg_get_userbyid(proowner),
+                has_table_privilege('patterns_sync', pg_class.oid, 'INSERT')
+            FROM pg_class, pg_proc WHERE relname = 'pattern_templates' AND proname = 'pattern_search_apart'
+            """
+        ).fetchall() == [(MIGRATOR, MIGRATOR, True)]
 
 
 def test_runs_are_the_sync_login(sides: TwoSides) -> None:
