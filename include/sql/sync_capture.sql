@@ -2,7 +2,7 @@
 -- The identity changes with each of them, also when a trigger was disabled and enabled again: xmin is the transaction
 -- that last wrote its row. Truncating a partition by its own name fires no trigger, but changes its relfilenode.
 WITH source AS (
-    SELECT oid, relkind, relpersistence
+    SELECT oid, relkind, relpersistence, relfilenode, relowner, relrowsecurity, relforcerowsecurity
     FROM pg_class
     WHERE oid = to_regclass('pattern_lineage_nodes')
 ), partitions AS (
@@ -17,8 +17,32 @@ WITH source AS (
     WHERE
         found.tgrelid IN (SELECT oid FROM source UNION ALL SELECT oid FROM partitions)
         AND starts_with(found.tgname, 'zz_pattern_sync_')
+), late AS (
+    -- What these make of a row is not looked at any more. Partitions have copies of those of the table.
+    SELECT found.tgname, found.tgrelid::regclass AS name
+    FROM pg_trigger AS found
+    WHERE
+        found.tgrelid IN (SELECT oid FROM source UNION ALL SELECT oid FROM partitions)
+        AND found.tgparentid = 0
+        AND NOT found.tgisinternal
+        AND found.tgenabled <> 'D'
+        -- BEFORE UPDATE, for each row.
+        AND found.tgtype & 83 = 19
+        AND found.tgname > 'zz_pattern_sync_stamp_updated' COLLATE "C"
+        AND found.tgfoid <> 'pg_catalog.suppress_redundant_updates_trigger'::regproc
 ), identity AS (
     SELECT 'table ' || oid AS line FROM source
+    UNION ALL
+    -- Truncating leaves no tombstones of rows that are hidden from the trigger, but changes relfilenode too.
+    SELECT 'hidden ' || source.relfilenode
+    FROM source
+    JOIN triggers ON triggers.tgname = 'zz_pattern_sync_record_truncated' AND triggers.tgrelid = source.oid
+    JOIN pg_proc AS routine ON routine.oid = triggers.tgfoid
+    JOIN pg_roles AS reader ON reader.oid = routine.proowner
+    WHERE
+        source.relrowsecurity
+        AND NOT (reader.rolsuper OR reader.rolbypassrls)
+        AND (source.relforcerowsecurity OR NOT pg_has_role(reader.oid, source.relowner, 'USAGE'))
     UNION ALL
     SELECT 'partition ' || oid || ' ' || relfilenode FROM partitions
     UNION ALL
@@ -67,5 +91,9 @@ SELECT
         ORDER BY 1
     ) AS bare_partitions,
     ARRAY(SELECT oid::regclass::text FROM partitions WHERE relkind = 'f' ORDER BY 1) AS foreign_partitions,
+    ARRAY(SELECT format('%I ON %s', tgname, name) FROM late ORDER BY 1) AS late_triggers,
+    ARRAY(
+        SELECT format('ALTER TRIGGER %I ON %s RENAME TO %I;', tgname, name, left('a_' || tgname, 63)) FROM late ORDER BY 1
+    ) AS renames,
     md5((SELECT string_agg(line, ', ' ORDER BY line) FROM identity)) AS identity
 FROM source;

@@ -16,6 +16,7 @@ _NAME = re.compile(r"(?:trigger .*?TRIGGER|function) (\w+)")
 _NEWEST = 999
 
 _MIGRATE = "Run schema_migration with dry_run off: it makes the triggers again."
+_EARLIER = "Let it fire before them, by another name:"
 _LOGGED = f"Make the table crash-safe: ALTER TABLE {TABLE} SET LOGGED;"
 _ONE_TABLE = f"Move the rows of the child tables into {TABLE}, or make it a partitioned table."
 _NO_FOREIGN = "Detach the foreign partitions, or copy their rows into partitions of this database."
@@ -55,6 +56,8 @@ def judge(
     children: Sequence[str],
     bare_partitions: Sequence[str],
     foreign_partitions: Sequence[str],
+    late_triggers: Sequence[str],
+    renames: Sequence[str],
     identity: str,
 ) -> Capture:
     """Judge what ``sync_capture.sql`` found.
@@ -65,6 +68,8 @@ def judge(
     :param children: tables that inherit from it and are not partitions
     :param bare_partitions: partitions whose own triggers are missing or disabled
     :param foreign_partitions: partitions on another server
+    :param late_triggers: triggers of others that may change a row after it was compared, each with its table
+    :param renames: statements that let these fire before
     :param identity: a digest of all of it
     :raises ConfigurationError: it is not a table
     """
@@ -74,6 +79,9 @@ def judge(
         found.append((f"triggers of partition {_listed(bare_partitions)} are missing or disabled", _MIGRATE))
     if foreign_partitions:
         found.append((f"partition {_listed(foreign_partitions)} is a foreign table", _NO_FOREIGN))
+    if late_triggers:
+        flaw = f"trigger {_listed(late_triggers)} may change a row after the triggers that record changes have seen it"
+        found.append((flaw, f"{_EARLIER} {' '.join(renames)}"))
     if children:
         found.append((f"table {_listed(children)} inherits from it and has no such triggers", _ONE_TABLE))
     if unlogged:

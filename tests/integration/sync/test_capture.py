@@ -115,6 +115,78 @@ def test_damaged_triggers_make_the_hourly_run_compare_everything(
     assert warnings() == ""
 
 
+LATE = "CREATE TRIGGER {} BEFORE UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION rename()"
+RENAME = (
+    "CREATE FUNCTION rename() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$BEGIN NEW.pattern_name := 'used ' || NEW.usage_count; RETURN NEW; END$$"
+)
+
+
+@pytest.mark.parametrize("name", ["zzz_theirs", '"zz_pattern_Sync"'])
+def test_a_trigger_that_changes_rows_too_late_is_named(synced: TwoSides, warnings: Any, name: str) -> None:
+    synced.execute(f"ALTER TABLE {TABLE} ADD COLUMN usage_count int DEFAULT 0")
+    synced.execute(RENAME)
+    synced.execute(LATE.format(name, TABLE))
+    for _ in range(2):
+        synced.execute(f"UPDATE {TABLE} SET usage_count = usage_count + 1")
+        late = name == "zzz_theirs"
+        result = synced.sync()
+        assert result.kind == ("full" if late else "incremental")
+        said = warnings()
+        assert (f"trigger {name} ON {TABLE} may change a row after the triggers that record changes" in said) is late
+        synced.assert_equal_sides()
+    if late:
+        synced.execute(said[said.index("ALTER TRIGGER") :].splitlines()[0])
+        assert synced.sync().kind == "full"
+    synced.execute(f"UPDATE {TABLE} SET usage_count = usage_count + 1")
+    assert synced.sync().kind == "incremental"
+    synced.assert_equal_sides()
+    assert warnings() == ""
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "zzz_min BEFORE UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "zzz_new BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION nothing()",
+        "zzz_log AFTER UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION nothing()",
+        "zzz_each BEFORE UPDATE ON {} FOR EACH STATEMENT EXECUTE FUNCTION nothing()",
+    ],
+)
+def test_a_late_trigger_that_changes_nothing_unseen_is_no_problem(
+    synced: TwoSides, warnings: Any, trigger: str
+) -> None:
+    synced.execute("CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    synced.execute(f"CREATE TRIGGER {trigger.format(TABLE)}")
+    assert_hourly(synced)
+    assert warnings() == ""
+
+
+def test_truncating_a_table_that_hides_its_rows_from_its_owner_is_noticed(synced: TwoSides) -> None:
+    # Runs see all rows: they are the superuser.
+    synced.administrator = "nobody"
+    owner = f"{synced.postgres.database}_app"
+    synced.execute(f"CREATE ROLE {owner}")
+    try:
+        for security in ("FORCE", "NO FORCE"):
+            synced.execute(f"ALTER TABLE {TABLE} OWNER TO {owner if security == 'NO FORCE' else 'patterns_migrator'}")
+            synced.execute(f"GRANT SELECT ON {TABLE} TO patterns_migrator")
+            synced.execute(f"ALTER TABLE {TABLE} ENABLE ROW LEVEL SECURITY, {security} ROW LEVEL SECURITY")
+            synced.sync()
+            assert synced.sync().kind == "incremental"
+            synced.execute("DELETE FROM pattern_sync_tombstones")
+            synced.execute(f"SET row_security = on; TRUNCATE {TABLE}")
+            assert synced.execute("SELECT count(*) FROM pattern_sync_tombstones") == [(0,)]
+            assert synced.sync(allow_mass_delete=True).kind == "full"
+            assert synced.points() == {}
+            synced.insert(rows(5))
+            assert synced.sync().kind == "incremental"
+            synced.assert_equal_sides()
+    finally:
+        synced.execute(f"ALTER TABLE {TABLE} OWNER TO CURRENT_USER")
+        synced.execute(f"DROP ROLE {owner}")
+
+
 def test_triggers_that_were_away_for_a_moment_are_noticed(synced: TwoSides, warnings: Any) -> None:
     """At each start all of them are there."""
     synced.execute(f"ALTER TABLE {TABLE} DISABLE TRIGGER USER")
