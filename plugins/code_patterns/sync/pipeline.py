@@ -117,13 +117,16 @@ class Pipeline:
         self._moved_at = 0.0
 
     async def run(
-        self, changes: AsyncGenerator[Change], total: int, recorded: Callable[[Sequence[Change]], None] | None = None
+        self,
+        changes: AsyncGenerator[Change],
+        total: int,
+        recorded: Callable[[Sequence[Change], Sequence[Change]], None] | None = None,
     ) -> None:
         """Apply all changes.
 
         :param changes: from :class:`~code_patterns.sync.change_detection.ChangeDetector`
         :param total: most changes, for the progress in the log
-        :param recorded: called with what is done of each batch, after it was recorded
+        :param recorded: called with each batch after it was recorded, and with what is done of it: the rest is parked
         :raises PatternsError: the run failed; what was recorded until then stays
         """
         progress = ProgressLog("patterns", total)
@@ -134,7 +137,7 @@ class Pipeline:
             batch, task = window.popleft()
             done = await self._finish(batch, await task)
             if recorded:
-                recorded(done)
+                recorded(batch.changes, done)
             progress.show(self._counts.examined, written=self._counts.written, parked=self._counts.parked)
 
         try:

@@ -1,6 +1,7 @@
 """The stream: changes are found as they come, behind old transactions too, beside other runs, and nothing is lost."""
 
 import time
+import uuid
 from typing import Any
 
 import psycopg
@@ -140,6 +141,23 @@ def test_the_few_go_before_the_rest_of_a_burst(served: TwoSides) -> None:
         eventually(lambda: stored(served) == 601)
     served.assert_equal_sides()
     assert served.sync().counts["new"] == 0
+
+
+def test_a_row_that_was_parked_and_mended_goes_before_the_rest_of_a_burst(served: TwoSides) -> None:
+    served.sync("full", allow_mass_delete=True)
+    # The first of the burst, so that it is parked long before the last.
+    [bad] = rows(1, 700, id=uuid.UUID(int=1), pattern_data='"unreadable"')
+    with running_stream(served, batch_size=5, delay_seconds=0.05, poll_milliseconds=50):
+        served.insert([bad, *rows(600)])
+        eventually(lambda: served.execute("SELECT node_id FROM pattern_sync_dead_letters") == [(bad["id"],)])
+        served.execute(
+            'UPDATE pattern_lineage_nodes SET pattern_data = \'{"code": "x = 1"}\' WHERE id = %s', [bad["id"]]
+        )
+        eventually(lambda: holds(served, bad))
+        assert stored(served) < 600
+        eventually(lambda: stored(served) == 601)
+    served.assert_equal_sides()
+    assert served.execute("SELECT count(*) FROM pattern_sync_dead_letters") == [(0,)]
 
 
 def test_what_is_committed_right_after_a_burst_does_not_wait_for_it(served: TwoSides) -> None:

@@ -77,9 +77,9 @@ class Drain(RunKind):
         work = _Work(run, self.seen, self._look_seconds, self._should_stop, named)
         total = await run.source.count_changed(work.span)
 
-        def recorded(done: Sequence[Change]) -> None:
+        def recorded(changes: Sequence[Change], done: Sequence[Change]) -> None:
             latencies.add(done, clock.now())
-            work.recorded(done)
+            work.recorded(changes)
 
         await run.pipeline.run(work.changes(total), total, recorded)
         if await run.source.tombstones_pruned_beyond(run.start):
@@ -122,9 +122,9 @@ class _Work:
         self._overtaken: set[UUID] = set()
         self._held: set[UUID] = set()
 
-    def recorded(self, done: Iterable[Change]) -> None:
-        """Note what has been written."""
-        self._in_flight.difference_update(change.id for change in done)
+    def recorded(self, changes: Iterable[Change]) -> None:
+        """Note what has been written or parked."""
+        self._in_flight.difference_update(change.id for change in changes)
 
     async def changes(self, total: int) -> AsyncGenerator[Change]:
         """What changed; every few moments also what has changed meanwhile, unless that is a burst too.
