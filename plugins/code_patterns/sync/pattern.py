@@ -25,6 +25,9 @@ HASHES = 1
 MAX_DEPTH = 100
 """Deepest JSON nesting that is synced. Qdrant's parser (serde_json) stops at 128 levels, envelope included."""
 
+MAX_DIGITS = 308
+"""Longest integer that is synced where orjson gives a text up: every one of them fits into a double."""
+
 EMBEDDING_HASH = "embedding_hash"
 CONTENT_HASH = "content_hash"
 WORDS_HASH = "words_hash"
@@ -257,7 +260,7 @@ def _json(raw: str, what: str) -> Any:
     except ValueError:
         # orjson refuses what PostgreSQL or an old writer accepted: 1e999, NaN, a lone surrogate.
         try:
-            value = _storable(json.loads(raw))
+            value = _storable(json.loads(raw, parse_int=_integer))
         except (ValueError, RecursionError) as error:
             reason = "nests too deeply" if isinstance(error, RecursionError) else f"is not valid JSON ({error})"
             raise UnreadableRowError(f"{what} {reason}") from None
@@ -266,13 +269,18 @@ def _json(raw: str, what: str) -> Any:
     return value
 
 
+def _integer(digits: str) -> int | None:
+    # Before it is converted: that takes quadratic time, and Python refuses more than 4,300 digits.
+    return int(digits) if len(digits.removeprefix("-")) <= MAX_DIGITS else None
+
+
 def _storable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
-        return _storable(float(value)) if abs(value) < 10**308 else None
+        return float(value)
     if isinstance(value, list):
         return [_storable(item) for item in value]
     if isinstance(value, dict):

@@ -86,6 +86,7 @@ POISON = {
     "64-bit": Poison(metadata=f"[{2**64 - 1}, {-(2**63)}]", kept=[2**64 - 1, -(2**63)]),
     "beyond-64-bit": Poison(metadata=f'{{"n": {10**30}, "m": {-(10**25)}}}', kept={"n": 1e30, "m": -1e25}),
     "beyond-doubles": Poison(metadata=f'{{"n": {10**400}, "m": 1e-400}}', kept={"n": None, "m": 0.0}),
+    "far-beyond-doubles": Poison(metadata='{"n": 1e5000, "m": -1e131071}', kept={"n": None, "m": None}),
     "fractions": Poison(metadata=json.dumps(FRACTIONS), kept=FRACTIONS),
     "nulls": Poison(
         '{"code": null}', metadata='{"a": null, "b": [null, {}]}', code="", kept={"a": None, "b": [None, {}]}

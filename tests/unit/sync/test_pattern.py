@@ -1,6 +1,7 @@
 """From a row to text, payload and hashes, for whatever JSON a row may hold."""
 
 import json
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -99,6 +100,16 @@ def test_what_qdrant_cannot_store_is_made_storable() -> None:
     pattern = pattern_of(row(pattern_data=json.dumps(inner), metadata='{"huge": 1e999, "n": 1}'), RECIPE)
     assert pattern.payload["code"] == "a?b\x00"
     assert pattern.payload["metadata"] == {"huge": None, "n": 1}
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("digits", [309, 4_300, 4_301, 131_072, 5_000_000])
+def test_an_integer_beyond_doubles_is_null_however_long_it_is(digits: int, sign: str) -> None:
+    """Python's own conversion takes quadratic time, and stops at 4,300 digits."""
+    begun = time.process_time()
+    metadata = f'{{"far": [{sign}{"9" * digits}], "n": {sign}{"9" * 18}}}'
+    assert pattern_of(row(metadata=metadata), RECIPE).payload["metadata"] == {"far": [None], "n": int(sign + "9" * 18)}
+    assert time.process_time() - begun < 5.0
 
 
 json_values = st.recursive(
