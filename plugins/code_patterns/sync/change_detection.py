@@ -62,7 +62,7 @@ class ChangeDetector:
         """
         async with aclosing(self._compared(self._source.newest_page(span, most), None)) as changes:
             async for change in changes:
-                yield change
+                yield replace(change, fresh=True)
 
     async def looked_up(self, ids: Collection[UUID], span: Span) -> AsyncGenerator[Change]:
         """What single patterns need, whenever they changed; without those that come with the rows of a span."""

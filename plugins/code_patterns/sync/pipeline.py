@@ -283,6 +283,7 @@ class Pipeline:
                 "Parked pattern %s as a dead letter (%s): %s", dead_letter.id, dead_letter.stage, dead_letter.error
             )
         if not self._settings.dry_run:
+            # What goes ahead, or lies beyond an open transaction, moves no watermark.
             changed = {change.id for change in batch.changes if change.fresh}
             await self._record.save_batch(
                 done,

@@ -1,5 +1,6 @@
 """The stream with Kafka: events name rows, offsets follow the drain, and nothing waits for a broker."""
 
+import json
 import logging
 import time
 import uuid
@@ -76,6 +77,33 @@ def test_a_relay_that_loses_its_session_opens_another_one(told: TwoSides, broker
         told.insert([third])
         eventually(lambda: len(broker.received(broker.indexed, 3)) == 3)
     assert told.execute("SELECT count(*) FROM pattern_sync_outbox") == [(0,)]
+
+
+@pytest.mark.parametrize("place", ["behind an old transaction", "ahead of a burst"])
+def test_a_parked_row_that_changed_begins_again_and_is_told_again(told: TwoSides, broker: Broker, place: str) -> None:
+    good, bad = rows(2)
+    bad["pattern_data"] = json.dumps({"code": 5})
+    told.insert([good, bad])
+    told.sync("full")
+    told.execute("UPDATE pattern_sync_dead_letters SET attempts = 4, next_attempt_at = now() + interval '1 day'")
+    slow = {"batch_size": 5, "delay_seconds": 0.05, "poll_milliseconds": 50}
+    with psycopg.connect(told.postgres.conninfo) as old, running_stream(told, **slow):
+        if place == "behind an old transaction":
+            old.execute("SELECT pg_current_xact_id()")
+        else:
+            told.insert(rows(1_500, 10))
+        eventually(lambda: told.execute("SELECT 1 FROM pattern_sync_runs WHERE kind = 'stream'"))
+        told.execute("UPDATE pattern_lineage_nodes SET pattern_name = 'changed' WHERE id = %s", [bad["id"]])
+        eventually(lambda: told.execute("SELECT attempts FROM pattern_sync_dead_letters") != [(4,)])
+        assert told.execute("SELECT attempts FROM pattern_sync_dead_letters") == [(1,)]
+        told_parked = "SELECT count(*) FROM pattern_sync_outbox WHERE action = 'parked' AND node_id = %s"
+
+        def parked() -> int:
+            waiting = told.execute(told_parked, [bad["id"]])[0][0]
+            sent = [message.value() or b"" for message in broker.received(broker.indexed, 2)]
+            return int(waiting) + sum(json.loads(value)["payload"]["action"] == "parked" for value in sent)
+
+        eventually(lambda: parked() == 2, 20)
 
 
 def test_a_replay_of_old_events_embeds_nothing(told: TwoSides, broker: Broker) -> None:
