@@ -9,13 +9,15 @@ from typing import Any
 from code_patterns.quality.dimensions import TIERS, tier_of
 from code_patterns.servers.postgres_pool import PostgresPool
 from code_patterns.sql import is_storable, query
-from code_patterns.sync.row_filter import ALL_ROWS, RowFilter
 from code_patterns.sync.run_locks import stream_sign
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
 COUNTED = 10_000
 """Changes that wait are counted up to this number."""
 EXTREMES = 10
 """So many of the best patterns, and of the worst."""
+BACKFILL = "quality_backfill"
+"""The DAG that scores."""
 QUALITY_RUNS = 30
 """So many runs show how the scores changed."""
 
@@ -27,17 +29,13 @@ class History:
 
     :param database: the database of the patterns
     :param collection: alias or collection, as users write it
-    :param rows: which rows of the database the collection has
-    :param target: the target's name; ``None`` for the target without one. Another target's collection may have the
-        same name
+    :param target: the target. Another one's collection may have the same name
     """
 
-    def __init__(
-        self, database: PostgresPool, collection: str, rows: RowFilter = ALL_ROWS, target: str | None = None
-    ) -> None:
+    def __init__(self, database: PostgresPool, collection: str, target: SyncTarget = WITHOUT_NAME) -> None:
         self._database = database
-        self._rows = rows
-        self._whose = (collection, target)
+        self._target = target
+        self._whose = (collection, target.name)
 
     async def status(self) -> dict[str, Any]:
         """Return how far the collection is, what waits, what is parked, whether a stream is up, and the last proof.
@@ -95,13 +93,20 @@ class History:
         for row in extremes:
             told = {name: value for name, value in row.items() if name != "side"}
             sides[row["side"]].append(told | {"quality_tier": tier_of(max(0.0, row["quality_score"]))})
-        return {**_counted(groups), **sides, "runs": runs}
+        return {**_counted(groups), **sides, "runs": [self._without_others(run) for run in runs]}
+
+    def _without_others(self, run: Row) -> Row:
+        """A run of the quality backfill, without the name of a target that the user may not read."""
+        dag_id = run["dag_id"] or ""
+        if dag_id.startswith(f"{BACKFILL}__") and dag_id != self._target.named(BACKFILL):
+            return {**run, "dag_id": None, "dag_run_id": None}
+        return run
 
     async def _fetch(self, name: str, *parameters: Any) -> list[Row]:
         return [dict(row) for row in await self._database.fetch(name, *parameters)]
 
     async def _fetch_of_rows(self, name: str, *parameters: Any) -> list[Row]:
-        statement, of_rows = self._rows.numbered(query(name), len(parameters) + 1)
+        statement, of_rows = self._target.rows.numbered(query(name), len(parameters) + 1)
         return [dict(row) for row in await self._database.fetch_by(statement, *parameters, *of_rows)]
 
 

@@ -55,7 +55,7 @@ class Opened:
         self._databases = databases
         self._database = databases.take(by.postgres)
         self.searcher = Searcher(self._database, by.qdrant, by.embedding, by.collection, by.target)
-        self.history = History(self._database, by.collection, by.target.rows, by.target.name)
+        self.history = History(self._database, by.collection, by.target)
         self._users = 0
         self._retired = False
 

@@ -348,3 +348,19 @@ def test_who_may_read_a_target_is_who_may_read_its_dag(
                 assert client.get(f"/api/{path}target={target}").status_code == status
             accept = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
             assert client.post(f"/mcp?target={target}", content=body, headers=accept).status_code == status
+
+
+def test_runs_of_the_quality_backfill_name_no_target_that_is_not_asked_for(sides: TwoSides) -> None:
+    sides.sync("full", allow_mass_delete=True)
+    for dag_id in ("quality_backfill", "quality_backfill__go", "quality_backfill__secret", "my_scores", None):
+        sides.execute(
+            "INSERT INTO pattern_quality_runs (status, version, collections, finished_at, scored, dag_id, dag_run_id) "
+            "VALUES ('succeeded', '2', '{x}', now(), 5, %s, %s)",
+            (dag_id, dag_id and "manual"),
+        )
+    api = Api(partial(configured, sides), go=partial(configured, of_target(sides, "go", GO)))
+    for target, own in (("", set()), ("go", {"quality_backfill__go"})):
+        runs = api.get("quality", target=target).json()["runs"]
+        assert len(runs) == 5
+        assert {run["dag_id"] for run in runs} == {"quality_backfill", "my_scores", None} | own
+        assert all((run["dag_id"] is None) == (run["dag_run_id"] is None) for run in runs)
