@@ -52,7 +52,7 @@ async def search_by_body(request: Request) -> Response:
 @router.get("/patterns/{pattern:path}/similar")
 async def similar(request: Request, pattern: str) -> Response:
     """Find what is similar to a pattern."""
-    if not request.scope["raw_path"].endswith(b"/similar"):
+    if not request.scope.get("raw_path", b"/similar").endswith(b"/similar"):
         # The slash is part of the pattern's own name.
         return await get(request, f"{pattern}/similar")
     fields = _fields(_without_target(request.query_params)) | {"similar_to": pattern, "mode": "similar"}
