@@ -7,7 +7,8 @@ WITH checkpoint AS (
         run.name = $1
         AND run.target IS NOT DISTINCT FROM $2
         AND run.status = 'succeeded'
-    ORDER BY run.started_at DESC
+    -- A run that moved no watermark may have built a collection that readers do not see yet.
+    ORDER BY (run.watermark_to IS NULL), run.started_at DESC
     LIMIT 1
 )
 

@@ -268,7 +268,7 @@ def _verify_until(sides: TwoSides, monkeypatch: pytest.MonkeyPatch, pages: int) 
         return real(record, dimension)
 
     monkeypatch.setattr(proof_levels, "stored_point_of", mortal)
-    sides.sync("verify")
+    sides.sync("verify", dag_run="night")
 
 
 def test_what_was_found_wrong_is_read_whole_again_whatever_earlier_nights_found(
@@ -291,13 +291,13 @@ def test_a_verification_that_is_killed_goes_on_where_it_was(
 ) -> None:
     with monkeypatch.context() as patched:
         in_process(_verify_until, sides, patched, 45)
-    assert sides.sync("verify").parity == "proven"
+    assert sides.sync("verify", dag_run="night").parity == "proven"
     assert synced[-1] in whole
     assert synced[0] not in whole
     assert len(whole) < 40
     # Its verdict is there: cleared, it verifies everything again.
     whole.clear()
-    assert sides.sync("verify").parity == "proven"
+    assert sides.sync("verify", dag_run="night").parity == "proven"
     assert sorted(whole) == synced
 
 

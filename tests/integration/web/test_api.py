@@ -311,6 +311,18 @@ def test_metrics_tell_of_failed_and_killed_runs_and_of_the_newest_stream(
     assert not any('kind="verify"' in name or 'kind="interval"' in name for name in samples)
 
 
+def test_while_a_successor_is_built_the_state_is_that_of_what_readers_see(api: Api, sides: TwoSides) -> None:
+    [bad] = rows(1, 90, pattern_data=json.dumps({"code": 5}))
+    sides.insert([*rows(80), bad])
+    sides.sync("full")
+    before = api.get("status").json()["sync"]
+    sides.with_embedding(dimension=96).sync("full", limit=20)
+    status, failures = api.ask(("GET", "status", {}), ("GET", "failures", {}))
+    found = status.json()["sync"]
+    assert (found["state"], found["watermark"], found["dead_letters"]) == ("in sync", before["watermark"], 1)
+    assert [row["id"] for row in failures.json()["failures"]] == [str(bad["id"])]
+
+
 def test_quality_by_tier_and_language(api: Api, sides: TwoSides, filled: list[dict[str, Any]]) -> None:
     assert api.get("quality").json()["average"] is None
     scores = [0.95, 0.9, 0.7, 0.5, 0.1]
