@@ -31,7 +31,7 @@ listing = APIRouter(prefix="/api", route_class=ProblemRoute)
 @listing.get("/targets")
 async def targets(request: Request, user: GetUserDep) -> Response:
     """Return the names of the targets that the user may read; the empty name is that of the target without one."""
-    _refuse_unknown(request.query_params)
+    _refuse_unknown(request.query_params, TARGET)
     names = await (await services_of(request)).targets()
     return _json({"targets": await asyncio.to_thread(readable, request, user, names)})
 
