@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from tests.support.running_stream import running_stream, stream_between
+from code_patterns.sync.run_locks import stream_lock
+from tests.support.running_stream import eventually, running_stream, stream_between
 from tests.support.two_sides import TwoSides
 from tests.support.writers import FORK, in_process, race
 
@@ -18,6 +19,14 @@ KILLS = 6
 def kinds(sides: TwoSides) -> dict[tuple[str, str], int]:
     found = sides.execute("SELECT kind, status, count(*) FROM pattern_sync_runs GROUP BY kind, status")
     return {(kind, status): count for kind, status, count in found}
+
+
+def may_stream(sides: TwoSides) -> bool:
+    """Whether no stream holds the lock."""
+    lock = stream_lock(sides.collection)
+    asked = "SELECT pg_try_advisory_xact_lock(hashtext(%s), hashtext(%s))"
+    [(free,)] = sides.execute(asked, (lock.space, lock.key))
+    return bool(free)
 
 
 def test_nothing_is_lost_while_eight_writers_race_the_stream(
@@ -57,6 +66,8 @@ def test_streams_killed_in_a_race_and_followed_by_others_lose_nothing(served: Tw
             os.kill(process.pid, signal.SIGKILL)
             process.join()
             assert process.exitcode == -signal.SIGKILL
+            # PostgreSQL needs a moment to see that the client is gone. Until then another stream would be one too many.
+            eventually(lambda: may_stream(served))
     with running_stream(served, linger_seconds=3.0) as last:
         result = last.join()
     if result.comparison_needed:
