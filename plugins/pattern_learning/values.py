@@ -149,13 +149,17 @@ def labels(name: str, value: Any) -> list[str]:
 def document(name: str, value: Any) -> str:
     """Return a JSON value as its text."""
     rule = "a JSON value: objects, lists, texts, finite numbers, true, false or null"
+    shallow = f"{rule}, nested at most {_DEEPEST} deep"
     try:
         encoded = json.dumps(value, allow_nan=False, ensure_ascii=False)
-    except (RecursionError, TypeError, ValueError):
+    except RecursionError:
+        # Some versions of Python give up sooner than others.
+        refuse(name, value, shallow)
+    except (TypeError, ValueError):
         refuse(name, value, rule)
     # Whoever reads it may have less room on the stack than whoever writes it.
     if _is_deeper(value, _DEEPEST):
-        refuse(name, value, f"{rule}, nested at most {_DEEPEST} deep")
+        refuse(name, value, shallow)
     _check_storable(name, encoded)
     if _ESCAPED_NUL.search(encoded):
         refuse(name, value, f"{rule}, without the character NUL")
