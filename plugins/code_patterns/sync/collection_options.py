@@ -24,6 +24,7 @@ FIXED = frozenset({"shard_number", "replication_factor"})
 """Options that only a new collection can have. Qdrant stores another ``replication_factor``, and copies no shard."""
 THRESHOLD = "optimizers.indexing_threshold"
 EDGES = "hnsw.m"
+SEGMENTS = "optimizers.default_segment_number"
 _UNSET = {
     "on_disk": False,
     "quantization.type": "none",

@@ -2,8 +2,8 @@
 
 Qdrant builds the index of a segment when it is large enough, and builds much of it again when it merges segments.
 During a first load it is told to build none, as its documentation says for bulk uploads. During a large one it indexes
-words in large pieces, and builds no graph of the vectors. The options that it is to get back are in the collection's
-description. So any run can give them back, also after the one that took them was killed.
+words in large pieces that it hardly merges, and builds no graph of the vectors. The options that it is to get back are
+in the collection's description. So any run can give them back, also after the one that took them was killed.
 """
 
 import asyncio
@@ -14,22 +14,23 @@ from collections.abc import Awaitable, Callable, Mapping
 from qdrant_client import models
 
 from code_patterns.servers.qdrant import Qdrant
-from code_patterns.servers.qdrant_options import CollectionOptions, Hnsw, Optimizers
+from code_patterns.servers.qdrant_options import CollectionOptions
 from code_patterns.sync.collection import Collection, StoredCollection, read_stored
-from code_patterns.sync.collection_options import EDGES, THRESHOLD, options_of, set_options
+from code_patterns.sync.collection_options import EDGES, SEGMENTS, THRESHOLD, options_of, set_options
 from code_patterns.sync.publication import note_deferred
 
 log = logging.getLogger(__name__)
 
-QDRANTS_THRESHOLD = 10_000
-"""The ``indexing_threshold`` of a collection that says none."""
-QDRANTS_EDGES = 16
-"""The ``m`` of a collection that says none."""
+QDRANTS = {THRESHOLD: 10_000, EDGES: 16, SEGMENTS: 0}
+"""The options of a collection that says none."""
 NEVER = 0
 """The ``indexing_threshold`` by which Qdrant builds no index."""
 MOST_UNINDEXED = 50_000
 """Points of a segment without an index. For each word of a new point Qdrant 1.18 goes through all points of its segment
 that have the word (``PostingList::propagate_max_next_weight_to_the_left`` in ``lib/sparse``), until it has an index."""
+MOST_PIECES = 32
+"""Segments above which Qdrant merges the smallest ones. By default that are few, one for two processors, and it merges
+nearly all of a collection that grows, again and again (``MergeOptimizer`` in ``lib/shard``)."""
 QUIET_SECONDS = 2.0
 """After :func:`resume` Qdrant begins to index in the background. It is done if it says so for this long."""
 MOST_HOURS = 6.0
@@ -70,7 +71,7 @@ async def defer(qdrant: Qdrant, collection: Collection, rows: int, points: int) 
 def _index_options(stored: StoredCollection) -> dict[str, int]:
     """The options that change while a collection loads, as it has them."""
     found = options_of(stored.config) if stored.config else {}
-    return {THRESHOLD: found.get(THRESHOLD, QDRANTS_THRESHOLD), EDGES: found.get(EDGES, QDRANTS_EDGES)}
+    return {name: found.get(name, unnamed) for name, unnamed in QDRANTS.items()}
 
 
 def _while_loading(collection: Collection, rows: int) -> dict[str, int]:
@@ -78,7 +79,7 @@ def _while_loading(collection: Collection, rows: int) -> dict[str, int]:
     if rows <= MOST_UNINDEXED:
         return {THRESHOLD: NEVER}
     had = (collection.description.deferred or {}).get(THRESHOLD, NEVER)
-    return {THRESHOLD: max(_kilobytes(MOST_UNINDEXED, collection), had), EDGES: 0}
+    return {THRESHOLD: max(_kilobytes(MOST_UNINDEXED, collection), had), EDGES: 0, SEGMENTS: MOST_PIECES}
 
 
 def _kilobytes(points: int, collection: Collection) -> int:
@@ -145,10 +146,11 @@ def _progress(info: models.CollectionInfo) -> str:
 
 
 async def _set(qdrant: Qdrant, stored: StoredCollection, options: Mapping[str, int]) -> None:
-    wanted = CollectionOptions(
-        optimizers=Optimizers(indexing_threshold=options[THRESHOLD]), hnsw=Hnsw(m=options[EDGES])
-    )
-    await set_options(qdrant, stored, wanted, list(wanted.named))
+    groups: dict[str, dict[str, int]] = {}
+    for name, value in options.items():
+        group, _, part = name.partition(".")
+        groups.setdefault(group, {})[part] = value
+    await set_options(qdrant, stored, CollectionOptions.model_validate(groups), list(options))
 
 
 async def _wake(qdrant: Qdrant, physical: str) -> None:

@@ -53,13 +53,21 @@ def edges(sides: TwoSides) -> int:
     return config_of(sides).hnsw_config.m
 
 
+def segments(sides: TwoSides) -> int:
+    return config_of(sides).optimizer_config.default_segment_number
+
+
 def deferred(sides: TwoSides, name: str | None = None) -> dict[str, int] | None:
     found: dict[str, int] | None = (config_of(sides, name).metadata or {})[METADATA_KEY]["deferred"]
     return found
 
 
-def given_back(threshold: int, m: int = 16) -> dict[str, int]:
-    return {"optimizers.indexing_threshold": threshold, "hnsw.m": m}
+def given_back(threshold: int, m: int = 16, segments: int = 0) -> dict[str, int]:
+    return {
+        "optimizers.indexing_threshold": threshold,
+        "hnsw.m": m,
+        "optimizers.default_segment_number": segments,
+    }
 
 
 def test_options_are_set_at_creation(served: TwoSides) -> None:
@@ -306,17 +314,20 @@ def test_a_first_load_is_indexed_at_its_end(loading: TwoSides, monkeypatch: pyte
 def test_a_large_first_load_is_indexed_in_large_pieces_without_a_graph(
     loading: TwoSides, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, named: bool
 ) -> None:
-    """Without any index Qdrant would take longer for each point the more there are."""
+    """Without any index, and with pieces merged again and again, each point would take longer the more there are."""
     monkeypatch.setattr(deferral, "MOST_UNINDEXED", 40)
     pieces = 40 * loading.embedding.dimension * 4 // 1024
     assert pieces > 1
     kill_in_the_middle(loading)
     assert (threshold(loading), edges(loading), deferred(loading)) == (pieces, 0, given_back(1))
-    chosen = with_options(loading, hnsw={"m": 24}, **SMALL_INDEX) if named else loading
+    assert segments(loading) == deferral.MOST_PIECES
+    optimizers = SMALL_INDEX["optimizers"] | {"default_segment_number": 3}
+    chosen = with_options(loading, hnsw={"m": 24}, optimizers=optimizers) if named else loading
     caplog.set_level(logging.INFO, logger="code_patterns")
     assert chosen.sync("full").parity == "proven"
     assert "Changing options" not in caplog.text
     assert (threshold(loading), edges(loading), deferred(loading)) == (1, 24 if named else 16, None)
+    assert segments(loading) == (3 if named else 0)
     loading.assert_equal_sides()
 
 
@@ -350,14 +361,14 @@ def test_what_somebody_else_set_is_given_back(served: TwoSides) -> None:
     served.insert(rows(60))
     served.sync("full", limit=2)
     by_hand: dict[str, Any] = {
-        "optimizers_config": models.OptimizersConfigDiff(indexing_threshold=4),
+        "optimizers_config": models.OptimizersConfigDiff(indexing_threshold=4, default_segment_number=5),
         "hnsw_config": models.HnswConfigDiff(m=8),
     }
     served.with_client(lambda client: client.update_collection(served.collection, **by_hand))
     kill_in_the_middle(served, before=2)
-    assert (threshold(served), deferred(served)) == (deferral.NEVER, given_back(4, 8))
+    assert (threshold(served), deferred(served)) == (deferral.NEVER, given_back(4, 8, 5))
     served.sync()
-    assert (threshold(served), edges(served), deferred(served)) == (4, 8, None)
+    assert (threshold(served), edges(served), segments(served), deferred(served)) == (4, 8, 5, None)
 
 
 @pytest.mark.parametrize("name", ["set_options", "note_deferred"])
