@@ -18,6 +18,7 @@ from tenacity import retry_if_exception_type, retry_if_not_exception_type
 
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, OutageError, without_frames
+from code_patterns.servers import grpc_payloads
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.servers.qdrant_embedded import WAIT_SECONDS, EmbeddedClient, open_embedded
 from code_patterns.servers.qdrant_errors import CollectionLostError, RefusedRequestError, explain
@@ -169,7 +170,11 @@ class Qdrant:
         :param body: JSON of a ``PointsList``, see https://api.qdrant.tech/api-reference/points/upsert-points
         """
         if self.config.path or self.config.prefer_grpc:
-            points = models.PointsList.model_validate_json(body).points
+            points: Sequence[models.PointStruct] = (
+                models.PointsList.model_validate_json(body).points
+                if self.config.path
+                else grpc_payloads.points_of(self.config, body)
+            )
             return await self.client.upsert(collection, points=points, wait=True)
         # The generated client sends a body that is not one of its models unchanged.
         answer = await self.client.http.points_api.upsert_points(
@@ -186,7 +191,11 @@ class Qdrant:
         :param body: JSON of ``UpdateOperations``, see https://api.qdrant.tech/api-reference/points/batch-update
         """
         if self.config.path or self.config.prefer_grpc:
-            operations = models.UpdateOperations.model_validate_json(body).operations
+            operations: Sequence[models.UpdateOperation] = (
+                models.UpdateOperations.model_validate_json(body).operations
+                if self.config.path
+                else grpc_payloads.operations_of(self.config, body)
+            )
             return await self.client.batch_update_points(collection, update_operations=operations, wait=True)
         answer = await self.client.http.points_api.batch_update(
             collection,

@@ -149,11 +149,13 @@ def _encoded(payload: Mapping[str, Any]) -> bytes:
 
 
 def _alike(wanted: Any, found: Any) -> bool:
-    """Whether two JSON values agree, except for the last digits of fractions.
+    """Whether two JSON values agree, except for the last digits of fractions, and of whole numbers over gRPC.
 
     Qdrant's JSON parser (serde_json without its feature float_roundtrip) reads about one in ten numbers of 17 digits up
-    to two units in the last place away.
+    to two units in the last place away. A whole number from 2^63 on is a fraction over gRPC.
     """
+    if isinstance(wanted, int) and wanted >= 2**63 and isinstance(found, float):
+        wanted = float(wanted)
     if isinstance(wanted, float) and isinstance(found, float):
         return math.isclose(wanted, found, rel_tol=1e-14)
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):

@@ -96,6 +96,17 @@ POISON = {
     "metadata-list": Poison(metadata="[1, [2, []]]", kept=[1, [2, []]]),
 }
 
+TOO_DEEP = "nests deeper than 30 levels, more than gRPC carries"
+OVER_GRPC = {
+    "100-levels": Poison(metadata=nested(MAX_DEPTH), parked=TOO_DEEP),
+    "100-lists": Poison(metadata=listed(MAX_DEPTH), parked=TOO_DEEP),
+    # Qdrant would take these, and could not give them back.
+    "49-lists": Poison(metadata=listed(49), parked=TOO_DEEP),
+    "30-levels": Poison(metadata=nested(30), kept=json.loads(nested(30))),
+    "64-bit": Poison(metadata=f"[{2**64 - 1}, {-(2**63)}, {2**63 - 1}]", kept=[float(2**64), -(2**63), 2**63 - 1]),
+}
+"""What becomes of some rows, and of some more, if the connection prefers gRPC."""
+
 
 def nearly(value: Any) -> Any:
     """The value without what Qdrant's parser loses: up to two units in the last of 17 digits."""
@@ -109,7 +120,7 @@ def nearly(value: Any) -> Any:
 TIMES = ["infinity", "-infinity", "0044-03-15 BC", "12026-01-01", "9999-12-31 23:59:59-01", "0001-01-01 00:00:00+14"]
 
 
-@pytest.fixture(params=["hashing-embedded", "hashing-http", "ollama-http"])
+@pytest.fixture(params=["hashing-embedded", "hashing-http", "hashing-grpc", "ollama-http"])
 def sides(
     request: pytest.FixtureRequest, migrated_database: str, qdrant: QdrantConfig, embedding_server: EmbeddingServer
 ) -> Iterator[TwoSides]:
@@ -119,7 +130,11 @@ def sides(
     if api != "hashing":
         server = {"api": api, "model": "any", "base_url": embedding_server.url, "dimension": 768}
         sides.embedding = replace(sides.embedding, **server)
-    if transport == "embedded":
+    if transport == "grpc":
+        if qdrant.path:
+            pytest.skip("the embedded storage has no gRPC")
+        sides.qdrant = replace(qdrant, prefer_grpc=True)
+    if transport != "http":
         yield sides
         sides.with_client(lambda client: drop(client, sides.collection))
         return
@@ -137,22 +152,21 @@ async def drop(client: Any, prefix: str) -> None:
 
 def test_poison_is_stored_as_it_is_or_parked_and_its_neighbours_are_stored(sides: TwoSides) -> None:
     neighbours = rows(60)
-    bad = dict(zip(POISON, rows(len(POISON), start=100), strict=True))
-    for name, poison in POISON.items():
+    rare = POISON | OVER_GRPC if sides.qdrant.prefer_grpc else POISON
+    bad = dict(zip(rare, rows(len(rare), start=100), strict=True))
+    for name, poison in rare.items():
         bad[name] |= {"pattern_data": poison.data, "metadata": poison.metadata, "file_path": None}
     sides.insert([*neighbours[:30], *bad.values(), *neighbours[30:]])
     result = sides.sync("full", batch_size=20)
-    parked = {name for name, poison in POISON.items() if poison.parked}
+    parked = {name for name, poison in rare.items() if poison.parked}
     assert result.parity == "proven"
-    assert (result.counts["new"], result.counts["parked"]) == (60 + len(POISON) - len(parked), len(parked))
+    assert (result.counts["new"], result.counts["parked"]) == (60 + len(rare) - len(parked), len(parked))
 
     points = sides.points()
     errors = dict(sides.execute("SELECT node_id, error FROM pattern_sync_dead_letters"))
     assert {bad[name]["id"] for name in parked} == errors.keys()
-    assert points.keys() == {row["id"] for row in neighbours} | {
-        bad[name]["id"] for name in POISON if name not in parked
-    }
-    for name, poison in POISON.items():
+    assert points.keys() == {row["id"] for row in neighbours} | {bad[name]["id"] for name in rare if name not in parked}
+    for name, poison in rare.items():
         node_id = bad[name]["id"]
         if poison.parked:
             assert poison.parked in errors[node_id], name
