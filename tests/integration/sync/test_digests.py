@@ -301,6 +301,19 @@ def test_a_verification_that_is_killed_goes_on_where_it_was(
     assert sorted(whole) == synced
 
 
+@pytest.mark.parametrize("nights", [1, 3])
+def test_what_was_read_in_a_future_that_a_clock_had_is_read_again(
+    sides: TwoSides, synced: list[uuid.UUID], whole: list[uuid.UUID], nights: int
+) -> None:
+    """A server's clock was ahead and was set back, or the dump of such a server was restored."""
+    sides.sync("verify", dag_run="ahead")
+    sides.execute("UPDATE pattern_sync_digests SET whole_at = whole_at + interval '1 year'")
+    whole.clear()
+    for night in range(nights):
+        assert sides.sync("verify", nights=nights, dag_run=f"night {night}").parity == "proven"
+    assert sorted(whole) == synced
+
+
 def test_rows_that_change_during_a_first_load_are_proven_as_they_are_then(
     sides: TwoSides, reads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
