@@ -284,6 +284,12 @@ CREATE OR REPLACE FUNCTION pattern_sync_record_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER AS $function$
 BEGIN
     INSERT INTO pattern_sync_tombstones (node_id) SELECT id FROM pattern_lineage_nodes ON CONFLICT DO NOTHING;
+    -- A transaction with one snapshot truncates rows that it cannot see. Their tombstones are missing, as if pruned.
+    IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        INSERT INTO pattern_sync_pruned AS already (system_identifier, sync_xid)
+        SELECT system_identifier::text, pg_catalog.pg_current_xact_id() FROM pg_catalog.pg_control_system()
+        ON CONFLICT (system_identifier) DO UPDATE SET sync_xid = excluded.sync_xid;
+    END IF;
     RETURN NULL;
 END
 $function$;

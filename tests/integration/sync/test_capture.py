@@ -187,6 +187,23 @@ def test_truncating_a_table_that_hides_its_rows_from_its_owner_is_noticed(synced
         synced.execute(f"DROP ROLE {owner}")
 
 
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_rows_that_a_transaction_truncates_without_seeing_them_are_noticed(synced: TwoSides, isolation: str) -> None:
+    """It has one snapshot, and waited for the lock while others wrote."""
+    synced.insert(rows(30, 50))
+    with psycopg.connect(synced.postgres.conninfo) as loading:
+        loading.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+        loading.execute("SELECT FROM pg_class LIMIT 1")
+        synced.insert(rows(5, 90))
+        synced.sync(settled=False)
+        loading.execute(f"TRUNCATE {TABLE}")
+        loading.commit()
+    synced.insert(rows(40, 100))
+    assert synced.sync().kind == "full"
+    synced.assert_equal_sides()
+    assert synced.sync().kind == "incremental"
+
+
 def test_triggers_that_were_away_for_a_moment_are_noticed(synced: TwoSides, warnings: Any) -> None:
     """At each start all of them are there."""
     synced.execute(f"ALTER TABLE {TABLE} DISABLE TRIGGER USER")
