@@ -54,14 +54,16 @@ async def defer(qdrant: Qdrant, collection: Collection, rows: int, points: int) 
     :param points: number of points
     """
     stored = await read_stored(qdrant, collection.physical)
-    found = _index_options(stored)
-    if collection.description.deferred is None:
+    found, noted = _index_options(stored), collection.description.deferred
+    if noted is None:
         threshold = found[THRESHOLD]
         if threshold == NEVER or _kilobytes(rows, collection) < threshold or points * 2 > rows:
             return collection
         log.info("Qdrant builds the whole index of '%s' when its first load is complete.", collection.physical)
+    # An earlier version took fewer of them.
+    if noted is None or found.keys() - noted.keys():
         # First: whoever comes after a kill must know what to give back.
-        collection = await note_deferred(qdrant, collection, found)
+        collection = await note_deferred(qdrant, collection, found | dict(noted or {}))
     loading = found | _while_loading(collection, rows)
     if found != loading:
         await _set(qdrant, stored, loading)

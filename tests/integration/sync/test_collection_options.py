@@ -371,6 +371,21 @@ def test_what_somebody_else_set_is_given_back(served: TwoSides) -> None:
     assert (threshold(served), edges(served), segments(served), deferred(served)) == (4, 8, 5, None)
 
 
+@pytest.mark.parametrize("grown", [False, True])
+def test_a_load_that_an_earlier_version_began_is_finished(
+    loading: TwoSides, monkeypatch: pytest.MonkeyPatch, grown: bool
+) -> None:
+    """It noted the threshold only, because it took nothing else."""
+    kill_in_the_middle(loading)
+    metadata = config_of(loading).metadata or {}
+    metadata[METADATA_KEY]["deferred"] = {"optimizers.indexing_threshold": 1}
+    loading.with_client(lambda client: client.update_collection(loading.collection, metadata=metadata))
+    if grown:
+        monkeypatch.setattr(deferral, "MOST_UNINDEXED", 40)
+    assert loading.sync("full").parity == "proven"
+    assert (threshold(loading), edges(loading), deferred(loading)) == (1, 16, None)
+
+
 @pytest.mark.parametrize("name", ["set_options", "note_deferred"])
 def test_a_failure_between_note_and_option(loading: TwoSides, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     real = getattr(deferral, name)
