@@ -71,8 +71,9 @@ class DistinctEmbedder:
                 self._vectors[key].set_result(embedding)
         except BaseException as error:
             for key in mine:
-                future = self._vectors.pop(key)
-                if not future.done():
+                # Another batch may have made room by those that are done.
+                future = self._vectors.pop(key, None)
+                if future and not future.done():
                     future.set_exception(error)
                     future.exception()
             raise

@@ -71,6 +71,16 @@ def test_only_the_share_of_a_bad_text_is_halved(embedding_server: EmbeddingServe
     assert len(texts) == len(set(texts)) == 99, "nothing was embedded twice"
 
 
+def test_an_outage_is_told_although_other_batches_have_made_room(
+    embedding_server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One share of the batch was embedded, and forgotten again, while the other one was tried in vain."""
+    monkeypatch.setattr("code_patterns.sync.embed.REMEMBERED_VECTORS", 4)
+    embedding_server.markers["text 0 outage"] = Fault(status=503, body="busy", delay=0.5)
+    with pytest.raises(OutageError):
+        embed(embedding_server, patterns(16, "outage")[::-1], patterns(40, "other"), concurrency=4, timeout=1.0)
+
+
 @pytest.mark.parametrize("fault", [status(503), status(500)])
 def test_an_outage_of_one_share_ends_all(
     embedding_server: EmbeddingServer, fault: Fault, monkeypatch: pytest.MonkeyPatch
