@@ -101,11 +101,31 @@ class Tombstone:
 
 @dataclass(frozen=True)
 class OpenTransaction:
-    """The transaction that holds the horizon back."""
+    """The transaction that holds the horizon back.
 
-    pid: int
+    :param pid: its server process; ``None`` if it is prepared
+    :param age_seconds: since it began, or was prepared
+    :param application: the program that opened it
+    :param gid: the name by which it was prepared
+    :param database: where it can be ended then
+    """
+
+    pid: int | None
     age_seconds: float
-    application: str
+    application: str | None
+    gid: str | None = None
+    database: str | None = None
+
+    @property
+    def told(self) -> str:
+        """What it is, how old it is, and what that means."""
+        told = f"has been open for {self.age_seconds:.0f} s: changes made since it began wait for its end."
+        if self.pid is not None:
+            return f"A transaction of pid {self.pid} ({self.application}) {told}"
+        return (
+            f"The prepared transaction '{self.gid}' of database '{self.database}' {told} Nobody ends it by itself: "
+            "there, run COMMIT PREPARED or ROLLBACK PREPARED with that name."
+        )
 
 
 class PatternSource:

@@ -57,9 +57,4 @@ class IncrementalRun(RunKind):
 async def _name_old_transaction(run: RunContext) -> None:
     oldest = await run.source.oldest_transaction()
     if oldest and oldest.age_seconds > OLD_TRANSACTION_SECONDS:
-        log.warning(
-            "A transaction of pid %d (%s) has been open for %.0f s: changes made since it began wait for its end.",
-            oldest.pid,
-            oldest.application,
-            oldest.age_seconds,
-        )
+        log.warning("%s", oldest.told)
