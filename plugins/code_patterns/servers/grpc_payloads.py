@@ -15,12 +15,16 @@ _WHOLE = range(-(2**63), 2**63)
 """The whole numbers that gRPC has. Qdrant itself has those up to 2^64, and gives them as fractions over gRPC."""
 
 
+class UncarriedPayloadError(RefusedRequestError):
+    """This payload cannot be sent, whatever the server is."""
+
+
 def points_of(config: QdrantConfig, body: bytes) -> Sequence[models.PointStruct]:
     """Return encoded points as gRPC carries them.
 
     :param config: the server
     :param body: JSON of a ``PointsList``
-    :raises RefusedRequestError: a payload nests too deeply
+    :raises UncarriedPayloadError: a payload nests too deeply
     """
     points = models.PointsList.model_validate_json(body).points
     for point in points:
@@ -33,7 +37,7 @@ def operations_of(config: QdrantConfig, body: bytes) -> Sequence[models.UpdateOp
 
     :param config: the server
     :param body: JSON of ``UpdateOperations``
-    :raises RefusedRequestError: a payload nests too deeply
+    :raises UncarriedPayloadError: a payload nests too deeply
     """
     operations = models.UpdateOperations.model_validate_json(body).operations
     for payload in _set_by(operations):
@@ -59,7 +63,7 @@ def _value(config: QdrantConfig, key: str, value: Any, depth: int) -> Any:
     if not isinstance(value, dict | list):
         return value
     if depth == MAX_DEPTH:
-        raise RefusedRequestError(
+        raise UncarriedPayloadError(
             f"The payload key '{key}' nests deeper than {MAX_DEPTH} levels, more than gRPC carries. Flatten it, or "
             f"turn the extra 'prefer_grpc' of '{config.conn_id}' off: REST carries 100."
         )

@@ -256,7 +256,8 @@ class Pipeline:
         self, patterns: Sequence[Pattern], attempt: Callable[[Sequence[Pattern]], Awaitable[None]]
     ) -> list[DeadLetter]:
         rejected = await bisect(patterns, attempt, PointRejectedError)
-        if len(rejected) == len(patterns) >= SUSPICIOUS_REJECTIONS:
+        certain = any(isinstance(reason, PointRejectedError) and reason.certain for _, reason in rejected)
+        if len(rejected) == len(patterns) >= SUSPICIOUS_REJECTIONS and not certain:
             raise ConfigurationError(
                 Code.EVERY_POINT_REFUSED,
                 f"Qdrant refused every one of {len(patterns)} patterns, so none is blamed: {rejected[0][1]}",

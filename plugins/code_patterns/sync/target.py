@@ -13,6 +13,7 @@ from code_patterns.codes import Code
 from code_patterns.embeddings.base import Vectors
 from code_patterns.embeddings.words import WORDS
 from code_patterns.errors import ConfigurationError, OutageError, PatternsError
+from code_patterns.servers.grpc_payloads import UncarriedPayloadError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import RefusedRequestError
 from code_patterns.sync.collection import Collection, assert_same, read_stored
@@ -33,10 +34,15 @@ MAX_REQUEST_BYTES = 24 * 1024 * 1024
 
 
 class PointRejectedError(PatternsError):
-    """Qdrant works but refuses these points."""
+    """Qdrant works but refuses these points.
 
-    def __init__(self, message: str) -> None:
+    :param message: for people
+    :param certain: whether nothing else can be the cause, so that it may be true of many patterns
+    """
+
+    def __init__(self, message: str, *, certain: bool = False) -> None:
         super().__init__(Code.POINT_REFUSED, message)
+        self.certain = certain
 
 
 class PatternTarget:
@@ -259,6 +265,8 @@ class PatternTarget:
     async def _write_points(self, doing: str, request: Callable[[], Awaitable[Sequence[models.UpdateResult]]]) -> None:
         try:
             await self._write(doing, request)
+        except UncarriedPayloadError as refusal:
+            raise PointRejectedError(refusal.message, certain=True) from None
         except RefusedRequestError as refusal:
             await self._probe(refusal)
             raise PointRejectedError(refusal.message) from None

@@ -10,6 +10,7 @@ import pytest
 
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.pattern import MAX_DEPTH
+from code_patterns.sync.pipeline import SUSPICIOUS_REJECTIONS
 from tests.conftest import config_of
 from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.faulty_qdrant import running
@@ -193,6 +194,18 @@ def test_poison_is_stored_as_it_is_or_parked_and_its_neighbours_are_stored(sides
     sides.execute("UPDATE pattern_lineage_nodes SET pattern_data = '{}', metadata = '{}'")
     assert sides.sync().dead_letters == 0
     sides.assert_equal_sides()
+
+
+@pytest.mark.parametrize("sides", ["hashing-grpc"], indirect=True)
+def test_many_rows_that_grpc_does_not_carry_are_parked(sides: TwoSides) -> None:
+    """Each is at fault itself, also if all rows of a batch are."""
+    deep = rows(2 * SUSPICIOUS_REJECTIONS, metadata=nested(31))
+    sides.insert(deep)
+    assert sides.sync("full").dead_letters == len(deep)
+    sides.execute("UPDATE pattern_lineage_nodes SET metadata = '{}'")
+    assert sides.sync().counts["new"] == len(deep)
+    sides.execute("UPDATE pattern_lineage_nodes SET metadata = %s", [nested(31)])
+    assert sides.sync().dead_letters == len(deep)
 
 
 @pytest.mark.parametrize("sides", ["hashing-embedded"], indirect=True)

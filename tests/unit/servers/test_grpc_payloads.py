@@ -8,9 +8,8 @@ import pytest
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-from code_patterns.servers.grpc_payloads import MAX_DEPTH, operations_of, points_of
+from code_patterns.servers.grpc_payloads import MAX_DEPTH, UncarriedPayloadError, operations_of, points_of
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.servers.qdrant_errors import RefusedRequestError
 
 CONFIG = QdrantConfig(conn_id="patterns_qdrant", url="http://qdrant:6333", prefer_grpc=True)
 POINT = "00000000-0000-0000-0000-000000000001"
@@ -54,7 +53,7 @@ def test_deeper_payloads_are_refused_with_what_to_do(operation: str) -> None:
         return orjson.dumps({"operations": [{operation: {"payload": payload, "points": [POINT]}}]})
 
     operations_of(CONFIG, body(MAX_DEPTH))
-    with pytest.raises(RefusedRequestError, match=r"'metadata' nests deeper than 30 levels.*'prefer_grpc'"):
+    with pytest.raises(UncarriedPayloadError, match=r"'metadata' nests deeper than 30 levels.*'prefer_grpc'"):
         operations_of(CONFIG, body(MAX_DEPTH + 1))
-    with pytest.raises(RefusedRequestError, match="'metadata' nests deeper than 30 levels"):
+    with pytest.raises(UncarriedPayloadError, match="'metadata' nests deeper than 30 levels"):
         upserted({"metadata": objects(MAX_DEPTH + 1)})
