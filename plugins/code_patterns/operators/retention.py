@@ -61,7 +61,8 @@ class PatternPruneOperator(StoppableOperator):
         with task_errors(context, self.sync_target):
             collection = self.collection if is_set(self.collection) else self.default_collection
             params = {"collection": collection, "dry_run": self.dry_run_only}
-            settings = choose(RetentionSettings, params, lambda name: Variable.get(name, default=None))
+            given = {"target": self.sync_target}
+            settings = choose(RetentionSettings, params, lambda name: Variable.get(name, default=None), given=given)
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
             result = self.run_work(prune(postgres, qdrant, settings))

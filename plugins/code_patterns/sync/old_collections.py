@@ -7,6 +7,9 @@ collection removes that time.
 A collection that no proof has ever reached is *dangling*: the run that built it was killed or failed. Nobody goes back
 to it, so it goes sooner: when the history shows that no run has worked on it for :data:`DANGLING_DAYS`. Between two
 shards nobody holds the collection's lock, so the history alone tells that it is being built.
+
+Runs can also name such a collection itself, without an alias. Where nothing changes they write nothing, and only the
+history tells of them.
 """
 
 import logging
@@ -26,6 +29,7 @@ from code_patterns.sync.record import forget
 from code_patterns.sync.resolution import is_own_name
 from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.snapshots import drop_snapshots
+from code_patterns.sync.sync_target import SyncTarget
 
 DANGLING_DAYS = 2
 """Days without a run after which nobody goes on building a collection. A task and all its retries take one at most."""
@@ -57,12 +61,13 @@ class Left:
 class OldCollections:
     """The collections that were behind a name.
 
-    Only a collection that this sync made, for this database and this name, is ever deleted.
+    Only a collection that this sync made, for this database, target and name, is ever deleted.
 
     :param qdrant: the open Qdrant
     :param postgres: where its locks are
     :param name: the alias
     :param database: the database of its patterns
+    :param target: whose they were
     :param dry_run: find what would be deleted, and change nothing
     """
 
@@ -70,6 +75,7 @@ class OldCollections:
     postgres: PostgresConfig
     name: str
     database: DatabaseIdentity
+    target: SyncTarget
     dry_run: bool = False
 
     async def delete(self, days: int) -> Left:
@@ -113,11 +119,15 @@ class OldCollections:
                 return _Verdict.USED
             try:
                 stored = await read_stored(self.qdrant, physical)
-                if stored.description.identity is None or not self._owns(stored):
+                described = stored.description
+                if described.identity is None or not self._owns(stored):
+                    return _Verdict.USED
+                if described.target != self.target.name:
+                    log.info("'%s' is kept: it belongs to %s.", physical, SyncTarget(described.target).title)
                     return _Verdict.USED
                 verdict = await self._judge(session, stored, days)
                 if verdict is not _Verdict.USED and not self.dry_run:
-                    await self._delete(session, stored, stored.description.identity)
+                    await self._delete(session, stored, described.identity)
             except CollectionLostError:
                 return _Verdict.USED
             return verdict
@@ -129,13 +139,14 @@ class OldCollections:
             if noted and not self.dry_run:
                 await note_unused(self.qdrant, stored, None)
             return _Verdict.USED
-        [(left_alone, shared)] = await session.fetch(
+        [(left_alone, shared, named)] = await session.fetch(
             "retention_used_lately",
             collection=physical,
             target_identity=stored.description.identity,
             days=DANGLING_DAYS,
+            kept_days=days,
         )
-        if shared:
+        if shared or named:
             return _Verdict.USED
         if stored.description.points is None and left_alone:
             return _Verdict.DANGLING

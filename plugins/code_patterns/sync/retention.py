@@ -103,7 +103,8 @@ async def prune(postgres: PostgresConfig, qdrant: QdrantConfig, settings: Retent
         left = Left()
         if settings.collection_days:
             database = await source.identity()
-            old = OldCollections(server, postgres, settings.collection, database, dry_run=settings.dry_run)
+            whose = settings.collection, database, settings.target
+            old = OldCollections(server, postgres, *whose, dry_run=settings.dry_run)
             left = await old.delete(settings.collection_days)
     result = RetentionResult(runs, tombstones, checkpoints, parked, left.old, left.dangling, settings.dry_run)
     log.info(result.table())

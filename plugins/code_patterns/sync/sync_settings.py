@@ -137,6 +137,7 @@ class RetentionSettings:
     :param collection_days: a collection that no alias names any more
     :param dry_run: count what would be deleted, and delete nothing
     :param patience_seconds: seconds to wait at the start for servers that are down
+    :param target: whose collections they were
     """
 
     collection: _Written = "code_patterns"
@@ -145,6 +146,7 @@ class RetentionSettings:
     tombstone_days: Annotated[Days, Variable("pattern_tombstone_retention_days")] = 30
     collection_days: Annotated[Days, Variable("pattern_collection_retention_days")] = 30
     patience_seconds: Annotated[Seconds, Variable("patterns_patience_seconds")] = PATIENCE_SECONDS
+    target: SyncTarget = WITHOUT_NAME
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What was kept for long enough goes, and nothing else: final content on both sides."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from code_patterns.sync.retention import RetentionResult, prune
 from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_settings import RetentionSettings
+from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 from tests.support.faulty_qdrant import Fault, QdrantServer
 from tests.support.running_stream import stream_between
 from tests.support.two_qdrants import namesakes
@@ -29,7 +31,10 @@ FOR_EVER = {"run_days": 0, "tombstone_days": 0, "collection_days": 0}
 def pruned(sides: TwoSides, *, dry_run: bool = False, **days: int) -> RetentionResult:
     """Delete what is old; what is not named is kept for ever."""
     chosen = {**FOR_EVER, **days}
-    settings = RetentionSettings(collection=sides.collection, dry_run=dry_run, patience_seconds=0.0, **chosen)
+    target = sides.settings.get("target", WITHOUT_NAME)
+    settings = RetentionSettings(
+        collection=sides.collection, dry_run=dry_run, patience_seconds=0.0, target=target, **chosen
+    )
     return asyncio.run(prune(sides.as_sync, sides.qdrant, settings))
 
 
@@ -136,6 +141,28 @@ def test_a_collection_that_is_written_or_read_again_is_not_old(sides: TwoSides) 
     assert pruned(sides, collection_days=30).old == ()
     assert collections(sides) == {first: {f"{sides.collection}_readers"}, second: set(), third: {sides.collection}}
     assert described(sides, first)["unused_since"] is None
+
+
+def test_a_collection_that_runs_name_themselves_is_not_old(sides: TwoSides) -> None:
+    """Nothing of it need change for as long as it is kept."""
+    old, _ = grown(sides, 64, 96)
+    replace(sides, collection=old).sync()
+    unused_for(sides, old, 100)
+    assert pruned(sides, collection_days=30).old == ()
+    last_run(sides, old, 31)
+    assert pruned(sides, collection_days=30).old == (old,)
+
+
+def test_a_collection_that_another_target_names_itself_is_not_old(sides: TwoSides) -> None:
+    old, _ = grown(sides, 64, 96)
+    team = replace(sides, collection=old, settings={"target": SyncTarget("team_a")})
+    assert team.sync("full", take_over=True).parity == "proven"
+    unused_for(sides, old, 100)
+    last_run(sides, old, 100)
+    # Its run was killed: never proven, and nobody has gone on.
+    described(sides, old, points=None)
+    assert pruned(sides, collection_days=30) == RetentionResult(0, 0, 0, 0, old=(), dangling=())
+    assert old in collections(sides)
 
 
 def test_a_collection_that_a_run_holds_stays(sides: TwoSides) -> None:
