@@ -20,6 +20,8 @@ RUN_SECONDS = 120.0
 """A fault may be the reason for a failed run so long after it: tries and heartbeats take their time."""
 SEARCH_SECONDS = 2.0
 """A search may fail so long after a fault: connections are opened anew."""
+SILENT_SECONDS = 120.0
+"""Searches that nobody has heard of for so long, though no fault was under way any more, have stopped."""
 MORE = 8
 """So many more files, threads or connections than at the start are no leak: pools and workers fill as needed."""
 MORE_SHARE = 0.5
@@ -158,9 +160,28 @@ def wrong_searches(record: Record) -> Sequence[Answered]:
     ]
 
 
+def unwatched(record: Record) -> Sequence[str]:
+    """What nobody has looked at to the end, so that nothing wrong can have been seen in it."""
+    begin, end = record.quiet
+    found = []
+    if not any(begin <= sample.at <= end for sample in record.held):
+        found.append("no process was measured at the end")
+    if not any(begin <= sample.at <= end for sample in record.connected):
+        found.append("no connection was counted at the end")
+    last = max((one.begin for one in record.searches if not one.wrong), default=record.begin)
+    # Searches end before what is compared at the end begins.
+    if last < begin - SILENT_SECONDS:
+        found.append(f"no search has succeeded since second {last - record.begin:.0f}")
+    if not any(run.promised for run in record.runs):
+        found.append("no success was compared with what was committed before it")
+    if not record.arrivals:
+        found.append("no change was seen in Qdrant")
+    return found
+
+
 def judge(record: Record) -> Sequence[str]:
     """Name everything that is wrong; nothing if the soak was passed."""
-    wrong = list(record.troubles)
+    wrong = [*record.troubles, *unwatched(record)]
     for run in record.runs:
         if run.missed:
             wrong.append(f"{run.kind} run {run.run_id} reported success: {run.missed}")

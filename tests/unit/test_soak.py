@@ -270,6 +270,13 @@ def test_an_hour_in_which_all_went_well_is_passed() -> None:
         ({"held": _held(growth=0.02)}, "memory of 'qdrant' grows"),
         ({"held": _held(files=30)}, "qdrant: files: 20 at the start, 50 at the end"),
         ({"connected": [Connected(at, 5, at // 10, 5) for at in range(0, 600, 5)]}, "postgres_network"),
+        # What watches has ended in the middle, or has never seen anything.
+        ({"held": [one for one in _record().held if one.at < 300]}, "no process was measured at the end"),
+        ({"connected": [one for one in _record().connected if one.at < 300]}, "no connection was counted at the end"),
+        ({"searches": []}, "no search has succeeded"),
+        ({"searches": _record().searches[:300]}, "no search has succeeded since second 299"),
+        ({"runs": [replace(run, promised=0) for run in _record().runs]}, "no success was compared"),
+        ({"arrivals": []}, "no change was seen in Qdrant"),
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, object], said: str) -> None:
@@ -285,7 +292,7 @@ def test_memory_counts_from_ten_minutes_after_the_last_program_was_ended() -> No
 
 
 def test_an_outage_is_excused_while_its_fault_is_under_way() -> None:
-    excused = replace(_record(), searches=[Answered(95, 10, "OutageError: away")])
+    excused = replace(_record(), searches=[*_record().searches, Answered(95, 10, "OutageError: away")])
     excused = replace(excused, runs=[*excused.runs, RunSeen("hourly", "r", "failed", 105, 130)])
     assert judge(excused) == []
 
