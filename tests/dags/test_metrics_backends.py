@@ -1,16 +1,20 @@
 """The metrics of real task runs arrive where Airflow sends them: StatsD, and OpenTelemetry."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
 from code_patterns.operators.metrics import emit_stream
 from code_patterns.sync.stream_result import StreamResult
 from code_patterns.sync.sync_result import Counts, Waits
+from tests.conftest import ROOT
 from tests.dags.conftest import Outcome
+from tests.support.connections import targets_file
 from tests.support.metric_receivers import StatsdReceiver, otlp_receiver
 from tests.support.two_sides import TwoSides, rows
 
@@ -58,7 +62,8 @@ def work(sides: TwoSides, run_dag: Callable[..., Outcome], monkeypatch: pytest.M
     assert run_dag("pattern_sync_incremental").state == "success"
     monkeypatch.setenv("AIRFLOW_CONN_PATTERNS_EMBEDDINGS", '{"conn_type": "embedding", "extra": {"dimension": "many"}}')
     assert run_dag("pattern_sync_incremental").state == "failed"
-    emit_stream(STREAMED)
+    emit_stream(STREAMED, None)
+    emit_stream(STREAMED, "team_a")
 
 
 def test_statsd_gets_every_metric(
@@ -77,6 +82,8 @@ def test_statsd_gets_every_metric(
     work(connected, run_dag, monkeypatch)
     found = dict(line.split(":", 1) for line in receiver.lines())
     receiver.close()
+    latency = "airflow.code_patterns.stream.latency_p99,collection=code_patterns"
+    assert (found[latency], found[f"{latency},target=team_a"]) == ("0.75|g", "0.75|g")
     tags = f"collection={connected.collection},kind=full"
     sync = "airflow.code_patterns.sync"
     assert found[f"{sync}.runs,{tags},outcome=succeeded"] == "1|c"
@@ -89,7 +96,33 @@ def test_statsd_gets_every_metric(
     for name in GAUGES:
         assert float(found[f"{sync}.{name},{tags}"].removesuffix("|g")) >= 0
     assert found[f"{sync}.dead_letters,{tags}"] == "1|g"
-    assert found["airflow.code_patterns.stream.latency_p99,collection=code_patterns"] == "0.75|g"
+
+
+def test_the_metrics_of_a_target_carry_its_name(
+    connected: TwoSides,
+    metadata_database: None,
+    backend: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another target's collection may have the same name, in a Qdrant of its own."""
+    for name, value in targets_file(tmp_path, {"name": "team_a", "collection": f"{connected.collection}_a"}).items():
+        monkeypatch.setenv(name, value)
+    # The database of these tests knows only the DAGs without a name.
+    sync_bag_to_db(DagBag(ROOT / "dags", bundle_path=ROOT / "dags"), "dags-folder", None)
+    connected.insert(rows(4))
+    receiver = StatsdReceiver()
+    backend(
+        AIRFLOW__METRICS__STATSD_ON="True",
+        AIRFLOW__METRICS__STATSD_HOST="127.0.0.1",
+        AIRFLOW__METRICS__STATSD_PORT=str(receiver.port),
+        AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED="True",
+    )
+    assert str(DagBag(ROOT / "dags").dags["pattern_sync_incremental__team_a"].test().state) == "success"
+    sent = [line for line in receiver.lines() if line.startswith("airflow.code_patterns.")]
+    receiver.close()
+    assert any(line.startswith("airflow.code_patterns.sync.dead_letters,") for line in sent)
+    assert [line for line in sent if "target=team_a" not in line] == []
 
 
 def test_opentelemetry_gets_every_metric(

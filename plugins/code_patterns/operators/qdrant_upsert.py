@@ -93,16 +93,18 @@ class QdrantUpsertOperator(SyncOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the sync and return its counts."""
-        with task_errors(context, self.sync_target), counted(self.mode) as run:
+        target = self.sync_target.name
+        with task_errors(context, self.sync_target), counted(self.mode, target) as run:
             choices = self.choices(SyncSettings, self.mode, self._interval(context))
             run.collection, run.dry_run = choices.collection, choices.dry_run
             servers = self.servers()
-            work = sync(*servers, choices, identity_of(context), self.events(), emit_work)
+            told = partial(emit_work, target=target)
+            work = sync(*servers, choices, identity_of(context), self.events(), told)
             result = self.run_work(work)
             run.kind = result.kind
         tell(context, result.summary())
         if not result.dry_run:
-            emit(result)
+            emit(result, target)
         self._lineage = partial(sync_lineage, *servers[:2], result)
         return result.as_xcom()
 

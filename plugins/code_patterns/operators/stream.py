@@ -53,11 +53,13 @@ class PatternStreamOperator(SyncOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Run the stream and return its counts, its latency and why it ended."""
-        with task_errors(context, self.sync_target), counted("stream") as run:
+        target = self.sync_target.name
+        with task_errors(context, self.sync_target), counted("stream", target) as run:
             choices = self.choices(StreamSettings, "stream")
             run.collection = choices.collection
             servers = self.servers()
-            work = stream(*servers, choices, identity_of(context), emit_stream, self.events())
+            told = partial(emit_stream, target=target)
+            work = stream(*servers, choices, identity_of(context), told, self.events())
             result = self.run_work(work)
             self._lineage = partial(sync_lineage, *servers[:2], result)
         tell(context, result.summary())
