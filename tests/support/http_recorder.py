@@ -18,11 +18,13 @@ class Recorder:
 
     :param port: where it listens on loopback
     :param requests: method and path of every request
+    :param headers: headers of every request, by their names in lower case
     :param answer: JSON of every answer
     """
 
     port: int
     requests: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     answer: Any = None
 
 
@@ -37,6 +39,7 @@ def recording(certificate: Path | None = None, clients: Path | None = None) -> I
     class Handler(http.server.BaseHTTPRequestHandler):
         def _serve(self) -> None:
             recorder.requests.append(f"{self.command} {self.path}")
+            recorder.headers.append({name.lower(): value for name, value in self.headers.items()})
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             data = json.dumps(recorder.answer).encode()
             self.send_response(200)

@@ -163,6 +163,26 @@ def dump_command(postgres: PostgresConfig, name: str, number: int | None) -> str
     return f"pg_dump --format=custom --no-owner --file={_file(name, number, 'dump')} --dbname={shlex.quote(target)}"
 
 
+def download_command(qdrant: QdrantConfig, collection: str, snapshot: str, file: str) -> str:
+    """The command that fetches a snapshot, with the certificates of the connection; it holds no secret.
+
+    The key reaches curl by a pipe: everybody on a machine may read the arguments of its programs.
+
+    :param collection: the real collection
+    :param file: name of the file to write, quoted
+    """
+    key = "printf 'api-key: %s' \"$QDRANT_API_KEY\" | " if qdrant.api_key else ""
+    given = {"--cacert": qdrant.ca_file, "--cert": qdrant.cert_file, "--key": qdrant.key_file}
+    options = [
+        *(["--header @-"] if key else []),
+        *([] if qdrant.verify else ["--insecure"]),
+        *(f"{option} {shlex.quote(path)}" for option, path in given.items() if path),
+        f"--output {file}",
+        shlex.quote(f"{qdrant.url}/collections/{collection}/snapshots/{snapshot}"),
+    ]
+    return f"{key}curl --fail {' '.join(options)}"
+
+
 def _file(name: str, number: int | None, kind: str) -> str:
     return shlex.quote(f"{name}.{kind}" if number is None else f"{name}-{number}.{kind}")
 
@@ -248,8 +268,6 @@ def _backup(
     others: int,
 ) -> Backup:
     number = token_number(token)
-    url = f"{qdrant.url}/collections/{collection.physical}/snapshots/{made.name}"
-    key = '--header "api-key: $QDRANT_API_KEY" ' if qdrant.api_key else ""
     file = _file(settings.collection, number, "snapshot")
     backup = Backup(
         number,
@@ -258,7 +276,7 @@ def _backup(
         points,
         made.size,
         made.checksum,
-        f"curl --fail {key}--output {file} {shlex.quote(url)}",
+        download_command(qdrant, collection.physical, made.name, file),
         dump_command(postgres, settings.collection, number),
         tuple(removed),
         others,

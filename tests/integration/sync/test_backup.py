@@ -23,13 +23,15 @@ from code_patterns.run_identity import RunIdentity
 from code_patterns.servers.locks import LockedSession
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
-from code_patterns.sync.backup import Backup, back_up, dump_command
+from code_patterns.sync.backup import Backup, back_up, download_command, dump_command
 from code_patterns.sync.collection import METADATA_KEY
 from code_patterns.sync.identity import token_number
 from code_patterns.sync.retention import prune
 from code_patterns.sync.run_locks import collection_lock
 from code_patterns.sync.source import PatternSource
 from code_patterns.sync.sync_settings import BackupSettings, RetentionSettings
+from tests.support.certificates import make_certificates
+from tests.support.http_recorder import recording
 from tests.support.postgres_programs import programs
 from tests.support.roles import PASSWORD, grant
 from tests.support.two_sides import TwoSides, rows
@@ -100,6 +102,35 @@ def test_the_command_holds_what_pg_dump_needs_and_no_secret() -> None:
     assert command.startswith("pg_dump --format=custom --no-owner --file='code patterns-42.dump' --dbname=")
     for part in ("host=", "db.example.org", "port=", "5432", "sslmode=", "verify-full", "sslrootcert=", "/etc/ca.pem"):
         assert part in command
+
+
+@pytest.mark.parametrize("key", ["", "it's $secret \\n"])
+def test_the_download_shows_the_certificate_and_no_program_the_key(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = make_certificates(tmp_path)
+    monkeypatch.setenv("QDRANT_API_KEY", key)
+    # Qdrant's part is not asked for: the server answers whatever is fetched.
+    with recording(certificates.server, certificates.authority) as recorder:
+        recorder.answer = "a snapshot"
+        config = QdrantConfig(
+            "patterns_qdrant",
+            url=f"https://127.0.0.1:{recorder.port}/qdrant",
+            api_key=key or None,
+            ca_file=str(certificates.authority),
+            cert_file=str(certificates.client),
+            key_file=str(certificates.client_key),
+        )
+        command = download_command(config, "patterns", "one.snapshot", "'a file'")
+        # The shell's own printf is no program. What else runs, everybody on the machine can see.
+        _, _, program = command.rpartition(" | ")
+        assert "QDRANT_API_KEY" not in program
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)  # noqa: S602
+        assert done.returncode == 0, done.stderr
+        assert recorder.requests == ["GET /qdrant/collections/patterns/snapshots/one.snapshot"]
+        assert recorder.headers[0].get("api-key", "") == key
+    assert (tmp_path / "a file").read_text() == '"a snapshot"'
+    assert "--insecure" in download_command(replace(config, verify=False), "patterns", "one.snapshot", "file")
 
 
 # --- refusals
