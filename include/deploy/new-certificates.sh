@@ -3,7 +3,7 @@
 #
 #   sh include/deploy/new-certificates.sh [NAME ...]
 #
-# Both certificates are for their service's name, localhost, 127.0.0.1 and the names that you add. An authority that exists
+# Both certificates are for their service's name, localhost, 127.0.0.1 and the names or IP addresses that you add. An authority that exists
 # is kept: run this again to renew the certificates, and no client needs anything new.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -48,7 +48,12 @@ for server in patterns-db qdrant; do
         printf 'authorityKeyIdentifier = keyid\n'
         printf 'subjectAltName = DNS:%s, DNS:localhost, IP:127.0.0.1' "$server"
         for name in "$@"; do
-            printf ', DNS:%s' "$name"
+            # Clients look for an address among addresses only. A name has a letter and no colon.
+            case $name in
+                *:*) printf ', IP:%s' "$name" ;;
+                *[!0-9.]*) printf ', DNS:%s' "$name" ;;
+                *) printf ', IP:%s' "$name" ;;
+            esac
         done
         printf '\n'
     } > "$work/$server.ext"

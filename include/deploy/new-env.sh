@@ -8,13 +8,20 @@ if [ -e secrets ]; then
     exit 1
 fi
 umask 077
+
+# As Compose reads .env: the last line of a name counts, and neither quotes nor a comment are part of the value.
+value_in_env() {
+    tr -d '\r' < .env | sed -n -e 's/^export  *//' -e "s/^$1=//p" | tail -n 1 \
+        | sed -e "s/^'\([^']*\)'.*/\1/" -e t -e 's/^"\([^"]*\)".*/\1/' -e t -e 's/[[:space:]]\{1,\}#.*//' -e 's/[[:space:]]*$//'
+}
+
 new=$(mktemp -d secrets.XXXXXX)
 trap 'rm -rf "$new"' EXIT
 for name in airflow_admin_password airflow_api_secret_key airflow_db_password airflow_fernet_key airflow_jwt_secret \
     airflow_metrics_password grafana_admin_password patterns_db_password qdrant_api_key; do
     value=
     if [ -e .env ]; then
-        value=$(sed -n "s/^$(echo "$name" | tr '[:lower:]' '[:upper:]')=//p" .env)
+        value=$(value_in_env "$(echo "$name" | tr '[:lower:]' '[:upper:]')")
     fi
     if [ -z "$value" ]; then
         # Fernet needs 32 bytes in URL-safe base64. The other values can be used in a URL without escaping.

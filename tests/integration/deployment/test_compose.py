@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from cryptography.fernet import Fernet
-from cryptography.x509 import DNSName, SubjectAlternativeName, load_pem_x509_certificate
+from cryptography.x509 import DNSName, IPAddress, SubjectAlternativeName, load_pem_x509_certificate
 
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.kafka import PatternsKafkaHook
@@ -330,12 +330,31 @@ def test_secrets_of_an_older_env_are_kept(copy: Path) -> None:
     assert "remove their lines" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("QDRANT_API_KEY=a'b\"c", "a'b\"c"),
+        ('QDRANT_API_KEY="a b#c" # why', "a b#c"),
+        ("QDRANT_API_KEY='a \"b'", 'a "b'),
+        ("QDRANT_API_KEY=a#b  # why\r", "a#b"),
+        ("export QDRANT_API_KEY=abc", "abc"),
+        ("QDRANT_API_KEY=old\nQDRANT_API_KEY=new", "new"),
+        ("QDRANT_API_KEY=a=b/c+d==", "a=b/c+d=="),
+    ],
+)
+def test_an_older_env_is_read_as_compose_reads_it(copy: Path, line: str, value: str) -> None:
+    (copy / ".env").write_bytes(f"AIRFLOW_PORT=8081\n{line}\n".encode())
+    assert run_script(copy, "new-env.sh").returncode == 0
+    assert secrets_of(copy)["qdrant_api_key"] == value
+
+
 def test_the_certificates_are_for_the_services_and_are_renewed_under_the_same_authority(copy: Path) -> None:
     refused = run_script(copy, "new-certificates.sh")
     assert refused.returncode == 1
     assert "new-env.sh" in refused.stderr
     run_script(copy, "new-env.sh")
-    assert run_script(copy, "new-certificates.sh", "db.example.org").returncode == 0
+    given = ("db.example.org", "192.0.2.7", "2001:db8::7")
+    assert run_script(copy, "new-certificates.sh", *given).returncode == 0
     files = {secret["file"] for secret in TLS["secrets"].values()}
     assert all((copy / file).stat().st_mode & 0o777 == 0o444 for file in files)
     assert (copy / "secrets" / "ca.key").stat().st_mode & 0o777 == 0o600
@@ -345,6 +364,7 @@ def test_the_certificates_are_for_the_services_and_are_renewed_under_the_same_au
         first[service] = load_pem_x509_certificate((copy / "secrets" / f"{service}.crt").read_bytes())
         names = first[service].extensions.get_extension_for_class(SubjectAlternativeName).value
         assert names.get_values_for_type(DNSName) == [service, "localhost", "db.example.org"]
+        assert [str(address) for address in names.get_values_for_type(IPAddress)] == ["127.0.0.1", *given[1:]]
         first[service].verify_directly_issued_by(authority)
     assert run_script(copy, "new-certificates.sh").returncode == 0
     for service, before in first.items():
