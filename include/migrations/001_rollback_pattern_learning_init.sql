@@ -6,39 +6,16 @@
 -- go; that run fills them from the events again. Tables and views of others stay as they are, pattern_relationships of
 -- somebody else among them.
 
--- part (each row a statement): what of others depends on the views and functions
-WITH own (classid, oid, name) AS (
-    SELECT 'pg_class'::regclass, oid, 'view ' || relname
-    FROM pg_class
-    WHERE
-        oid IN (
-            to_regclass('v_top_patterns'), to_regclass('v_pattern_quality_trends'),
-            to_regclass('pattern_template_relationships')
-        )
-        AND relkind = 'v'
-        AND obj_description(oid, 'pg_class') LIKE '%Created by migration 001.'
-    UNION ALL
-    SELECT 'pg_proc'::regclass, oid, 'function ' || oid::regprocedure
-    FROM pg_proc
-    WHERE oid IN (
-        to_regprocedure('update_pattern_stats(uuid)'),
-        to_regprocedure('compute_pattern_analytics(timestamptz, timestamptz, uuid)')
+-- part (each row a statement): the views
+SELECT 'short' AS word, 'DROP VIEW ' || oid::regclass AS text
+FROM pg_class
+WHERE
+    oid IN (
+        to_regclass('v_top_patterns'), to_regclass('v_pattern_quality_trends'),
+        to_regclass('pattern_template_relationships')
     )
-)
-
-SELECT
-    'refuse' AS word,
-    format('%s depends on %s, which goes. Drop it first.',
-        CASE WHEN rule.oid IS NULL THEN pg_describe_object(found.classid, found.objid, found.objsubid)
-            ELSE 'View ' || rule.ev_class::regclass END, own.name) AS text
-FROM own
-JOIN pg_depend AS found ON found.refclassid = own.classid AND found.refobjid = own.oid AND found.deptype = 'n'
-LEFT JOIN pg_rewrite AS rule ON found.classid = 'pg_rewrite'::regclass AND rule.oid = found.objid
-WHERE rule.oid IS NULL OR rule.ev_class <> own.oid
-UNION ALL
-SELECT 'short', 'DROP VIEW ' || oid::regclass
-FROM own
-WHERE classid = 'pg_class'::regclass;
+    AND relkind = 'v'
+    AND obj_description(oid, 'pg_class') LIKE '%Created by migration 001.';
 
 -- part (each row a statement): the views that had these names before
 SELECT 'short' AS word, format('ALTER VIEW %s RENAME TO %I', oid::regclass, replace(relname, '_of_before', '')) AS text

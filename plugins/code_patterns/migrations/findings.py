@@ -8,8 +8,11 @@ says what the text is:
 - ``note``: what a person should know, such as what is left as it is;
 - ``refuse``: why the migration cannot run here, and what to do;
 - ``check``: a query; each of its rows is one more reason to refuse.
+
+What of others depends on something that a statement drops is a reason to refuse, too.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +20,15 @@ from typing import Any
 import psycopg
 
 from code_patterns.migrations.files import Kind, Part, Script
+from code_patterns.sql import query
+
+_DROP = re.compile(
+    r"""
+      ^DROP\ (?P<kind>TABLE|VIEW|FUNCTION|TRIGGER)\ (?:IF\ EXISTS\ )?(?P<name>[^;]+?)(?:\ ON\ [^;]+)?(?:;|$)
+    | ^ALTER\ TABLE\ (?P<table>\S+)\ DROP\ COLUMN\ (?:IF\ EXISTS\ )?(?P<column>\w+)
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True)
@@ -38,16 +50,22 @@ def find(connection: psycopg.Connection[Any], scripts: Iterable[Script]) -> Find
     """
     notes: list[str] = []
     obstacles: list[str] = []
+    statements: list[str] = []
     for script in scripts:
         for part in script.parts:
-            if part.kind is Kind.STATEMENTS:
-                for word, text in rows_of(connection, part):
-                    if word == "note":
-                        notes.append(text)
-                    elif word == "refuse":
-                        obstacles.append(text)
-                    elif word == "check":
-                        obstacles += [reason for (reason,) in connection.execute(text.encode())]
+            if part.kind is not Kind.STATEMENTS:
+                statements.append(part.sql)
+                continue
+            for word, text in rows_of(connection, part):
+                if word == "note":
+                    notes.append(text)
+                elif word == "refuse":
+                    obstacles.append(text)
+                elif word == "check":
+                    obstacles += [reason for (reason,) in connection.execute(text.encode())]
+                else:
+                    statements.append(text)
+    obstacles += _dependants(connection, statements)
     return Findings(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(obstacles)))
 
 
@@ -55,3 +73,16 @@ def rows_of(connection: psycopg.Connection[Any], part: Part) -> list[tuple[str, 
     """Ask the query of a part."""
     # Without parameters psycopg sends the text unchanged: % is only a character.
     return connection.execute(part.sql.encode()).fetchall()
+
+
+def _dependants(connection: psycopg.Connection[Any], statements: Iterable[str]) -> list[str]:
+    """Say what of others depends on what the statements drop, before PostgreSQL does in the middle of them."""
+    drops = [match for statement in statements for match in _DROP.finditer(statement)]
+    names = {
+        "relations": [drop["name"] for drop in drops if drop["kind"] in ("TABLE", "VIEW")],
+        "functions": [drop["name"] for drop in drops if drop["kind"] == "FUNCTION"],
+        "triggers": [drop["name"] for drop in drops if drop["kind"] == "TRIGGER"],
+        "tables": [drop["table"] for drop in drops if drop["column"]],
+        "columns": [drop["column"] for drop in drops if drop["column"]],
+    }
+    return [reason for (reason,) in connection.execute(query("migration_dependants"), names)]

@@ -520,6 +520,15 @@ def test_a_rollback_that_others_depend_on_is_refused(migrated_database: str) -> 
             "CREATE TABLE board (run uuid CONSTRAINT kept REFERENCES pattern_quality_runs)",
             "constraint kept on table board depends on table pattern_quality_runs",
         ),
+        (
+            "CREATE VIEW board AS SELECT events FROM pattern_template_usage",
+            "View board depends on table pattern_template_usage",
+        ),
+        (
+            "CREATE TABLE board (updated_at timestamptz); CREATE TRIGGER touch BEFORE UPDATE ON board "
+            "FOR EACH ROW EXECUTE FUNCTION pattern_learning_touch()",
+            r"trigger touch on table board depends on function pattern_learning_touch\(\)",
+        ),
     ],
 )
 def test_a_rollback_is_refused_before_anything_is_lost(migrated_database: str, setup: str, message: str) -> None:
