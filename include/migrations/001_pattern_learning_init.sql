@@ -804,6 +804,14 @@ $function$;
 COMMENT ON FUNCTION update_pattern_stats(uuid) IS
     'Recompute usage_count, success_rate and last_used_at of a template from its events. Without events the count becomes 0 and the other two stay.';
 
+CREATE OR REPLACE FUNCTION pattern_usage_averageable(quality anyelement) RETURNS anyelement
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
+    -- Tables may hold much larger values, infinite ones and NaN. The squares of their deviations would overflow.
+    SELECT CASE WHEN $1 BETWEEN -2e100 AND 2e100 THEN $1 END
+$function$;
+COMMENT ON FUNCTION pattern_usage_averageable(anyelement) IS
+    'A quality, or a difference of two, of which an average can be made; NULL for any other.';
+
 CREATE OR REPLACE FUNCTION compute_pattern_analytics(
     period_start timestamptz, period_end timestamptz, pattern_id uuid DEFAULT NULL
 ) RETURNS uuid
@@ -829,10 +837,7 @@ BEGIN
            count(*) FILTER (WHERE event.success) AS successes,
            count(*) FILTER (WHERE NOT event.success) AS failures,
            avg(event.execution_time_ms)::double precision AS execution_time_ms,
-           -- Of values much larger, as tables may hold, no average can be made: the squares of its deviations overflow.
-           avg(event.quality_improvement) FILTER (
-               WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
-           )::double precision AS quality_improvement
+           avg(pattern_usage_averageable(event.quality_improvement))::double precision AS quality_improvement
     INTO current_usage
     FROM pattern_usage_events AS event
     WHERE event.used_at >= compute_pattern_analytics.period_start
@@ -860,9 +865,7 @@ BEGIN
                template.pattern_name,
                count(*) AS usage_count,
                avg(event.success::int)::double precision AS success_rate,
-               avg(event.quality_improvement) FILTER (
-                   WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
-               )::double precision AS avg_quality_improvement
+               avg(pattern_usage_averageable(event.quality_improvement))::double precision AS avg_quality_improvement
         FROM pattern_usage_events AS event
         JOIN pattern_templates AS template ON template.id = event.pattern_id
         WHERE event.used_at >= compute_pattern_analytics.period_start
@@ -1169,9 +1172,7 @@ SELECT
     template.last_used_at
 FROM pattern_templates AS template
 CROSS JOIN LATERAL (
-    SELECT avg(event.quality_improvement) FILTER (
-               WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
-           )::double precision AS avg_quality_improvement,
+    SELECT avg(pattern_usage_averageable(event.quality_improvement))::double precision AS avg_quality_improvement,
            count(*) FILTER (WHERE event.used_at >= now() - interval '30 days') AS recent_usage_count
     FROM pattern_usage_events AS event
     WHERE event.pattern_id = template.id
@@ -1187,9 +1188,7 @@ SELECT
     template.pattern_type,
     (event.used_at AT TIME ZONE 'UTC')::date AS usage_date,
     count(*) AS usage_count,
-    avg(event.quality_improvement) FILTER (
-        WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
-    )::double precision AS avg_quality_improvement,
+    avg(pattern_usage_averageable(event.quality_improvement))::double precision AS avg_quality_improvement,
     avg(event.success::int)::double precision AS success_rate
 FROM pattern_templates AS template
 JOIN pattern_usage_events AS event ON event.pattern_id = template.id

@@ -50,6 +50,7 @@ DROP FUNCTION IF EXISTS pattern_usage_events_set_improvement();
 DROP FUNCTION IF EXISTS pattern_learning_touch();
 DROP FUNCTION IF EXISTS compute_pattern_analytics(timestamptz, timestamptz, uuid);
 DROP FUNCTION IF EXISTS update_pattern_stats(uuid);
+DROP FUNCTION IF EXISTS pattern_usage_averageable(anyelement);
 DROP FUNCTION IF EXISTS pattern_usage_recount(uuid);
 DROP TABLE IF EXISTS pattern_template_usage;
 

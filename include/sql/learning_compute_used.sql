@@ -11,8 +11,8 @@ WITH usage AS (
         avg(event.success::int) FILTER (WHERE event.used_at >= $1::timestamptz)::double precision AS success_rate,
         avg(event.execution_time_ms) FILTER (WHERE event.used_at >= $1::timestamptz)::double precision
             AS execution_time_ms,
-        avg(event.quality_improvement) FILTER (
-            WHERE event.used_at >= $1::timestamptz AND event.quality_improvement BETWEEN -2e100 AND 2e100
+        avg(pattern_usage_averageable(event.quality_improvement)) FILTER (
+            WHERE event.used_at >= $1::timestamptz
         )::double precision AS quality_improvement
     FROM pattern_usage_events AS event
     WHERE

@@ -25,9 +25,7 @@ CROSS JOIN LATERAL (
         count(*) FILTER (WHERE NOT event.success) AS failures,
         avg(event.success::int)::double precision AS success_rate,
         avg(event.execution_time_ms)::double precision AS avg_execution_time_ms,
-        avg(event.quality_improvement) FILTER (
-            WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
-        )::double precision AS avg_quality_improvement,
+        avg(pattern_usage_averageable(event.quality_improvement))::double precision AS avg_quality_improvement,
         min(event.used_at) AS first_used,
         max(event.used_at) AS last_used
     FROM pattern_usage_events AS event

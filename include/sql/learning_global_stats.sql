@@ -29,10 +29,8 @@ CROSS JOIN (
             count(*) AS events,
             count(success) AS known,
             count(*) FILTER (WHERE success) AS successes,
-            count(*) FILTER (WHERE quality_improvement BETWEEN -2e100 AND 2e100) AS measured,
-            sum(quality_improvement) FILTER (
-                WHERE quality_improvement BETWEEN -2e100 AND 2e100
-            )::double precision AS improvement
+            count(pattern_usage_averageable(quality_improvement)) AS measured,
+            sum(pattern_usage_averageable(quality_improvement))::double precision AS improvement
         FROM pattern_usage_events
         GROUP BY pattern_id
     ) AS of_one

@@ -17,16 +17,10 @@ FROM (
         event.pattern_id,
         date_trunc($1::text, event.used_at AT TIME ZONE 'UTC') AS period,
         count(*) AS usage_count,
-        count(*) FILTER (WHERE event.quality_improvement BETWEEN -2e100 AND 2e100) AS measured_count,
-        avg(event.quality_before) FILTER (
-            WHERE event.quality_before BETWEEN -2e100 AND 2e100
-        )::double precision AS avg_quality_before,
-        avg(event.quality_after) FILTER (
-            WHERE event.quality_after BETWEEN -2e100 AND 2e100
-        )::double precision AS avg_quality_after,
-        avg(event.quality_improvement) FILTER (
-            WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
-        )::double precision AS avg_quality_improvement,
+        count(pattern_usage_averageable(event.quality_improvement)) AS measured_count,
+        avg(pattern_usage_averageable(event.quality_before))::double precision AS avg_quality_before,
+        avg(pattern_usage_averageable(event.quality_after))::double precision AS avg_quality_after,
+        avg(pattern_usage_averageable(event.quality_improvement))::double precision AS avg_quality_improvement,
         avg(event.success::int)::double precision AS success_rate
     FROM pattern_usage_events AS event
     WHERE event.used_at >= $2::timestamptz AND event.used_at < $3::timestamptz

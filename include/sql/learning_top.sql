@@ -33,9 +33,7 @@ SELECT
 FROM chosen
 CROSS JOIN LATERAL (
     SELECT
-        avg(event.quality_improvement) FILTER (
-            WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
-        )::double precision AS avg_quality_improvement,
+        avg(pattern_usage_averageable(event.quality_improvement))::double precision AS avg_quality_improvement,
         count(*) FILTER (WHERE event.used_at >= now() - interval '30 days') AS recent_usage_count
     FROM pattern_usage_events AS event
     WHERE event.pattern_id = chosen.id

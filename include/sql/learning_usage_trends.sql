@@ -14,9 +14,7 @@ WITH bucket AS (
         count(*) FILTER (WHERE NOT event.success) AS failure_count,
         avg(event.success::int)::double precision AS success_rate,
         avg(event.execution_time_ms)::double precision AS avg_execution_time_ms,
-        avg(event.quality_improvement) FILTER (
-            WHERE event.quality_improvement BETWEEN -2e100 AND 2e100
-        )::double precision AS avg_quality_improvement
+        avg(pattern_usage_averageable(event.quality_improvement))::double precision AS avg_quality_improvement
     FROM pattern_usage_events AS event
     WHERE
         ($1::uuid IS NULL OR event.pattern_id = $1::uuid)
