@@ -110,7 +110,7 @@ BEGIN
                     to_regprocedure('update_pattern_stats(uuid)'),
                     to_regprocedure('compute_pattern_analytics(timestamptz, timestamptz, uuid)')
                 )
-                OR routine.proname ~ '^pattern_(sync|usage|learning|search|template_search)_'
+                OR routine.proname ~ '^pattern_(sync|usage|quality|learning|search|template_search)_'
             )
             AND NOT pg_has_role('patterns_migrator', routine.proowner, 'USAGE')
     LOOP

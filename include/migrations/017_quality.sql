@@ -39,7 +39,7 @@ FROM present
 WHERE
     CASE WHEN relname LIKE 'v\_%' THEN relkind <> 'v' OR NOT is_ours ELSE relkind NOT IN ('r', 'p') OR lacks <> '{}' END;
 
--- part: the run history and the views
+-- part: the run history, and the views with their function
 CREATE TABLE IF NOT EXISTS pattern_quality_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'succeeded', 'failed', 'abandoned')),
@@ -110,6 +110,16 @@ GROUP BY tiers.tier, tiers.least
 ORDER BY tiers.least DESC;
 COMMENT ON VIEW v_quality_distribution IS 'Current scores by tier, best first; every tier has a row. Created by migration 017.';
 
+CREATE OR REPLACE FUNCTION pattern_quality_dimension(metadata jsonb, name text) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
+    -- Between the limits of double precision, which refuses a number that is too large, and one too close to 0.
+    SELECT round(
+        jsonb_path_query_first($1 -> ($2 || '_score'), 'strict $ ? (@ > -1e308 && @ < 1e308)', silent => true)::numeric, 300
+    )::double precision
+$function$;
+COMMENT ON FUNCTION pattern_quality_dimension(jsonb, text) IS
+    'The score of a dimension in the metadata of a score; NULL where it is no number that double precision can hold.';
+
 CREATE OR REPLACE VIEW v_quality_worst_patterns AS
 SELECT
     score.pattern_id,
@@ -123,22 +133,11 @@ SELECT
         WHEN score.quality_score >= 0.5 THEN 'fair'
         ELSE 'poor'
     END AS tier,
-    -- Between the limits of double precision, which refuses a number that is too large, and one too close to 0.
-    round(jsonb_path_query_first(
-        score.metadata::jsonb, 'strict $.completeness_score ? (@ > -1e308 && @ < 1e308)', silent => true
-    )::numeric, 300)::double precision AS completeness,
-    round(jsonb_path_query_first(
-        score.metadata::jsonb, 'strict $.documentation_score ? (@ > -1e308 && @ < 1e308)', silent => true
-    )::numeric, 300)::double precision AS documentation,
-    round(jsonb_path_query_first(
-        score.metadata::jsonb, 'strict $.onex_compliance_score ? (@ > -1e308 && @ < 1e308)', silent => true
-    )::numeric, 300)::double precision AS onex_compliance,
-    round(jsonb_path_query_first(
-        score.metadata::jsonb, 'strict $.metadata_richness_score ? (@ > -1e308 && @ < 1e308)', silent => true
-    )::numeric, 300)::double precision AS metadata_richness,
-    round(jsonb_path_query_first(
-        score.metadata::jsonb, 'strict $.complexity_score ? (@ > -1e308 && @ < 1e308)', silent => true
-    )::numeric, 300)::double precision AS complexity,
+    pattern_quality_dimension(score.metadata::jsonb, 'completeness') AS completeness,
+    pattern_quality_dimension(score.metadata::jsonb, 'documentation') AS documentation,
+    pattern_quality_dimension(score.metadata::jsonb, 'onex_compliance') AS onex_compliance,
+    pattern_quality_dimension(score.metadata::jsonb, 'metadata_richness') AS metadata_richness,
+    pattern_quality_dimension(score.metadata::jsonb, 'complexity') AS complexity,
     score.metadata ->> 'fallback_reason' AS fallback_reason,
     score.version,
     score.measurement_timestamp
