@@ -7,6 +7,8 @@ from typing import Any
 
 UNNAMED = "unnamed_pattern"
 NODE_TYPES = ("effect", "compute", "reducer", "orchestrator")
+VOLATILE_FIELDS = frozenset({"sync_timestamp", "embedding_hash", "content_hash", "words_hash", "truncated"})
+"""Payload fields that change although the content does not: with the moment, the model or the words of a point."""
 MAX_ITEMS_READ = 1_000
 """Most items of a list, and most fields of a mapping, that are looked at."""
 
@@ -14,10 +16,10 @@ _SCORED_ELSEWHERE = frozenset(
     {"code", "content_preview", "text", "description", "pattern_name", "confidence", "pattern_confidence", "metadata"}
     | {"node_type", "node_types", "complexity", "complexity_level", "declared_complexity", "use_cases", "examples"}
 )
-_BOOKKEEPING = frozenset(
-    {"id", "point_id", "pattern_id", "source_id", "chunk_id", "correlation_id", "vector", "embedding", "quality_score"}
-    | {"embedding_hash", "content_hash", "words_hash", "created_at", "updated_at", "sync_timestamp", "timestamp"}
-    | {"indexed_at"}
+_BOOKKEEPING = (
+    VOLATILE_FIELDS
+    | {"id", "point_id", "pattern_id", "source_id", "chunk_id", "correlation_id", "vector", "embedding"}
+    | {"quality_score", "created_at", "updated_at", "timestamp", "indexed_at"}
 )
 _NOT_FURTHER = _SCORED_ELSEWHERE | _BOOKKEEPING
 """Fields that another dimension scores, and fields that say nothing about the code."""

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, PatternsError
-from code_patterns.quality.payload import UNNAMED
+from code_patterns.quality.payload import UNNAMED, VOLATILE_FIELDS
 from code_patterns.quality.points import Point
 from code_patterns.quality.score import VERSION, QualityScore
 from code_patterns.run_identity import RunIdentity
@@ -26,8 +26,6 @@ from code_patterns.servers.postgres_psycopg import connect
 from code_patterns.sql import query
 
 MAX_TEXT = 255
-VOLATILE_FIELDS = ("sync_timestamp", "embedding_hash", "content_hash", "words_hash", "truncated")
-"""Payload fields that change although the content does not: with the moment, the model or the words of a point."""
 
 
 class ScoreRefusedError(PatternsError):

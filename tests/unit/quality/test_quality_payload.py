@@ -154,6 +154,8 @@ def test_fields_that_say_nothing_do_not_enrich() -> None:
     ids = {"pattern_id": "x", "embedding_hash": "y", "content_hash": "z", "sync_timestamp": "t", "created_at": "u"}
     assert score_pattern({"code": CODE, **empty, **ids, "metadata": empty}).metadata_richness == 0.0
     assert score_pattern({"code": CODE, "domain": "io", "metadata": {"domain": "io"}}).metadata_richness == 0.05
+    # What the model makes of a text: the same score must hold after a change of model.
+    assert score_pattern({"code": CODE, "truncated": True}).metadata_richness == 0.0
 
 
 @pytest.mark.parametrize(
