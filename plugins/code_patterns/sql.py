@@ -36,9 +36,15 @@ def query_over(name: str, rows: str) -> bytes:
     return query(name).replace(b"/* rows */", query(rows))
 
 
-def is_storable(text: str) -> bool:
-    """Whether a text column can hold a text: it has no NUL, and no half of a character."""
-    return storable(text, None) == text
+def unstorable(text: str) -> str | None:
+    """What keeps a text column from holding a text, in words; ``None`` if nothing does."""
+    if "\0" in text:
+        return "the character NUL, which PostgreSQL cannot store"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "lone surrogates, which UTF-8 cannot hold"
+    return None
 
 
 def storable(text: str, longest: int | None = 2000) -> str:

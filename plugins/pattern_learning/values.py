@@ -15,6 +15,7 @@ from uuid import UUID
 
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
+from code_patterns.sql import unstorable
 
 _LARGEST_BIGINT = 2**63 - 1
 _LARGEST_INTEGER = 2**31 - 1
@@ -177,12 +178,8 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 
 def _check_storable(name: str, value: str) -> None:
-    if "\x00" in value:
-        refuse(name, value, "a text without the character NUL, which PostgreSQL cannot store")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        refuse(name, value, "a text without lone surrogates, which UTF-8 cannot hold")
+    if what := unstorable(value):
+        refuse(name, value, f"a text without {what}")
 
 
 def _number(name: str, value: Any, rule: str) -> float:

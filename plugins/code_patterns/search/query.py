@@ -9,6 +9,7 @@ from pydantic import BeforeValidator as Before
 
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
+from code_patterns.sql import storable
 from code_patterns.typed_fields import NOT_BOOLEAN, Word, first_error, moment_or_day, own_rule, readable_names, rule_of
 
 Mode = Literal["auto", "words", "meaning", "hybrid", "similar"]
@@ -46,7 +47,7 @@ def _since(value: Any) -> Any:
 def _storable(text: str) -> str:
     if "\0" in text:
         raise own_rule("a text without the character NUL")
-    return text.encode("utf-8", "replace").decode()
+    return storable(text, None)
 
 
 _Filter = Annotated[Word, Field(min_length=1, max_length=LONGEST_FILTER), AfterValidator(_storable)]

@@ -8,7 +8,7 @@ from uuid import UUID
 from code_patterns.quality.dimensions import tier_of
 from code_patterns.search.query import SearchQuery
 from code_patterns.servers.postgres_pool import PostgresPool
-from code_patterns.sql import is_storable
+from code_patterns.sql import unstorable
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Scores:
 
     async def ids_of(self, pattern_id: str) -> list[UUID]:
         """Return the ids of all versions of a pattern, the newest first."""
-        if not is_storable(pattern_id):
+        if unstorable(pattern_id):
             return []
         return [row["id"] for row in await self._database.fetch("search_ids_of_pattern", pattern_id)]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from code_patterns.quality.dimensions import TIERS, tier_of
 from code_patterns.servers.postgres_pool import PostgresPool
-from code_patterns.sql import is_storable, query
+from code_patterns.sql import query, unstorable
 from code_patterns.sync.run_locks import stream_sign
 from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
@@ -70,7 +70,7 @@ class History:
 
         :param kind: only runs of this kind
         """
-        if kind is not None and not is_storable(kind):
+        if kind is not None and unstorable(kind):
             return []
         return await self._fetch("web_runs", *self._whose, limit, offset, kind)
 
