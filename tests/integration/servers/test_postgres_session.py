@@ -64,6 +64,7 @@ SETTINGS = {
     "intervalstyle": "iso_8601",
     "bytea_output": "escape",
     "extra_float_digits": "-5",
+    "quote_all_identifiers": "on",
     "search_path": "pg_catalog",
     "default_transaction_read_only": "on",
     "default_transaction_isolation": "serializable",
