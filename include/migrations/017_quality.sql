@@ -1,45 +1,8 @@
--- 017 (in parts): what the quality backfill needs: its run history, and two views for people with psql.
+-- 017: what the quality backfill needs: its run history, and two views for people with psql.
 --
 -- Leaves pattern_quality_metrics and its rows alone. Scores of other writers appear in the views too; a metadata value
 -- that is no number, or one that double precision cannot hold, is shown as NULL.
 
--- part (each row a statement): what others have under these names
-WITH present AS (
-    SELECT
-        relname,
-        relkind,
-        obj_description(oid, 'pg_class') LIKE '%Created by migration 017.' IS TRUE AS is_ours,
-        ARRAY(
-            SELECT unnest('{id,status,version,collections,dag_id,dag_run_id,task_try,started_at,finished_at,found,skipped,scored,'
-                'stored,failed,excellent,good,fair,poor,average_score,details,note,error}'::name[])
-            EXCEPT
-            SELECT attname FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
-            ORDER BY 1
-        ) AS lacks
-    FROM pg_class
-    WHERE
-        relnamespace = quote_ident(current_schema())::regnamespace
-        AND relname IN ('pattern_quality_runs', 'v_quality_distribution', 'v_quality_worst_patterns')
-)
-
-SELECT
-    'refuse' AS word,
-    format('%s %s. Where it is not one of this bundle''s, give it another name, under which its readers go on using it: '
-        'ALTER %s %I RENAME TO %I;',
-        relname,
-        CASE
-            WHEN relname LIKE 'v\_%' THEN 'exists and was not made by migration 017'
-            WHEN relkind NOT IN ('r', 'p') THEN 'exists and is not a table'
-            ELSE 'has no column ' || array_to_string(lacks, ', ')
-        END,
-        CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
-        relname,
-        relname || '_of_before') AS text
-FROM present
-WHERE
-    CASE WHEN relname LIKE 'v\_%' THEN relkind <> 'v' OR NOT is_ours ELSE relkind NOT IN ('r', 'p') OR lacks <> '{}' END;
-
--- part: the run history, and the views with their function
 CREATE TABLE IF NOT EXISTS pattern_quality_runs (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     status text NOT NULL DEFAULT 'running' CHECK (status IN ('running', 'succeeded', 'failed', 'abandoned')),

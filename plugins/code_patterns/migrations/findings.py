@@ -37,10 +37,12 @@ class Findings:
 
     :param notes: what a person should know
     :param obstacles: why the migration is refused, each with what to do
+    :param statements: what would be run
     """
 
     notes: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()
 
 
 def find(connection: psycopg.Connection[Any], scripts: Iterable[Script]) -> Findings:
@@ -66,7 +68,7 @@ def find(connection: psycopg.Connection[Any], scripts: Iterable[Script]) -> Find
                 else:
                     statements.append(text)
     obstacles += _dependants(connection, statements)
-    return Findings(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(obstacles)))
+    return Findings(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(obstacles)), tuple(statements))
 
 
 def rows_of(connection: psycopg.Connection[Any], part: Part) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from code_patterns.migrations.files import Migration, read_migrations
 from code_patterns.migrations.findings import find
 from code_patterns.migrations.planning import Direction, Plan, Step, check_unchanged, make_plan
 from code_patterns.migrations.session import LOCK_WAIT_SECONDS, check, check_lock, explained, migrating, reading
+from code_patterns.migrations.taken_names import taken_names
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.sql import MIGRATIONS
 
@@ -158,9 +159,18 @@ def _make_plan(
 ) -> Plan:
     entries = ledger.read(connection)
     version = max((entry.version for entry in entries), default=0)
-    damaged = schema.missing_facts(version, schema.actual_facts(connection), folder) if direction == "up" else {}
+    actual = schema.actual_facts(connection)
+    damaged = schema.missing_facts(version, actual, folder) if direction == "up" else {}
     todo = make_plan(config.address, migrations, entries, direction, target, set(damaged.values()))
-    return todo.informed(find(connection, (script for step in todo.steps for script in step.scripts)), entries)
+    found = find(connection, (script for step in todo.steps for script in step.scripts))
+    if direction == "up":
+        made = {step.migration.version for step in todo.steps}
+        expected = [
+            fact for fact, since in schema.expected_facts(max(made, default=0), folder).items() if since in made
+        ]
+        taken = taken_names(connection, found.statements, expected, actual)
+        found = replace(found, obstacles=(*found.obstacles, *taken))
+    return todo.informed(found, entries)
 
 
 def _run(connection: psycopg.Connection[Any], config: PostgresConfig, step: Step, run_id: str, done: list[int]) -> None:

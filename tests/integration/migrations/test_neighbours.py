@@ -380,7 +380,7 @@ def test_the_storage_layer_works_on_the_learning_tables_of_before(empty_database
         ),
         (
             "CREATE VIEW v_quality_distribution AS SELECT 1 AS tier_number",
-            r"v_quality_distribution exists and was not made by migration 017.*VIEW v_quality_distribution RENAME TO",
+            r"v_quality_distribution exists and was not made by a migration.*VIEW v_quality_distribution RENAME TO",
         ),
         (
             "CREATE TABLE v_quality_worst_patterns (pattern_id uuid)",
@@ -388,7 +388,30 @@ def test_the_storage_layer_works_on_the_learning_tables_of_before(empty_database
         ),
         (
             "CREATE TABLE pattern_quality_runs (id serial, status text)",
-            r"pattern_quality_runs has no column average_score, collections, .*TABLE pattern_quality_runs RENAME TO",
+            r"pattern_quality_runs exists and has no column average_score, collections, .*, id, .*"
+            r"TABLE pattern_quality_runs RENAME TO",
+        ),
+        (
+            "CREATE TABLE pattern_sync_tombstones (node_id uuid, sync_xid bigint)",
+            r"tombstones exists and has no column deleted_at, sync_xid of .*pattern_sync_tombstones RENAME",
+        ),
+        ("CREATE SEQUENCE pattern_sync_outbox", r"not a table.* ALTER SEQUENCE pattern_sync_outbox RENAME TO"),
+        (
+            "CREATE TABLE pattern_template_usage (id int)",
+            "usage exists and has no column events, known, ",
+        ),
+        (
+            "CREATE VIEW pattern_template_relationships AS SELECT 1 AS id",
+            "pattern_template_relationships exists and was not made by a migration",
+        ),
+        (
+            "CREATE TABLE pattern_usage_events (id uuid PRIMARY KEY, pattern_id uuid NOT NULL, used_at timestamptz);"
+            "CREATE INDEX ON pattern_usage_events (used_at DESC);",
+            r"is not the index on pattern_usage_events USING btree \(used_at\).* ALTER INDEX",
+        ),
+        (
+            "CREATE TABLE tagged (tags text[]); CREATE INDEX pattern_templates_tags_idx ON tagged (tags)",
+            r"pattern_templates_tags_idx exists and is not the index on pattern_templates USING gin \(tags\)",
         ),
     ],
 )
@@ -413,6 +436,10 @@ def test_what_cannot_stay_is_refused_before_anything_is_changed(empty_database: 
         "CREATE VIEW reader AS SELECT * FROM v_quality_distribution",
         "CREATE MATERIALIZED VIEW v_quality_worst_patterns AS SELECT 1 AS one",
         "CREATE TABLE pattern_quality_runs (id serial PRIMARY KEY, status text)",
+        "CREATE TABLE pattern_sync_dead_letters (id serial PRIMARY KEY, payload jsonb)",
+        "CREATE MATERIALIZED VIEW pattern_learning_traces AS SELECT 1 AS one",
+        "CREATE TABLE pattern_usage_events (id uuid PRIMARY KEY, pattern_id uuid NOT NULL, used_at timestamptz);"
+        "CREATE INDEX ON pattern_usage_events (used_at DESC);",
     ],
 )
 def test_the_statement_of_a_refusal_makes_room(empty_database: str, setup: str) -> None:

@@ -31,8 +31,8 @@ def test_the_projects_own_migrations_keep_the_rules() -> None:
         "020_pattern_sync_outbox",
     ]
     assert migrations[1].rollback.name == "013_rollback_pattern_quality_fk"
-    assert [migration.version for migration in migrations if migration.forward.transactional] == [20]
-    assert [migration.version for migration in migrations if migration.forward.in_parts] == [1, 13, 14, 15, 16, 17, 18]
+    assert [migration.version for migration in migrations if migration.forward.transactional] == [17, 20]
+    assert [migration.version for migration in migrations if migration.forward.in_parts] == [1, 13, 14, 15, 16, 18]
 
 
 @pytest.mark.parametrize(
