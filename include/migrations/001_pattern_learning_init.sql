@@ -229,6 +229,8 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
         class.oid,
         class.relkind,
         class.relnamespace,
+        class.relpersistence,
+        class.relispartition,
         class.oid IS NULL AS is_new,
         class.relkind = 'p' AS is_partitioned,
         class.relkind IS NOT DISTINCT FROM 'p' OR coalesce(pg_relation_size(class.oid), 0) > 0 AS is_filled
@@ -341,10 +343,14 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
             OR wanted.kind = 'f' AND coalesce(referred.is_partitioned, false)
         ) IS TRUE AS is_impossible,
         naming.name AS name,
-        -- Keys are named like relations: a table that was renamed keeps the name of its key.
+        naming.of_index,
+        -- Keys are named like relations, and a table that was renamed keeps the name of its key; checks by their table.
         CASE
-            WHEN wanted.kind IN ('p', 'u') AND taken.oid IS NOT NULL AND own_index.indexrelid IS NULL
-                THEN left(naming.name, 50) || '_' || tables.oid
+            WHEN own_index.indexrelid IS NOT NULL THEN own_index.name
+            WHEN wanted.kind IN ('p', 'u') AND taken.oid IS NOT NULL THEN naming.other
+            WHEN wanted.kind = 'c' AND EXISTS (
+                SELECT FROM pg_constraint WHERE conrelid = tables.oid AND conname = naming.name
+            ) THEN naming.other
             ELSE naming.name
         END AS free_name,
         own_index.indexrelid IS NOT NULL AS has_index,
@@ -356,27 +362,38 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
     FROM wanted_keys AS wanted
     JOIN tables ON tables.documented_name = wanted.documented_table
     CROSS JOIN LATERAL (
-        SELECT replace(wanted.documented_name, wanted.documented_table, tables.name) AS name
+        SELECT
+            replace(wanted.documented_name, wanted.documented_table, tables.name) AS name,
+            left(replace(wanted.documented_name, wanted.documented_table, tables.name), 50) || '_' || tables.oid AS other,
+            regexp_replace(wanted.definition, '^(PRIMARY KEY|UNIQUE)( NULLS NOT DISTINCT)? (\(.*\))$', '\3\2') AS of_index
     ) AS naming
     CROSS JOIN LATERAL (SELECT substring(wanted.definition FROM '\(([^()]*)\)') AS names) AS column_list
     LEFT JOIN tables AS referred ON referred.documented_name = substring(wanted.definition FROM 'REFERENCES (\w+)')
     LEFT JOIN pg_class AS taken
         ON taken.relname = naming.name AND taken.relnamespace = quote_ident(current_schema())::regnamespace
-    LEFT JOIN pg_index AS own_index
-        ON own_index.indexrelid = taken.oid AND own_index.indrelid = tables.oid AND own_index.indisunique
-            AND own_index.indpred IS NULL
+    -- What an interrupted run has left, or a user has made: an index of the columns that is no constraint yet.
+    LEFT JOIN LATERAL (
+        SELECT indexrelid, indisvalid, class.relname AS name
+        FROM pg_index
+        JOIN pg_class AS class ON class.oid = indexrelid
+        WHERE
+            indrelid = tables.oid
+            AND indisunique
+            AND class.relname IN (naming.name, naming.other)
+            AND substring(pg_get_indexdef(indexrelid, 0, true) FROM ' USING btree (.*)$') = naming.of_index
+            AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
+        ORDER BY indisvalid DESC
+        LIMIT 1
+    ) AS own_index ON true
     LEFT JOIN LATERAL (
         SELECT conname, convalidated
         FROM pg_constraint
         WHERE
             conrelid = tables.oid
-            AND (
-                wanted.kind = 'c' AND contype = 'c' AND conname = naming.name
-                OR wanted.definition = regexp_replace(
-                    regexp_replace(
-                        pg_get_constraintdef(oid), '::(double precision|numeric|real)|(?<=\d)\.0+(?!\d)| NOT VALID$', '', 'g'),
-                    '\((\d+)\)', '\1', 'g')
-            )
+            AND wanted.definition = regexp_replace(
+                regexp_replace(
+                    pg_get_constraintdef(oid), '::(double precision|numeric|real)|(?<=\d)\.0+(?!\d)| NOT VALID$', '', 'g'),
+                '\((\d+)\)', '\1', 'g')
         ORDER BY convalidated DESC
         LIMIT 1
     ) AS present ON true
@@ -477,6 +494,17 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
     FROM tables
     WHERE relkind NOT IN ('r', 'p')
     UNION ALL
+    SELECT 0, position, 'refuse', format('Table %s is a partition of %s, which alone can get columns. Detach it first: ALTER '
+        'TABLE %s DETACH PARTITION %I;', name, inhparent::regclass, inhparent::regclass, name)
+    FROM tables
+    JOIN pg_inherits ON inhrelid = oid
+    WHERE relispartition
+    UNION ALL
+    SELECT 0, position, 'refuse', format('Table %s is unlogged, and tables that are not have keys to it. Make it a logged one: '
+        'ALTER TABLE %I SET LOGGED;', name, name)
+    FROM tables
+    WHERE relpersistence = 'u' AND name IN ('pattern_lineage_nodes', 'pattern_templates')
+    UNION ALL
     SELECT 1, position, 'note', format('Table %s exists and is adopted; its rows stay as they are.', name)
     FROM tables
     WHERE relkind IN ('r', 'p')
@@ -524,6 +552,15 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
         other_name, table_name, column_list, other_referred::regclass, referred_name)
     FROM keys
     WHERE other_name IS NOT NULL AND other_referred IS DISTINCT FROM referred_oid AND NOT is_impossible
+    UNION ALL
+    SELECT 2, position, 'refuse', format('The primary key %s of %s is not its id: %s. Make a unique key of it: ALTER TABLE %I '
+        'DROP CONSTRAINT %I, ADD %s, ADD PRIMARY KEY (id); Foreign keys that lead to it have to be dropped before and made '
+        'again after that.',
+        conname, table_name, pg_get_constraintdef(pg_constraint.oid), table_name, conname,
+        replace(pg_get_constraintdef(pg_constraint.oid), 'PRIMARY KEY', 'UNIQUE'))
+    FROM missing_keys
+    JOIN pg_constraint ON conrelid = missing_keys.oid AND contype = 'p'
+    WHERE kind = 'p' AND present_name IS NULL
     UNION ALL
     SELECT 2, position, 'note', format('Foreign key %s of %s gets another rule: %s.', other_name, table_name, definition)
     FROM missing_keys
@@ -665,11 +702,10 @@ WHERE ranked.id = stale.id AND ranked.position > 1$delete$
     SELECT 20, position * 10 + step, word, text
     FROM missing_keys
     CROSS JOIN LATERAL (
-        SELECT 1, 'long', format('DROP INDEX CONCURRENTLY %I', name)
+        SELECT 1, 'long', format('DROP INDEX CONCURRENTLY %I', free_name)
         WHERE is_filled AND has_index AND NOT has_valid_index
         UNION ALL
-        SELECT 2, 'long', format('CREATE UNIQUE INDEX CONCURRENTLY %I ON %I %s', free_name, table_name,
-            regexp_replace(definition, '^(PRIMARY KEY|UNIQUE)( NULLS NOT DISTINCT)? (\(.*\))$', '\3\2'))
+        SELECT 2, 'long', format('CREATE UNIQUE INDEX CONCURRENTLY %I ON %I %s', free_name, table_name, of_index)
         WHERE is_filled AND NOT has_valid_index
         UNION ALL
         SELECT 3, 'short', format('ALTER TABLE %I ADD CONSTRAINT %I %s USING INDEX %I', table_name, free_name,
@@ -687,7 +723,7 @@ WHERE ranked.id = stale.id AND ranked.position > 1$delete$
         SELECT 1, 'short', format('ALTER TABLE %I %sADD CONSTRAINT %I %s%s', table_name,
             -- In one statement, so that there is no moment without the key.
             coalesce('DROP CONSTRAINT ' || quote_ident(other_name) || ', ', ''),
-            CASE WHEN other_name = name THEN name || '_new' ELSE name END, definition,
+            CASE WHEN other_name = name THEN name || '_new' ELSE free_name END, definition,
             CASE WHEN is_filled THEN ' NOT VALID' ELSE '' END)
         WHERE present_name IS NULL
         UNION ALL
@@ -695,7 +731,7 @@ WHERE ranked.id = stale.id AND ranked.position > 1$delete$
         WHERE present_name IS NOT NULL AND other_name IS NOT NULL
         UNION ALL
         SELECT 2, 'long', format('ALTER TABLE %I VALIDATE CONSTRAINT %I', table_name,
-            coalesce(present_name, CASE WHEN other_name = name THEN name || '_new' ELSE name END))
+            coalesce(present_name, CASE WHEN other_name = name THEN name || '_new' ELSE free_name END))
         WHERE is_filled AND is_validated IS NOT TRUE
         UNION ALL
         SELECT 3, 'short', format('ALTER TABLE %I RENAME CONSTRAINT %I TO %I', table_name, name || '_new', name)

@@ -49,6 +49,16 @@ FROM scores
 CROSS JOIN duplicated
 JOIN pg_rewrite ON ev_class = scores.oid AND ev_type = '4' AND is_instead AND ev_enabled <> 'D'
 UNION ALL
+SELECT 'refuse', 'pattern_quality_metrics_pattern_id_unique exists and is not the unique index on pattern_quality_metrics '
+    '(pattern_id). Give it another name: ALTER INDEX pattern_quality_metrics_pattern_id_unique RENAME TO '
+    'pattern_quality_metrics_pattern_id_unique_of_before;'
+FROM scores
+JOIN pg_class AS taken ON taken.oid = to_regclass('pattern_quality_metrics_pattern_id_unique')
+LEFT JOIN pg_index ON indexrelid = taken.oid AND indrelid = scores.oid AND indisunique
+WHERE
+    pg_get_indexdef(indexrelid, 0, true) LIKE '% USING btree (pattern_id)' IS NOT TRUE
+    OR EXISTS (SELECT FROM pg_constraint WHERE conindid = taken.oid AND contype IN ('p', 'u', 'x'))
+UNION ALL
 SELECT 'long', 'DROP INDEX CONCURRENTLY ' || indexrelid::regclass
 FROM scores
 JOIN pg_index ON indrelid = scores.oid AND NOT indisvalid

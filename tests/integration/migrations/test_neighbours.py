@@ -410,6 +410,28 @@ def test_the_storage_layer_works_on_the_learning_tables_of_before(empty_database
             r"is not the index on pattern_usage_events USING btree \(used_at\).* ALTER INDEX",
         ),
         (
+            "CREATE TABLE pattern_templates (id uuid NOT NULL, pattern_name text, pattern_type text NOT NULL, "
+            "PRIMARY KEY (pattern_name, pattern_type))",
+            r"primary key pattern_templates_pkey .* DROP CONSTRAINT pattern_templates_pkey, ADD UNIQUE \(pattern_name, "
+            r"pattern_type\), ADD PRIMARY KEY \(id\);",
+        ),
+        (
+            "CREATE TABLE parts (id uuid NOT NULL, pattern_type text, pattern_data jsonb NOT NULL) PARTITION BY LIST "
+            "(pattern_type); CREATE TABLE pattern_lineage_nodes PARTITION OF parts FOR VALUES IN ('code')",
+            "is a partition of parts, .* DETACH PARTITION pattern_lineage_nodes;",
+        ),
+        (
+            "CREATE UNLOGGED TABLE pattern_templates (id uuid PRIMARY KEY, pattern_name text NOT NULL, "
+            "pattern_type text NOT NULL)",
+            "ALTER TABLE pattern_templates SET LOGGED;",
+        ),
+        (
+            "CREATE TABLE pattern_quality_metrics (id uuid PRIMARY KEY, pattern_id uuid NOT NULL, quality_score float8 "
+            "NOT NULL, version text, "
+            "CONSTRAINT pattern_quality_metrics_pattern_id_unique UNIQUE (pattern_id, version))",
+            "is not the unique index on .* ALTER INDEX pattern_quality_metrics_pattern_id_unique RENAME TO",
+        ),
+        (
             "CREATE TABLE tagged (tags text[]); CREATE INDEX pattern_templates_tags_idx ON tagged (tags)",
             r"pattern_templates_tags_idx exists and is not the index on pattern_templates USING gin \(tags\)",
         ),
@@ -451,6 +473,32 @@ def test_the_statement_of_a_refusal_makes_room(empty_database: str, setup: str) 
     up(empty_database)
     assert verify(config_of(empty_database)).version == NEWEST
     apply(config_of(empty_database), "down", 0, "run")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "CONSTRAINT pattern_templates_confidence_score_check CHECK (confidence_score > 0)",
+        "CONSTRAINT pattern_templates_name_type_language_unique UNIQUE (pattern_name, pattern_type, language)",
+        "CONSTRAINT pattern_templates_name_type_language_unique UNIQUE (pattern_type, id)",
+    ],
+)
+@pytest.mark.parametrize("filled", [False, True])
+def test_another_rule_under_the_name_of_ours_stands_beside_it(empty_database: str, rule: str, filled: bool) -> None:
+    rows(
+        empty_database,
+        "CREATE TABLE pattern_templates (id uuid PRIMARY KEY, pattern_name text NOT NULL, pattern_type text NOT NULL, "
+        f"language text, confidence_score double precision, {rule})",
+    )
+    if filled:
+        rows(empty_database, "INSERT INTO pattern_templates VALUES (gen_random_uuid(), 'a', 'code', NULL, 0.5)")
+    up(empty_database)
+    assert verify(config_of(empty_database)).version == NEWEST
+    name, kept = rule.split(" ", 2)[1:]
+    [(found,)] = rows(empty_database, f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = '{name}'")
+    assert found.replace("(", "").replace(")", "") == kept.replace("(", "").replace(")", "").replace(
+        "> 0", "> 0::double precision"
+    )
 
 
 def test_scores_with_json_are_adopted(empty_database: str) -> None:
