@@ -8,8 +8,10 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from opentelemetry import trace as telemetry
 
@@ -76,7 +78,8 @@ class PatternStorageTracer:
         :param duration_ms: how long it took
         :param metadata: ``error``, ``quality_before`` and ``quality_after`` go into their columns, everything into the
             span
-        :return: the correlation id, by which the trace is found, as a UUID; ``None`` if nothing was written
+        :return: the correlation id by which the trace is found: a UUID if it is one, else the text that was stored;
+            ``None`` if nothing was written
         """
         if not self.enabled:
             return None
@@ -100,7 +103,10 @@ class PatternStorageTracer:
             lost = writer.lost
             writer.put(self.actor, trace)
             await writer.flush()
-            return values.identity("correlation_id", correlation_id) if writer.lost == lost else None
+            stored = storable(trace).correlation_id
+            with suppress(ValueError):
+                stored = UUID(stored)
+            return stored if writer.lost == lost else None
         except Exception as error:
             log.warning("An operation was not traced in full: %s", error)
             return None

@@ -85,6 +85,18 @@ def test_every_operation_leaves_one_trace(learning: LearningDatabase) -> None:
     assert found[-1]["actor"] == "patterns_sync"
 
 
+def test_a_caller_gets_the_id_by_which_its_trace_is_found(learning: LearningDatabase) -> None:
+    request = uuid4()
+
+    async def work(_: Layer) -> list[Any]:
+        tracer = await get_pattern_tracer()
+        given = (request, str(request), "job-7", "x" * 600, None)
+        return [await tracer.trace_pattern_operation("import", None, each, True, 1.0) for each in given]
+
+    assert learning.use(work) == [request, request, "job-7", "x" * 500, "None"]
+    assert [row["correlation_id"] for row in traces(learning)] == [str(request)] * 2 + ["job-7", "x" * 500, "None"]
+
+
 def test_traces_are_written_without_being_asked_to(learning: LearningDatabase) -> None:
     """While the layer is in use, and what is left when it is closed or when the event loop just ends."""
 
