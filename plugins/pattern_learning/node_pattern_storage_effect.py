@@ -1,6 +1,7 @@
 """Store templates: insert, update, delete, and insert in batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ CHUNK_ROWS = 2000
 """Most templates sent in one statement; a batch of any size stays one transaction."""
 
 _REQUIRED = ("pattern_name", "pattern_type")
+_REFERENCES = ("parent_pattern_id", "deprecated_by_id")
 _NAMED_DUPLICATES = 5
 
 
@@ -92,10 +94,11 @@ class NodePatternStorageEffect(PatternEffect):
         ids = [row.setdefault("id", uuid4()) for row in rows]
 
         async def store(connection: Any) -> None:
-            for statement, columns in _chunks(rows):
-                stored = await connection.fetch(statement, *columns)
-                if len(stored) < len(columns[0]):
-                    raise _already_there(rows, set(columns[0]) - {record["id"] for record in stored})
+            for ready in _parents_first(rows):
+                for statement, columns in _chunks(ready):
+                    stored = await connection.fetch(statement, *columns)
+                    if len(stored) < len(columns[0]):
+                        raise _already_there(rows, set(columns[0]) - {record["id"] for record in stored})
 
         try:
             await self._committed(store)
@@ -136,7 +139,7 @@ def _explained(name: str, data: Mapping[str, Any], error: asyncpg.IntegrityConst
         return invalid_reference(f"{name}.{columns}", key)
     if isinstance(error, asyncpg.NotNullViolationError):
         return Refusal(f"{name} lacks {getattr(error, 'column_name', None)}, which this database requires.")
-    return Refusal(f"{name} was refused by PostgreSQL: {error}.")
+    return Refusal(f"{name} was refused by PostgreSQL: {getattr(error, 'message', error)}.")
 
 
 def _refuse_duplicates(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -154,6 +157,23 @@ def _already_there(rows: Sequence[Mapping[str, Any]], missing: set[UUID]) -> Ref
     found = [f"patterns[{number}]: {_title(row)}" for number, row in enumerate(rows) if row["id"] in missing]
     more = f"; and {len(found) - _NAMED_DUPLICATES} more" if len(found) > _NAMED_DUPLICATES else ""
     return Refusal(f"Nothing was stored, because it already exists: {'; '.join(found[:_NAMED_DUPLICATES])}{more}.")
+
+
+def _parents_first(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """Group rows so that none refers to one of a later group."""
+    own = {row["id"]: row for row in rows}
+    referred = {row["id"]: {row.get(name) for name in _REFERENCES} & own.keys() - {row["id"]} for row in rows}
+    order = TopologicalSorter(referred)
+    try:
+        order.prepare()
+    except CycleError:
+        # Only one statement could store these.
+        yield rows
+        return
+    while order.is_active():
+        ready = order.get_ready()
+        yield [own[identity] for identity in ready]
+        order.done(*ready)
 
 
 def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[list[Any]]]]:

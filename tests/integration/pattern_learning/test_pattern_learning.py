@@ -187,6 +187,29 @@ def test_batch_insert(learning: LearningDatabase) -> None:
     assert learning.counts()["pattern_template_search"] == 5004
 
 
+def test_a_batch_may_name_children_before_their_parents(learning: LearningDatabase) -> None:
+    """Rows are sent by the columns that they have, which are others for a parent."""
+    first, second, third = (str(uuid4()) for _ in range(3))
+    batch = [
+        template("grandchild", parent_pattern_id=second, category="x"),
+        template("child", id=second, parent_pattern_id=first),
+        template("old", id=third, deprecated_by_id=first, is_deprecated=True),
+        template("parent", id=first),
+        template("its own", id=str(uuid4()), source="y"),
+    ]
+
+    async def work(layer: Layer) -> None:
+        for patterns in (batch, batch[::-1]):
+            stored = await layer.do("batch_insert", patterns=patterns)
+            assert stored["pattern_ids"][patterns.index(batch[1])] == second
+            assert stored["count"] == len(batch)
+            learning.rows("DELETE FROM pattern_templates")
+        unknown = [template("a", id=first), template("b", parent_pattern_id=second)]
+        assert "patterns[1].parent_pattern_id" in await layer.refused("batch_insert", patterns=unknown)
+
+    learning.use(work)
+
+
 @pytest.mark.parametrize("place", ["in the batch", "in the table", "in a later chunk"])
 def test_a_batch_with_a_duplicate_stores_nothing(learning: LearningDatabase, place: str) -> None:
     async def work(layer: Layer) -> str:
