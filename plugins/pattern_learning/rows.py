@@ -1,12 +1,17 @@
 """Convert rows for callers."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 from uuid import UUID
 
+from pattern_learning.values import is_deeper
+
 _DOCUMENTS = ("context", "top_patterns")
+_DEEPEST = 500
+"""What other writers have nested deeper would not pass through :func:`as_json`."""
 
 
 def as_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -19,8 +24,30 @@ def as_row(record: Mapping[str, Any]) -> dict[str, Any]:
     row = dict(record)
     for name in _DOCUMENTS:
         if row.get(name) is not None:
-            row[name] = json.loads(row[name])
+            row[name] = _document(row[name])
     return row
+
+
+def _document(text: str) -> Any:
+    """Decode a document of any writer; null where it is nested too deep, or has a number that Python does not."""
+    try:
+        found = json.loads(text, parse_int=_integer, parse_float=_finite)
+    except RecursionError:
+        return None
+    return None if is_deeper(found, _DEEPEST) else found
+
+
+def _integer(digits: str) -> int | None:
+    try:
+        return int(digits)
+    except ValueError:
+        # More digits than Python converts.
+        return None
+
+
+def _finite(digits: str) -> float | None:
+    found = float(digits)
+    return found if math.isfinite(found) else None
 
 
 def as_text(record: Mapping[str, Any], **names: str) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def document(name: str, value: Any) -> str:
     except (TypeError, ValueError):
         refuse(name, value, rule)
     # Whoever reads it may have less room on the stack than whoever writes it.
-    if _is_deeper(value, _DEEPEST):
+    if is_deeper(value, _DEEPEST):
         refuse(name, value, shallow)
     _check_storable(name, encoded)
     if _ESCAPED_NUL.search(encoded):
@@ -167,7 +167,8 @@ def document(name: str, value: Any) -> str:
     return encoded
 
 
-def _is_deeper(value: Any, most: int) -> bool:
+def is_deeper(value: Any, most: int) -> bool:
+    """Whether a JSON value is nested more than so many levels deep."""
     level = [value]
     for _ in range(most + 1):
         nested = [each for each in level if isinstance(each, dict | list | tuple)]
