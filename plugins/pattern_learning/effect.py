@@ -14,6 +14,7 @@ from code_patterns.servers.postgres_asyncpg import Borrowed
 from code_patterns.servers.postgres_errors import Kind, diagnose, explain
 from pattern_learning import track2_integration, values
 from pattern_learning.contract import ModelContractEffect, ModelResult
+from pattern_learning.refusals import too_large
 from pattern_learning.statements import statement
 from pattern_learning.trace_writer import Trace
 from pattern_learning.values import Refusal, refuse
@@ -61,7 +62,7 @@ class PatternEffect:
         try:
             data = await self._operation(contract)(self, contract)
         except Exception as error:
-            known = reason_of(error)
+            known = too_large(error) or reason_of(error)
             reason = known or PatternsError(Code.OPERATION_FAILED, f"{type(error).__name__}: {error}")
             metadata |= {"retryable": reason.retryable, "code": str(reason.code)}
             result = ModelResult(False, error=str(reason), metadata=metadata)

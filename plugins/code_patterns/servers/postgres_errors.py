@@ -113,11 +113,13 @@ def diagnose(error: BaseException) -> Fault | None:
     state = state or (found and found.state)
     if isinstance(state, str):
         kind, setting, hidden = _cause(error, state)
-        # psycopg keeps the server's message in ``diag``, asyncpg in the error itself.
+        # psycopg keeps the server's message in ``diag``, asyncpg in the error itself, whose text has the detail too. In
+        # that the server quotes whole rows.
         said: Any = getattr(error, "diag", error)
+        primary = getattr(said, "message_primary", None) or getattr(said, "message", None)
         return Fault(
             kind,
-            _line(getattr(said, "message_primary", None) or str(error)) or type(error).__name__,
+            _line(primary or str(error)) or type(error).__name__,
             _line(getattr(said, "message_detail", None) or getattr(said, "detail", None) or ""),
             _line(getattr(said, "message_hint", None) or getattr(said, "hint", None) or ""),
             setting,

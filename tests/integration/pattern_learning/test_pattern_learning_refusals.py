@@ -18,6 +18,7 @@ from code_patterns.codes import Code
 from pattern_learning import fields, track2_integration
 from pattern_learning.contract import ModelContractEffect
 from pattern_learning.jobs import run_operation
+from pattern_learning.rows import as_json
 from pattern_learning.track2_integration import get_pattern_tracer
 from tests.conftest import ROOT
 from tests.support.learning_database import OPERATIONS, Layer, LearningDatabase, template
@@ -387,6 +388,38 @@ def test_a_failure_in_the_middle_of_a_batch_leaves_nothing(learning: LearningDat
     assert set(learning.counts().values()) == {0}
 
 
+def test_a_value_that_the_database_cannot_hold_is_the_callers(learning: LearningDatabase) -> None:
+    """Adopted tables keep their types, and an index holds less than a table."""
+    learning.rows(
+        "ALTER TABLE pattern_templates ALTER category TYPE varchar(5), ALTER complexity_score TYPE int, "
+        "ALTER maintainability_score TYPE numeric(3, 2), ADD CHECK (category <> 'x')"
+    )
+    rare = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(9_000))
+    refused: list[tuple[str, dict[str, Any], str]] = [
+        ("insert", {"data": template(rare)}, "Give a shorter text"),
+        ("insert", {"data": template(tags=[rare * 2])}, "Give a shorter text"),
+        ("batch_insert", {"patterns": [template("a"), template("b", category="longer")]}, "Give a shorter text"),
+        ("insert", {"data": template(complexity_score=2**40)}, "Give a smaller number"),
+        ("update", {"pattern_id": ..., "data": {"maintainability_score": 1e6}}, "Give a smaller number"),
+        ("search", {"search_query": " ".join(f"w{number}" for number in range(20_000))}, "Give a shorter text"),
+        ("insert", {"data": template(category="x", template_code="own")}, "violates check constraint"),
+    ]
+
+    async def work(layer: Layer) -> None:
+        kept = await layer.store("kept")
+        for operation, arguments, words in refused:
+            arguments = {name: kept if value is ... else value for name, value in arguments.items()}
+            result = await layer.run(operation, **arguments)
+            assert result.metadata["code"] == str(Code.ARGUMENT_REFUSED), result.error
+            assert words in str(result.error)
+            # The server's detail quotes the whole row.
+            assert "own" not in str(result.error)
+            assert "\n" not in str(result.error)
+
+    learning.use(work)
+    assert learning.counts()["pattern_templates"] == 1
+
+
 def test_the_correlation_id_comes_back_as_it_was(learning: LearningDatabase) -> None:
     async def work(layer: Layer) -> None:
         for given_id in ("not-a-uuid", 7, ""):
@@ -416,6 +449,33 @@ def test_a_document_is_not_too_deep_for_its_readers(learning: LearningDatabase) 
         listed = ModelContractEffect("filter", filters={"language": "python"})
         (found,) = await run_operation(learning.config, listed, "test")
         assert found["context"] == deep
+
+    learning.use(work)
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ('{"n": 1e5000, "kept": 1}', {"n": None, "kept": 1}),
+        ("[" * 3000 + "]" * 3000, None),
+    ],
+    ids=["digits", "depth"],
+)
+@pytest.mark.parametrize("kind", ["json", "jsonb"])
+def test_a_document_of_another_writer_spoils_no_list(
+    learning: LearningDatabase, kind: str, stored: str, read: Any
+) -> None:
+    learning.rows(f"ALTER TABLE pattern_templates ALTER context TYPE {kind} USING context::{kind}")
+    learning.rows(
+        f"INSERT INTO pattern_templates (pattern_name, pattern_type, context) VALUES ('odd', 'code', %s::{kind})",
+        stored,
+    )
+
+    async def work(layer: Layer) -> None:
+        await layer.store("kept", context={"n": 2.5})
+        rows = await layer.do("filter", filters={"pattern_type": "code"})
+        assert {row["pattern_name"]: row["context"] for row in rows} == {"odd": read, "kept": {"n": 2.5}}
+        as_json(rows)
 
     learning.use(work)
 
