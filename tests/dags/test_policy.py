@@ -125,10 +125,12 @@ def test_parsing_reads_and_connects_to_nothing() -> None:
 import socket, runpy, sys
 import airflow.sdk
 from airflow.sdk import BaseHook, Variable
+from airflow.sdk.execution_time import supervisor
 def refuse(*args, **kwargs): raise AssertionError("touched while parsing")
 socket.socket.connect = refuse
 socket.getaddrinfo = refuse
 Variable.get = refuse
+supervisor.ensure_secrets_backend_loaded = refuse
 BaseHook.get_connection = refuse
 airflow.sdk.Connection.get = refuse
 def watch(event, arguments):

@@ -4,8 +4,11 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
+import httpx
 import pytest
+from airflow.sdk.api import client
 
 from code_patterns.codes import Code
 from code_patterns.hooks.qdrant import PatternsQdrantHook
@@ -105,6 +108,40 @@ def test_connections_that_nobody_defined(
             command = command.replace(word, value)
         defined(command)
     assert_it_works(waiting, run_dag("pattern_sync_full"))
+
+
+@pytest.mark.remedy(Code.AIRFLOW_AWAY)
+@pytest.mark.parametrize(
+    ("kind", "name"), [("Variable", "patterns_collection"), ("connection", "patterns_kafka")], ids=str
+)
+def test_an_api_server_that_fails_while_a_run_reads_its_settings(
+    waiting: TwoSides, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    """Airflow's own answer is that there is none: the run would write another collection, or tell Kafka nothing."""
+    from airflow.models import Variable
+
+    monkeypatch.delenv("AIRFLOW_VAR_PATTERNS_COLLECTION")
+    Variable.set("patterns_collection", waiting.collection)  # noqa: AIR311
+    operations = client.VariableOperations if kind == "Variable" else client.ConnectionOperations
+    answer = operations.get
+
+    def fail(self: Any, key: str) -> Any:
+        if key != name:
+            return answer(self, key)
+        response = httpx.Response(500, request=httpx.Request("GET", "http://api-server"))
+        raise client.ServerResponseError("a restart", request=response.request, response=response)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(operations, "get", fail)
+            outcome = run_dag("pattern_sync_full")
+        assert outcome.state == "failed"
+        assert f"Airflow could not say whether there is the {kind} '{name}'" in outcome.outage
+        assert outcome.outage.endswith(f"[{Code.AIRFLOW_AWAY}]")
+        assert waiting.execute("SELECT * FROM pattern_sync_runs") == []
+        assert_it_works(waiting, run_dag("pattern_sync_full"))
+    finally:
+        Variable.delete("patterns_collection")  # noqa: AIR311
 
 
 @pytest.mark.remedy(Code.CONNECTION_WRONG)

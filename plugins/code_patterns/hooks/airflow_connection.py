@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError, PatternsError
+from code_patterns.hooks.secrets_backends import refuse_silence
 from code_patterns.servers.connection_models import ConnectionFields
 
 
@@ -32,6 +33,7 @@ def find_connection(conn_id: str) -> ConnectionFields | None:
     """Return an Airflow connection, or ``None`` if there is none.
 
     :raises ConfigurationError: it cannot be read
+    :raises OutageError: Airflow could not say whether there is one
     """
     try:
         typed = BaseHook.get_connection(conn_id)
@@ -44,6 +46,7 @@ def find_connection(conn_id: str) -> ConnectionFields | None:
                 f"Connection '{conn_id}' cannot be read from the environment variable {variable}. "
                 "Write it as JSON with the fields conn_type, host, port, schema, login, password, extra.",
             ) from None
+        refuse_silence(conn_id)
         return None
     return ConnectionFields(
         conn_id=conn_id,

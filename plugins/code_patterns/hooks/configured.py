@@ -4,14 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from airflow.sdk import Variable
-
 from code_patterns.codes import Code
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.params import choose
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.qdrant_config import QdrantConfig
@@ -96,4 +95,4 @@ def synced_collection() -> str:
 
     :raises ConfigurationError: it makes no sense
     """
-    return choose(SyncedCollection, {}, lambda name: Variable.get(name, default=None)).name
+    return choose(SyncedCollection, {}, read_variable).name

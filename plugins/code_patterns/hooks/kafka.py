@@ -2,12 +2,13 @@
 
 from functools import cached_property
 
-from airflow.sdk import BaseHook, Variable
+from airflow.sdk import BaseHook
 
 from code_patterns.events.client import KafkaConfig
 from code_patterns.events.connection import kafka_config
 from code_patterns.events.topics import Events, Topics
 from code_patterns.hooks.airflow_connection import find_connection
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.params import choose
 
 
@@ -45,4 +46,4 @@ class PatternsKafkaHook(BaseHook):
         """
         if self.config is None:
             return None
-        return Events(self.config, choose(Topics, {}, lambda name: Variable.get(name, default=None)))
+        return Events(self.config, choose(Topics, {}, read_variable))

@@ -4,10 +4,10 @@ import asyncio
 from functools import cached_property
 
 from airflow.providers.qdrant.hooks.qdrant import QdrantHook
-from airflow.sdk import Variable
 from qdrant_client import QdrantClient
 
 from code_patterns.hooks.airflow_connection import read_connection, tested
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.params import choose
 from code_patterns.probes import probe_qdrant
 from code_patterns.servers.qdrant import client_arguments
@@ -48,7 +48,7 @@ class PatternsQdrantHook(QdrantHook):
         """Ask for version, collections and the patterns' collection; see :mod:`code_patterns.probes`."""
 
         def probe() -> str:
-            written = choose(SyncedCollection, {}, lambda name: Variable.get(name, default=None))
+            written = choose(SyncedCollection, {}, read_variable)
             return asyncio.run(probe_qdrant(self.config, written.name))
 
         return tested(self.conn_id, probe)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Variable
-
 from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.operators.dag_run import identity_of
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
@@ -63,7 +62,7 @@ class PatternBackupOperator(StoppableOperator):
         with task_errors(context, self.sync_target):
             collection = self.collection if is_set(self.collection) else self.default_collection
             params, given = {"collection": collection, "keep": self.keep}, {"target": self.sync_target}
-            settings = choose(BackupSettings, params, lambda name: Variable.get(name, default=None), given=given)
+            settings = choose(BackupSettings, params, read_variable, given=given)
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
             embedding = EmbeddingHook(self.embedding_conn_id).config

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Variable
-
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.operators.dag_run import identity_of, run_type_of
 from code_patterns.operators.lineage import quality_lineage
 from code_patterns.operators.stoppable import StoppableOperator
@@ -97,7 +96,7 @@ class QualityScoreOperator(StoppableOperator):
             # All collections of a target are its own one.
             if not is_set(self.collection) or (self.default_collection and self.collection == ALL):
                 params["collection"] = self.default_collection
-            choices = choose(params, run_type_of(context), lambda name: Variable.get(name, default=None))
+            choices = choose(params, run_type_of(context), read_variable)
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
             result = self.run_work(backfill(postgres, qdrant, choices, identity_of(context)))

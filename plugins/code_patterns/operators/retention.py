@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Variable
-
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
@@ -61,8 +60,7 @@ class PatternPruneOperator(StoppableOperator):
         with task_errors(context, self.sync_target):
             collection = self.collection if is_set(self.collection) else self.default_collection
             params = {"collection": collection, "dry_run": self.dry_run_only}
-            given = {"target": self.sync_target}
-            settings = choose(RetentionSettings, params, lambda name: Variable.get(name, default=None), given=given)
+            settings = choose(RetentionSettings, params, read_variable, given={"target": self.sync_target})
             postgres = PatternsPostgresHook(self.postgres_conn_id).config
             qdrant = PatternsQdrantHook(self.qdrant_conn_id).config
             result = self.run_work(prune(postgres, qdrant, settings))

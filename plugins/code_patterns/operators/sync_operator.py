@@ -5,8 +5,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from airflow.sdk import Variable
-
 from code_patterns.embeddings.base import EmbeddingConfig
 from code_patterns.errors import ConfigurationError
 from code_patterns.events.topics import Events
@@ -15,6 +13,7 @@ from code_patterns.hooks.embedding import EmbeddingHook
 from code_patterns.hooks.kafka import PatternsKafkaHook
 from code_patterns.hooks.postgres import PatternsPostgresHook
 from code_patterns.hooks.qdrant import PatternsQdrantHook
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.params import is_set
 from code_patterns.servers.postgres import PostgresConfig
@@ -93,7 +92,7 @@ class SyncOperator(StoppableOperator):
         if not is_set(self.collection):
             params["collection"] = self.default_collection
         target = replace(self.sync_target, donors=tuple(self._named_donors()))
-        return choose(settings, mode, params, interval, lambda name: Variable.get(name, default=None), target)
+        return choose(settings, mode, params, interval, read_variable, target)
 
     def _named_donors(self) -> Iterator[str]:
         for name in self.donors:

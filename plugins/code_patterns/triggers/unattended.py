@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.sdk import Variable
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.params import choose
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.sync.sync_settings import SyncedCollection
@@ -53,4 +53,4 @@ class PatternsUnattendedTrigger(BaseEventTrigger):
         return PatternsPostgresHook(self.postgres_conn_id).config, self.collection or self._of_variable()
 
     def _of_variable(self) -> str:
-        return choose(SyncedCollection, {}, lambda name: Variable.get(name, default=None)).name
+        return choose(SyncedCollection, {}, read_variable).name

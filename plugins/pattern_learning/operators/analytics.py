@@ -4,9 +4,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Variable
-
 from code_patterns.hooks.postgres import PatternsPostgresHook
+from code_patterns.hooks.secrets_backends import read_variable
 from code_patterns.operators.stoppable import StoppableOperator
 from code_patterns.operators.summary import tell
 from code_patterns.operators.task_errors import task_errors
@@ -48,7 +47,7 @@ class PatternAnalyticsOperator(StoppableOperator):
         run = context["dag_run"]
         with task_errors(context):
             period = choose_day(self.day, run.data_interval_start, run.data_interval_end)
-            patience = choose_patience(lambda name: Variable.get(name, default=None))
+            patience = choose_patience(read_variable)
             done = self.run_work(compute_period(PatternsPostgresHook(self.postgres_conn_id).config, period, patience))
         events, templates = done.total_usage_count, done.pattern_rows
         tell(context, f"{done.period_start:%Y-%m-%d}: {events:,} events, {templates:,} templates used")
@@ -83,7 +82,7 @@ class PatternTracePruneOperator(StoppableOperator):
     def execute(self, context: "Context") -> int:
         """Delete old traces and return how many there were."""
         with task_errors(context, self.sync_target):
-            retention = choose_retention(lambda name: Variable.get(name, default=None), self.dry_run_only)
+            retention = choose_retention(read_variable, self.dry_run_only)
             pruned = self.run_work(prune_traces(PatternsPostgresHook(self.postgres_conn_id).config, retention))
         verb = "would be deleted" if retention.dry_run else "deleted"
         days = retention.days

@@ -388,6 +388,8 @@ def test_airflow_connections_test_works_for_both_types(tmp_path: Path, embedding
         **os.environ,
         **{name: json.dumps(fields) for name, fields in connections.items()},
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        # Airflow's database has no tables here.
+        "AIRFLOW_VAR_PATTERNS_COLLECTION": "code_patterns",
     }
     environment.pop("PYTHONPATH", None)
     # What the command does, twice in one process: importing Airflow takes longer than both.
