@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from airflow.sdk.execution_time.timeout import timeout
 
 from code_patterns.errors import StoppedError
-from code_patterns.operators.stoppable import STOPPED, StoppableOperator
+from code_patterns.operators.stoppable import STOPPED, TOO_LONG, StoppableOperator
 
 
 @pytest.fixture
@@ -68,3 +69,57 @@ def test_blocking_work_is_left_in_the_middle_and_cleans_up(operator: StoppableOp
         operator.run_blocking(work)
     assert seen == ["cleaned up"]
     operator.on_kill()
+
+
+def ring() -> None:
+    """What Airflow's timer does when the time limit of the task is over."""
+    signal.raise_signal(signal.SIGALRM)
+
+
+async def ring_soon() -> None:
+    ring()
+
+
+@pytest.mark.parametrize("where", ["a callback", "a task that nobody waits for", "the work"])
+def test_the_time_limit_ends_the_work_wherever_the_process_is(operator: StoppableOperator, where: str) -> None:
+    seen = []
+
+    async def work() -> None:
+        kept = None
+        try:
+            if where == "a callback":
+                asyncio.get_running_loop().call_soon(ring)
+            elif where == "the work":
+                ring()
+            else:
+                kept = asyncio.create_task(ring_soon())
+            await asyncio.sleep(5)
+            seen.append(f"went on after {kept}")
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            seen.append("cleaned up")
+            raise
+
+    with timeout(3600) as limit, pytest.raises(StoppedError) as stopped:
+        operator.run_work(work())
+    assert seen == ["cleaned up"]
+    assert stopped.value.message == TOO_LONG
+    assert stopped.value.retryable
+    assert signal.getsignal(signal.SIGALRM) == limit.handle_timeout
+
+
+def test_the_time_limit_ends_blocking_work(operator: StoppableOperator) -> None:
+    seen = []
+
+    def work() -> None:
+        try:
+            ring()
+        finally:
+            seen.append("cleaned up")
+
+    with timeout(3600), pytest.raises(StoppedError) as stopped:
+        operator.run_blocking(work)
+    assert (seen, stopped.value.message) == (["cleaned up"], TOO_LONG)
+    # The next work of this process is told its own reason.
+    with pytest.raises(StoppedError, match="told to stop"):
+        operator.run_blocking(lambda: os.kill(os.getpid(), signal.SIGTERM))
