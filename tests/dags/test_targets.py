@@ -80,6 +80,16 @@ def test_the_dags_without_a_name_do_not_change(bag: DagBag, monkeypatch: pytest.
         assert told(alone, dag_id) == told(bag, dag_id)
 
 
+@pytest.mark.parametrize(("named", "pool"), [("", "default_pool"), (" ", "default_pool"), ("few", "few")])
+def test_an_empty_variable_names_no_pool(monkeypatch: pytest.MonkeyPatch, named: str, pool: str) -> None:
+    """Airflow would let all tasks wait for a pool without a name."""
+    monkeypatch.setenv("PATTERNS_POOL", named)
+    monkeypatch.setenv("PATTERNS_STREAM_POOL", named)
+    for name in ("pattern_sync_full", "pattern_sync_stream"):
+        made = runpy.run_path(str(ROOT / "dags" / f"{name}.py"))["dag"]
+        assert {task.pool for task in made.tasks} == {pool}
+
+
 def test_connections_pool_and_collection_are_the_targets(bag: DagBag) -> None:
     tasks = [task for dag_id, dag in bag.dags.items() if dag_id.endswith("__team_a") for task in dag.tasks]
     assert len(tasks) == 4 + 1 + 2 + 1 + 1 + 3 + 1

@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 
 STOPPED = "The task was told to stop before its work was done. What it has done stays, and the next try or run goes on."
 TOO_LONG = (
-    "The task was stopped by its time limit, the operator's argument execution_timeout. What it has done stays, and the "
-    "next try or run goes on."
+    "The task was stopped by its time limit, the operator's argument execution_timeout. What it has done stays, and "
+    "the next try or run goes on."
 )
 
 

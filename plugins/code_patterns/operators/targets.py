@@ -70,12 +70,12 @@ class TargetDags:
     @property
     def pool(self) -> str:
         """The pool of its tasks."""
-        return (self.entry and self.entry.pool) or os.environ.get("PATTERNS_POOL", "default_pool")
+        return (self.entry and self.entry.pool) or _pool_of("PATTERNS_POOL")
 
     @property
     def stream_pool(self) -> str:
         """The pool of its stream."""
-        return (self.entry and self.entry.stream_pool) or os.environ.get("PATTERNS_STREAM_POOL", "default_pool")
+        return (self.entry and self.entry.stream_pool) or _pool_of("PATTERNS_STREAM_POOL")
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -100,6 +100,11 @@ class TargetDags:
     def add_form(self, dag: DAG, form: Mapping[str, Param]) -> None:
         """Give a DAG its Params; see :func:`add_form`."""
         add_form(dag, form, self.collection)
+
+
+def _pool_of(variable: str) -> str:
+    # Compose and Kubernetes set an empty one where nothing is chosen. Tasks would wait for a pool without a name.
+    return os.environ.get(variable, "").strip() or "default_pool"
 
 
 def _documented(entry: Target, text: str | None) -> str:
