@@ -23,6 +23,7 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 MESSAGE_CHARACTERS = 300
 AZURE_PARAMETER = "api-version"
 """Azure's services have this in their query, and take the key in their own header."""
+_BUSY = (408, 425, 429, 503, 504)
 SHORTEST_SECRET = 6
 """Shorter values of a query, such as ``v=2``, are no secrets; removing them would garble messages."""
 
@@ -128,10 +129,10 @@ class EmbeddingClient:
         answered = f"it answered {status}: {self._message(response)}"
         if status in (400, 413, 422):
             raise RefusedRequestError(answered)
-        if status in (408, 425, 429) or status >= 500:
-            busy = status < 500 or status in (503, 504)
+        # With 424 Text Embeddings Inference says that its model has failed.
+        if status in (*_BUSY, 424) or status >= 500:
             raise TemporaryError(
-                Trouble.BUSY if busy else Trouble.FAILING,
+                Trouble.BUSY if status in _BUSY else Trouble.FAILING,
                 answered,
                 retry_after=retry_after_seconds(response.headers.get("Retry-After")),
                 overload=status in (429, 503),
