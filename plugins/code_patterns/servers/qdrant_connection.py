@@ -81,10 +81,10 @@ def _url(connection: ConnectionFields, extra: QdrantExtra) -> str:
         raise ConfigurationError(
             Code.CONNECTION_WRONG, f"Connection '{conn_id}' has a host and the extra 'url'. Set one of them."
         )
-    https = extra.https
-    if https is None:
-        https = connection.schema == "https" if connection.schema else bool(connection.password)
-    url = server_url(conn_id, typed, connection.port, "https" if https else "http", REST_PORT)
+    scheme = connection.schema.strip() or ("https" if connection.password else "http")
+    if extra.https is not None:
+        scheme = "https" if extra.https else "http"
+    url = server_url(conn_id, typed, connection.port, scheme, REST_PORT)
     if extra.https and url.startswith("http:"):
         raise ConfigurationError(
             Code.CONNECTION_WRONG,

@@ -166,6 +166,7 @@ def test_postgres_connects_and_tests(define: Define, empty_database: str) -> Non
             {"url": "http://q:6333", "api_key": SECRET},
         ),
         ({"host": "q", "password": SECRET, "schema": "http"}, {"url": "http://q:6333", "api_key": SECRET}),
+        ({"host": "q", "password": SECRET, "schema": " HTTPS "}, {"url": "https://q:6333", "api_key": SECRET}),
         ({"host": "q", "extra": {"https": True, "prefix": "/a/b/"}}, {"url": "https://q:6333/a/b"}),
         ({"extra": {"url": "https://cloud.example:6333", "prefix": ""}}, {"url": "https://cloud.example:6333"}),
         ({"host": "http://q"}, {"url": "http://q:6333"}),
@@ -194,6 +195,8 @@ def test_qdrant_fields(define: Define, fields: dict[str, Any], expected: dict[st
         ({"host": "q", "extra": {"https": "maybe"}}, "'https' = 'maybe'"),
         ({"host": "q", "extra": {"timout": 5}}, "unknown extra 'timout'. Did you mean 'timeout'?"),
         ({"host": "q r"}, "host and port"),
+        # An API key would go over plain HTTP.
+        ({"host": "q", "password": SECRET, "schema": "grpc"}, "host, port or schema"),
     ],
 )
 def test_qdrant_values_that_make_no_sense(define: Define, fields: dict[str, Any], said: str) -> None:
