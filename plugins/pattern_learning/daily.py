@@ -44,7 +44,7 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
     :param start: begin of the data interval, if the run has one
     :param end: its end
     :return: that day of UTC, else the data interval, else yesterday
-    :raises ConfigurationError: the Param is not a day, the day is not over, or it is the first one
+    :raises ConfigurationError: the Param is not a day, day or interval are not over, or it is the first one
     """
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day = choose(DayParam, {"day": param}, lambda name: None).day
@@ -61,6 +61,12 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
             )
         return Period(begin, begin + ONE_DAY)
     if start is not None and end is not None and start < end:
+        if end > datetime.now(UTC):
+            raise ConfigurationError(
+                Code.SETTING_WRONG,
+                f"The data interval of the run ends at {end.isoformat()}, which is not over yet; trigger a run with a "
+                "past interval, or with the Param 'day'.",
+            )
         return Period(start, end)
     return Period(today - ONE_DAY, today)
 

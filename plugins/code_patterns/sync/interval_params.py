@@ -30,11 +30,18 @@ def choose_interval(params: Mapping[str, Any], run_type: str, own: Interval | No
     :param params: the Params; missing or blank ones are not set
     :param run_type: Airflow's ``dag_run.run_type``
     :param own: interval of the run itself, from :func:`code_patterns.sync.sync_settings.interval_of`
-    :raises ConfigurationError: the Params are no past interval, or the run belongs to a backfill
+    :raises ConfigurationError: they, or the run's own, are no past interval; or the run belongs to a backfill
     """
     chosen = run_params.choose(IntervalParams, params, lambda name: None)
     start, end = chosen.interval_start, chosen.interval_end
+    now = datetime.now(UTC)
     if start is None and end is None:
+        if own and own.end > now:
+            raise ConfigurationError(
+                Code.SETTING_WRONG,
+                f"The data interval of the run ends at {own.end.isoformat()}, in the future: it is "
+                f"{now:%Y-%m-%dT%H:%M:%SZ} now. Trigger a run with an interval that is past, or without one.",
+            )
         return own
     if run_type == "backfill":
         raise ConfigurationError(
@@ -54,7 +61,7 @@ def choose_interval(params: Mapping[str, Any], run_type: str, own: Interval | No
             f"The Param 'interval_end' is {end.isoformat()}, which is not after 'interval_start', "
             f"{start.isoformat()}. Correct one of them.",
         )
-    if end > (now := datetime.now(UTC)):
+    if end > now:
         raise ConfigurationError(
             Code.SETTING_WRONG,
             f"The Param 'interval_end' is {end.isoformat()}, in the future: it is {now:%Y-%m-%dT%H:%M:%SZ} now. Choose "

@@ -31,6 +31,13 @@ def test_without_params_the_run_keeps_its_own(empty: str | None) -> None:
     assert chosen(empty, empty, "backfill") == OWN
 
 
+def test_the_own_interval_of_a_run_is_past_too() -> None:
+    future = Interval(datetime(2100, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, 1, tzinfo=UTC))
+    with pytest.raises(ConfigurationError, match=r"data interval of the run ends at 2100-01-01T01:00:00\+00:00"):
+        chosen(None, None, own=future)
+    assert chosen(START, END, own=future) == chosen(START, END)
+
+
 def test_a_zone_is_the_moment_that_it_names() -> None:
     interval = chosen("2026-03-01T15:00:00+01:00", "2026-03-01T11:00:00-05:00")
     assert interval == chosen(START, END)
