@@ -1,13 +1,15 @@
 """Read the ``.env`` file of the earlier scripts, and make of it what the three Airflow connections will hold."""
 
 import json
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
@@ -114,17 +116,45 @@ def read_old_environment(path: Path) -> OldEnvironment:
 def _read(path: Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8") as stream:
-            wrong = [binding.original.line for binding in parse_stream(stream) if binding.error]
+            bindings = list(parse_stream(stream))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(
             Code.OLD_ENVIRONMENT_WRONG, f"{path} cannot be read: {reason}. Name the .env file with --env."
         ) from None
-    if wrong:
-        raise ConfigurationError(
-            Code.OLD_ENVIRONMENT_WRONG, f"Line {wrong[0]} of {path} is no assignment such as NAME=value. Correct it."
-        )
+    for binding in bindings:
+        line = f"Line {binding.original.line} of {path}"
+        if binding.error:
+            raise ConfigurationError(
+                Code.OLD_ENVIRONMENT_WRONG, f"{line} is no assignment such as NAME=value. Correct it."
+            )
+        if binding.key and not _is_the_same_to_a_shell(binding.key, binding):
+            raise ConfigurationError(
+                Code.OLD_ENVIRONMENT_WRONG,
+                f"{line} gives {binding.key} another value in a shell, which is to load the file. Write it without "
+                "blanks around '=' and with the value between single quotes, or between double ones if it holds a "
+                "single one. If others read the file too, do so in a copy, and name that one with --env.",
+            )
     return {name: value for name, value in dotenv_values(path, encoding="utf-8").items() if value}
+
+
+def _is_the_same_to_a_shell(name: str, binding: Binding) -> bool:
+    """Whether a shell that loads the file gives a variable the same value, and does nothing else."""
+    typed, value = binding.original.string, binding.value or ""
+    lexer = shlex.shlex(typed, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        words = list(lexer)
+    except ValueError:
+        return False
+    assignment, *rest = words[1:] if words[0] == "export" else words
+    if assignment != f"{name}={value}" or (rest and not rest[0].startswith("#")):
+        return False
+    begin = typed.partition("=")[2].lstrip()
+    # The scripts replace ${NAME} between any quotes, and never $NAME.
+    if begin.startswith("'"):
+        return "${" not in value
+    return not begin.startswith("~") and not re.search(r"[$`]", re.sub(r"\$\{\w+\}", "", value))
 
 
 def _postgres(variables: _Variables, notes: list[str]) -> OldConnection:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from dotenv import dotenv_values
 from psycopg import sql
 from qdrant_client import AsyncQdrantClient, models
 
@@ -19,6 +20,7 @@ from code_patterns.adopt.commands import commands
 from code_patterns.adopt.old_environment import read_old_environment
 from code_patterns.codes import Code
 from code_patterns.embeddings.connection import embedding_config
+from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionFields
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_connection import postgres_config
@@ -277,6 +279,38 @@ def test_a_file_that_is_none(content: bytes | None, tmp_path: Path, capsys: pyte
     told = capsys.readouterr().err
     assert len(told.splitlines()) == 1
     assert str(path) in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("A=p$w", "A=p&w", "A=p;w", "A=a word", "A = w", "A=p\\w", "A=`w`", "A=~/w", 'A="p$w"', 'A="p\\nw"'),
+        *("A='${B}'", "A='p\\'w'", "A=(w)", "A", "A=p|w", "A=p>w"),
+    ],
+)
+def test_a_line_that_a_shell_reads_otherwise(line: str, tmp_path: Path) -> None:
+    """The printed commands let a shell load the file: a password would be another one, or a part of it a command."""
+    path = tmp_path / ".env"
+    path.write_text(f"B=b\n{line}\n")
+    with pytest.raises(ConfigurationError, match=rf"Line 2 of {path} gives A another value in a shell"):
+        read_old_environment(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("A=p#w%@!*?:/", "export A=w", "A='p$w&;|`'", 'A="p\'w"', "A=w # why", "A=${B}w", 'A="a ${B}"', "A=", "A=''"),
+        *("# A=(w)", "A='two\nlines'"),
+    ],
+)
+def test_a_line_that_a_shell_reads_alike(line: str, tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"B=b\n{line}\n")
+    with pytest.raises(ConfigurationError, match="names no database"):
+        read_old_environment(path)
+    loaded = f'set -a; . {path}; set +a; printf "%s" "$A"'
+    shown = subprocess.run(["sh", "-e", "-c", loaded], env={}, capture_output=True, check=True, text=True).stdout
+    assert shown == (dotenv_values(path).get("A") or "")
 
 
 @pytest.mark.remedy(Code.OLD_ENVIRONMENT_WRONG)
