@@ -13,6 +13,8 @@ from pattern_learning.arguments import Period
 from pattern_learning.values import INFINITE_PAST
 
 ONE_DAY = timedelta(days=1)
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""Most that the clock of a worker is behind that of the scheduler, which starts a run at the end of its interval."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def choose_day(param: Any, start: datetime | None, end: datetime | None) -> Peri
             )
         return Period(begin, begin + ONE_DAY)
     if start is not None and end is not None and start < end:
-        if end > datetime.now(UTC):
+        if end > datetime.now(UTC) + CLOCKS_DIFFER:
             raise ConfigurationError(
                 Code.SETTING_WRONG,
                 f"The data interval of the run ends at {end.isoformat()}, which is not over yet; trigger a run with a "
