@@ -253,7 +253,8 @@ def asyncpg_arguments(config: PostgresConfig, settings: Mapping[str, str], *, st
     arguments: dict[str, Any] = {
         # asyncpg takes the names of TLS files only in a URL; the other arguments are given directly.
         "dsn": f"postgresql:///?{urlencode(tls)}" if tls else None,
-        "host": config.host,
+        # libpq takes several between commas, and tries one after the other.
+        "host": config.host.split(","),
         "port": config.port,
         "user": config.user,
         "database": config.database,

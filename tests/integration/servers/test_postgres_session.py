@@ -197,6 +197,24 @@ def test_tables_in_another_schema(sides: TwoSides) -> None:
         assert connection.execute("SHOW search_path").fetchone() == ("app, public",)
 
 
+def test_the_first_of_several_hosts_that_answers_counts(sides: TwoSides) -> None:
+    """The sync takes a list, as libpq does; searches and the storage layer go to the same server."""
+    several = replace(sides.as_sync, host=f"/nowhere,{sides.as_sync.host}")
+
+    async def ask_both() -> set[str]:
+        async with await connect(several) as connection:
+            cursor = await connection.execute("SELECT current_database()")
+            [(by_psycopg,)] = await cursor.fetchall()
+        other = await connect_asyncpg(several, {})
+        by_asyncpg = await other.fetchval("SELECT current_database()")
+        await other.close()
+        return {by_psycopg, by_asyncpg}
+
+    assert asyncio.run(ask_both()) == {several.database}
+    with connect_blocking(several) as connection:
+        assert connection.execute("SELECT current_database()").fetchone() == (several.database,)
+
+
 # --- why there is no connection
 
 
