@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from code_patterns.codes import Code
-from code_patterns.embeddings.base import MAX_DIMENSION, Api, EmbeddingConfig, EncodingFormat
+from code_patterns.embeddings.base import HASHING_MODELS, MAX_DIMENSION, Api, EmbeddingConfig, EncodingFormat
 from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionExtra, ConnectionFields, api_key_of
 from code_patterns.servers.server_url import server_url
@@ -57,6 +57,13 @@ def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
             )
     refuse_key_alone(conn_id, extra.cert_file, extra.key_file)
     if extra.api == "hashing":
+        if extra.model and not extra.model.startswith(HASHING_MODELS):
+            # Under the name of another model its vectors would be taken for those of that one.
+            raise ConfigurationError(
+                Code.CONNECTION_WRONG,
+                f"Connection '{conn_id}' has extra 'model' = '{extra.model}', and the api 'hashing' has no such model. "
+                "Remove 'model', or set 'api' to the server's.",
+            )
         return EmbeddingConfig(conn_id, **options | {"model": extra.model or "hashing-v1"})
     if not extra.model:
         raise ConfigurationError(

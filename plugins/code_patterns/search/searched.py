@@ -9,7 +9,7 @@ from code_patterns.errors import ConfigurationError
 from code_patterns.servers.qdrant import Qdrant
 from code_patterns.servers.qdrant_errors import CollectionLostError
 from code_patterns.sync.collection import stored_of
-from code_patterns.sync.pattern import embedding_of
+from code_patterns.sync.pattern import embedding_of, model_of
 from code_patterns.sync.payload_indexes import FILE_PATH, finds_folders
 from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
@@ -50,6 +50,14 @@ class Searched:
                 "Run pattern_sync_full once: it adds them, and embeds nothing again.",
             )
 
+    def compares_letters(self, connection: EmbeddingConfig) -> bool:
+        """Whether its vectors, or those of the connection, are made of letters, as words are.
+
+        :param connection: the embedding connection
+        """
+        made = embedding_of(self.recipe, connection) if self.recipe else None
+        return "hashing" in (connection.api, made and made.api)
+
     def embedding(self, connection: EmbeddingConfig) -> EmbeddingConfig:
         """Return how a text must be embedded to be compared with this collection's vectors.
 
@@ -61,7 +69,7 @@ class Searched:
         made = connection if self.recipe is None else embedding_of(self.recipe, connection)
         if made is None or made.dimension != self.dimension or _is_another_hashing(made, connection):
             theirs = f"{self.dimension} dimensions" if self.dimension else "none without a name"
-            model = f", made by '{made.model}'" if made and self.recipe else ""
+            model = f", made by '{made_by}'" if (made_by := model_of(self.recipe)) else ""
             raise ConfigurationError(
                 Code.SEARCH_MODEL_DIFFERS,
                 f"The collection '{self.name}' of {self.where} has vectors of {theirs}{model}, and "

@@ -169,7 +169,7 @@ class Searcher:
         mode = query.mode
         if mode == "auto":
             # Fusing two ways of comparing letters is worse than the better one alone.
-            mode = "words" if self._embedding.api == "hashing" else "hybrid"
+            mode = "words" if searched.compares_letters(self._embedding) else "hybrid"
         words = near = None
         if mode != "meaning":
             searched.require_words()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 import orjson
 
 from code_patterns.codes import Code
-from code_patterns.embeddings.base import EmbeddingConfig
+from code_patterns.embeddings.base import HASHING_MODELS, EmbeddingConfig
 from code_patterns.embeddings.words import WORDS_RECIPE, PatternTexts, Words, words_of
 from code_patterns.errors import PatternsError
 
@@ -140,19 +141,30 @@ def hashing_of(recipe: str, *, words: bool) -> bytes:
 def embedding_of(recipe: str, config: EmbeddingConfig) -> EmbeddingConfig | None:
     """Make a configuration of a recipe, to go on with vectors of that recipe.
 
+    The built-in embedder follows its own recipes, whatever the connection says now, and no others.
+
     :param recipe: from :func:`recipe_of`, perhaps of an earlier version of this project
     :param config: what is not part of a recipe: server, key, concurrency
-    :return: ``None`` if this version cannot follow the recipe
+    :return: ``None`` if this version, or the connection, cannot follow the recipe
     """
     try:
         text_recipe, model, dimension, document_prefix, max_characters = orjson.loads(recipe)
     except ValueError:
         return None
-    if text_recipe != TEXT_RECIPE:
+    built_in = model.startswith(HASHING_MODELS) and model != config.model
+    if text_recipe != TEXT_RECIPE or (config.api == "hashing" and not model.startswith(HASHING_MODELS)):
         return None
-    return replace(
+    followed = replace(
         config, model=model, dimension=dimension, document_prefix=document_prefix, max_characters=max_characters
     )
+    return replace(followed, api="hashing", base_url="") if built_in else followed
+
+
+def model_of(recipe: str | None) -> str | None:
+    """The model's name in a recipe of :func:`recipe_of`, whichever version wrote it; ``None`` if it has none."""
+    with suppress(ValueError, TypeError, IndexError):
+        return str(orjson.loads(recipe or "")[1])
+    return None
 
 
 def same_recipe(recipe: str, config: EmbeddingConfig) -> bool:

@@ -15,7 +15,7 @@ from code_patterns.servers.qdrant import Qdrant, adds_vectors
 from code_patterns.sync.collection import Collection, Destination, StoredCollection, read_stored
 from code_patterns.sync.collection_options import in_words, needs_rebuild, refuse_unfit
 from code_patterns.sync.identity import DatabaseIdentity
-from code_patterns.sync.pattern import embedding_of, identity_of, recipe_of, same_recipe
+from code_patterns.sync.pattern import embedding_of, identity_of, model_of, recipe_of, same_recipe
 from code_patterns.sync.sync_settings import NEVER_WRITTEN
 from code_patterns.sync.sync_target import WITHOUT_NAME, SyncTarget
 
@@ -292,6 +292,14 @@ def _followed(stored: StoredCollection, embedding: EmbeddingConfig) -> Embedding
     recipe = stored.description.recipe
     followed = embedding_of(recipe, embedding) if recipe else embedding
     if followed is None:
+        if embedding.api == "hashing" and (model := model_of(recipe)):
+            raise ConfigurationError(
+                Code.OLD_MODEL_GONE,
+                f"The collection '{stored.physical}' was made with the model '{model}', and the api 'hashing' of the "
+                f"connection '{embedding.conn_id}' cannot make such vectors. Run pattern_sync_full, which builds a new "
+                "collection, or let the connection name that model again. Nothing is lost: the next run takes all that "
+                "was missed.",
+            )
         raise ConfigurationError(
             Code.COLLECTION_UNFIT,
             f"The collection '{stored.physical}' was made by a text recipe that this version does not know. Run "

@@ -1,15 +1,14 @@
 """What Qdrant says about the collection of the patterns."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
-import orjson
 from qdrant_client import models
 
 from code_patterns.servers.qdrant import Qdrant, open_client
 from code_patterns.servers.qdrant_config import QdrantConfig
 from code_patterns.sync.collection import stored_of
+from code_patterns.sync.pattern import model_of
 
 EMBEDDED_WAIT_SECONDS = 1.0
 """How long a request waits for an embedded storage that another process has open."""
@@ -52,15 +51,8 @@ def _described(physical: str, info: models.CollectionInfo) -> dict[str, Any]:
     return {
         "status": info.status.value,
         "points": points,
-        "model": _model_of(stored.description.recipe),
+        "model": model_of(stored.description.recipe),
         "dimension": dimension,
         "words": "words" in (info.config.params.sparse_vectors or {}),
         "vector_bytes": points * (dimension or 0) * _BYTES_PER_NUMBER,
     }
-
-
-def _model_of(recipe: str | None) -> str | None:
-    """The model's name in a recipe of :func:`~code_patterns.sync.pattern.recipe_of`, whichever version wrote it."""
-    with suppress(ValueError, TypeError, IndexError):
-        return str(orjson.loads(recipe or "")[1])
-    return None

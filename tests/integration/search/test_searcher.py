@@ -22,6 +22,7 @@ from code_patterns.servers.qdrant import open_client
 from code_patterns.servers.qdrant_embedded import BusyStorageError
 from code_patterns.servers.qdrant_options import CollectionOptions
 from tests.integration.search.conftest import find, find_all, get, names, pattern, score
+from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.faulty_qdrant import Fault, QdrantServer
 from tests.support.kept_connections import connected
 from tests.support.two_sides import TwoSides
@@ -219,6 +220,25 @@ def test_after_a_change_of_model_readers_search_with_the_one_of_their_collection
     other = three.with_embedding(model="hashing-v2")
     with pytest.raises(ConfigurationError, match=r"made by 'hashing-v1'.*makes those of 'hashing-v2' with 64"):
         find(other, "parse header", mode="meaning")
+
+
+def test_between_the_built_in_embedder_and_a_model_nobody_asks_the_wrong_one(
+    three: TwoSides, embedding_server: EmbeddingServer
+) -> None:
+    embedding_server.dimension = 64
+    served = three.with_embedding(api="openai", model="m", base_url=embedding_server.url)
+    for mode in ("auto", "meaning", "hybrid", "similar"):
+        answer = find(served, "def parse_header(line): ...", mode=mode)
+        assert names(answer)[0] == "parse_header"
+        assert answer.mode == ("words" if mode == "auto" else mode)
+    assert embedding_server.requests == 0
+    served.sync("full")
+    assert find(served, "parse header").mode == "hybrid"
+    asked = embedding_server.requests
+    assert find(three, "parse header").mode == "words"
+    with pytest.raises(ConfigurationError, match=r"made by 'm'.*makes those of 'hashing-v1'"):
+        find(three, "parse header", mode="meaning")
+    assert embedding_server.requests == asked
 
 
 def test_an_embedded_storage_that_another_process_has_open(three: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from code_patterns.codes import Code
 from code_patterns.embeddings.connection import embedding_config
+from code_patterns.errors import ConfigurationError
 from code_patterns.servers.connection_models import ConnectionFields
 from tests.support.faulty_embeddings import EmbeddingServer
 from tests.support.two_sides import TwoSides, rows
@@ -51,3 +53,36 @@ def test_another_tag_or_case_is_another_model(
     sides.insert(rows(5))
     connected(sides, embedding_server, first, api=api).sync("full")
     assert connected(sides, embedding_server, then, api=api).sync("full").counts["new"] == 5
+
+
+def test_the_built_in_embedder_adds_nothing_to_the_collection_of_a_model(
+    sides: TwoSides, embedding_server: EmbeddingServer
+) -> None:
+    """Vectors of both have the same length, so nothing else could tell them apart afterwards."""
+    served = connected(sides, embedding_server, "m")
+    built_in = sides.with_embedding(dimension=768)
+    sides.insert(rows(5))
+    served.sync("full")
+    sides.insert(rows(3, start=10))
+    with pytest.raises(ConfigurationError, match=r"made with the model 'm', and the api 'hashing'") as refused:
+        built_in.sync()
+    assert refused.value.code == Code.OLD_MODEL_GONE
+    assert len(sides.points()) == 5
+    assert built_in.sync("full").counts["new"] == 8
+    with pytest.raises(ConfigurationError, match=r"the api 'hashing' .* cannot make such vectors"):
+        built_in.sync("full", rollback=True)
+    assert served.sync("full").counts["new"] == 3
+
+
+def test_the_built_in_embedder_goes_on_with_its_collection_until_the_one_of_a_model_is_there(
+    sides: TwoSides, embedding_server: EmbeddingServer
+) -> None:
+    built_in = sides.with_embedding(dimension=768)
+    served = connected(sides, embedding_server, "m", api="openai")
+    sides.insert(rows(5))
+    built_in.sync("full")
+    sides.insert(rows(3, start=10))
+    assert served.sync().counts["new"] == 3
+    assert embedding_server.requests == 0
+    built_in.assert_equal_sides()
+    assert served.sync("full").counts["new"] == 8

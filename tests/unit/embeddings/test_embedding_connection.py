@@ -27,13 +27,22 @@ def test_a_model_inside_the_worker() -> None:
     ("name", "value", "api", "knows"),
     [
         ("path", "/models", "ollama", "fastembed"),
-        ("cache_dir", "/models", "hashing", "fastembed"),
+        ("cache_dir", "/models", "ollama", "fastembed"),
         ("encoding_format", "base64", "fastembed", "openai"),
     ],
 )
 def test_an_extra_of_another_api(name: str, value: str, api: str, knows: str) -> None:
     with pytest.raises(ConfigurationError, match=f"extra '{name}', which only the api '{knows}' knows"):
         embedding_config(fields(api=api, model="m", **{name: value}))
+
+
+def test_the_built_in_embedder_goes_by_no_other_models_name() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"'nomic-embed-text', and the api 'hashing' has no such model. Remove"
+    ):
+        embedding_config(fields(api="hashing", model="nomic-embed-text"))
+    assert embedding_config(fields(api="hashing")).model == "hashing-v1"
+    assert embedding_config(fields(api="hashing", model="hashing-v2")).model == "hashing-v2"
 
 
 def test_threads_have_bounds() -> None:
