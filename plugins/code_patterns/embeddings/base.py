@@ -13,7 +13,7 @@ from code_patterns.errors import PatternsError
 
 Api = Literal["ollama", "openai", "fastembed", "hashing"]
 EncodingFormat = Literal["", "float", "base64"]
-HASHING_MODELS = "hashing-"
+HASHING_MODELS = "hashing"
 """How the names of all models of the api ``hashing`` begin, and of no other one: vectors of it and of a server can have
 the same length."""
 MAX_DIMENSION = 65_536

@@ -17,16 +17,16 @@ MAX_HEAD = 2_000
 
 _DIFF = re.compile(r"^(?:diff --git |@@ -\d+|--- [^\n]*\n\+\+\+ )", re.MULTILINE)
 _DIFF_NOISE = re.compile(r"^(?:diff --git |index |@@ |--- |\+\+\+ |-)[^\n]*\n?", re.MULTILINE)
-_COMMENT_OR_STRING = re.compile(
+_COMMENT_OR_QUOTE = re.compile(
     r'(?P<comment>"""[\s\S]*?(?:"""|\Z)|'
     r"'''[\s\S]*?(?:'''|\Z)|"
     r"/\*[\s\S]*?(?:\*/|\Z)|<!--[\s\S]*?(?:-->|\Z)|"
     r"(?<!:)//[^\n]*|(?:(?<=\s)|^)--\s[^\n]*|"
     r"(?:(?<=\s)|^)#(?!include\b|define\b|if|endif\b|else\b|pragma\b|undef\b)[^\n]*)|"
-    r'(?P<string>"(?:\\.|[^"\\\n])*"|'
-    r"'(?:\\.|[^'\\\n])*')",
+    r"(?P<quote>[\"'])",
     re.MULTILINE,
 )
+_STRING = {'"': re.compile(r'"(?:\\.|[^"\\\n])*"'), "'": re.compile(r"'(?:\\.|[^'\\\n])*'")}
 _HEAD = re.compile(
     r"^[ \t]*(?:(?:export|default|public|private|protected|internal|static|async|pub|override|final|suspend|local|open|"
     r"abstract|virtual)\s+)*(?P<kind>def|function|fn|func|fun|sub|class|struct|interface|module)\b[ \t]*"
@@ -53,15 +53,7 @@ def read(code: str, language: str | None, reason: str) -> CodeAnalysis:
     text = code[:MAX_CHARACTERS]
     if _DIFF.search(text):
         text, reason = re.sub(r"^[+ ]", "", _DIFF_NOISE.sub("", text), flags=re.MULTILINE), f"a diff: {reason}"
-    comments: list[str] = []
-
-    def blank(match: re.Match[str]) -> str:
-        if match["comment"] is None:
-            return '""'
-        comments.append(match["comment"])
-        return " "
-
-    bare = _COMMENT_OR_STRING.sub(blank, text)
+    bare, comments = _without_comments_and_strings(text)
     body, heads = _without_heads(bare)
     judged = [_judge(statement) for line in body.splitlines() for statement in line.split(";")]
     real = sum(value for value in judged if value is not None)
@@ -90,6 +82,32 @@ def read(code: str, language: str | None, reason: str) -> CodeAnalysis:
         statements=max(sum(value is not None for value in judged), 1),
         cyclomatic=cyclomatic,
     )
+
+
+def _without_comments_and_strings(text: str) -> tuple[str, list[str]]:
+    """Put a blank for each comment and an empty string for each string; return that, and the comments."""
+    parts: list[str] = []
+    comments: list[str] = []
+    # If a quote has no end on its line, neither have those behind it: with escaped quotes alone, as in code that was encoded
+    # twice, to look for each end would take minutes.
+    endless = dict.fromkeys(_STRING, 0)
+    copied = position = 0
+    while found := _COMMENT_OR_QUOTE.search(text, position):
+        position = found.end()
+        if quote := found["quote"]:
+            if found.start() < endless[quote]:
+                continue
+            string = _STRING[quote].match(text, found.start())
+            if string is None:
+                line_end = text.find("\n", position)
+                endless[quote] = line_end if line_end >= 0 else len(text)
+                continue
+            position = string.end()
+        else:
+            comments.append(found["comment"])
+        parts += (text[copied : found.start()], '""' if quote else " ")
+        copied = position
+    return "".join((*parts, text[copied:])), comments
 
 
 def _without_heads(text: str) -> tuple[str, list[re.Match[str]]]:

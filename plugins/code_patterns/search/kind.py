@@ -11,7 +11,7 @@ MANY_LINES_SHARE = 0.02
 _OF_CODE = re.compile(r"[(){}\[\]=;<>&|+\\$@]")
 _INDENTED = re.compile(r"\n(?: {2,}|\t)\s*\S")
 _NAME = re.compile(r"[\w$]+(?:(?:\.|::|->|/|-|#)[\w$]+)*(?:\(\))?")
-_COMPOUND = re.compile(r"[a-z0-9][A-Z]|[A-Za-z0-9]_[A-Za-z0-9]|[._:>/#$]|\(\)|^_|[A-Za-z]{2,}[0-9]")
+_COMPOUND = re.compile(r"[a-z0-9][A-Z]|[A-Za-z0-9]_[A-Za-z0-9]|[._:>/#$]|\(\)|^_|[A-Za-z]{2}[0-9]")
 # "where is parse_url defined", "definition of parse_url", "find parse_url"
 _ABOUT_A_NAME = re.compile(
     r"(?i:where(?:'s| is| are)?|what is|find|show|open|definition of|usages? of|uses of|calls? (?:of|to)|who calls)"

@@ -1,5 +1,7 @@
 """How code is read: what is a stub and what is not, languages, fragments, diffs and cut code."""
 
+import json
+
 import pytest
 
 from code_patterns.quality import QualityScore, score_pattern
@@ -296,3 +298,12 @@ def test_python_is_recognised_without_being_named() -> None:
 )
 def test_language_by_name_and_by_file(declared: str | None, path: str | None, expected: str | None) -> None:
     assert language_of(declared, path) == expected
+
+
+def test_strings_that_have_no_end_are_looked_for_once() -> None:
+    """Code that was encoded twice has nothing but escaped quotes, and one line."""
+    twice = json.dumps(json.dumps({f"key {number}": f"it's {number}" for number in range(20_000)}))[2:-2]
+    found = score(twice, "json")
+    assert (found.reading.parser, found.cyclomatic) == ("text", 1)
+    assert score(r"x = 'a\'b\'" + "\n" + "y = 'if'", "basic").cyclomatic == 1
+    assert score(r"x = 'a\'b\'; if y" + "\n" + "z = 1", "basic").cyclomatic == 2

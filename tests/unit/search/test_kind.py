@@ -51,3 +51,8 @@ def test_code(text: str) -> None:
 )
 def test_questions(text: str) -> None:
     assert kind_of(text) is Kind.QUESTION
+
+
+def test_a_text_of_letters_alone_is_looked_at_once() -> None:
+    assert kind_of("a" * 1_000_000) is Kind.QUESTION
+    assert kind_of("a" * 1_000_000 + "1") is Kind.IDENTIFIER
