@@ -27,12 +27,13 @@ def _add(connection: OldConnection) -> str:
         return f'{add} --conn-uri "${connection.whole}"'
     arguments = {
         "type": connection.conn_type,
-        "host": fields.host,
+        "host": "" if connection.address else fields.host,
         "port": fields.port,
         "schema": fields.schema,
         "login": fields.login,
         "extra": fields.extra,
     }
     typed = [f"--conn-{name} {shlex.quote(str(value))}" for name, value in arguments.items() if value]
-    secret = [f'--conn-password "${connection.secret}"'] if connection.secret else []
+    named = {"host": connection.address, "password": connection.secret}
+    secret = [f'--conn-{name} "${variable}"' for name, variable in named.items() if variable]
     return " ".join([add, *typed, *secret])

@@ -48,6 +48,7 @@ class OldConnection:
     :param source: variables that name the server
     :param secret: the variable that holds the password or API key alone; empty if none does
     :param whole: the variable that holds a URL with the password in it; empty if none does
+    :param address: the variable that holds the host with a query, which may be a key; empty if none does
     """
 
     fields: ConnectionFields
@@ -55,6 +56,7 @@ class OldConnection:
     source: Sequence[str]
     secret: str = ""
     whole: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -271,4 +273,5 @@ def _embeddings(variables: _Variables, notes: list[str]) -> OldConnection:
     if api != "hashing" and not url:
         raise variables.refuse(f"server for the {api} embeddings", EMBEDDINGS.get(api, EMBEDDINGS["api"]))
     fields = ConnectionFields("patterns_embeddings", url, password=key or None, extra=json.dumps(extra))
-    return OldConnection(fields, "embedding", [each for each in (api_name, name, model_name) if each], secret)
+    sources = [each for each in (api_name, name, model_name) if each]
+    return OldConnection(fields, "embedding", sources, secret, address=name if "?" in url else "")

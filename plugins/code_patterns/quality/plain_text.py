@@ -88,8 +88,8 @@ def _without_comments_and_strings(text: str) -> tuple[str, list[str]]:
     """Put a blank for each comment and an empty string for each string; return that, and the comments."""
     parts: list[str] = []
     comments: list[str] = []
-    # If a quote has no end on its line, neither have those behind it: with escaped quotes alone, as in code that was encoded
-    # twice, to look for each end would take minutes.
+    # If a quote has no end on its line, neither have those behind it. With escaped quotes alone, as in code that was
+    # encoded twice, to look for each end would take minutes.
     endless = dict.fromkeys(_STRING, 0)
     copied = position = 0
     while found := _COMMENT_OR_QUOTE.search(text, position):

@@ -341,7 +341,7 @@ def test_urls_with_secrets_are_named_by_their_variable(tmp_path: Path, capsys: p
         **OLD,
         **further,
         "EMBEDDING_API": "openai",
-        "EMBEDDING_MODEL_URL": "http://v:8002",
+        "EMBEDDING_MODEL_URL": f"http://v:8002/v1?key={SECRET}",
         "EMBEDDING_MODEL": "m",
     }
     assert main(["--env", str(write(tmp_path / ".env", {**values, "EMBEDDING_API_KEY": SECRET}))]) == 2
@@ -349,7 +349,7 @@ def test_urls_with_secrets_are_named_by_their_variable(tmp_path: Path, capsys: p
     assert 'airflow connections add patterns_postgres --conn-uri "$TRACEABILITY_DB_URL"' in said
     assert "DATABASE_URL names another database than TRACEABILITY_DB_URL, which counts here." in said
     assert "OLLAMA_BASE_URL does not" in said
-    assert '--conn-password "$EMBEDDING_API_KEY"' in said
+    assert '--conn-host "$EMBEDDING_MODEL_URL" --conn-password "$EMBEDDING_API_KEY"' in said
     assert SECRET not in said
 
 
