@@ -27,6 +27,7 @@ class PostgresProxy:
     :param version: say that the server has this version, and know no settings of later ones
     :param lose: lose the answer to the next statement that holds this text, once the server has done it
     :param lost: how many answers were lost
+    :param awake: while it is cleared, nothing is passed on, as by a server or a network that hangs
     """
 
     server: PostgresConfig
@@ -36,6 +37,7 @@ class PostgresProxy:
     lose: bytes = b""
     lost: int = 0
     port: int = 0
+    awake: threading.Event = field(default_factory=threading.Event)
     _one: "_Server | None" = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -146,6 +148,7 @@ def _exchange(proxy: PostgresProxy, client: socket.socket, server: _Server, prep
     while True:
         for source in select.select([client, server.socket], [], [])[0]:
             message = _message(source)
+            proxy.awake.wait()
             kind, body = message[:1], message[5:]
             if source is client:
                 if kind == b"X":
@@ -177,12 +180,14 @@ def _statement(kind: bytes, body: bytes, prepared: dict[bytes, bytes]) -> bytes:
 def before(server: PostgresConfig, **behaviour: bool | bytes | str) -> Iterator[PostgresProxy]:
     """Stand before a server, on a free loopback port, until the block ends."""
     proxy = PostgresProxy(server, **behaviour)  # type: ignore[arg-type]
+    proxy.awake.set()
     listener = socket.create_server(("127.0.0.1", 0))
     proxy.port = listener.getsockname()[1]
 
     def handle(client: socket.socket) -> None:
         # A socket that another thread has closed is a ValueError for select.
         with client, suppress(OSError, ValueError):
+            proxy.awake.wait()
             _serve(proxy, client)
 
     def accept() -> None:
@@ -195,6 +200,7 @@ def before(server: PostgresConfig, **behaviour: bool | bytes | str) -> Iterator[
     try:
         yield proxy
     finally:
+        proxy.awake.set()
         # Closing alone does not wake the thread that accepts.
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)

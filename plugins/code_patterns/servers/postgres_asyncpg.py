@@ -23,6 +23,8 @@ from code_patterns.sql import query
 log = logging.getLogger(__name__)
 
 OTHER_PROCESS_SECONDS = 5.0
+FAREWELL_SECONDS = 1.0
+"""How long whoever gave a statement up waits until it is cancelled, which takes a connection of its own."""
 
 _UNKNOWN_SETTING = "42704"
 _TLS = ("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation")
@@ -92,7 +94,8 @@ class Borrowed:
         elif not self._reset and (leave := getattr(self._connection, "leave_unreset", None)):
             leave()
         try:
-            await self._pool.release(self._connection)
+            given_up = isinstance(error, asyncio.CancelledError | TimeoutError)
+            await self._pool.release(self._connection, timeout=FAREWELL_SECONDS if given_up else None)
         except _FAILURES as failure:
             # The pool drops the connection and opens another when needed. The statements on it have ended.
             log.debug("A connection broke on its way back to the pool: %s", failure)

@@ -18,7 +18,7 @@ class PostgresPool:
     """Reads through a pool that the first question opens.
 
     :param config: the database
-    :param seconds: longest wait for a connection, and for an answer
+    :param seconds: longest wait for an answer, with that for a connection
     """
 
     def __init__(self, config: PostgresConfig, seconds: float) -> None:
@@ -38,20 +38,8 @@ class PostgresPool:
     async def fetch_by(self, statement: bytes, *parameters: Any) -> Any:
         """Return the rows of a query; see :meth:`fetch`."""
         try:
-            async with self._opening:
-                if self._pool is None:
-                    # One connection at once: a wrong password is told as such by a connection alone, not by a pool.
-                    self._pool = await open_pool(
-                        self._config,
-                        # It would log each try to get a lost connection back; the next question opens one anyway.
-                        min_size=0,
-                        init_size=1,
-                        max_size=MOST_CONNECTIONS,
-                        command_timeout=self._seconds,
-                        settings=_SETTINGS,
-                    )
-            async with Borrowed(self._pool, self._seconds, reset=False) as connection:
-                return await connection.fetch(statement.decode(), *parameters)
+            async with asyncio.timeout(self._seconds):
+                return await self._fetch(statement, *parameters)
         except Exception as error:
             fault = diagnose(error)
             if fault is None:
@@ -59,6 +47,22 @@ class PostgresPool:
             without_frames(error)
             server = f"PostgreSQL at {self._config.address}"
             raise explain(fault, server, login=self._config.user, doing="the question") from None
+
+    async def _fetch(self, statement: bytes, *parameters: Any) -> Any:
+        async with self._opening:
+            if self._pool is None:
+                # One connection at once: a wrong password is told as such by a connection alone, not by a pool.
+                self._pool = await open_pool(
+                    self._config,
+                    # It would log each try to get a lost connection back; the next question opens one anyway.
+                    min_size=0,
+                    init_size=1,
+                    max_size=MOST_CONNECTIONS,
+                    command_timeout=self._seconds,
+                    settings=_SETTINGS,
+                )
+        async with Borrowed(self._pool, self._seconds, reset=False) as connection:
+            return await connection.fetch(statement.decode(), *parameters)
 
     async def close(self) -> None:
         """Close all connections; the next question opens the pool again."""

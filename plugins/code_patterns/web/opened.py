@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from code_patterns.hooks.configured import Configured
 from code_patterns.search import Searcher
-from code_patterns.search.searcher import SEARCH_SECONDS
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_pool import PostgresPool
 from code_patterns.web.history import History
+
+DATABASE_SECONDS = 6.0
+"""Longest wait for a database: less than a request may take, so that the answer says who did not answer."""
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Databases:
         """Return the pool of a database, to be given back."""
         found = next((one for one in self._open if one.config == config), None)
         if found is None:
-            found = _Database(config, PostgresPool(config, SEARCH_SECONDS))
+            found = _Database(config, PostgresPool(config, DATABASE_SECONDS))
             self._open.append(found)
         found.users += 1
         return found.pool

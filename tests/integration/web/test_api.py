@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from socket import socket
 from typing import Any
@@ -15,15 +16,17 @@ from fastapi.testclient import TestClient
 from code_patterns.codes import Code
 from code_patterns.errors import ConfigurationError
 from code_patterns.hooks.configured import Configured
+from code_patterns.servers import postgres_asyncpg
 from code_patterns.servers.postgres_pool import MOST_CONNECTIONS
 from code_patterns.sync.sync_target import WITHOUT_NAME
-from code_patterns.web import access, problems, service
+from code_patterns.web import access, opened, problems, service
 from code_patterns.web.app import build_app
 from code_patterns.web.services import Services
 from tests.conftest import config_of
 from tests.support.connections import connections_of
 from tests.support.faulty_qdrant import Fault, QdrantServer
 from tests.support.leaks import secret
+from tests.support.postgres_proxy import before
 from tests.support.two_sides import TwoSides, rows
 
 
@@ -48,18 +51,23 @@ class Api:
 
     def ask(self, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
         async def run() -> list[httpx.Response]:
-            app = build_app()
-            app.dependency_overrides[access.MAY_READ.dependency] = lambda: None
-            app.state.services = self._made
-            transport = httpx.ASGITransport(app)
-            self.services = self._new()
-            try:
-                async with httpx.AsyncClient(transport=transport, base_url="http://test/api/") as client:
-                    return [await client.request(method, path, **options) for method, path, options in requests]
-            finally:
-                await self.services.close()
+            async with self.client() as client:
+                return [await client.request(method, path, **options) for method, path, options in requests]
 
         return asyncio.run(run())
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        app = build_app()
+        app.dependency_overrides[access.MAY_READ.dependency] = lambda: None
+        app.state.services = self._made
+        transport = httpx.ASGITransport(app)
+        self.services = self._new()
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url="http://test/api/") as client:
+                yield client
+        finally:
+            await self.services.close()
 
     async def _made(self) -> Services:
         return self.services
@@ -423,6 +431,36 @@ def test_a_qdrant_that_hangs_leaves_the_rest(
     label = f'{{collection="{sides.collection}"}}'
     assert f"code_patterns_qdrant_up{label} 0" in text
     assert f"code_patterns_in_sync{label} 1" in text
+
+
+def test_a_postgresql_that_hangs_is_named_in_time(
+    sides: TwoSides, filled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened, "DATABASE_SECONDS", 3.0)
+    monkeypatch.setattr(problems, "LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(service, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(postgres_asyncpg, "FAREWELL_SECONDS", 0.1)
+    with before(sides.as_reader) as proxy:
+        hanging = replace(sides.as_reader, host="127.0.0.1", port=proxy.port)
+        api = Api(lambda: replace(configured(sides), postgres=hanging))
+
+        async def run() -> list[list[httpx.Response]]:
+            async with api.client() as client:
+                answers = []
+                for path, awake in (("runs", True), ("metrics", False), ("runs", False)):
+                    (proxy.awake.set if awake else proxy.awake.clear)()
+                    # More than the pool has sessions.
+                    answers.append(await asyncio.gather(*(client.get(path) for _ in range(MOST_CONNECTIONS + 2))))
+                answers.append([await client.get("search?q=x")])
+                proxy.awake.set()
+                return [*answers, [await client.get("runs")]]
+
+        first, metrics, runs, searches, last = asyncio.run(run())
+    assert {answer.status_code for answer in (*first, *metrics, *last)} == {200}
+    for answer in metrics:
+        assert f'code_patterns_postgres_up{{collection="{sides.collection}"}} 0' in answer.text
+    for answer in (*runs, *searches):
+        assert refused(answer, 503, "PostgreSQL at connection 'patterns_postgres'")["code"] == Code.POSTGRES_BUSY
 
 
 def test_an_embedded_storage_that_is_in_use_is_told_as_busy(
