@@ -27,7 +27,7 @@ GAUGES = {
     "parity_proven_timestamp_seconds": "When both sides were last proven equal.",
     "postgres_up": "1 when PostgreSQL told the state, 0 when it or a connection failed.",
     "qdrant_up": "1 when Qdrant answered.",
-    "points": "Points of the collection.",
+    "points": "Points of the collection; 0 when there is no collection.",
     "last_run_failed": "1 when the newest run of a kind that is over failed or was killed.",
     "last_run_timestamp_seconds": "End of the newest run of the last 24 hours, by kind and outcome.",
     "recent_runs": "Runs of the last 24 hours, by kind and outcome.",
@@ -91,7 +91,9 @@ def _samples(look: Look) -> Iterator[Sample]:
         yield from _state(look.sync)
     if look.collection:
         yield "qdrant_up", {}, "error" not in look.collection
-        yield "points", {}, look.collection.get("points")
+        # Of a collection that is not there it is known that it has none.
+        missing = look.collection.get("collection", "") is None
+        yield "points", {}, 0 if missing else look.collection.get("points")
     yield from _recent(look.activity)
     yield from _latency(look.activity)
 

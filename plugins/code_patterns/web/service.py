@@ -72,7 +72,7 @@ class Service:
         """Return how far the collection is, and what it is; ``collection.error`` says why Qdrant does not tell."""
         async with self._use() as opened:
             sync, collection = await asyncio.gather(opened.history.status(), _soon(opened.by))
-        return {"sync": sync, "collection": collection}
+        return {"sync": _with_loss(sync, collection), "collection": collection}
 
     async def look(self) -> Look:
         """Return the state and what the last runs did, as far as the servers tell it soon.
@@ -80,8 +80,8 @@ class Service:
         :raises ConfigurationError: a connection or Variable is missing or makes no sense
         """
         async with self._use() as opened:
-            history, collection = await asyncio.gather(_told_soon(opened.history), _soon(opened.by))
-        return Look(collection, *history)
+            (sync, activity), collection = await asyncio.gather(_told_soon(opened.history), _soon(opened.by))
+        return Look(collection, sync and _with_loss(sync, collection), activity)
 
     async def failures(self, limit: int, offset: int) -> Mapping[str, Any]:
         """Return dead letters, those that are parked longest first."""
@@ -130,6 +130,12 @@ class Service:
         opened, self._opened = self._opened, None
         if opened:
             await opened.retire()
+
+
+def _with_loss(sync: Mapping[str, Any], collection: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state, if Qdrant says that the collection is not there: PostgreSQL knows only what was written to it."""
+    lost = collection.get("collection", "") is None and sync["state"] != "never synced"
+    return {**sync, "state": "full sync needed"} if lost else sync
 
 
 async def _told_soon(history: History) -> tuple[Mapping[str, Any] | None, Sequence[Mapping[str, Any]]]:

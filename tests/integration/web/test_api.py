@@ -415,6 +415,25 @@ def test_an_outage_of_qdrant_leaves_what_postgresql_knows(sides: TwoSides, fille
     refused(search, 503, "cannot connect")
 
 
+def test_a_collection_that_is_gone_is_neither_in_sync_nor_unknown(
+    api: Api, sides: TwoSides, filled: list[dict[str, Any]]
+) -> None:
+    label = f'{{collection="{sides.collection}"}}'
+    before_it, _ = api.ask(("GET", "metrics", {}), ("GET", "status", {}))
+    assert f"code_patterns_points{label} {len(filled)}\n" in before_it.text
+
+    async def drop(client: Any) -> None:
+        for item in (await client.get_aliases()).aliases:
+            await client.delete_collection(item.collection_name)
+
+    sides.with_client(drop)
+    metrics, status = api.ask(("GET", "metrics", {}), ("GET", "status", {}))
+    for sample in ("points{} 0", "in_sync{} 0", "full_sync_needed{} 1", "qdrant_up{} 1"):
+        assert f"code_patterns_{sample.replace('{}', label)}\n" in metrics.text
+    assert status.json()["sync"]["state"] == "full sync needed"
+    assert status.json()["collection"] == {"name": sides.collection, "collection": None}
+
+
 def test_a_qdrant_that_hangs_leaves_the_rest(
     sides: TwoSides, filled: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
