@@ -5,10 +5,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Scope
 
 from code_patterns.web.access import MAY_READ
-from code_patterns.web.route import ProblemRoute, service_of
+from code_patterns.web.route import ProblemRoute, body_of, service_of
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -19,28 +19,39 @@ router = APIRouter(route_class=ProblemRoute, dependencies=[MAY_READ])
 @router.post("/mcp")
 async def mcp(request: Request) -> Response:
     """Answer one message of an agent."""
+    body = await body_of(request)
     service = await service_of(request)
     module = await asyncio.to_thread(import_module, "code_patterns.mcp.server")
-    return _Delegated(module.build_server(service))
+    return await _answer(module.build_server(service), request.scope, body)
 
 
-class _Delegated(Response):
-    """Lets the protocol's package read the request and answer it.
+async def _answer(server: "MCPServer", scope: Scope, body: bytes) -> Response:
+    """Let the protocol's package answer, within the limits of the route.
 
     Every message stands alone: the processes of an API server know nothing of each other's sessions.
     """
+    from mcp.server.transport_security import TransportSecuritySettings
 
-    def __init__(self, server: "MCPServer") -> None:
-        super().__init__()
-        self._server = server
+    coming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    answer, parts = Response(), list[bytes]()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
-        from mcp.server.transport_security import TransportSecuritySettings
+    async def receive() -> Message:
+        while not coming:
+            # Nothing follows a request; whoever waits for its end is cancelled.
+            await asyncio.Event().wait()
+        return coming.pop()
 
-        # The check of host names is for servers without a login: a browser sends Airflow's cookie to its own host only.
-        security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-        self._server.streamable_http_app(stateless_http=True, json_response=True, transport_security=security)
-        manager = self._server.session_manager
-        async with manager.run():
-            await manager.handle_request(scope, receive, send)
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            answer.status_code, answer.raw_headers = message["status"], list(message["headers"])
+        else:
+            parts.append(message.get("body", b""))
+
+    # The check of host names is for servers without a login: a browser sends Airflow's cookie to its own host only.
+    security = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    server.streamable_http_app(stateless_http=True, json_response=True, transport_security=security)
+    manager = server.session_manager
+    async with manager.run():
+        await manager.handle_request(scope, receive, send)
+    answer.body = b"".join(parts)
+    return answer

@@ -15,10 +15,8 @@ from fastapi import APIRouter, Request, Response
 from code_patterns.web.access import MAY_READ, TARGET, readable, target_of
 from code_patterns.web.metrics import CONTENT_TYPE
 from code_patterns.web.problems import RefusedError
-from code_patterns.web.route import ProblemRoute, service_of, services_of
+from code_patterns.web.route import ProblemRoute, body_of, service_of, services_of
 
-LARGEST_BODY = 256 * 1024
-"""Bytes of the largest request. 20,000 characters take at most 240,000 as JSON."""
 MOST_RUNS = 100
 MOST_FAILURES = 500
 FURTHEST_OFFSET = 100_000
@@ -46,7 +44,7 @@ async def search_by_url(request: Request) -> Response:
 async def search_by_body(request: Request) -> Response:
     """Search by the fields of a JSON object, for code."""
     _refuse_unknown(request.query_params, TARGET)
-    return _json(await (await service_of(request)).search(_fields(_object(await _body(request)))))
+    return _json(await (await service_of(request)).search(_fields(_object(await body_of(request)))))
 
 
 @router.get("/patterns/{pattern:path}/similar")
@@ -121,17 +119,6 @@ def _fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without_target(given: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in given.items() if name != TARGET}
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST_BODY:
-            raise RefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request must not be larger than {LARGEST_BODY:,} bytes."
-            )
-    return body
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
@@ -13,6 +14,10 @@ from code_patterns.web.access import target_of
 if TYPE_CHECKING:
     from code_patterns.web.service import Service
     from code_patterns.web.services import Services
+
+
+LARGEST_BODY = 256 * 1024
+"""Bytes of the largest request. 20,000 characters take at most 240,000 as JSON."""
 
 
 class ProblemRoute(APIRoute):
@@ -50,3 +55,18 @@ async def services_of(request: Request) -> "Services":
     services: Services = await request.app.state.services()
     limit.reschedule(asyncio.get_running_loop().time() + problems.LONGEST_SECONDS)
     return services
+
+
+async def body_of(request: Request) -> bytes:
+    """Read a request's body.
+
+    :raises RefusedError: it is too large
+    """
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST_BODY:
+            raise problems.RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request must not be larger than {LARGEST_BODY:,} bytes."
+            )
+    return body

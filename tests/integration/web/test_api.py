@@ -521,6 +521,35 @@ def test_a_request_that_takes_too_long_names_the_limit(
     refused(Api(lambda: replace(configured(sides), qdrant=slow)).get("status"), 408, "limit of 0 s")
 
 
+def tool_call(name: str, **arguments: Any) -> dict[str, Any]:
+    """The request of an agent, as options of the client."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+    return {"json": call, "headers": {"Accept": "application/json, text/event-stream"}}
+
+
+def test_agents_have_the_limits_of_all_routes(
+    api: Api,
+    sides: TwoSides,
+    filled: list[dict[str, Any]],
+    qdrant_server: QdrantServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(problems, "LONGEST_SECONDS", 60.0)
+    found, large = api.ask(
+        ("POST", "../mcp", tool_call("search_patterns", text="parse the header")),
+        ("POST", "../mcp", tool_call("search_patterns", text="x" * 300_000)),
+    )
+    assert (found.status_code, found.headers["Content-Type"]) == (200, "application/json")
+    assert found.json()["result"]["structuredContent"]["hits"][0]["id"] == str(filled[0]["id"])
+    refused(large, 413, "262,144 bytes")
+    monkeypatch.setattr(problems, "LONGEST_SECONDS", 0.3)
+    slow = replace(sides.qdrant, path="", url=qdrant_server.url)
+    qdrant_server.always["read"] = Fault(delay=2.0)
+    late = Api(lambda: replace(configured(sides), qdrant=slow))
+    [answer] = late.ask(("POST", "../mcp", tool_call("search_patterns", text="parse")))
+    refused(answer, 408, "limit of 0 s")
+
+
 def sessions(sides: TwoSides) -> int:
     """The sessions of searches and questions in this test's database."""
     [(number,)] = sides.execute(
