@@ -88,6 +88,8 @@ CREATE TABLE IF NOT EXISTS pattern_sync_checkpoints (
     system_identifier text NOT NULL,
     watermark_xid xid8,
     watermark_id uuid,
+    arrived_snapshot pg_snapshot,
+    arrived_in text,
     progress text,
     pending_progress text,
     witness_id uuid,
@@ -105,6 +107,10 @@ COMMENT ON COLUMN pattern_sync_checkpoints.target_identity IS 'Which collection 
 COMMENT ON COLUMN pattern_sync_checkpoints.system_identifier IS 'Identity of the PostgreSQL cluster: after a restore elsewhere transaction ids start over.';
 COMMENT ON COLUMN pattern_sync_checkpoints.watermark_xid IS 'Everything written by older transactions has arrived; NULL where everything must be compared first.';
 COMMENT ON COLUMN pattern_sync_checkpoints.watermark_id IS 'Within transaction watermark_xid, everything up to this id has arrived.';
+COMMENT ON COLUMN pattern_sync_checkpoints.arrived_snapshot IS
+    'Everything that this snapshot shows has arrived too, also beyond the watermark: behind a transaction that was still open. No stream starts for it.';
+COMMENT ON COLUMN pattern_sync_checkpoints.arrived_in IS
+    'The server process and files of the database that the snapshot was taken in. In others it says nothing: transaction ids may have started over.';
 COMMENT ON COLUMN pattern_sync_checkpoints.capture_identity IS
     'The table, its partitions and triggers as they were then; others need a full sync. NULL when triggers were missing.';
 COMMENT ON COLUMN pattern_sync_checkpoints.progress IS 'Progress token that the collection''s metadata holds too: another one there means that one side was restored or exchanged.';

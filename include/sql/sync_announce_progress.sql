@@ -6,6 +6,7 @@ ON CONFLICT (collection, target_identity) DO UPDATE
         pending_progress = excluded.pending_progress,
         watermark_xid = CASE WHEN NOT %(owed)s THEN known.watermark_xid END,
         watermark_id = CASE WHEN NOT %(owed)s THEN known.watermark_id END,
+        arrived_snapshot = CASE WHEN NOT %(owed)s THEN known.arrived_snapshot END,
         witness_id = CASE WHEN NOT %(owed)s THEN known.witness_id END,
         witness_written_at = CASE WHEN NOT %(owed)s THEN known.witness_written_at END,
         updated_at = now();

@@ -17,6 +17,7 @@ SELECT
                 ('pattern_sync_checkpoints', 'witness_id'),
                 ('pattern_sync_checkpoints', 'capture_identity'),
                 ('pattern_sync_checkpoints', 'unfinished_in'),
+                ('pattern_sync_checkpoints', 'arrived_snapshot'),
                 ('pattern_sync_dead_letters', 'next_attempt_at'),
                 ('pattern_sync_digests', NULL),
                 ('pattern_sync_outbox', NULL),

@@ -2,7 +2,8 @@
 UPDATE pattern_sync_checkpoints
 SET
     watermark_xid = NULL,
-    watermark_id = NULL
+    watermark_id = NULL,
+    arrived_snapshot = NULL
 WHERE
     collection = %(collection)s
     AND target_identity = %(target_identity)s;

@@ -16,6 +16,7 @@ from code_patterns.sync.digests import Digests, RangeDigest
 from code_patterns.sync.history import RunHistory
 from code_patterns.sync.identity import Witness
 from code_patterns.sync.outbox import Outbox
+from code_patterns.sync.snapshot import Snapshot
 
 
 class RunRecord:
@@ -116,6 +117,13 @@ class RunRecord:
             id=watermark.id,
             capture_identity=self._capture_identity,
         )
+
+    async def note_arrived(self, snapshot: Snapshot, incarnation: str) -> None:
+        """Store that everything has arrived which a snapshot shows, also beyond the watermark.
+
+        :param incarnation: of the database, see :class:`~code_patterns.sync.source.Horizon`
+        """
+        await self._session.execute("sync_save_arrived", **self._key, snapshot=snapshot.text, incarnation=incarnation)
 
     async def move_witness(self, witness: Witness) -> None:
         """Store another point as witness, beside the batches."""

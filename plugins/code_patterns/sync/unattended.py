@@ -13,7 +13,7 @@ from code_patterns.printable import LONGEST, printable
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors
 from code_patterns.servers.postgres_psycopg import connect
-from code_patterns.sql import query
+from code_patterns.sql import query_over
 from code_patterns.sync.run_locks import stream_lock
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ ASK_ATTENDED_SECONDS = 2.0
 SHORTEST_PAUSE_SECONDS = 20.0
 """A stream takes some seconds to start. It is called again only after that time."""
 ANSWERED_PAUSE_SECONDS = 10.0
-"""The pause after a call that a stream has answered: it came up, moved the watermark, and is gone again."""
+"""The pause after a call that a stream has answered: it came up, got further, and is gone again."""
 LONGEST_PAUSE_SECONDS = 600.0
 """The pause doubles up to this while calls change nothing."""
 LONGEST_RETRY_SECONDS = 60.0
@@ -50,13 +50,13 @@ async def unattended(read: Read, target: str | None = None) -> AsyncIterator[Non
             config, collection = await read()
             async with await connect(config, autocommit=True) as connection:
                 while True:
-                    attended, watermark = await _ask(config, connection, collection, target)
+                    attended, progress = await _ask(config, connection, collection, target)
                     if told:
                         log.info("The database of %s answers again.", config.address)
                     told, wait = "", ASK_SECONDS
                     if attended:
                         pauses.answered()
-                    elif watermark is not None and pauses.may_call(watermark):
+                    elif progress is not None and pauses.may_call(progress):
                         yield
                     await asyncio.sleep(ASK_ATTENDED_SECONDS if attended else ASK_SECONDS)
         except PatternsError as error:
@@ -74,15 +74,16 @@ async def unattended(read: Read, target: str | None = None) -> AsyncIterator[Non
 
 async def _ask(
     config: PostgresConfig, connection: psycopg.AsyncConnection, collection: str, target: str | None
-) -> tuple[bool, int | None]:
-    """Return whether a stream is up, and the watermark beyond which changes wait for one, if any do."""
+) -> tuple[bool, str | None]:
+    """Return whether a stream is up, and how far the last run came, if changes wait that it did not take."""
     parameters = {"collection": collection, "target": target, **asdict(stream_lock(collection))}
     async with database_errors(config, connection):
-        row = await (await connection.execute(query("stream_unattended"), parameters)).fetchone()
+        statement = query_over("stream_unattended", "database_incarnation")
+        row = await (await connection.execute(statement, parameters)).fetchone()
     if row is None:
         return False, None
-    watermark, changed, attended = row
-    return attended, watermark if changed and not attended else None
+    progress, changed, attended = row
+    return attended, progress if changed and not attended else None
 
 
 class _Pauses:
@@ -91,21 +92,21 @@ class _Pauses:
     def __init__(self) -> None:
         self._seconds = 0.0
         self._called_at = 0.0
-        self._watermark: int | None = None
+        self._progress: str | None = None
         self._answered = False
 
     def answered(self) -> None:
         """Remember that a stream is up."""
         self._answered = True
 
-    def may_call(self, watermark: int) -> bool:
+    def may_call(self, progress: str) -> bool:
         """Whether enough time has passed; remembers the call.
 
-        :param watermark: what the last call should have moved
+        :param progress: what the last call should have changed
         """
-        now, stuck = time.monotonic(), watermark == self._watermark
+        now, stuck = time.monotonic(), progress == self._progress
         if now - self._called_at < (ANSWERED_PAUSE_SECONDS if self._answered and not stuck else self._seconds):
             return False
         self._seconds = min(LONGEST_PAUSE_SECONDS, self._seconds * 2) if stuck else SHORTEST_PAUSE_SECONDS
-        self._called_at, self._watermark, self._answered = now, watermark, False
+        self._called_at, self._progress, self._answered = now, progress, False
         return True

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import psycopg
 import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
@@ -18,7 +19,7 @@ from code_patterns.sync.sync_target import WITHOUT_NAME
 from code_patterns.sync.unattended import unattended
 from tests.support.running_stream import eventually, running_stream
 from tests.support.two_qdrants import namesakes
-from tests.support.two_sides import TwoSides, rows
+from tests.support.two_sides import INSERT, TwoSides, rows
 
 SECRET = "a password that nobody sees"
 
@@ -176,6 +177,112 @@ def test_a_stream_that_answered_and_died_is_followed_before_the_pause_is_over(
             await calls.at_least(2)
 
     watch(work)
+
+
+@contextmanager
+def transaction_of_another_database(sides: TwoSides) -> Iterator[int]:
+    """The id of a transaction that stays open; every run's horizon waits for it."""
+    with psycopg.connect(sides.postgres.conninfo, dbname="postgres") as holder:
+        [(xid,)] = holder.execute("SELECT pg_current_xact_id()::text::bigint").fetchall()
+        yield xid
+        holder.rollback()
+
+
+def streamed(sides: TwoSides) -> None:
+    """Let a stream take what there is, and end."""
+    with running_stream(sides, linger_seconds=0.3) as up:
+        up.join()
+
+
+def test_what_a_stream_has_written_behind_an_open_transaction_calls_no_other_one(
+    synced: TwoSides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHORTEST_PAUSE_SECONDS", 3_600.0)
+    first, second = rows(2, 10)
+
+    async def work() -> None:
+        async with watching(synced) as calls:
+            for number, change in enumerate(("first", "second", "deletion"), 1):
+                if change == "deletion":
+                    synced.execute("DELETE FROM pattern_lineage_nodes WHERE id = %s", [second["id"]])
+                else:
+                    synced.insert([first if change == "first" else second])
+                # At once, although the watermark has not moved since the last call.
+                await calls.at_least(number)
+                await asyncio.to_thread(streamed, synced)
+                await asyncio.sleep(0.5)
+                assert calls.calls == number
+
+    with transaction_of_another_database(synced) as held:
+        watch(work)
+        [(watermark,)] = synced.execute("SELECT watermark_xid::text::bigint FROM pattern_sync_checkpoints")
+        assert watermark < held
+    synced.assert_equal_sides()
+    # The hourly run looks at them once more.
+    assert synced.sync().counts["examined"] == 2
+
+
+def test_what_an_open_transaction_has_written_calls_when_it_is_over(synced: TwoSides) -> None:
+    mine, other = rows(2, 10)
+
+    async def work() -> None:
+        with psycopg.connect(synced.postgres.conninfo) as writer:
+            writer.execute(INSERT, mine)
+            synced.insert([other])
+            await asyncio.to_thread(streamed, synced)
+            async with watching(synced) as calls:
+                await asyncio.sleep(0.5)
+                assert calls.calls == 0
+                writer.commit()
+                await calls.at_least(1)
+        await asyncio.to_thread(streamed, synced)
+
+    watch(work)
+    synced.assert_equal_sides()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        # As a restore does: the table is in another file, whatever its rows say.
+        pytest.param("VACUUM FULL pattern_sync_checkpoints", id="the database was restored"),
+        pytest.param("UPDATE pattern_sync_checkpoints SET arrived_in = NULL", id="nobody knows where from"),
+    ],
+)
+def test_a_snapshot_of_another_incarnation_of_the_database_is_not_believed(synced: TwoSides, change: str) -> None:
+    async def work() -> None:
+        synced.insert(rows(1, 10))
+        await asyncio.to_thread(streamed, synced)
+        # Whatever is committed from now on, it says that it has arrived.
+        synced.execute("UPDATE pattern_sync_checkpoints SET arrived_snapshot = '999999999:999999999:'")
+        synced.insert(rows(1, 20))
+        async with watching(synced) as calls:
+            await asyncio.sleep(0.5)
+            assert calls.calls == 0
+            synced.execute(change)
+            await calls.at_least(1)
+
+    with transaction_of_another_database(synced):
+        watch(work)
+
+
+def test_a_collection_that_owes_a_comparison_has_lost_what_arrived_beyond_its_watermark(synced: TwoSides) -> None:
+    with transaction_of_another_database(synced):
+        for number, surprise in enumerate(
+            (
+                "UPDATE pattern_sync_checkpoints SET progress = '999-x', pending_progress = '999-x'",
+                "ALTER TABLE pattern_lineage_nodes DISABLE TRIGGER zz_pattern_sync_stamp_updated",
+            )
+        ):
+            synced.insert(rows(1, 10 + number))
+            streamed(synced)
+            assert synced.execute("SELECT arrived_snapshot IS NULL FROM pattern_sync_checkpoints") == [(False,)]
+            synced.execute(surprise)
+            if surprise.startswith("UPDATE"):
+                synced.sync("full", settled=False)
+            else:
+                streamed(synced)
+            assert synced.execute("SELECT arrived_snapshot IS NULL FROM pattern_sync_checkpoints") == [(True,)]
 
 
 @pytest.mark.parametrize("state", ["never synced", "owes a comparison", "lost triggers"])

@@ -89,6 +89,7 @@ class Drain(RunKind):
             self.seen = work.done
             self._named.done(named)
             await run.move_watermark(work.done.snapshot.watermark)
+            await run.record.note_arrived(work.done.snapshot, run.horizon.incarnation)
 
 
 class _Work:
