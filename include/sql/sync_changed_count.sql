@@ -3,7 +3,7 @@ SELECT count(*)
 FROM pattern_lineage_nodes
 WHERE
     sync_xid >= %(after_xid)s::text::xid8
-    AND sync_xid < pg_snapshot_xmax(%(until)s::pg_snapshot)
+    AND sync_xid < %(before_xid)s::text::xid8
     AND (sync_xid, id) > (%(after_xid)s::text::xid8, %(after_id)s::uuid)
     AND pg_visible_in_snapshot(sync_xid, %(until)s::pg_snapshot)
     AND NOT pg_visible_in_snapshot(sync_xid, %(seen)s::pg_snapshot);

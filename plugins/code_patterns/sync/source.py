@@ -209,12 +209,13 @@ class PatternSource:
 
     async def changed_pages(self, span: Span) -> AsyncIterator[list[SourceRow]]:
         """Rows of any type that changed in a span, in watermark order."""
-        while True:
-            rows = await self._rows("sync_changed_rows", **span.parameters, page=PAGE_ROWS, page_bytes=PAGE_BYTES)
-            if not rows:
-                return
-            yield rows
-            span = replace(span, after=Watermark(rows[-1].sync_xid or 0, rows[-1].id))
+        for part in span.parts():
+            left = part
+            while rows := await self._rows(
+                "sync_changed_rows", **left.parameters, page=PAGE_ROWS, page_bytes=PAGE_BYTES
+            ):
+                yield rows
+                left = replace(left, after=Watermark(rows[-1].sync_xid or 0, rows[-1].id))
 
     async def newest_page(self, span: Span, most: int) -> AsyncIterator[list[SourceRow]]:
         """Some of the rows that changed in a span, the newest transaction first, in one page.
@@ -225,13 +226,13 @@ class PatternSource:
 
     async def tombstone_pages(self, span: Span) -> AsyncIterator[list[Tombstone]]:
         """Rows deleted in a span, in watermark order."""
-        while True:
-            rows = await self._fetch("sync_tombstones", **span.parameters, page=PAGE_ROWS)
-            if rows:
+        for part in span.parts():
+            left = part
+            while rows := await self._fetch("sync_tombstones", **left.parameters, page=PAGE_ROWS):
                 yield [Tombstone(node_id, deleted_at) for node_id, _, deleted_at in rows]
-            if len(rows) < PAGE_ROWS:
-                return
-            span = replace(span, after=Watermark(rows[-1][1], rows[-1][0]))
+                if len(rows) < PAGE_ROWS:
+                    break
+                left = replace(left, after=Watermark(rows[-1][1], rows[-1][0]))
 
     async def code_pages(self, within: IdRange = ALL_IDS) -> AsyncIterator[list[SourceRow]]:
         """The code patterns of an id range, by default all, in id order."""
@@ -254,7 +255,7 @@ class PatternSource:
 
     async def count_changed(self, span: Span) -> int:
         """How many rows :meth:`changed_pages` returns."""
-        return await self._count("sync_changed_count", **span.parameters)
+        return sum([await self._count("sync_changed_count", **part.parameters) for part in span.parts()])
 
     async def count_code(self, within: IdRange = ALL_IDS) -> int:
         """How many code patterns there are in an id range, by default in all."""

@@ -1,11 +1,13 @@
 """Snapshots and the changes between two of them, for every order in which transactions begin and end."""
 
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from code_patterns.sync import snapshot as snapshot_module
 from code_patterns.sync.diff import FIRST_ID, LAST_ID, Watermark
 from code_patterns.sync.snapshot import NOTHING, Snapshot, Span
 
@@ -49,3 +51,32 @@ def test_a_span_holds_what_is_new_and_moves_only_below_the_horizon(
 def test_a_span_without_an_earlier_snapshot_is_decided_by_the_watermark(xid: int) -> None:
     span = Span(Watermark(0, FIRST_ID), Snapshot.before(101))
     assert span.holds(Watermark(xid, FIRST_ID))
+
+
+@given(snapshots(), snapshots(), st.sampled_from([100, 105, 111]), st.sampled_from([0, 1, 3]))
+def test_the_parts_of_a_span_hold_together_what_it_holds_once_and_in_order(
+    seen: Snapshot, until: Snapshot, after: int, near: int
+) -> None:
+    span = Span(Watermark(after, UUID(int=7)), until, seen)
+    ids = [FIRST_ID, UUID(int=8), LAST_ID]
+    found = []
+    with patch.object(snapshot_module, "NEAR_XIDS", near):
+        for part in span.parts():
+            assert part.before is not None
+            found += [
+                change
+                for xid in range(98, 116)
+                for change in (Watermark(xid, node_id) for node_id in ids)
+                if xid < part.before and part.holds(change)
+            ]
+    everything = [Watermark(xid, node_id) for xid in range(98, 116) for node_id in ids]
+    assert found == [change for change in everything if span.holds(change)]
+
+
+def test_what_was_seen_behind_an_open_transaction_is_no_part_of_a_span() -> None:
+    seen, until = Snapshot("100:500000:100,499998,499999"), Snapshot("100:500010:100")
+    parts = list(Span(Watermark(99, LAST_ID), until, seen).parts())
+    assert [(part.after, part.before) for part in parts] == [
+        (Watermark(99, LAST_ID), 101),
+        (Watermark(499_997, LAST_ID), 500_010),
+    ]
