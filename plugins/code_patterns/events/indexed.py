@@ -52,9 +52,11 @@ class IndexedEvent:
             "indexed_at": _utc(self.indexed_at),
             "correlation_id": self.correlation_id,
         }
+        # The place alone is no identity: a restored database gives places again that Kafka has seen.
+        moment = round(self.indexed_at.timestamp() * 1_000_000)
         event = {
             "event_type": EVENT_TYPE,
-            "event_id": f"{self.collection}:{self.id}",
+            "event_id": f"{self.collection}:{self.id}:{moment}",
             "correlation_id": self.correlation_id,
             "timestamp": payload["indexed_at"],
             "source": "code-patterns",
