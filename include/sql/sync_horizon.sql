@@ -3,6 +3,6 @@ SELECT
     pg_current_snapshot()::text AS snapshot,
     (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
     (
-        /* rows */
+        /* query database_incarnation */
     ) AS incarnation,
     clock_timestamp() AS at;

@@ -4,7 +4,9 @@
 WITH checkpoint AS (
     SELECT found.*
     FROM pattern_sync_runs AS run
-    INNER JOIN pattern_sync_checkpoints AS found USING (collection, target_identity)
+    INNER JOIN (
+        /* query believed_checkpoints */
+    ) AS found USING (collection, target_identity)
     WHERE
         run.name = $1
         AND run.target IS NOT DISTINCT FROM $2
@@ -14,32 +16,74 @@ WITH checkpoint AS (
     LIMIT 1
 ),
 
-changed AS (
+later AS (
     SELECT node.updated_at AS at
     FROM checkpoint
     INNER JOIN pattern_lineage_nodes AS node
         ON
-            node.sync_xid >= checkpoint.watermark_xid
-            AND (node.sync_xid, node.id) > (checkpoint.watermark_xid, checkpoint.watermark_id)
+            node.sync_xid >= checkpoint.later_xid
+            AND (node.sync_xid, node.id) > (checkpoint.later_xid, checkpoint.later_id)
     ORDER BY node.sync_xid, node.id
     LIMIT $5
 ),
 
-deleted AS (
+later_deleted AS (
     SELECT tombstone.deleted_at AS at
     FROM checkpoint
     INNER JOIN pattern_sync_tombstones AS tombstone
         ON
-            tombstone.sync_xid >= checkpoint.watermark_xid
-            AND (tombstone.sync_xid, tombstone.node_id) > (checkpoint.watermark_xid, checkpoint.watermark_id)
+            tombstone.sync_xid >= checkpoint.later_xid
+            AND (tombstone.sync_xid, tombstone.node_id) > (checkpoint.later_xid, checkpoint.later_id)
     ORDER BY tombstone.sync_xid, tombstone.node_id
     LIMIT $5
 ),
 
+-- What a stream has written behind a transaction that is still open waits no more, although it lies beyond the watermark.
+open AS (
+    SELECT
+        checkpoint.watermark_xid,
+        checkpoint.watermark_id,
+        late.xid
+    FROM checkpoint
+    CROSS JOIN LATERAL pg_snapshot_xip(checkpoint.arrived) AS late (xid)
+    WHERE late.xid >= checkpoint.watermark_xid
+),
+
 waiting AS (
-    SELECT at FROM changed
+    SELECT at FROM later
     UNION ALL
-    SELECT at FROM deleted
+    SELECT at FROM later_deleted
+    UNION ALL
+    (
+        SELECT node.updated_at
+        FROM open
+        CROSS JOIN LATERAL (
+            -- As in sync_look.
+            SELECT updated_at
+            FROM pattern_lineage_nodes
+            WHERE
+                sync_xid BETWEEN open.xid AND open.xid
+                AND (sync_xid, id) > (open.watermark_xid, open.watermark_id)
+            ORDER BY sync_xid, id
+            LIMIT $5
+        ) AS node
+        LIMIT $5
+    )
+    UNION ALL
+    (
+        SELECT tombstone.deleted_at
+        FROM open
+        CROSS JOIN LATERAL (
+            SELECT deleted_at
+            FROM pattern_sync_tombstones
+            WHERE
+                sync_xid BETWEEN open.xid AND open.xid
+                AND (sync_xid, node_id) > (open.watermark_xid, open.watermark_id)
+            ORDER BY sync_xid, node_id
+            LIMIT $5
+        ) AS tombstone
+        LIMIT $5
+    )
 ),
 
 proof AS (

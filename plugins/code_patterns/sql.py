@@ -1,5 +1,6 @@
 """The queries of this project, one named file each, in ``include/sql``; and texts as PostgreSQL can store them."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -14,16 +15,20 @@ It is beside the plugins folder, or in it where a service takes that folder alon
 """
 MIGRATIONS = INCLUDE / "migrations"
 """The folder that holds this project's migrations."""
+_PART = re.compile(rb"/\* query (\w+) \*/")
 
 
 @cache
 def query(name: str) -> bytes:
     """Return the text of ``include/sql/<name>.sql``, as bytes because that is what psycopg takes as SQL.
 
+    A mark such as ``/* query other_name */`` stands for the text of another one, which ends without a semicolon.
+
     :param name: file name without its ending
     :raises FileNotFoundError: there is no such query
     """
-    return (INCLUDE / "sql" / f"{name}.sql").read_bytes()
+    text = (INCLUDE / "sql" / f"{name}.sql").read_bytes()
+    return _PART.sub(lambda part: query(part[1].decode()), text)
 
 
 @cache

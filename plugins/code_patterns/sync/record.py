@@ -17,6 +17,7 @@ from code_patterns.sync.history import RunHistory
 from code_patterns.sync.identity import Witness
 from code_patterns.sync.outbox import Outbox
 from code_patterns.sync.snapshot import Snapshot
+from code_patterns.sync.source import Lag
 
 
 class RunRecord:
@@ -124,6 +125,11 @@ class RunRecord:
         :param incarnation: of the database, see :class:`~code_patterns.sync.source.Horizon`
         """
         await self._session.execute("sync_save_arrived", **self._key, snapshot=snapshot.text, incarnation=incarnation)
+
+    async def behind(self) -> Lag:
+        """What the checkpoint's next run has to do."""
+        [row] = await self._session.fetch("sync_behind", **self._key)
+        return Lag(*row)
 
     async def move_witness(self, witness: Witness) -> None:
         """Store another point as witness, beside the batches."""

@@ -189,7 +189,7 @@ class PatternSource:
 
     async def horizon(self) -> Horizon:
         """Take the horizon: where this run stops reading."""
-        [(snapshot, *rest)] = await self._fetch_over("sync_horizon", "database_incarnation")
+        [(snapshot, *rest)] = await self._fetch("sync_horizon")
         return Horizon(Snapshot(snapshot), *rest)
 
     async def look(self, seen: Snapshot) -> Look:

@@ -1,5 +1,6 @@
 """The stream: changes are found as they come, behind old transactions too, beside other runs, and nothing is lost."""
 
+import asyncio
 import time
 import uuid
 from typing import Any
@@ -9,10 +10,13 @@ import pytest
 from qdrant_client import models
 
 from code_patterns.errors import NothingToDoError
+from code_patterns.servers.postgres_pool import PostgresPool
 from code_patterns.servers.qdrant_config import QdrantConfig
+from code_patterns.sql import query, query_over
 from code_patterns.sync.run_locks import stream_lock
-from code_patterns.sync.snapshot import Snapshot
+from code_patterns.sync.snapshot import Snapshot, Span
 from code_patterns.sync.source import Look, PatternSource
+from code_patterns.web.history import History
 from tests.support.faulty_qdrant import QdrantServer
 from tests.support.running_stream import eventually, running_stream
 from tests.support.two_sides import INSERT, TwoSides, rows
@@ -102,6 +106,43 @@ def test_rows_behind_an_old_transaction_are_written_and_the_watermark_waits(serv
     assert served.sync().counts["new"] == 0
 
 
+def test_what_is_written_behind_an_old_transaction_is_not_read_again_by_each_look(served: TwoSides) -> None:
+    served.sync("full", allow_mass_delete=True)
+    count = 20_000
+    with (
+        psycopg.connect(served.postgres.conninfo) as holder,
+        psycopg.connect(served.postgres.conninfo, autocommit=True) as connection,
+    ):
+        holder.execute(INSERT, rows(1)[0])
+        connection.execute(
+            "INSERT INTO pattern_lineage_nodes (pattern_id, pattern_name, pattern_type, pattern_data) "
+            "SELECT number::text, 'a config', 'config', '{}' FROM generate_series(1, %s) AS number",
+            [count],
+        )
+        # So far apart are the old transaction and the next ones of a working day.
+        connection.execute(
+            "DO $$ BEGIN FOR number IN 1..2000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
+        )
+        connection.execute("VACUUM ANALYZE pattern_lineage_nodes")
+        [(seen,)] = connection.execute("SELECT pg_current_snapshot()::text").fetchall()
+
+        def read(name: str, **parameters: Any) -> int:
+            statement = query_over("sync_rows", name) if name == "sync_changed_rows" else query(name)
+            explained = connection.execute(b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement, parameters)
+            [[plan]] = [row[0] for row in explained.fetchall()]
+            return int(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+
+        assert read("sync_lag", seen="1:1:") > 100
+        assert read("sync_look", seen=seen) < 50
+        assert read("sync_lag", seen=seen) < 50
+        [(until,)] = connection.execute("SELECT pg_current_snapshot()::text").fetchall()
+        span = Span(Snapshot(seen).watermark, Snapshot(until), Snapshot(seen))
+        for part in span.parts():
+            page = {**part.parameters, "page": 500, "page_bytes": None}
+            for name in ("sync_changed_rows", "sync_changed_count", "sync_tombstones"):
+                assert read(name, **page) < 50
+
+
 def test_a_quiet_end_moves_the_watermark_over_an_old_transaction_that_ended(served: TwoSides) -> None:
     """Otherwise the next stream would start for changes that are done."""
     [row] = rows(1)
@@ -126,6 +167,38 @@ def test_a_transaction_of_another_database_holds_nothing_back(served: TwoSides) 
         eventually(lambda: holds(served, row))
         elsewhere.rollback()
     served.assert_equal_sides()
+
+
+def test_who_says_what_waits_counts_rows_behind_an_old_transaction_until_a_stream_has_written_them(
+    served: TwoSides,
+) -> None:
+    def page() -> dict[str, Any]:
+        async def ask() -> dict[str, Any]:
+            pool = PostgresPool(served.as_reader, 30.0)
+            try:
+                return await History(pool, served.collection).status()
+            finally:
+                await pool.close()
+
+        return asyncio.run(ask())
+
+    served.insert(rows(3))
+    served.sync("full")
+    with psycopg.connect(served.postgres.conninfo) as holder:
+        holder.execute("SELECT pg_current_xact_id()")
+        served.insert(rows(2, 10))
+        hourly = served.sync(settled=False)
+        assert (hourly.counts["new"], hourly.behind) == (0, 2)
+        assert hourly.lag_seconds > 0
+        assert (page()["state"], page()["behind"]) == ("behind", 2)
+        with running_stream(served, linger_seconds=0.3) as up:
+            assert up.join().counts["new"] == 2
+        assert served.sync(settled=False).behind == 0
+        assert (page()["state"], page()["lag_seconds"]) == ("in sync", 0)
+        served.insert(rows(1, 20))
+        assert (served.sync(settled=False).behind, page()["behind"]) == (1, 1)
+        holder.rollback()
+    assert (served.sync().behind, page()["behind"]) == (0, 0)
 
 
 def test_the_few_go_before_the_rest_of_a_burst(served: TwoSides) -> None:

@@ -19,7 +19,7 @@ from code_patterns.sync.pipeline import Pipeline, PipelineSettings
 from code_patterns.sync.proof_session import ProofSession
 from code_patterns.sync.publication import remember_token_limit
 from code_patterns.sync.record import RunRecord
-from code_patterns.sync.source import PAGE_ROWS, Horizon, PatternSource
+from code_patterns.sync.source import PAGE_ROWS, Horizon, Lag, PatternSource
 from code_patterns.sync.stages import Stages
 from code_patterns.sync.stored_points import StoredPoints
 from code_patterns.sync.sync_result import Counts, Parity, RunWork, SyncResult
@@ -101,6 +101,8 @@ class RunContext:
         self.parity: Parity = "not proven"
         self.moved_to: Watermark | None = None
         self.replaced: str | None = None
+        self.left: Lag | None = None
+        """What it has left to the next run; by default what its horizon did not show."""
         self._proof_session: ProofSession | None = None
         self._embedder = embedder
         self._lock = asyncio.Lock()
@@ -207,7 +209,7 @@ class RunContext:
             log.info("%s vectors were taken from '%s'.", f"{self.known.carried:,}", self.collection.carried_from)
         if self.known.copied:
             log.info("%s vectors were copied from collections of other targets.", f"{self.known.copied:,}")
-        lag = await self.source.lag(self.horizon.snapshot)
+        lag = self.left or await self.source.lag(self.horizon.snapshot)
         return SyncResult(
             **vars(self.work()),
             run_id=None if self.settings.dry_run else self.identity.id,

@@ -52,6 +52,8 @@ class IncrementalRun(RunKind):
                 limit,
                 total - limit,
             )
+        # What lies behind an open transaction is visible, and waits all the same.
+        run.left = await run.record.behind()
 
 
 async def _name_old_transaction(run: RunContext) -> None:
