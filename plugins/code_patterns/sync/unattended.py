@@ -13,7 +13,7 @@ from code_patterns.printable import LONGEST, printable
 from code_patterns.servers.postgres import PostgresConfig
 from code_patterns.servers.postgres_errors import database_errors
 from code_patterns.servers.postgres_psycopg import connect
-from code_patterns.sql import query_over
+from code_patterns.sql import query
 from code_patterns.sync.run_locks import stream_lock
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ ANSWERED_PAUSE_SECONDS = 10.0
 """The pause after a call that a stream has answered: it came up, got further, and is gone again."""
 LONGEST_PAUSE_SECONDS = 600.0
 """The pause doubles up to this while calls change nothing."""
+READ_SECONDS = 60.0
+"""How often it looks whether another database or collection is to be watched."""
 LONGEST_RETRY_SECONDS = 60.0
 """The wait after a failure doubles up to this."""
 
@@ -41,15 +43,20 @@ async def unattended(read: Read, target: str | None = None) -> AsyncIterator[Non
     It asks for a state, not for events, so nothing is missed while it does not run. It never ends and never fails.
     If it cannot ask, the reason is logged once, and it tries again with growing waits.
 
-    :param read: read again for each connection, so that corrected connections are used
+    :param read: read again every minute and for each connection, so that what was changed is used
     :param target: the target's name; ``None`` for the target without one
     """
     pauses, told, wait = _Pauses(), "", ASK_SECONDS
     while True:
         try:
-            config, collection = await read()
+            watched, read_at = await read(), time.monotonic()
+            config, collection = watched
             async with await connect(config, autocommit=True) as connection:
                 while True:
+                    if time.monotonic() - read_at >= READ_SECONDS:
+                        now, read_at = await read(), time.monotonic()
+                        if now != watched:
+                            break
                     attended, progress = await _ask(config, connection, collection, target)
                     if told:
                         log.info("The database of %s answers again.", config.address)
@@ -78,8 +85,7 @@ async def _ask(
     """Return whether a stream is up, and how far the last run came, if changes wait that it did not take."""
     parameters = {"collection": collection, "target": target, **asdict(stream_lock(collection))}
     async with database_errors(config, connection):
-        statement = query_over("stream_unattended", "database_incarnation")
-        row = await (await connection.execute(statement, parameters)).fetchone()
+        row = await (await connection.execute(query("stream_unattended"), parameters)).fetchone()
     if row is None:
         return False, None
     progress, changed, attended = row

@@ -418,6 +418,41 @@ def test_whatever_airflow_answers_it_goes_on_and_tells_each_kind_once(
     assert told[2].endswith("answers again.")
 
 
+def test_it_watches_what_the_variable_names_now(synced: TwoSides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams go by the Variable when they start. One for another collection would be called for again and again."""
+    monkeypatch.setattr(module, "READ_SECONDS", 0.1)
+    named, calls = synced.collection, 0
+    synced.insert(rows(1, 10))
+
+    async def read() -> tuple[PostgresConfig, str]:
+        return synced.as_sync, named
+
+    async def count() -> None:
+        nonlocal calls
+        async for _ in unattended(read):
+            calls += 1
+
+    async def work() -> None:
+        nonlocal named
+        task = asyncio.create_task(count())
+        async with asyncio.timeout(30):
+            while not calls:
+                await asyncio.sleep(0.02)
+        named = "another_collection"
+        await asyncio.sleep(0.5)
+        before = calls
+        await asyncio.sleep(1.5)
+        assert calls == before
+        named = synced.collection
+        async with asyncio.timeout(30):
+            while calls == before:
+                await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    watch(work)
+
+
 def test_it_can_be_cancelled_while_it_reads() -> None:
     async def read() -> tuple[PostgresConfig, str]:
         await asyncio.sleep(60)
