@@ -103,9 +103,10 @@ class PatternStorageTracer:
             lost = writer.lost
             writer.put(self.actor, trace)
             await writer.flush()
-            stored = storable(trace).correlation_id
+            text = storable(trace).correlation_id
+            stored: UUID | str = text
             with suppress(ValueError):
-                stored = UUID(stored)
+                stored = UUID(text)
             return stored if writer.lost == lost else None
         except Exception as error:
             log.warning("An operation was not traced in full: %s", error)
