@@ -88,8 +88,10 @@ class Drain(RunKind):
         if work.done:
             self.seen = work.done
             self._named.done(named)
-            await run.move_watermark(work.done.snapshot.watermark)
-            await run.record.note_arrived(work.done.snapshot, run.horizon.incarnation)
+            arrived = work.done.snapshot
+            await run.move_watermark(arrived.watermark)
+            if arrived.horizon < arrived.end:
+                await run.record.note_arrived(arrived, run.horizon.incarnation)
 
 
 class _Work:
