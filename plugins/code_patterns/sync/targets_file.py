@@ -215,7 +215,10 @@ def _parsed(path: Path) -> Any:
 
 
 class _UniqueKeys(_Loader):  # type: ignore[misc, valid-type]  # one of two classes
-    """YAML lets the last of two equal keys win, and the first one would be lost without a word."""
+    """YAML lets the last of two equal keys win, and the first one would be lost without a word.
+
+    It also reads a key such as ``on`` or ``1`` as something that is no text, and so no key of ours.
+    """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -232,6 +235,12 @@ class _UniqueKeys(_Loader):  # type: ignore[misc, valid-type]  # one of two clas
             if isinstance(key, yaml.ScalarNode) and counted[key.value] > 1:
                 raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' is there twice", problem_mark=key.start_mark)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and not isinstance(self.construct_object(key), str):
+                raise yaml.MarkedYAMLError(
+                    problem=f"'{key.value[:40]}' is no key. Remove or rename it, or put it in quotes",
+                    problem_mark=key.start_mark,
+                )
         return mapping
 
 
