@@ -601,6 +601,30 @@ WITH wanted_tables (position, documented_name, description) AS (VALUES
                 AND position(columns.name IN definition) > 0
         ))
     UNION ALL
+    -- The rows that refer to a superseded one would go with it, or forbid it to go.
+    SELECT 2, 0, 'check', format($check$SELECT format('Rows of %s refer to rows of pattern_analytics that a newer one of the same '
+        'period replaces, by the foreign key %s. Let them refer to the newest, or to none. They are: %%s', $refer$SELECT * FROM %s AS child WHERE EXISTS (SELECT FROM pattern_analytics AS stale JOIN pattern_analytics AS newer ON (newer.period_start, newer.period_end) = (stale.period_start, stale.period_end) AND newer.pattern_id IS NOT DISTINCT FROM stale.pattern_id AND (coalesce(newer.computed_at, '-infinity'), newer.id) > (coalesce(stale.computed_at, '-infinity'), stale.id) WHERE stale.id = child.%I);$refer$)
+    WHERE EXISTS (
+        SELECT
+        FROM %s AS child
+        JOIN pattern_analytics AS stale ON stale.id = child.%I
+        JOIN pattern_analytics AS newer
+            ON (newer.period_start, newer.period_end) = (stale.period_start, stale.period_end)
+                AND newer.pattern_id IS NOT DISTINCT FROM stale.pattern_id
+                AND (coalesce(newer.computed_at, '-infinity'), newer.id) > (coalesce(stale.computed_at, '-infinity'), stale.id)
+    )$check$, conrelid::regclass, conname, conrelid::regclass, attname, conrelid::regclass, attname)
+    FROM missing_keys
+    JOIN pg_constraint ON contype = 'f' AND confrelid = missing_keys.oid AND cardinality(conkey) = 1
+        AND confkey = ARRAY(SELECT attnum FROM pg_attribute WHERE attrelid = missing_keys.oid AND attname = 'id')
+    JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
+    WHERE
+        table_name = 'pattern_analytics' AND kind = 'u' AND is_filled AND present_name IS NULL
+        AND NOT EXISTS (
+            SELECT FROM columns
+            WHERE columns.table_name = 'pattern_analytics' AND columns.is_missing
+                AND columns.name IN ('id', 'period_start', 'period_end', 'pattern_id', 'computed_at')
+        )
+    UNION ALL
     SELECT 2, 0, 'note', format('Rule %s on table %s: PostgreSQL takes no INSERT ... ON CONFLICT there, by which %s is '
         'written. Make a trigger of it.', rule.rulename, name,
         CASE name WHEN 'pattern_quality_metrics' THEN 'the quality backfill' ELSE 'the storage layer' END)
@@ -1172,14 +1196,19 @@ BEGIN
     LOOP
         page := ARRAY(SELECT id FROM pattern_usage_events WHERE id > last ORDER BY id LIMIT 2000);
         EXIT WHEN page = '{}';
-        UPDATE pattern_usage_events
-        SET quality_improvement = quality_after - quality_before
-        WHERE id = ANY (page)
-            AND quality_after IS NOT NULL
-            AND quality_before IS NOT NULL
-            AND quality_improvement IS DISTINCT FROM (quality_after - quality_before)::%s;
-        COMMIT;
         last := page[cardinality(page)];
+        BEGIN
+            UPDATE pattern_usage_events
+            SET quality_improvement = quality_after - quality_before
+            WHERE id = ANY (page)
+                AND quality_after IS NOT NULL
+                AND quality_before IS NOT NULL
+                AND quality_improvement IS DISTINCT FROM (quality_after - quality_before)::%s;
+        EXCEPTION WHEN raise_exception OR data_exception OR integrity_constraint_violation THEN
+            -- A table that is only added to, a value that the column cannot hold: no reason not to adopt it.
+            RAISE NOTICE 'quality_improvement stays as it is in events from %% on: %%', page[1], SQLERRM;
+        END;
+        COMMIT;
     END LOOP;
 END
 $pages$$repair$, format_type(atttypid, atttypmod)) AS text

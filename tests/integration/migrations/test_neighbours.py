@@ -501,6 +501,58 @@ def test_another_rule_under_the_name_of_ours_stands_beside_it(empty_database: st
     )
 
 
+EVENTS = (
+    "CREATE TABLE pattern_templates (id uuid PRIMARY KEY, pattern_name text NOT NULL, pattern_type text NOT NULL);"
+    "CREATE TABLE pattern_usage_events (id uuid PRIMARY KEY, pattern_id uuid NOT NULL, quality_before numeric(5, 2), "
+    "quality_after numeric(5, 2), quality_improvement numeric(3, 2));"
+    "INSERT INTO pattern_templates VALUES ('00000000-0000-0000-0000-000000000001', 'a', 'code');"
+)
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "INSERT INTO pattern_usage_events SELECT gen_random_uuid(), id, 1, 90 FROM pattern_templates",
+        "INSERT INTO pattern_usage_events SELECT gen_random_uuid(), id, 1, 2, 3 FROM pattern_templates;"
+        "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'only added to'; END $$;"
+        "CREATE TRIGGER never BEFORE UPDATE ON pattern_usage_events FOR EACH ROW EXECUTE FUNCTION never()",
+    ],
+    ids=["too large", "only added to"],
+)
+def test_events_that_cannot_be_mended_are_adopted(empty_database: str, setup: str) -> None:
+    rows(empty_database, EVENTS + setup)
+    before = rows(empty_database, "SELECT * FROM pattern_usage_events")
+    up(empty_database)
+    assert verify(config_of(empty_database)).version == NEWEST
+    found = rows(
+        empty_database,
+        "SELECT id, pattern_id, quality_before, quality_after, quality_improvement FROM pattern_usage_events",
+    )
+    assert found == before
+
+
+def test_rows_that_refer_to_superseded_analytics_are_not_deleted(empty_database: str) -> None:
+    rows(
+        empty_database,
+        """
+        CREATE TABLE pattern_analytics (id uuid PRIMARY KEY, period_start timestamptz NOT NULL,
+            period_end timestamptz NOT NULL, pattern_id uuid, computed_at timestamptz);
+        INSERT INTO pattern_analytics VALUES
+            ('10000000-0000-0000-0000-000000000001', '2026-01-01Z', '2026-01-02Z', NULL, NULL),
+            ('10000000-0000-0000-0000-000000000002', '2026-01-01Z', '2026-01-02Z', NULL, '2026-01-03Z');
+        CREATE TABLE reports (analytics uuid REFERENCES pattern_analytics ON DELETE CASCADE);
+        INSERT INTO reports VALUES ('10000000-0000-0000-0000-000000000001');
+        """,
+    )
+    [obstacle] = plan(config_of(empty_database), "up", None).obstacles
+    query = re.search(r"SELECT .*;", obstacle)
+    assert query is not None
+    assert len(rows(empty_database, query[0])) == 1
+    rows(empty_database, "UPDATE reports SET analytics = '10000000-0000-0000-0000-000000000002'")
+    up(empty_database)
+    assert rows(empty_database, "SELECT right(analytics::text, 1) FROM reports") == [("2",)]
+
+
 def test_scores_with_json_are_adopted(empty_database: str) -> None:
     rows(
         empty_database,
