@@ -57,14 +57,11 @@ def embedding_config(connection: ConnectionFields) -> EmbeddingConfig:
             )
     refuse_key_alone(conn_id, extra.cert_file, extra.key_file)
     if extra.api == "hashing":
-        if extra.model and not extra.model.startswith(HASHING_MODELS):
-            # Under the name of another model its vectors would be taken for those of that one.
-            raise ConfigurationError(
-                Code.CONNECTION_WRONG,
-                f"Connection '{conn_id}' has extra 'model' = '{extra.model}', and the api 'hashing' has no such model. "
-                "Remove 'model', or set 'api' to the server's.",
-            )
-        return EmbeddingConfig(conn_id, **options | {"model": extra.model or "hashing-v1"})
+        model = extra.model or "hashing-v1"
+        if not model.startswith(HASHING_MODELS):
+            # Under the name of a server's model its vectors would be taken for those of that one.
+            model = f"{HASHING_MODELS}-{model}"
+        return EmbeddingConfig(conn_id, **options | {"model": model})
     if not extra.model:
         raise ConfigurationError(
             Code.CONNECTION_WRONG, f"Connection '{conn_id}' names no model. Set its extra 'model'."
