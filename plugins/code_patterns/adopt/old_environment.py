@@ -106,16 +106,20 @@ def read_old_environment(path: Path) -> OldEnvironment:
     :raises ConfigurationError: it cannot be read, or lacks what a connection needs; the text shows no value that may be
         a secret
     """
-    variables = _Variables(path, _read(path))
+    values, misread = _read(path)
+    variables = _Variables(path, values)
     notes: list[str] = []
     postgres = _postgres(variables, notes)
     qdrant = _qdrant(variables)
     embeddings = _embeddings(variables, notes)
-    unused = sorted(_read(path).keys() - variables.seen)
+    for name in sorted(misread.keys() & variables.seen):
+        raise ConfigurationError(Code.OLD_ENVIRONMENT_WRONG, misread[name])
+    unused = sorted(values.keys() - variables.seen)
     return OldEnvironment(path, postgres, qdrant, embeddings, notes, unused)
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the variables, and what to say of those to which a shell gives another value."""
     try:
         with path.open(encoding="utf-8") as stream:
             bindings = list(parse_stream(stream))
@@ -124,6 +128,7 @@ def _read(path: Path) -> dict[str, str]:
         raise ConfigurationError(
             Code.OLD_ENVIRONMENT_WRONG, f"{path} cannot be read: {reason}. Name the .env file with --env."
         ) from None
+    misread = {}
     for binding in bindings:
         line = f"Line {binding.original.line} of {path}"
         if binding.error:
@@ -131,13 +136,13 @@ def _read(path: Path) -> dict[str, str]:
                 Code.OLD_ENVIRONMENT_WRONG, f"{line} is no assignment such as NAME=value. Correct it."
             )
         if binding.key and not _is_the_same_to_a_shell(binding.key, binding):
-            raise ConfigurationError(
-                Code.OLD_ENVIRONMENT_WRONG,
+            misread[binding.key] = (
                 f"{line} gives {binding.key} another value in a shell, which is to load the file. Write it without "
                 "blanks around '=' and with the value between single quotes, or between double ones if it holds a "
-                "single one. If others read the file too, do so in a copy, and name that one with --env.",
+                "single one. If others read the file too, do so in a copy, and name that one with --env."
             )
-    return {name: value for name, value in dotenv_values(path, encoding="utf-8").items() if value}
+    values = dotenv_values(path, encoding="utf-8")
+    return {name: value for name, value in values.items() if value}, misread
 
 
 def _is_the_same_to_a_shell(name: str, binding: Binding) -> bool:

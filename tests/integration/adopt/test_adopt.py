@@ -290,10 +290,14 @@ def test_a_file_that_is_none(content: bytes | None, tmp_path: Path, capsys: pyte
 )
 def test_a_line_that_a_shell_reads_otherwise(line: str, tmp_path: Path) -> None:
     """The printed commands let a shell load the file: a password would be another one, or a part of it a command."""
-    path = tmp_path / ".env"
-    path.write_text(f"B=b\n{line}\n")
-    with pytest.raises(ConfigurationError, match=rf"Line 2 of {path} gives A another value in a shell"):
+    path = write(tmp_path / ".env", OLD)
+    rest = path.read_text()
+    key = line.replace("A", "QDRANT_API_KEY", 1)
+    path.write_text(f"B=b\n{key}\n{rest}")
+    with pytest.raises(ConfigurationError, match=rf"Line 2 of {path} gives QDRANT_API_KEY another value in a shell"):
         read_old_environment(path)
+    path.write_text(f"B=b\n{line}\n{rest}")
+    assert read_old_environment(path).qdrant.fields.password is None, "this bundle has no use for A"
 
 
 @pytest.mark.parametrize(
