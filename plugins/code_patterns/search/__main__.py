@@ -15,6 +15,7 @@ from code_patterns.errors import PatternsError
 from code_patterns.printable import printable
 from code_patterns.search.hit import Hit, SearchAnswer
 from code_patterns.search.once import search
+from code_patterns.search.query import WrongQueryError
 
 SHOWN_WORDS = 6
 """Matched words in a line of the table."""
@@ -55,13 +56,23 @@ def main(arguments: Sequence[str]) -> int:
     try:
         # Airflow logs to standard output when it is imported, where only the answer belongs.
         with redirect_stdout(sys.stderr):
-            answer = search(sys.stdin.read() if text == "-" else text, **fields)
+            answer = search(_typed() if text == "-" else text, **fields)
     except PatternsError as error:
         print(f"{error}", file=sys.stderr)
         return 2
     # Whoever wrote a pattern must not control the terminal of who finds it.
     print(printable(json.dumps(answer.as_dict(), indent=2, ensure_ascii=False) if as_json else as_table(answer)))
     return 0 if answer.hits else 1
+
+
+def _typed() -> str:
+    """Read the text from standard input, whose encoding is UTF-8 whatever the locale says."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise WrongQueryError(
+            "The text on standard input is not UTF-8. Convert it, such as with iconv.", "text"
+        ) from None
 
 
 def as_table(answer: SearchAnswer) -> str:

@@ -60,9 +60,13 @@ def test_json_for_programs(searchable: TwoSides, capsys: pytest.CaptureFixture[s
 def test_code_from_standard_input(
     searchable: TwoSides, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("def parse_header(x):\n    return 1\n"))
+    code = "def parse_header(größe):\n    return 1\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(code.encode()), encoding="ascii"))
     assert main(["-", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["hits"][0]["pattern_name"] == "parse_header"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(code.encode("latin-1"))))
+    assert main(["-"]) == 2, "not as if nothing was found"
+    assert "standard input is not UTF-8" in capsys.readouterr().err
 
 
 def test_the_collection_of_a_target(
